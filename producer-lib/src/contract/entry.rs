@@ -1,0 +1,142 @@
+//! An entry of the job stream, read strictly but with a good word for what is wrong.
+
+use serde_json::Value;
+
+use super::{Command, Job, Kind, VERSION};
+
+/// What one stream entry asks for.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// A new job, or one that is known already.
+    Job(Box<Job>),
+    /// A command about a job.
+    Command(Command),
+}
+
+impl Entry {
+    /// Reads the entry's fields `v` (1 when absent) and `job`, of at most `max_bytes`.
+    ///
+    /// # Errors
+    /// [`Malformed`] says what is wrong in words, and carries whatever could be read all the same.
+    pub fn read(version: Option<&[u8]>, job: Option<&[u8]>, max_bytes: usize) -> Result<Self, Malformed> {
+        let Some(job) = job else {
+            return Err(Malformed::because("the entry has no field `job`"));
+        };
+        if job.len() > max_bytes {
+            let reason = format!("the job has {} bytes; at most {max_bytes} are taken", job.len());
+            // Reading a huge body only to refuse it would give a sender a lever; its id is not looked for.
+            return Err(Malformed { reason, ..Malformed::default() });
+        }
+        let text = std::str::from_utf8(job).map_err(|_| Malformed::because("the job is not UTF-8"))?;
+        if version.is_some_and(|version| version != VERSION.as_bytes()) {
+            return Err(Malformed::of(text, "the field `v` must be 1"));
+        }
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| Malformed::because(&format!("the job is not JSON: {error}")))?;
+        let malformed = |reason: &str| Malformed::of_value(&value, reason);
+        let Value::Object(fields) = &value else {
+            return Err(malformed("the job is not a JSON object"));
+        };
+        if fields.contains_key("cancel") || fields.contains_key("modal") {
+            return serde_json::from_str(text)
+                .map(Self::Command)
+                .map_err(|error| malformed(&format!("the command cannot be read: {error}")));
+        }
+        let job: Job = serde_json::from_str(text).map_err(|error| malformed(&error.to_string()))?;
+        job.validate().map_err(|error| malformed(&error.to_string()))?;
+        Ok(Self::Job(Box::new(job)))
+    }
+}
+
+/// An entry that never becomes a job.
+#[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Malformed {
+    /// What is wrong, in words.
+    pub reason: String,
+    /// The `id` as written, whether or not it would do; `None` when there is none that can be read.
+    pub id: Option<String>,
+    /// Whether the entry is a JSON object without an `id`, so that the entry's own id is the job's.
+    pub id_is_absent: bool,
+    /// The `kind`, when it is one.
+    pub kind: Option<Kind>,
+    /// The request's `state`, when it can be read.
+    pub state: Option<String>,
+}
+
+impl Malformed {
+    /// The longest unusable id that is echoed, in bytes.
+    const MAX_ECHO: usize = 512;
+
+    fn because(reason: &str) -> Self {
+        Self { reason: reason.to_owned(), ..Self::default() }
+    }
+
+    fn of(text: &str, reason: &str) -> Self {
+        match serde_json::from_str(text) {
+            Ok(value) => Self::of_value(&value, reason),
+            Err(_) => Self::because(reason),
+        }
+    }
+
+    fn of_value(value: &Value, reason: &str) -> Self {
+        let id = value.get("id").and_then(Value::as_str).filter(|id| id.len() <= Self::MAX_ECHO);
+        let kind = value.get("kind").cloned().and_then(|kind| serde_json::from_value(kind).ok());
+        let state = value.pointer("/request/state").and_then(Value::as_str);
+        Self {
+            reason: reason.to_owned(),
+            id: id.map(str::to_owned),
+            id_is_absent: value.as_object().is_some_and(|fields| fields.get("id").is_none_or(Value::is_null)),
+            kind,
+            state: state.map(str::to_owned),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(job: &str) -> Result<Entry, Malformed> {
+        Entry::read(Some(b"1"), Some(job.as_bytes()), 1000)
+    }
+
+    #[test]
+    fn a_job_and_both_commands_are_read() {
+        let job = read(r#"{"kind":"imagine","request":{"prompt":"cat"},"later":true}"#).unwrap();
+        assert!(matches!(job, Entry::Job(job) if job.id.is_none() && job.kind == Kind::Imagine));
+        assert!(matches!(read(r#"{"cancel":"a"}"#).unwrap(), Entry::Command(Command::Cancel(_))));
+        assert!(matches!(read(r#"{"modal":{"job":"a"}}"#).unwrap(), Entry::Command(Command::Modal(_))));
+    }
+
+    #[test]
+    fn what_is_malformed_says_why_and_what_could_be_read() {
+        for (json, reason, id, state) in [
+            ("nonsense", "not JSON", None, None),
+            ("[1]", "not a JSON object", None, None),
+            (r#"{"id":"a"}"#, "missing field `kind`", Some("a"), None),
+            (r#"{"id":"a","kind":"dream","request":{"state":"s"}}"#, "unknown variant `dream`", Some("a"), Some("s")),
+            (r#"{"id":"a b","kind":"imagine","request":{"prompt":"x","state":"s"}}"#, "job id", Some("a b"), Some("s")),
+            (r#"{"id":7,"kind":"imagine","request":{"prompt":"x","state":"s"}}"#, "invalid type", None, Some("s")),
+            (r#"{"id":"a","kind":"imagine","request":{"prompt":1}}"#, "request.prompt", Some("a"), None),
+            (r#"{"id":"a","kind":"imagine","request":[]}"#, "request must be", Some("a"), None),
+            (r#"{"cancel":"a b"}"#, "command cannot be read", None, None),
+        ] {
+            let malformed = read(json).unwrap_err();
+
+            assert!(malformed.reason.contains(reason), "{json}: {}", malformed.reason);
+            assert_eq!((malformed.id.as_deref(), malformed.state.as_deref()), (id, state), "{json}");
+        }
+    }
+
+    #[test]
+    fn other_versions_other_bytes_and_other_sizes_are_refused() {
+        let job = br#"{"id":"a","kind":"imagine","request":{"prompt":"cat"}}"#;
+
+        assert!(Entry::read(None, Some(job), 1000).is_ok());
+        assert_eq!(Entry::read(Some(b"2"), Some(job), 1000).unwrap_err().id.as_deref(), Some("a"));
+        assert!(Entry::read(Some(b"1"), None, 1000).is_err());
+        assert!(Entry::read(Some(b"1"), Some(b"\xff"), 1000).unwrap_err().reason.contains("UTF-8"));
+        assert!(Entry::read(Some(b"1"), Some(job), 10).unwrap_err().reason.contains("at most 10"));
+    }
+}

@@ -1,0 +1,269 @@
+//! A job: what a producer asks for.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use super::{JobId, Request, RequestError};
+
+/// The longest deadline that a job may ask for, in seconds: seven days.
+pub const MAX_DEADLINE_S: u64 = 7 * 24 * 3600;
+
+/// One job, as it stands in the field `job` of a stream entry.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Job {
+    /// The caller's id; when absent, the stream entry's id becomes the job's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<JobId>,
+    /// What is asked for. It names the upstream's submit endpoint.
+    pub kind: Kind,
+    /// The upstream's own JSON body, kept verbatim.
+    pub request: Request,
+    /// How the worker treats the job.
+    #[serde(default, skip_serializing_if = "Options::is_default")]
+    pub options: Options,
+    /// Actions that follow when this job has completed, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub then: Vec<FollowUp>,
+    /// The caller's trace context, W3C style: `{"traceparent": "…"}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Box<RawValue>>,
+}
+
+impl Job {
+    /// Checks what the types cannot: that the request has what its kind needs, and the options' ranges.
+    ///
+    /// # Errors
+    /// [`RequestError`] names the field, and what was expected of it.
+    pub fn validate(&self) -> Result<(), RequestError> {
+        self.request.validate(self.kind)?;
+        self.options.validate()
+    }
+
+    /// Tells two bodies under one id apart: the SHA-256 of kind, request, options and follow-ups, in hex.
+    ///
+    /// Order of keys and white space do not count, so a client may serialise anew; `trace` does not count.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.kind.as_str());
+        hash_canonically(&mut hash, &self.request.to_value());
+        for part in [serde_json::to_value(&self.options), serde_json::to_value(&self.then)].into_iter().flatten() {
+            hash_canonically(&mut hash, &part);
+        }
+        hex(&hash.finalize()[..16])
+    }
+}
+
+/// What a job asks for; the last segment of the upstream's submit path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Four pictures from a prompt.
+    Imagine,
+    /// A button below an earlier result: upscale, vary, reroll.
+    Action,
+    /// One picture from two to five.
+    Blend,
+    /// Prompts from a picture.
+    Describe,
+    /// A shorter prompt from a prompt.
+    Shorten,
+    /// The answer to a task that waits for input.
+    Modal,
+}
+
+impl Kind {
+    /// Each kind there is.
+    pub const ALL: [Self; 6] = [Self::Imagine, Self::Action, Self::Blend, Self::Describe, Self::Shorten, Self::Modal];
+
+    /// The kind as it stands on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Imagine => "imagine",
+            Self::Action => "action",
+            Self::Blend => "blend",
+            Self::Describe => "describe",
+            Self::Shorten => "shorten",
+            Self::Modal => "modal",
+        }
+    }
+
+    /// Whether a finished task of this kind has a picture. Describe and shorten give text.
+    #[must_use]
+    pub fn gives_image(self) -> bool {
+        !matches!(self, Self::Describe | Self::Shorten)
+    }
+}
+
+/// How the worker treats a job. What is absent is the worker's own setting.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Options {
+    /// Which jobs are submitted first.
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
+    /// Seconds from enqueueing (or from `run_at_ms`) until the job ends with `deadline_exceeded`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_s: Option<u64>,
+    /// Unix time in milliseconds before which the job is not submitted; 0 is at once.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub run_at_ms: u64,
+    /// The most submits that the upstream took or may have taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u32>,
+    /// What happens when nobody can know whether the upstream took the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_unknown: Option<OnUnknown>,
+}
+
+impl Options {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn validate(&self) -> Result<(), RequestError> {
+        match self {
+            Self { deadline_s: Some(0), .. } => Err(RequestError::new("options.deadline_s", "at least 1")),
+            Self { deadline_s: Some(s), .. } if *s > MAX_DEADLINE_S => {
+                Err(RequestError::new("options.deadline_s", "at most 604800, seven days"))
+            }
+            Self { max_attempts: Some(0), .. } => Err(RequestError::new("options.max_attempts", "at least 1")),
+            // 2^53: Redis keeps scores as doubles, and a time beyond the year 287396 is a mistake.
+            Self { run_at_ms, .. } if *run_at_ms > 1 << 53 => {
+                Err(RequestError::new("options.run_at_ms", "Unix time in milliseconds"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Which jobs are submitted first; within a priority, the oldest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// Before all others.
+    High,
+    /// The usual.
+    #[default]
+    Normal,
+    /// After all others.
+    Low,
+}
+
+impl Priority {
+    /// 0 for the first to be submitted, 2 for the last.
+    #[must_use]
+    pub fn rank(self) -> u8 {
+        match self {
+            Self::High => 0,
+            Self::Normal => 1,
+            Self::Low => 2,
+        }
+    }
+
+    fn is_normal(&self) -> bool {
+        *self == Self::Normal
+    }
+}
+
+/// What happens when nobody can know whether the upstream took (and billed) a job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUnknown {
+    /// The job ends with `submit_unknown`: it is never paid twice.
+    #[default]
+    Fail,
+    /// The job is submitted again and its event says `possible_duplicate`: it may be paid twice.
+    Resubmit,
+}
+
+/// An action that follows a completed job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowUp {
+    /// The button to press: its label (`U1`), its emoji (`🔄`) or its custom id.
+    pub button: String,
+    /// The follow-up's own `state`; when absent, the parent's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+fn hash_canonically(hash: &mut Sha256, value: &serde_json::Value) {
+    use serde_json::Value;
+    match value {
+        Value::Object(map) => {
+            let mut keys: Vec<_> = map.keys().collect();
+            keys.sort_unstable();
+            hash.update(b"{");
+            for key in keys {
+                hash.update(Value::from(key.as_str()).to_string());
+                hash_canonically(hash, &map[key]);
+            }
+            hash.update(b"}");
+        }
+        Value::Array(items) => {
+            hash.update(b"[");
+            items.iter().for_each(|item| hash_canonically(hash, item));
+            hash.update(b"]");
+        }
+        scalar => {
+            hash.update(scalar.to_string());
+            hash.update(b",");
+        }
+    }
+}
+
+pub(super) fn hex_digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes)[..16])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(json: &str) -> Job {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn a_body_that_was_serialised_anew_is_the_same_body() {
+        let one = job(r#"{"id":"a","kind":"imagine","request":{"prompt":"cat","state":"s"}}"#);
+        let same = job(r#"{"kind":"imagine","id":"a","request":{ "state":"s", "prompt":"cat"},"trace":{}}"#);
+        let other = job(r#"{"id":"a","kind":"imagine","request":{"prompt":"cat","state":"t"}}"#);
+
+        assert_eq!(one.digest(), same.digest());
+        assert_ne!(one.digest(), other.digest());
+    }
+
+    #[test]
+    fn the_request_is_kept_byte_for_byte() {
+        let text = r#"{"prompt" : "cat","seed":12345678901234567890123,"x":1.0e5}"#;
+
+        let job = job(&format!(r#"{{"kind":"imagine","request":{text}}}"#));
+
+        assert_eq!(job.request.as_json(), text);
+        assert!(serde_json::to_string(&job).unwrap().contains(text));
+    }
+
+    #[test]
+    fn options_out_of_range_are_named() {
+        for (options, field) in [
+            (r#"{"deadline_s":0}"#, "options.deadline_s"),
+            (r#"{"deadline_s":604801}"#, "options.deadline_s"),
+            (r#"{"max_attempts":0}"#, "options.max_attempts"),
+            (r#"{"run_at_ms":9007199254740993}"#, "options.run_at_ms"),
+        ] {
+            let job = job(&format!(r#"{{"kind":"imagine","request":{{"prompt":"cat"}},"options":{options}}}"#));
+
+            assert!(job.validate().unwrap_err().to_string().contains(field), "{options}");
+        }
+    }
+}
