@@ -1,0 +1,233 @@
+//! One worker pod as a process: `mjq worker`, watched and steered from outside.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use rustix::process::Signal;
+
+use crate::binaries::mjq;
+use crate::child_process::ChildProcess;
+use crate::eventually::PATIENCE;
+use crate::free_port;
+
+/// Settings of a worker that is about to start.
+#[derive(Clone, Debug)]
+pub struct WorkerBuilder {
+    name: String,
+    settings: BTreeMap<String, String>,
+    echoes: bool,
+}
+
+/// A running worker; killed when dropped.
+///
+/// Its lines are printed as they come, which the test runner shows only for a test that fails.
+pub struct WorkerProcess {
+    name: String,
+    admin_url: String,
+    http: reqwest::Client,
+    child: ChildProcess,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+/// How a worker ended after it was asked to.
+#[derive(Clone, Copy, Debug)]
+pub struct Exit {
+    /// Its exit status.
+    pub status: ExitStatus,
+    /// The time from the signal to the end of the process.
+    pub took: Duration,
+}
+
+impl WorkerProcess {
+    /// Begins a worker on this Redis, with no settings of the environment taken over.
+    #[must_use]
+    pub fn on(redis_url: &str) -> WorkerBuilder {
+        let builder = WorkerBuilder { name: "worker".to_owned(), settings: BTreeMap::new(), echoes: true };
+        builder.set("MJQ_REDIS_URL", redis_url)
+    }
+
+    /// The base URL of its health, metrics, API and dashboard.
+    #[must_use]
+    pub fn admin_url(&self) -> &str {
+        &self.admin_url
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
+    /// All lines that it has printed so far, standard output and error in one, in the order of their arrival.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
+    }
+
+    /// Gets a path of its admin server; the answer's status and body.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
+        let response = self.http.get(format!("{}{path}", self.admin_url)).send().await?;
+        Ok((response.status().as_u16(), response.text().await?))
+    }
+
+    /// Waits until `/readyz` says so.
+    ///
+    /// # Errors
+    /// When the worker ends or is not ready in time; then with its logs.
+    pub async fn wait_ready(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Ok((200, _)) = self.get("/readyz").await {
+                return Ok(());
+            }
+            if let Some(status) = self.child.exit_status()? {
+                bail!("{} ended with {status} before it was ready:\n{}", self.name, self.logs());
+            }
+            if Instant::now() > deadline {
+                bail!("{} was not ready within {PATIENCE:?}:\n{}", self.name, self.logs());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Whether the process still runs.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn is_running(&mut self) -> anyhow::Result<bool> {
+        Ok(self.child.exit_status()?.is_none())
+    }
+
+    /// Kills it as `kill -9` does.
+    ///
+    /// # Errors
+    /// When the system refuses the signal.
+    pub fn kill9(&mut self) -> anyhow::Result<()> {
+        self.child.kill9()
+    }
+
+    /// Asks it to stop by SIGTERM and waits for its end.
+    ///
+    /// # Errors
+    /// When it does not end in time; then with its logs.
+    pub async fn terminate(&mut self) -> anyhow::Result<Exit> {
+        let asked = Instant::now();
+        self.child.signal(Signal::TERM)?;
+        let status = self.child.exited(PATIENCE).await;
+        let status = status.with_context(|| format!("{} ignored SIGTERM:\n{}", self.name, self.logs()))?;
+        Ok(Exit { status, took: asked.elapsed() })
+    }
+
+    /// Waits for its end without asking for it.
+    ///
+    /// # Errors
+    /// When it does not end within `patience`; then with its logs.
+    pub async fn exited(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
+        self.child.exited(patience).await.with_context(|| format!("{} goes on:\n{}", self.name, self.logs()))
+    }
+
+    /// Freezes it by SIGSTOP: its connections stay open, its leases run out.
+    ///
+    /// # Errors
+    /// When the system refuses the signal.
+    pub fn pause(&mut self) -> anyhow::Result<()> {
+        self.child.signal(Signal::STOP)
+    }
+
+    /// Thaws it by SIGCONT.
+    ///
+    /// # Errors
+    /// When the system refuses the signal.
+    pub fn resume(&mut self) -> anyhow::Result<()> {
+        self.child.signal(Signal::CONT)
+    }
+}
+
+impl WorkerBuilder {
+    /// Sets an environment variable of the worker.
+    #[must_use]
+    pub fn set(mut self, variable: &str, value: impl ToString) -> Self {
+        self.settings.insert(variable.to_owned(), value.to_string());
+        self
+    }
+
+    /// The queue to work on.
+    #[must_use]
+    pub fn queue(self, queue: &str) -> Self {
+        self.set("MJQ_QUEUE", queue)
+    }
+
+    /// The upstream's base URL, with a key that any simulator takes.
+    #[must_use]
+    pub fn upstream(self, url: &str) -> Self {
+        self.set("MJQ_UPSTREAM_URL", url).set("MJQ_UPSTREAM_KEY", "key-of-the-tests")
+    }
+
+    /// The name in front of its printed lines.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    /// Keeps its lines to [`WorkerProcess::logs`] instead of printing them too.
+    #[must_use]
+    pub fn quiet(mut self) -> Self {
+        self.echoes = false;
+        self
+    }
+
+    /// Starts it; it may not be ready yet.
+    ///
+    /// # Errors
+    /// When the program does not compile or start.
+    pub fn start(self) -> anyhow::Result<WorkerProcess> {
+        let port = free_port()?;
+        let mut command = Command::new(mjq()?);
+        command.arg("worker").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // The developer's own settings must not decide whether a test passes.
+        std::env::vars_os()
+            .filter(|(variable, _)| variable.to_string_lossy().starts_with("MJQ_"))
+            .for_each(|(variable, _)| _ = command.env_remove(variable));
+        command.env("MJQ_ADMIN_ADDR", format!("127.0.0.1:{port}")).envs(&self.settings);
+        let mut child = ChildProcess::spawn(&mut command, None)?;
+        let lines = Arc::default();
+        let echo = self.echoes.then(|| self.name.clone());
+        collect(child.child_mut().stdout.take(), &lines, echo.clone());
+        collect(child.child_mut().stderr.take(), &lines, echo);
+        // The variable wins over our port when a test wants a certain one.
+        let address = self.settings.get("MJQ_ADMIN_ADDR").cloned().unwrap_or_else(|| format!("127.0.0.1:{port}"));
+        let http = http_client()?;
+        Ok(WorkerProcess { name: self.name, admin_url: format!("http://{address}"), http, child, lines })
+    }
+}
+
+/// Reads a pipe to its end on a thread of its own, so that no worker blocks because a test is busy.
+fn collect(pipe: Option<impl Read + Send + 'static>, lines: &Arc<Mutex<Vec<String>>>, echo: Option<String>) {
+    let Some(pipe) = pipe else { return };
+    let lines = Arc::clone(lines);
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            if let Some(name) = &echo {
+                // A thread started by a test prints into the output of that test.
+                eprintln!("{name}| {line}");
+            }
+            lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        }
+    });
+}
+
+fn http_client() -> anyhow::Result<reqwest::Client> {
+    // Some provider must be there even for plain HTTP; that another one was installed before is fine.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5));
+    client.build().context("could not make an HTTP client")
+}
