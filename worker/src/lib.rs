@@ -1,1 +1,3 @@
-//! stub
+//! The worker of mjq: a durable job queue for Midjourney-style image APIs.
+
+pub mod lifecycle;

@@ -1,0 +1,138 @@
+//! The act: what a claimed step has to do.
+
+use mjq_producer::contract::TaskId;
+
+use super::{Observation, Phase, Record};
+
+/// What the claim found beside the record.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// The lease of the worker before had run out.
+    pub is_reclaimed: bool,
+    /// The deadline has passed.
+    pub is_overdue: bool,
+    /// Someone asked to cancel the job.
+    pub is_cancelled: bool,
+    /// The task id that a hook told, when the job does not know one.
+    pub hinted_task: Option<TaskId>,
+    /// Times that a lease of this job ran out.
+    pub reclaims: u32,
+}
+
+/// What to do with a claimed step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Act {
+    /// Submit the job. The ledger has the intent.
+    Submit,
+    /// Look at the task's progress.
+    Poll(TaskId),
+    /// Look for the task of a lost answer; a hook may have told which.
+    Adopt(Option<TaskId>),
+    /// Nothing to do outside: the claim itself is the observation.
+    Conclude(Conclusion),
+}
+
+/// An observation that the claim itself makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conclusion {
+    /// See [`Observation::NotBegun`].
+    NotBegun,
+    /// See [`Observation::WorkerDied`].
+    WorkerDied,
+    /// See [`Observation::DeadlinePassed`].
+    DeadlinePassed,
+    /// See [`Observation::CancelRequested`].
+    CancelRequested,
+    /// See [`Observation::Poisoned`].
+    Poisoned,
+}
+
+impl Act {
+    /// Decides what to do with a step that was just claimed.
+    ///
+    /// `record.phase` is the phase after the claim: `submitting` for a step of the submit lane.
+    #[must_use]
+    pub fn of(record: &Record, flags: &Flags, max_reclaims: u32) -> Self {
+        let died_submitting = flags.is_reclaimed && record.phase == Phase::Submitting;
+        // A lost submit must be written down as such before anything else may end the job.
+        if died_submitting {
+            return Self::Conclude(Conclusion::WorkerDied);
+        }
+        if flags.reclaims.saturating_sub(record.survived_reclaims) > max_reclaims {
+            return Self::Conclude(Conclusion::Poisoned);
+        }
+        if flags.is_cancelled {
+            return Self::Conclude(Conclusion::CancelRequested);
+        }
+        if flags.is_overdue && matches!(record.phase, Phase::Queued | Phase::Submitting) {
+            return Self::Conclude(Conclusion::DeadlinePassed);
+        }
+        match (record.phase, &record.task) {
+            (Phase::Submitting, _) => Self::Submit,
+            // An overdue task gets one last look: it may have finished.
+            (Phase::Polling | Phase::Held, Some(task)) => Self::Poll(task.clone()),
+            (Phase::Unknown, _) => Self::Adopt(flags.hinted_task.clone()),
+            // Queued again since the ledger marked it, or a task without its id: back to its lane.
+            _ => Self::Conclude(Conclusion::NotBegun),
+        }
+    }
+}
+
+impl From<Conclusion> for Observation {
+    fn from(conclusion: Conclusion) -> Self {
+        match conclusion {
+            Conclusion::NotBegun => Self::NotBegun,
+            Conclusion::WorkerDied => Self::WorkerDied,
+            Conclusion::DeadlinePassed => Self::DeadlinePassed,
+            Conclusion::CancelRequested => Self::CancelRequested,
+            Conclusion::Poisoned => Self::Poisoned,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mjq_producer::contract::{Entry, TaskId};
+
+    use super::*;
+    use crate::lifecycle::Policy;
+
+    fn record(phase: Phase) -> Record {
+        let json = br#"{"id":"a","kind":"imagine","request":{"prompt":"cat"}}"#;
+        let Ok(Entry::Job(job)) = Entry::read(None, Some(json), 1000) else { panic!("a valid job") };
+        let task = matches!(phase, Phase::Polling | Phase::Held).then(|| TaskId::new("1"));
+        Record { phase, task, ..Record::admit(&job, 1, &Policy::default()) }
+    }
+
+    #[test]
+    fn a_submit_whose_worker_died_is_never_simply_submitted() {
+        for reclaims in [1, 100] {
+            for is_cancelled in [false, true] {
+                let flags = Flags { is_reclaimed: true, is_overdue: true, is_cancelled, reclaims, ..Flags::default() };
+
+                let act = Act::of(&record(Phase::Submitting), &flags, 5);
+
+                assert_eq!(act, Act::Conclude(Conclusion::WorkerDied));
+            }
+        }
+    }
+
+    #[test]
+    fn an_overdue_task_gets_one_last_look_and_an_overdue_submit_is_not_made() {
+        let overdue = Flags { is_overdue: true, ..Flags::default() };
+
+        assert_eq!(Act::of(&record(Phase::Polling), &overdue, 5), Act::Poll(TaskId::new("1")));
+        for phase in [Phase::Queued, Phase::Submitting] {
+            assert_eq!(Act::of(&record(phase), &overdue, 5), Act::Conclude(Conclusion::DeadlinePassed));
+        }
+    }
+
+    #[test]
+    fn only_reclaims_in_a_row_make_a_job_poison() {
+        let flags = Flags { is_reclaimed: true, reclaims: 8, ..Flags::default() };
+        let survivor = Record { survived_reclaims: 7, ..record(Phase::Polling) };
+
+        assert_eq!(Act::of(&record(Phase::Polling), &flags, 5), Act::Conclude(Conclusion::Poisoned));
+        assert_eq!(Act::of(&survivor, &flags, 5), Act::Poll(TaskId::new("1")));
+    }
+}

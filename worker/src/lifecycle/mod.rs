@@ -1,0 +1,30 @@
+//! The core: the life of a job, as pure functions.
+//!
+//! Nothing here does I/O, reads a clock or rolls dice. The engine makes a step, turns what it saw
+//! into an [`Observation`] and asks [`next`] for the [`Transition`]; the ledger writes it down.
+//!
+//! ```text
+//! queued ─▶ submitting ─▶ polling ─▶ completed | failed | cancelled
+//!   ▲ refused │  │ no answer  │ MODAL
+//!   └─────────┘  ▼            ▼
+//!             unknown       held
+//! ```
+//!
+//! What it promises: from every state, every observation leads to a state or to an end, and exactly
+//! one end ends a job. Under `on_unknown: fail` no path submits twice.
+
+mod act;
+mod mode;
+mod observation;
+mod outcome;
+mod policy;
+mod record;
+mod transition;
+
+pub use act::{Act, Conclusion, Flags};
+pub use mode::Mode;
+pub use observation::{Busy, FailureClass, Observation, TaskReport};
+pub use outcome::{Ending, conflict, event_of, rejection};
+pub use policy::{AdoptionRoutes, Policy};
+pub use record::{Moment, Phase, Record};
+pub use transition::{Circumstances, Illegal, Next, Pressure, Transition, next};

@@ -1,0 +1,60 @@
+//! Fast or relaxed: how long a task of this request may take.
+
+use mjq_producer::contract::Request;
+use serde::{Deserialize, Serialize};
+
+/// The speed that a request asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Fast or turbo: usually under a minute and a half.
+    #[default]
+    Fast,
+    /// Relaxed: usually 2 to 10 minutes, at times an hour.
+    Relax,
+}
+
+impl Mode {
+    /// Reads the mode from where the family of upstreams looks for it: AGICTO's `model` (`mj-relax`),
+    /// `accountFilter.modes` (`["RELAX"]`) and the prompt's `--relax`.
+    #[must_use]
+    pub fn of(request: &Request) -> Self {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Filter {
+            modes: Vec<String>,
+        }
+        #[derive(Deserialize)]
+        struct Hints {
+            #[serde(default, rename = "accountFilter")]
+            filter: Option<Filter>,
+        }
+        let model = request.text_field("model").unwrap_or_default();
+        let prompt = request.text_field("prompt").unwrap_or_default();
+        let filter = serde_json::from_str::<Hints>(request.as_json()).ok().and_then(|hints| hints.filter);
+        let modes = filter.unwrap_or_default().modes;
+        let is_relaxed = model.ends_with("relax")
+            || prompt.split_whitespace().any(|word| word == "--relax")
+            || modes.iter().any(|mode| mode.eq_ignore_ascii_case("relax"));
+        if is_relaxed { Self::Relax } else { Self::Fast }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_place_that_names_the_mode_is_read() {
+        for (json, mode) in [
+            (r#"{"prompt":"cat"}"#, Mode::Fast),
+            (r#"{"prompt":"cat","model":"mj-relax"}"#, Mode::Relax),
+            (r#"{"prompt":"cat --relax --ar 1:1"}"#, Mode::Relax),
+            (r#"{"prompt":"cat","accountFilter":{"modes":["RELAX"]}}"#, Mode::Relax),
+            (r#"{"prompt":"cat","accountFilter":{"modes":["FAST"]}}"#, Mode::Fast),
+            (r#"{"prompt":"cat","accountFilter":7,"model":7}"#, Mode::Fast),
+        ] {
+            assert_eq!(Mode::of(&Request::from_json(json.into()).unwrap()), mode, "{json}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Observations: every fact that the outside tells the state machine.
+
+use std::time::Duration;
+
+use mjq_producer::contract::{Code, TaskId};
+use serde_json::value::RawValue;
+
+/// What a step saw.
+#[derive(Debug, Clone)]
+pub enum Observation {
+    // What a submit sees.
+    /// The upstream took the job: code 1, 22 or 21 with a task id.
+    Accepted {
+        /// The upstream's handle.
+        task: TaskId,
+        /// Tasks before this one, when the upstream queued it.
+        queue_position: u32,
+    },
+    /// The upstream did not take the job, and might later.
+    Refused {
+        /// Why not.
+        busy: Busy,
+        /// How long it asks to be left alone.
+        retry_after: Option<Duration>,
+        /// Its words.
+        reason: String,
+    },
+    /// The upstream did not take the job and never will.
+    Denied {
+        /// Which refusal.
+        code: Code,
+        /// Its words.
+        reason: String,
+    },
+    /// The request left and no answer came that tells anything.
+    Unanswered {
+        /// What came instead.
+        reason: String,
+    },
+    /// The job that this one acts upon has not finished yet.
+    ParentPending,
+
+    // What a poll sees.
+    /// The task goes on.
+    Running(TaskReport),
+    /// The task has its result.
+    Succeeded(TaskReport),
+    /// The task failed.
+    TaskFailed(TaskReport, FailureClass),
+    /// The task waits for input (status MODAL).
+    WaitsForInput(TaskReport),
+    /// The upstream says that it does not know the task.
+    Missing,
+    /// The poll told nothing: no answer, or none that can be read.
+    NoVerdict {
+        /// What came instead.
+        reason: String,
+        /// How long the upstream asks to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// A task was found for a job whose submit's answer was lost.
+    Found(TaskId),
+    /// No task was found for a job whose submit's answer was lost.
+    NotFound,
+
+    // What the engine sees.
+    /// The step was claimed and not begun: nothing left this process.
+    NotBegun,
+    /// The worker that had claimed the submit died: whether the request left, nobody knows.
+    WorkerDied,
+    /// The job's deadline passed while it waited.
+    DeadlinePassed,
+    /// Someone asked to cancel the job.
+    CancelRequested,
+    /// Workers died on this job more often than is allowed.
+    Poisoned,
+}
+
+impl Observation {
+    /// The observation's name, for logs and for the table of illegal pairs.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Accepted { .. } => "accepted",
+            Self::Refused { .. } => "refused",
+            Self::Denied { .. } => "denied",
+            Self::Unanswered { .. } => "unanswered",
+            Self::ParentPending => "parent_pending",
+            Self::Running(_) => "running",
+            Self::Succeeded(_) => "succeeded",
+            Self::TaskFailed(..) => "task_failed",
+            Self::WaitsForInput(_) => "waits_for_input",
+            Self::Missing => "missing",
+            Self::NoVerdict { .. } => "no_verdict",
+            Self::Found(_) => "found",
+            Self::NotFound => "not_found",
+            Self::NotBegun => "not_begun",
+            Self::WorkerDied => "worker_died",
+            Self::DeadlinePassed => "deadline_passed",
+            Self::CancelRequested => "cancel_requested",
+            Self::Poisoned => "poisoned",
+        }
+    }
+}
+
+/// Why an upstream did not take a job that it might take later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Busy {
+    /// It is full or wants fewer requests: 23, queue full, no account, 429, 503.
+    Saturated,
+    /// It does not let us in: 401, 403, quota. Stops the upstream, not the job.
+    Barred,
+    /// Nobody answers there: connection refused, no such host, TLS failure.
+    Unreachable,
+    /// It answered 22 without a task id: the one 22 that is submitted again.
+    WithoutId,
+    /// It failed inside, and says that it made no task (code 9). Limited like attempts.
+    Fault,
+}
+
+/// What the upstream shows of a task.
+#[derive(Debug, Clone, Default)]
+pub struct TaskReport {
+    /// `SUCCESS`, `IN_PROGRESS` …, as the upstream writes it.
+    pub status: String,
+    /// Percent, 0 to 100; `None` when there is none that can be read.
+    pub progress: Option<u8>,
+    /// The picture; empty when there is none.
+    pub image_url: String,
+    /// Why it failed, in the upstream's words.
+    pub fail_reason: String,
+    /// The buttons below the result, verbatim.
+    pub buttons: Option<Box<RawValue>>,
+    /// The upstream's clock when the task finished, Unix milliseconds; 0 when it does not tell.
+    pub finished_ms: u64,
+    /// The whole task object, verbatim.
+    pub raw: Option<Box<RawValue>>,
+}
+
+/// What kind of failure a failed task met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureClass {
+    /// The prompt or a picture was refused. The same one would be refused again.
+    Banned,
+    /// A parameter or link was wrong. The same one would be wrong again.
+    Invalid,
+    /// Anything else: capacity, time-out, internal trouble.
+    Upstream,
+}

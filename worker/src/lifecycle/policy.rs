@@ -1,0 +1,212 @@
+//! The policy: how long to wait, how often to try, when to give up.
+//!
+//! Delays come from here and nowhere else. Jitter is an argument, so that the same arguments give
+//! the same delay.
+
+use std::time::Duration;
+
+use backoff::{ExponentialBackoff, backoff::Backoff};
+use mjq_producer::contract::OnUnknown;
+
+use super::{Mode, Record};
+
+/// The settings that the state machine goes by.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// The shortest time between two polls of one task.
+    pub poll_min: Duration,
+    /// The longest time between two polls of one task.
+    pub poll_max: Duration,
+    /// The first and the longest delay after a refusal.
+    pub refusal_delay: (Duration, Duration),
+    /// What happens when nobody can know whether the upstream took a job that does not say itself.
+    pub on_unknown: OnUnknown,
+    /// How long adoption is tried.
+    pub unknown_grace: Duration,
+    /// The ways in which the task of a lost answer can be found again.
+    pub adoption: AdoptionRoutes,
+    /// The deadline of a fast job that does not say itself.
+    pub fast_deadline: Duration,
+    /// The deadline of a relaxed job that does not say itself.
+    pub relax_deadline: Duration,
+    /// The attempts of a job that does not say itself.
+    pub max_attempts: u32,
+    /// Leases of one job that may run out in a row.
+    pub max_reclaims: u32,
+    /// Polls that must say "unknown task" before it counts as lost, and the time between the first and the last.
+    pub lost_after: (u32, Duration),
+}
+
+/// The ways in which the task of a lost answer can be found again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AdoptionRoutes {
+    /// A hook URL is configured, and the request went out with it.
+    pub hook: bool,
+    /// The upstream lists tasks with their `state`, and mjq's token is in it.
+    pub lookup: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            poll_min: Duration::from_secs(1),
+            poll_max: Duration::from_secs(15),
+            refusal_delay: (Duration::from_secs(1), Duration::from_secs(60)),
+            on_unknown: OnUnknown::Fail,
+            unknown_grace: Duration::from_secs(120),
+            adoption: AdoptionRoutes::default(),
+            fast_deadline: Duration::from_secs(15 * 60),
+            relax_deadline: Duration::from_secs(60 * 60),
+            max_attempts: 5,
+            max_reclaims: 5,
+            lost_after: (5, Duration::from_secs(180)),
+        }
+    }
+}
+
+impl Policy {
+    /// How much longer each refusal makes the next delay.
+    const REFUSAL_FACTOR: f64 = 1.6;
+    /// Where code 22 says that others come first, the first poll waits a share of the usual spacing for each.
+    const QUEUE_SHARE: f64 = 0.25;
+
+    /// The deadline of a job that does not say itself.
+    #[must_use]
+    pub fn deadline(&self, mode: Mode) -> Duration {
+        match mode {
+            Mode::Fast => self.fast_deadline,
+            Mode::Relax => self.relax_deadline,
+        }
+    }
+
+    /// Whether the task of a lost answer could still be found for this job.
+    #[must_use]
+    pub fn can_adopt(&self, record: &Record) -> bool {
+        (self.adoption.hook && !record.has_own_hook) || self.adoption.lookup
+    }
+
+    /// The delay before a refused submit is made again: longer with each refusal.
+    ///
+    /// `jitter` is 0 to 1 and spreads the delay over ±20 %.
+    #[must_use]
+    pub fn after_refusal(&self, refusals: u32, retry_after: Option<Duration>, jitter: f64) -> Duration {
+        let (first, longest) = self.refusal_delay;
+        let delay = exponential(first, longest, Self::REFUSAL_FACTOR, refusals);
+        spread(delay, jitter).max(retry_after.unwrap_or_default())
+    }
+
+    /// The delay before the first poll of a task that was just accepted.
+    #[must_use]
+    pub fn first_poll(&self, queue_position: u32, jitter: f64) -> Duration {
+        let queue = self.poll_min.mul_f64(f64::from(queue_position) * Self::QUEUE_SHARE);
+        self.within_bounds(spread(self.poll_min + queue, jitter))
+    }
+
+    /// The delay before the next poll of a task that goes on.
+    ///
+    /// With progress to go by, it is a share of the time that seems to be left, so that polls come
+    /// closer together towards the end. Without, it is a share of the time that was waited so far,
+    /// so that the wait is never much longer than it has to be.
+    #[must_use]
+    pub fn next_poll(&self, record: &Record, now_ms: u64, jitter: f64) -> Duration {
+        let delay = match time_left(record, now_ms) {
+            Some(left) => left.mul_f64(0.5),
+            None => Duration::from_millis(now_ms.saturating_sub(record.accepted_ms)).mul_f64(0.125),
+        };
+        self.within_bounds(spread(delay, jitter))
+    }
+
+    /// The delay before a poll that told nothing is made again.
+    #[must_use]
+    pub fn after_blind_poll(&self, blind_polls: u32, retry_after: Option<Duration>, jitter: f64) -> Duration {
+        let delay = exponential(self.poll_min, self.poll_max, 1.5, blind_polls);
+        self.within_bounds(spread(delay, jitter)).max(retry_after.unwrap_or_default())
+    }
+
+    /// The delay before an unknown task is looked up again: often enough to fit `lost_after`.
+    #[must_use]
+    pub fn after_missing(&self, jitter: f64) -> Duration {
+        let (polls, over) = self.lost_after;
+        spread(over / polls.max(1), jitter).max(self.poll_min)
+    }
+
+    /// The delay before the next try at finding the task of a lost answer.
+    #[must_use]
+    pub fn next_adoption(&self, waited: Duration, jitter: f64) -> Duration {
+        let delay = (waited / 4).clamp(self.poll_min, self.poll_max);
+        spread(delay, jitter).min(self.unknown_grace.saturating_sub(waited)).max(Duration::from_millis(1))
+    }
+
+    fn within_bounds(&self, delay: Duration) -> Duration {
+        delay.clamp(self.poll_min, self.poll_max)
+    }
+}
+
+/// What the progress so far says about the time that is left; `None` when it says nothing.
+fn time_left(record: &Record, now_ms: u64) -> Option<Duration> {
+    let (start_ms, start_percent) = record.progress_start?;
+    let elapsed_ms = now_ms.saturating_sub(start_ms);
+    let gained = record.progress.checked_sub(start_percent).filter(|gained| *gained > 0)?;
+    let per_percent = elapsed_ms as f64 / f64::from(gained);
+    Some(Duration::from_millis((per_percent * f64::from(100 - record.progress.min(100))) as u64))
+}
+
+/// The delay after `times` tries, each `factor` longer than the one before.
+///
+/// The only place that calls the `backoff` crate. Its own randomness and its clock are switched
+/// off: the number of tries is kept with the job, so another pod goes on where this one stopped.
+fn exponential(first: Duration, longest: Duration, factor: f64, times: u32) -> Duration {
+    // Beyond this power the longest delay is reached from any sensible start.
+    let reached = first.mul_f64(factor.powi(times.min(40) as i32)).min(longest);
+    let mut backoff = ExponentialBackoff {
+        current_interval: reached,
+        initial_interval: first,
+        randomization_factor: 0.0,
+        multiplier: factor,
+        max_interval: longest,
+        max_elapsed_time: None,
+        ..ExponentialBackoff::default()
+    };
+    backoff.next_backoff().unwrap_or(longest)
+}
+
+/// Spreads `delay` over ±20 %, so that jobs of one moment do not come back in one moment.
+fn spread(delay: Duration, jitter: f64) -> Duration {
+    delay.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: fn(u64) -> Duration = Duration::from_secs;
+
+    #[test]
+    fn each_refusal_makes_the_next_delay_longer_up_to_the_longest() {
+        let policy = Policy::default();
+        let delays: Vec<Duration> = (0..20).map(|n| policy.after_refusal(n, None, 0.5)).collect();
+
+        assert_eq!(delays[0], S(1));
+        assert_eq!(delays[1], Duration::from_millis(1600));
+        assert!(delays.is_sorted());
+        assert_eq!(delays[19], S(60));
+    }
+
+    #[test]
+    fn the_upstreams_wish_for_a_pause_is_honoured() {
+        let policy = Policy::default();
+
+        assert_eq!(policy.after_refusal(0, Some(S(90)), 0.5), S(90));
+        assert_eq!(policy.after_blind_poll(0, Some(S(90)), 0.5), S(90));
+    }
+
+    #[test]
+    fn jitter_spreads_by_a_fifth_and_polls_stay_in_bounds() {
+        let policy = Policy::default();
+
+        assert_eq!(policy.after_refusal(0, None, 0.0), Duration::from_millis(800));
+        assert_eq!(policy.after_refusal(0, None, 1.0), Duration::from_millis(1200));
+        assert_eq!(policy.first_poll(0, 0.0), S(1));
+        assert_eq!(policy.first_poll(10_000, 0.5), S(15));
+    }
+}

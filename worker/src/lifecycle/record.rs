@@ -1,0 +1,248 @@
+//! The record: what the ledger keeps about one job, apart from its request.
+
+use mjq_producer::contract::{Job, JobId, Kind, OnUnknown, Priority, TaskId};
+use serde::{Deserialize, Serialize};
+
+use super::{Mode, Policy};
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Waits to be submitted, for the first time or again.
+    Queued,
+    /// A worker has claimed it to submit it: from here until the answer is written down, nobody
+    /// else may submit it.
+    Submitting,
+    /// The upstream has it; its progress is polled.
+    Polling,
+    /// The submit left and no answer came: the upstream may or may not have it.
+    Unknown,
+    /// The upstream's task waits for input.
+    Held,
+    /// Ended with its result.
+    Completed,
+    /// Ended without one.
+    Failed,
+    /// Ended on request.
+    Cancelled,
+}
+
+impl Phase {
+    /// Each phase there is.
+    pub const ALL: [Self; 8] = [
+        Self::Queued,
+        Self::Submitting,
+        Self::Polling,
+        Self::Unknown,
+        Self::Held,
+        Self::Completed,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+
+    /// The phase as the ledger writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Submitting => "submitting",
+            Self::Polling => "polling",
+            Self::Unknown => "unknown",
+            Self::Held => "held",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Reads what the ledger wrote.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|phase| phase.as_str() == text)
+    }
+
+    /// Whether the job has ended.
+    #[must_use]
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A job's record. Times are Unix milliseconds by Redis's clock; 0 is "not yet".
+///
+/// It is kept as JSON beside the request, for each open job, so the names on the wire are short and
+/// what has its default is left out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Where the job stands. The ledger keeps it as a field of its own; this is its copy.
+    #[serde(rename = "p")]
+    pub phase: Phase,
+    /// What is asked for.
+    #[serde(rename = "k")]
+    pub kind: Kind,
+    /// Fast or relaxed: how long such a task may take.
+    #[serde(rename = "m", default, skip_serializing_if = "is_default")]
+    pub mode: Mode,
+    /// Which jobs are submitted first.
+    #[serde(rename = "pr", default, skip_serializing_if = "is_default")]
+    pub priority: Priority,
+    /// The entry came into the job stream.
+    #[serde(rename = "e")]
+    pub enqueued_ms: u64,
+    /// From here on the job ends at its next step.
+    #[serde(rename = "d")]
+    pub deadline_ms: u64,
+    /// The most submits that the upstream took or may have taken.
+    #[serde(rename = "ma")]
+    pub max_attempts: u32,
+    /// What happens when nobody can know whether the upstream took the job.
+    #[serde(rename = "ou", default, skip_serializing_if = "is_default")]
+    pub on_unknown: OnUnknown,
+    /// The job whose result this one acts upon.
+    #[serde(rename = "fo", default, skip_serializing_if = "is_default")]
+    pub follows: Option<JobId>,
+    /// Whether follow-ups are to be enqueued when it completes.
+    #[serde(rename = "th", default, skip_serializing_if = "is_default")]
+    pub has_follow_ups: bool,
+    /// Whether the request has a `notifyHook` of the caller's own, which is left alone.
+    #[serde(rename = "ch", default, skip_serializing_if = "is_default")]
+    pub has_own_hook: bool,
+
+    /// Submits that the upstream took or may have taken.
+    #[serde(rename = "a", default, skip_serializing_if = "is_default")]
+    pub attempts: u32,
+    /// Refusals since the last attempt; they make the next delay longer.
+    #[serde(rename = "rf", default, skip_serializing_if = "is_default")]
+    pub refusals: u32,
+    /// Submits that failed inside the upstream, without a task. They are limited like attempts.
+    #[serde(rename = "fl", default, skip_serializing_if = "is_default")]
+    pub faults: u32,
+    /// The upstream's handle.
+    #[serde(rename = "t", default, skip_serializing_if = "is_default")]
+    pub task: Option<TaskId>,
+    /// The upstream accepted the job.
+    #[serde(rename = "ac", default, skip_serializing_if = "is_default")]
+    pub accepted_ms: u64,
+    /// The upstream's last status.
+    #[serde(rename = "s", default, skip_serializing_if = "is_default")]
+    pub status: String,
+    /// Percent, 0 to 100, as the upstream last reported it.
+    #[serde(rename = "pg", default, skip_serializing_if = "is_default")]
+    pub progress: u8,
+    /// When progress was first seen above 0, and how much it was then.
+    #[serde(rename = "ps", default, skip_serializing_if = "is_default")]
+    pub progress_start: Option<(u64, u8)>,
+    /// Tasks before this one when the upstream queued it (code 22). For display and the first poll.
+    #[serde(rename = "q", default, skip_serializing_if = "is_default")]
+    pub queue_position: u32,
+    /// Looks at the task's progress.
+    #[serde(rename = "n", default, skip_serializing_if = "is_default")]
+    pub polls: u32,
+    /// Polls in a row that told nothing.
+    #[serde(rename = "np", default, skip_serializing_if = "is_default")]
+    pub blind_polls: u32,
+    /// Polls in a row that said the task is unknown, and when the first of them did.
+    #[serde(rename = "mi", default, skip_serializing_if = "is_default")]
+    pub missing: Option<(u32, u64)>,
+    /// Polls in a row that saw success without a picture.
+    #[serde(rename = "ni", default, skip_serializing_if = "is_default")]
+    pub imageless: u32,
+    /// Reclaims before the last step that was written down: what a later worker got over.
+    #[serde(rename = "sr", default, skip_serializing_if = "is_default")]
+    pub survived_reclaims: u32,
+    /// The submit's answer was lost at this time.
+    #[serde(rename = "u", default, skip_serializing_if = "is_default")]
+    pub unknown_ms: u64,
+    /// Whether the task was found again after its submit's answer was lost.
+    #[serde(rename = "ad", default, skip_serializing_if = "is_default")]
+    pub adopted: bool,
+    /// Whether the upstream may have made more than one task for this job.
+    #[serde(rename = "du", default, skip_serializing_if = "is_default")]
+    pub possible_duplicate: bool,
+    /// What last went wrong, in words.
+    #[serde(rename = "w", default, skip_serializing_if = "is_default")]
+    pub reason: String,
+    /// The phases that the job went through.
+    #[serde(rename = "tl", default, skip_serializing_if = "is_default")]
+    pub timeline: Vec<Moment>,
+}
+
+/// One entry of a job's timeline: when, under which fence, into which phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment(pub u64, pub u64, pub Phase);
+
+impl Record {
+    /// The longest timeline: a job that is refused for hours must not grow without end.
+    const MAX_TIMELINE: usize = 32;
+
+    /// The record of a new job, which came into the stream at `enqueued_ms`.
+    #[must_use]
+    pub fn admit(job: &Job, enqueued_ms: u64, policy: &Policy) -> Self {
+        let mode = Mode::of(&job.request);
+        let start_ms = enqueued_ms.max(job.options.run_at_ms);
+        let deadline = job.options.deadline_s.map_or_else(|| policy.deadline(mode).as_millis() as u64, |s| s * 1000);
+        Self {
+            phase: Phase::Queued,
+            kind: job.kind,
+            mode,
+            priority: job.options.priority,
+            enqueued_ms,
+            deadline_ms: start_ms + deadline,
+            max_attempts: job.options.max_attempts.unwrap_or(policy.max_attempts),
+            on_unknown: job.options.on_unknown.unwrap_or(policy.on_unknown),
+            follows: job.request.parent_button().map(|parent| parent.job),
+            has_follow_ups: !job.then.is_empty(),
+            has_own_hook: job.request.text_field("notifyHook").is_some_and(|hook| !hook.is_empty()),
+            attempts: 0,
+            refusals: 0,
+            faults: 0,
+            task: None,
+            accepted_ms: 0,
+            status: String::new(),
+            progress: 0,
+            progress_start: None,
+            queue_position: 0,
+            polls: 0,
+            blind_polls: 0,
+            missing: None,
+            imageless: 0,
+            survived_reclaims: 0,
+            unknown_ms: 0,
+            adopted: false,
+            possible_duplicate: false,
+            reason: String::new(),
+            timeline: vec![Moment(enqueued_ms, 0, Phase::Queued)],
+        }
+    }
+
+    /// Where the job stands in the submit lane: smaller is sooner. Priority first, then age.
+    #[must_use]
+    pub fn submit_score(&self) -> u64 {
+        // 10^13 ms is the year 2286; three ranks of it stay below 2^53, exact as a double.
+        u64::from(self.priority.rank()) * 10_000_000_000_000 + self.enqueued_ms
+    }
+
+    /// Moves the job to `phase` and notes it, unless it is there already.
+    pub(super) fn enter(&mut self, phase: Phase, now_ms: u64, fence: u64) {
+        self.phase = phase;
+        if self.timeline.last().is_some_and(|last| last.2 == phase) {
+            return;
+        }
+        if self.timeline.len() == Self::MAX_TIMELINE {
+            // The first entry tells when it came; the latest tell what is going on.
+            self.timeline.remove(1);
+        }
+        self.timeline.push(Moment(now_ms, fence, phase));
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

@@ -1,0 +1,374 @@
+//! The transition function: the one place that decides what an observation means for a job.
+
+use std::time::Duration;
+
+use mjq_producer::contract::{Code, EventType, OnUnknown, TaskId};
+
+use super::{
+    Ending, Phase, Policy, Record,
+    observation::{Busy, FailureClass, Observation, TaskReport},
+};
+
+/// What [`next`] may know besides the record and the observation.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// Now, by Redis's clock, in Unix milliseconds.
+    pub now_ms: u64,
+    /// 0 to 1; spreads delays.
+    pub jitter: f64,
+    /// The claim that the step was made under.
+    pub fence: u64,
+    /// Times that a lease of this job ran out, up to this claim.
+    pub reclaims: u32,
+    /// The settings.
+    pub policy: &'a Policy,
+}
+
+/// What becomes of a job.
+#[derive(Debug, Clone)]
+pub struct Transition {
+    /// The record from now on.
+    pub record: Record,
+    /// Its next step, or its end.
+    pub next: Next,
+    /// What the step told about the upstream as a whole.
+    pub pressure: Pressure,
+}
+
+/// A job's next step, or its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// It is submitted (again) after this delay.
+    Submit(Duration),
+    /// It is looked at after this delay.
+    Poll(Duration),
+    /// It has ended.
+    End(Ending),
+}
+
+/// What a step told about the upstream as a whole, for the limits that all pods share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pressure {
+    /// Nothing.
+    #[default]
+    None,
+    /// It took a job.
+    Accepted,
+    /// It is full, or asks to be left alone for this long.
+    Saturated(Duration),
+    /// It does not let us in, or is not there: stop submitting, and probe.
+    Down,
+}
+
+/// An observation that cannot be made of a job in this phase. It is a bug, and changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{observation} cannot be observed of a job that is {phase}")]
+pub struct Illegal {
+    /// The job's phase.
+    pub phase: Phase,
+    /// The observation's name.
+    pub observation: &'static str,
+}
+
+/// Decides what `seen` means for the job in `record`.
+///
+/// # Errors
+/// [`Illegal`] for a pair that cannot be; each such pair is listed below.
+pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Result<Transition, Illegal> {
+    use Observation as O;
+    use Phase as P;
+    let mut job = Step { record: record.clone(), at, pressure: Pressure::None };
+    job.record.survived_reclaims = at.reclaims;
+    let next = match (record.phase, seen) {
+        (P::Submitting, O::Accepted { task, queue_position }) => job.accepted(task, *queue_position),
+        (P::Submitting, O::Refused { busy, retry_after, reason }) => job.refused(*busy, *retry_after, reason),
+        (P::Submitting, O::Denied { code, reason }) => job.denied(*code, reason),
+        (P::Submitting, O::Unanswered { reason }) => job.unanswered(reason),
+        (P::Submitting, O::WorkerDied) => job.unanswered("the worker died between intent and answer"),
+        (P::Submitting, O::ParentPending) => job.parent_pending(),
+        (P::Submitting | P::Queued, O::NotBegun) => job.not_begun(),
+        (P::Submitting | P::Queued, O::DeadlinePassed) => job.late(),
+        (P::Submitting | P::Queued, O::CancelRequested) => job.cancelled(),
+        (P::Submitting | P::Queued, O::Poisoned) => job.poisoned(),
+
+        (P::Polling | P::Held, O::Running(task)) => job.running(task),
+        (P::Polling | P::Held, O::Succeeded(task)) => job.succeeded(task),
+        (P::Polling | P::Held, O::TaskFailed(task, class)) => job.task_failed(task, *class),
+        (P::Polling | P::Held, O::WaitsForInput(task)) => job.waits_for_input(task),
+        (P::Polling | P::Held, O::Missing) => job.missing(),
+        (P::Polling | P::Held, O::NoVerdict { reason, retry_after }) => job.no_verdict(reason, *retry_after),
+        (P::Polling | P::Held, O::NotBegun) => Next::Poll(Duration::ZERO),
+        (P::Polling | P::Held, O::DeadlinePassed) => job.late(),
+        (P::Polling | P::Held, O::CancelRequested) => job.cancelled(),
+        (P::Polling | P::Held, O::Poisoned) => job.poisoned(),
+
+        (P::Unknown, O::Found(task)) => job.found(task),
+        (P::Unknown, O::NotFound) => job.still_unknown(),
+        (P::Unknown, O::NoVerdict { .. }) => job.still_unknown(),
+        (P::Unknown, O::NotBegun) => Next::Poll(Duration::ZERO),
+        (P::Unknown, O::DeadlinePassed | O::Poisoned) => job.give_up_unknown(),
+        (P::Unknown, O::CancelRequested) => job.cancelled(),
+
+        // A hook may tell the task while the job is being looked for: the answer was not lost then.
+        (P::Polling | P::Held, O::Found(_) | O::NotFound)
+        | (
+            P::Polling | P::Held | P::Unknown,
+            O::Accepted { .. }
+            | O::Refused { .. }
+            | O::Denied { .. }
+            | O::Unanswered { .. }
+            | O::WorkerDied
+            | O::ParentPending,
+        )
+        | (
+            P::Queued,
+            O::Accepted { .. }
+            | O::Refused { .. }
+            | O::Denied { .. }
+            | O::Unanswered { .. }
+            | O::WorkerDied
+            | O::ParentPending,
+        )
+        | (
+            P::Queued | P::Submitting,
+            O::Running(_)
+            | O::Succeeded(_)
+            | O::TaskFailed(..)
+            | O::WaitsForInput(_)
+            | O::Missing
+            | O::NoVerdict { .. }
+            | O::Found(_)
+            | O::NotFound,
+        )
+        | (P::Unknown, O::Running(_) | O::Succeeded(_) | O::TaskFailed(..) | O::WaitsForInput(_) | O::Missing)
+        | (P::Completed | P::Failed | P::Cancelled, _) => {
+            return Err(Illegal { phase: record.phase, observation: seen.name() });
+        }
+    };
+    Ok(job.finish(next))
+}
+
+/// A transition in the making.
+struct Step<'a> {
+    record: Record,
+    at: Circumstances<'a>,
+    pressure: Pressure,
+}
+
+impl Step<'_> {
+    fn accepted(&mut self, task: &TaskId, queue_position: u32) -> Next {
+        self.pressure = Pressure::Accepted;
+        self.record.attempts += 1;
+        self.record.queue_position = queue_position;
+        self.begin_polling(task);
+        Next::Poll(self.at.policy.first_poll(queue_position, self.at.jitter))
+    }
+
+    fn begin_polling(&mut self, task: &TaskId) {
+        let record = &mut self.record;
+        record.task = Some(task.clone());
+        record.accepted_ms = self.at.now_ms;
+        record.refusals = 0;
+        record.reason.clear();
+        record.status.clear();
+        record.progress = 0;
+        record.progress_start = None;
+        self.enter(Phase::Polling);
+    }
+
+    fn refused(&mut self, busy: Busy, retry_after: Option<Duration>, reason: &str) -> Next {
+        reason.clone_into(&mut self.record.reason);
+        let delay = self.at.policy.after_refusal(self.record.refusals, retry_after, self.at.jitter);
+        self.record.refusals += 1;
+        match busy {
+            Busy::Saturated => self.pressure = Pressure::Saturated(retry_after.unwrap_or_default()),
+            Busy::Barred | Busy::Unreachable => self.pressure = Pressure::Down,
+            Busy::WithoutId => {}
+            Busy::Fault => {
+                self.record.faults += 1;
+                if self.record.attempts + self.record.faults >= self.record.max_attempts {
+                    return self.end(Phase::Failed, Code::AttemptsExhausted);
+                }
+            }
+        }
+        self.enter(Phase::Queued);
+        Next::Submit(delay)
+    }
+
+    fn denied(&mut self, code: Code, reason: &str) -> Next {
+        reason.clone_into(&mut self.record.reason);
+        self.end(Phase::Failed, code)
+    }
+
+    fn parent_pending(&mut self) -> Next {
+        self.enter(Phase::Queued);
+        let waited = Duration::from_millis(self.at.now_ms.saturating_sub(self.record.enqueued_ms));
+        Next::Submit((waited / 8).clamp(self.at.policy.poll_min, self.at.policy.poll_max))
+    }
+
+    fn not_begun(&mut self) -> Next {
+        self.enter(Phase::Queued);
+        Next::Submit(Duration::ZERO)
+    }
+
+    fn unanswered(&mut self, reason: &str) -> Next {
+        reason.clone_into(&mut self.record.reason);
+        self.record.attempts += 1;
+        self.record.unknown_ms = self.at.now_ms;
+        self.enter(Phase::Unknown);
+        self.still_unknown()
+    }
+
+    fn still_unknown(&mut self) -> Next {
+        let policy = self.at.policy;
+        let waited = Duration::from_millis(self.at.now_ms.saturating_sub(self.record.unknown_ms));
+        if policy.can_adopt(&self.record) && waited < policy.unknown_grace && !self.is_late() {
+            return Next::Poll(policy.next_adoption(waited, self.at.jitter));
+        }
+        self.give_up_unknown()
+    }
+
+    fn give_up_unknown(&mut self) -> Next {
+        let may_resubmit = self.record.on_unknown == OnUnknown::Resubmit
+            && self.record.attempts < self.record.max_attempts
+            && !self.is_late();
+        if !may_resubmit {
+            return self.end(Phase::Failed, Code::SubmitUnknown);
+        }
+        self.record.possible_duplicate = true;
+        self.enter(Phase::Queued);
+        Next::Submit(self.at.policy.after_refusal(self.record.attempts, None, self.at.jitter))
+    }
+
+    fn found(&mut self, task: &TaskId) -> Next {
+        self.record.adopted = true;
+        self.begin_polling(task);
+        Next::Poll(Duration::ZERO)
+    }
+
+    fn running(&mut self, task: &TaskReport) -> Next {
+        self.saw(task);
+        self.enter(Phase::Polling);
+        self.poll_again(|job| job.at.policy.next_poll(&job.record, job.at.now_ms, job.at.jitter))
+    }
+
+    fn succeeded(&mut self, task: &TaskReport) -> Next {
+        /// Some relays say SUCCESS a moment before they have the picture.
+        const MAX_IMAGELESS: u32 = 3;
+        self.saw(task);
+        let lacks_image = task.image_url.is_empty() && self.record.kind.gives_image();
+        if lacks_image && self.record.imageless < MAX_IMAGELESS && !self.is_late() {
+            self.record.imageless += 1;
+            return Next::Poll(self.at.policy.poll_min);
+        }
+        self.end(Phase::Completed, Code::Ok)
+    }
+
+    fn task_failed(&mut self, task: &TaskReport, class: FailureClass) -> Next {
+        self.saw(task);
+        self.record.reason.clone_from(&task.fail_reason);
+        let code = match class {
+            FailureClass::Banned => Code::BannedPrompt,
+            FailureClass::Invalid => Code::InvalidRequest,
+            FailureClass::Upstream => Code::UpstreamFailed,
+        };
+        self.end(Phase::Failed, code)
+    }
+
+    fn waits_for_input(&mut self, task: &TaskReport) -> Next {
+        self.saw(task);
+        self.enter(Phase::Held);
+        // Nothing moves until somebody answers; a modal command brings the next look forward.
+        self.poll_again(|job| job.at.policy.poll_max)
+    }
+
+    fn missing(&mut self) -> Next {
+        self.record.polls += 1;
+        let (count, first_ms) = self.record.missing.unwrap_or((0, self.at.now_ms));
+        self.record.missing = Some((count + 1, first_ms));
+        let (enough, over) = self.at.policy.lost_after;
+        if count + 1 >= enough && self.at.now_ms.saturating_sub(first_ms) >= over.as_millis() as u64 {
+            "the upstream no longer knows the task".clone_into(&mut self.record.reason);
+            return self.end(Phase::Failed, Code::UpstreamLost);
+        }
+        self.poll_again(|job| job.at.policy.after_missing(job.at.jitter))
+    }
+
+    fn no_verdict(&mut self, reason: &str, retry_after: Option<Duration>) -> Next {
+        reason.clone_into(&mut self.record.reason);
+        self.record.polls += 1;
+        let blind_polls = self.record.blind_polls;
+        self.record.blind_polls += 1;
+        self.poll_again(|job| job.at.policy.after_blind_poll(blind_polls, retry_after, job.at.jitter))
+    }
+
+    fn cancelled(&mut self) -> Next {
+        "cancelled on request".clone_into(&mut self.record.reason);
+        self.end(Phase::Cancelled, Code::Cancelled)
+    }
+
+    fn poisoned(&mut self) -> Next {
+        "workers died on this job again and again".clone_into(&mut self.record.reason);
+        self.end(Phase::Failed, Code::Poison)
+    }
+
+    fn late(&mut self) -> Next {
+        if self.record.phase == Phase::Held {
+            "the task waited for input until the deadline".clone_into(&mut self.record.reason);
+            return self.end(Phase::Failed, Code::NeedsInput);
+        }
+        if self.record.reason.is_empty() {
+            "the deadline passed".clone_into(&mut self.record.reason);
+        }
+        self.end(Phase::Failed, Code::DeadlineExceeded)
+    }
+
+    fn saw(&mut self, task: &TaskReport) {
+        let record = &mut self.record;
+        record.polls += 1;
+        record.blind_polls = 0;
+        record.missing = None;
+        record.reason.clear();
+        task.status.clone_into(&mut record.status);
+        if let Some(progress) = task.progress {
+            record.progress = progress;
+            if progress > 0 && record.progress_start.is_none() {
+                record.progress_start = Some((self.at.now_ms, progress));
+            }
+        }
+    }
+
+    fn poll_again(&mut self, delay: impl Fn(&Self) -> Duration) -> Next {
+        if self.is_late() { self.late() } else { Next::Poll(delay(self)) }
+    }
+
+    fn is_late(&self) -> bool {
+        self.at.now_ms >= self.record.deadline_ms
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.record.enter(phase, self.at.now_ms, self.at.fence);
+    }
+
+    fn end(&mut self, phase: Phase, code: Code) -> Next {
+        self.enter(phase);
+        let event_type = match phase {
+            Phase::Completed => EventType::Completed,
+            Phase::Cancelled => EventType::Cancelled,
+            _ => EventType::Failed,
+        };
+        Next::End(Ending { event_type, code })
+    }
+
+    fn finish(mut self, next: Next) -> Transition {
+        // No step is planned beyond the deadline: the one at the deadline ends the job.
+        let left = Duration::from_millis(self.record.deadline_ms.saturating_sub(self.at.now_ms));
+        let next = match next {
+            Next::Submit(_) if self.is_late() => self.late(),
+            Next::Submit(delay) => Next::Submit(delay.min(left)),
+            Next::Poll(delay) => Next::Poll(delay.min(left)),
+            end @ Next::End(_) => end,
+        };
+        Transition { record: self.record, next, pressure: self.pressure }
+    }
+}
