@@ -17,7 +17,7 @@
 //!
 //! In reading order: [`Simulator`] is the handle; [`Knobs`] and [`Script`] say how it behaves, [`marker`]
 //! how a prompt can say it; the private `world` decides, from `schedule` (who runs when), `task` (what can
-//! be seen) and `dialect` (in which words); `oracle` keeps the books ([`Creation`], [`Stats`]); `routes`,
+//! be seen), `dialect` and `task_object` (in which words); `oracle` keeps the books ([`Creation`], [`Stats`]); `routes`,
 //! `control` and `server` are the edge; `hooks` calls back.
 //!
 //! Nothing runs per task: a task's progress is computed from the clock when somebody looks.
@@ -42,6 +42,7 @@ mod server;
 mod simulator;
 mod span;
 mod task;
+mod task_object;
 mod upstream;
 mod wire;
 mod world;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context;
-use mjq_simulator::{Dialect, Fault, FetchStep, Knobs, RetryAfter, Script, Simulator, SubmitStep};
+use mjq_simulator::{Dialect, Fault, FetchStep, Knobs, Odds, RetryAfter, Script, Simulator, SubmitStep};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use tokio::{
@@ -379,5 +379,37 @@ async fn every_creation_is_in_the_log_when_its_answer_arrives() -> anyhow::Resul
 
     let prompts: Vec<Value> = lines.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     assert_eq!(prompts.iter().map(|line| &line["prompt"]).collect::<Vec<_>>(), ["fox", "cat [sim: lose=after]"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn random_faults_keep_to_their_rate_and_the_books_stay_right() -> anyhow::Result<()> {
+    let lost = Odds { rate: 0.2, step: SubmitStep::fault(Fault::Reset).after_creation() };
+    let visitor = Visitor::of(Knobs { slots: 200, submit_faults: vec![lost], ..quick() }).await?;
+
+    let mut unanswered = 0;
+    for n in 0..200 {
+        unanswered += usize::from(visitor.imagine(&format!("fox {n}")).await.is_err());
+    }
+
+    assert!((20..60).contains(&unanswered), "{unanswered} of 200 at a rate of 0.2");
+    assert_eq!(visitor.simulator.stats().created, 200);
+    assert_eq!(visitor.simulator.stats().created_again, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_csharp_one_has_its_own_words_for_full_unknown_and_a_long_state() -> anyhow::Result<()> {
+    let knobs = Knobs { dialect: Dialect::CSharp, slots: 1, queue: 0, ..Knobs::default() };
+    let visitor = Visitor::of(knobs).await?;
+    let long = json!({"prompt": "fox", "state": "x".repeat(256)});
+
+    let refused = read(visitor.send(Method::POST, "/mj/submit/imagine", Some(long)).await?).await?;
+    let taken = read(visitor.imagine("fox").await?).await?;
+    let full = read(visitor.imagine("cat").await?).await?;
+
+    assert_eq!((&refused["code"], &taken["code"], &full["code"]), (&json!(4), &json!(1), &json!(3)));
+    assert_eq!(full["description"], "无可用的账号实例");
+    assert_eq!(visitor.get("/mj/task/999/fetch").await?.status(), 204);
     Ok(())
 }
