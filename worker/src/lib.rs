@@ -1,3 +1,6 @@
 //! The worker of mjq: a durable job queue for Midjourney-style image APIs.
 
+pub mod ledger;
 pub mod lifecycle;
+pub mod settings;
+pub mod telemetry;

@@ -1,0 +1,28 @@
+//! Telemetry: log lines on stderr, for people or for machines.
+//!
+//! Results go to stdout, so that a pipe never sees a log line.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::settings::{LogFormat, Settings};
+
+/// Starts logging as `MJQ_LOG` and `MJQ_LOG_FORMAT` say. Only the first call counts.
+pub fn start(settings: &Settings) {
+    // The settings took this text only because it can be read.
+    let filter = EnvFilter::try_new(&settings.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = fmt().with_env_filter(filter).with_writer(io::stderr);
+    let started = match settings.log_format {
+        LogFormat::Text => lines.compact().with_ansi(wants_colour()).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
+    };
+    if started.is_err() {
+        tracing::debug!("logging was started before");
+    }
+}
+
+/// Whether stderr is a terminal, and nobody asked for plain text (see no-color.org).
+fn wants_colour() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty())
+}
