@@ -4,3 +4,4 @@ pub mod ledger;
 pub mod lifecycle;
 pub mod settings;
 pub mod telemetry;
+pub mod cli;

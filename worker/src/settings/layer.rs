@@ -62,7 +62,7 @@ impl Layer {
             match (names().find(|name| setting::variable(name) == variable), value.into_string()) {
                 (Some(name), Ok(text)) => drop(layer.texts.insert(name, text)),
                 (Some(_), Err(_)) => problems.push(Problem::value(variable, "not UTF-8", "text")),
-                (None, _) if variable == "MJQ_CONFIG" || is_of_kubernetes(variable) => {}
+                (None, _) if is_of_others(variable) || is_of_kubernetes(variable) => {}
                 (None, _) => unknown.push(variable.to_owned()),
             }
         }
@@ -166,6 +166,11 @@ impl Provider for Layer {
 /// Each name that a source may use.
 fn names() -> impl Iterator<Item = String> {
     TABLE.iter().flat_map(|setting: &Setting| [Some(setting.name.to_owned()), setting.file_name()]).flatten()
+}
+
+/// Whether the variable is no setting of the worker, but of its surroundings.
+fn is_of_others(variable: &str) -> bool {
+    variable == "MJQ_CONFIG" || ["MJQ_SIMULATOR_", "MJQ_TEST_"].iter().any(|it| variable.starts_with(it))
 }
 
 /// Whether Kubernetes set the variable for a Service whose name begins with `mjq`.

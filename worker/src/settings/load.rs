@@ -29,14 +29,16 @@ pub struct Loaded {
 }
 
 /// One setting's value, as it may be shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Effective {
-    /// The setting's name.
-    pub name: &'static str,
+    /// The setting.
+    pub setting: &'static Setting,
     /// Its value, hidden when it is secret.
     pub value: String,
     /// Where it comes from, such as `MJQ_QUEUE` or `default`.
     pub source: String,
+    /// Whether no source has the setting.
+    pub is_default: bool,
 }
 
 /// Reads all settings: flags over the environment over the TOML file over the defaults.
@@ -82,7 +84,8 @@ impl Reader<'_> {
         let (text, source) = text_and_source(self.figment, setting);
         match read(&text) {
             Ok(value) => {
-                self.effective.push(Effective { name: setting.name, value: setting.show(&text), source });
+                let is_default = source == Layer::DEFAULT;
+                self.effective.push(Effective { setting, value: setting.show(&text), source, is_default });
                 Some(value)
             }
             Err(expected) => {
@@ -177,7 +180,7 @@ mod tests {
         assert_eq!(loaded.settings.lease, Duration::from_secs(2));
         assert_eq!(loaded.settings.upstream_poll_rate, 2.5);
         assert_eq!(loaded.settings.poll_min, Duration::from_secs(1));
-        let source = |name| loaded.effective.iter().find(|it| it.name == name).unwrap().source.as_str();
+        let source = |name| loaded.effective.iter().find(|it| it.setting.name == name).unwrap().source.as_str();
         assert_eq!((source("queue"), source("slots"), source("poll_min_ms")), ("--queue", "MJQ_SLOTS", "default"));
         assert!(source("lease_ms").starts_with("`lease_ms` in "));
         assert_eq!(loaded.warnings, Vec::<String>::new());
@@ -320,7 +323,7 @@ mod tests {
 
         for loaded in [&environment, &over_toml] {
             assert_eq!(loaded.settings.upstream_key.as_ref().unwrap().expose_secret(), "sk-123");
-            let effective = loaded.effective.iter().find(|it| it.name == "upstream_key").unwrap();
+            let effective = loaded.effective.iter().find(|it| it.setting.name == "upstream_key").unwrap();
             assert_eq!(effective.source, "MJQ_UPSTREAM_KEY_FILE");
         }
         assert_eq!(both, "MJQ_UPSTREAM_KEY and MJQ_UPSTREAM_KEY_FILE are both set, expected one of them");

@@ -1,0 +1,119 @@
+//! What ends a command early, and the exit code that tells.
+
+use std::{error::Error, io};
+
+use mjq_producer::{EnqueueError, ReadError};
+
+/// A command did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The command line asks for something that cannot be.
+    #[error("{0}")]
+    Usage(String),
+    /// Redis did not answer.
+    #[error("Redis cannot be reached")]
+    Redis(#[source] Box<dyn Error + Send + Sync>),
+    /// The job was waited for, and has no result. It was printed already.
+    #[error("the job has no result")]
+    NoResult,
+    /// stdout is closed or full.
+    #[error("could not print")]
+    Output(#[source] io::Error),
+    /// The worker could not go on.
+    #[error("the worker stopped")]
+    Worker(#[source] Box<dyn Error + Send + Sync>),
+}
+
+impl Failure {
+    /// `EX_USAGE`.
+    pub(super) const USAGE: u8 = 64;
+    /// `EX_UNAVAILABLE`.
+    const UNAVAILABLE: u8 = 69;
+
+    /// What the process exits with.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => Self::USAGE,
+            Self::Redis(_) => Self::UNAVAILABLE,
+            // `mjq events | head` has seen enough: nothing went wrong.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+            Self::NoResult | Self::Output(_) | Self::Worker(_) => 1,
+        }
+    }
+
+    /// The failure and its causes in one line; `None` when nothing is left to say.
+    #[must_use]
+    pub fn message(&self) -> Option<String> {
+        if matches!(self, Self::NoResult) || self.exit_code() == 0 {
+            return None;
+        }
+        let mut words = vec![self.to_string()];
+        let mut error: &dyn Error = self;
+        while let Some(cause) = error.source() {
+            words.push(cause.to_string());
+            error = cause;
+        }
+        // Some libraries repeat their cause in their own words.
+        words.dedup_by(|cause, error| error.ends_with(cause.as_str()));
+        Some(words.join(": "))
+    }
+}
+
+impl From<EnqueueError> for Failure {
+    fn from(error: EnqueueError) -> Self {
+        match error {
+            EnqueueError::Invalid(error) => Self::Usage(error.to_string()),
+            error => Self::Redis(error.into()),
+        }
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        Self::Redis(error.into())
+    }
+}
+
+impl From<redis::RedisError> for Failure {
+    fn from(error: redis::RedisError) -> Self {
+        Self::Redis(error.into())
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn io_error(kind: io::ErrorKind) -> io::Error {
+        io::Error::from(kind)
+    }
+
+    #[test]
+    fn each_failure_has_its_exit_code() {
+        for (failure, code) in [
+            (Failure::Usage("no".into()), 64),
+            (Failure::Redis(io_error(io::ErrorKind::ConnectionRefused).into()), 69),
+            (Failure::NoResult, 1),
+            (Failure::Worker(io_error(io::ErrorKind::AddrInUse).into()), 1),
+            (Failure::Output(io_error(io::ErrorKind::StorageFull)), 1),
+            (Failure::Output(io_error(io::ErrorKind::BrokenPipe)), 0),
+        ] {
+            assert_eq!(failure.exit_code(), code, "{failure:?}");
+            assert_eq!(failure.message().is_none(), code == 0 || matches!(failure, Failure::NoResult), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn the_message_has_the_whole_chain() {
+        let failure = Failure::Redis(io_error(io::ErrorKind::ConnectionRefused).into());
+
+        assert_eq!(failure.message().as_deref(), Some("Redis cannot be reached: connection refused"));
+    }
+}

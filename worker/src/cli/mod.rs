@@ -1,0 +1,175 @@
+//! The command line: `mjq worker` runs a pod, everything else talks to a queue.
+//!
+//! One file per command. They share `flags` (settings as flags), `failure` (exit codes), `output`
+//! (stdout that may be closed), `event_log` (events without consuming them) and `event_view`.
+
+mod failure;
+mod flags;
+mod output;
+
+mod event_log;
+mod event_view;
+
+mod cancel;
+mod check_config;
+mod enqueue;
+mod events;
+mod image;
+mod progress;
+mod wait;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use failure::Failure;
+use flags::Flags;
+
+use crate::settings::{Given, Loaded};
+
+const EXAMPLES: &str = "\
+Examples:
+  mjq worker --upstream-key-file /run/secrets/key
+  mjq enqueue imagine --prompt 'a lighthouse in a storm --ar 3:2' --wait
+  mjq enqueue action --job order-1842 --button U1 --wait
+  mjq events --follow
+
+Exit codes: 0 done; 1 the job failed, was cancelled or rejected; 64 bad usage;
+69 Redis cannot be reached; 78 bad settings.";
+
+/// A durable job queue for Midjourney-style image APIs.
+///
+/// Jobs go into a Redis stream, workers submit them to the upstream API and watch them, and each
+/// job ends with exactly one event in another stream. Settings come from flags, MJQ_… variables
+/// and a TOML file (--config or MJQ_CONFIG), in this order; `mjq check-config` shows what counts.
+#[derive(Debug, Parser)]
+#[command(name = "mjq", version, after_help = EXAMPLES, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one pod: take jobs, submit them, watch them, publish their events
+    Worker(worker::Worker),
+    /// Put a job into the queue
+    Enqueue(enqueue::Enqueue),
+    /// Show the events of finished jobs
+    Events(events::Events),
+    /// Ask for a job to be cancelled
+    Cancel(cancel::Cancel),
+    /// Check the settings and show what counts, secrets hidden
+    CheckConfig(check_config::CheckConfig),
+}
+
+impl Cli {
+    /// Reads the command line of this process; on `--help` or bad usage, what to print and exit with.
+    ///
+    /// # Errors
+    /// The exit code, after help, version or the complaint was printed.
+    pub fn read() -> Result<Self, ExitCode> {
+        Self::try_parse().map_err(|error| {
+            // Nowhere to print to is no reason to exit in another way.
+            let _ = error.print();
+            if error.use_stderr() { ExitCode::from(Failure::USAGE) } else { ExitCode::SUCCESS }
+        })
+    }
+
+    /// What this process was given for its settings.
+    #[must_use]
+    pub fn given(&self) -> Given {
+        let flags = match &self.command {
+            Command::Worker(worker) => worker.flags(),
+            Command::Enqueue(enqueue) => enqueue.flags(),
+            Command::Events(events) => events.flags(),
+            Command::Cancel(cancel) => cancel.flags(),
+            Command::CheckConfig(check_config) => check_config.flags(),
+        };
+        let Flags { texts, config } = flags.clone();
+        Given { flags: texts, config, variables: std::env::vars_os().collect() }
+    }
+
+    /// Does what the command says.
+    ///
+    /// # Errors
+    /// [`Failure`] says what went wrong, and the exit code.
+    pub async fn run(self, loaded: Loaded) -> Result<(), Failure> {
+        match self.command {
+            Command::Worker(_) => worker::run(loaded.settings).await,
+            Command::Enqueue(enqueue) => enqueue.run(&loaded.settings).await,
+            Command::Events(events) => events.run(&loaded.settings).await,
+            Command::Cancel(cancel) => cancel.run(&loaded.settings).await,
+            Command::CheckConfig(check_config) => check_config.run(&loaded),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::settings::{Audience, TABLE};
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn each_setting_is_a_flag_of_the_worker_and_of_check_config() {
+        for name in ["worker", "check-config"] {
+            let mut command = Cli::command().find_subcommand(name).unwrap().clone();
+            let help = command.render_long_help().to_string();
+
+            for setting in TABLE {
+                assert!(help.contains(&format!("--{} <", setting.flag())), "{name} --{}", setting.flag());
+                assert!(help.contains(&setting.variable()), "{name} {}", setting.variable());
+            }
+        }
+    }
+
+    #[test]
+    fn each_other_command_has_the_flags_that_are_for_everyone() {
+        for path in [vec!["enqueue", "imagine"], vec!["enqueue", "action"], vec!["events"], vec!["cancel"]] {
+            let command = path.iter().fold(Cli::command(), |it, name| it.find_subcommand(name).unwrap().clone());
+
+            for setting in TABLE {
+                let has_flag = command.get_arguments().any(|it| it.get_long() == Some(&setting.flag()));
+                let clashes = setting.name == "on_unknown";
+                assert!(has_flag == (setting.audience == Audience::Everyone) || clashes, "{path:?} {}", setting.flag());
+            }
+        }
+    }
+
+    #[test]
+    fn flags_reach_the_settings_by_their_names() {
+        let cli = Cli::try_parse_from(["mjq", "worker", "--slots", "3", "--upstream-key-file", "/k", "--config", "c"]);
+        let given = cli.unwrap().given();
+
+        assert_eq!(given.flags["slots"], "3");
+        assert_eq!(given.flags["upstream_key_file"], "/k");
+        assert_eq!(given.config.unwrap().to_str(), Some("c"));
+    }
+
+    #[test]
+    fn bad_usage_is_refused() {
+        for arguments in [
+            &["mjq"][..],
+            &["mjq", "dream"],
+            &["mjq", "enqueue", "imagine"],
+            &["mjq", "enqueue", "action", "--job", "a"],
+            &["mjq", "enqueue", "action", "--task", "1", "--button", "U1"],
+            &["mjq", "enqueue", "action", "--job", "a", "--button", "U1", "--task", "1", "--custom-id", "c"],
+            &["mjq", "enqueue", "imagine", "--prompt", "cat", "--priority", "urgent"],
+            &["mjq", "cancel"],
+            &["mjq", "cancel", "a b"],
+        ] {
+            let error = Cli::try_parse_from(arguments).unwrap_err();
+
+            assert!(error.use_stderr() || arguments.len() == 1, "{arguments:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Waits for the end of one job.
+
+use std::time::Duration;
+
+use mjq_producer::{Delivery, contract::JobId};
+use tokio::time::Instant;
+
+use super::{
+    Failure,
+    event_log::{EventLog, Position},
+    progress::Progress,
+};
+use crate::settings::Settings;
+
+/// A look-out that was taken before the job was enqueued, so that its event cannot be missed.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    log: EventLog,
+    position: Position,
+    /// The event of a job with this id that had ended before.
+    earlier: Option<Delivery>,
+    progress: Progress,
+}
+
+impl Waiting {
+    /// How long Redis may be silent before the wait is given up.
+    const PATIENCE: Duration = Duration::from_secs(60);
+    /// The pause before Redis is asked again after it did not answer.
+    const RETRY: Duration = Duration::from_secs(1);
+    /// The time between two looks at whether the job stream was read.
+    const ADMISSION: Duration = Duration::from_millis(100);
+
+    /// Notes where the events end. `id` is the job's, when the caller chose one.
+    pub(super) async fn begin(settings: &Settings, id: Option<&JobId>) -> Result<Self, Failure> {
+        let log = EventLog::open(settings)?;
+        let position = log.end().await?;
+        // A job that ended before has its event behind that place, and will not get another.
+        let earlier = match id {
+            Some(id) => log.find_before(&position, id).await?,
+            None => None,
+        };
+        Ok(Self { log, position, earlier, progress: Progress::of(settings) })
+    }
+
+    /// Waits for the event of the job, which is enqueued by now.
+    pub(super) async fn for_end_of(self, job: &JobId) -> Result<Delivery, Failure> {
+        let Self { log, mut position, earlier, progress } = self;
+        let event = async {
+            match earlier {
+                Some(earlier) => Ok(conflict_or(&log, &mut position, job, earlier).await?),
+                None => next_event(&log, &mut position, job).await,
+            }
+        };
+        tokio::select! {
+            event = event => event,
+            never = progress.show(job) => match never {},
+        }
+    }
+}
+
+/// The next event of the job. Redis may be away for a while: the job is enqueued and will end.
+async fn next_event(log: &EventLog, position: &mut Position, job: &JobId) -> Result<Delivery, Failure> {
+    let mut answered = Instant::now();
+    loop {
+        match log.follow(position).await {
+            Ok(events) => {
+                answered = Instant::now();
+                if let Some(event) = event_of(events, job) {
+                    return Ok(event);
+                }
+            }
+            Err(failure) if answered.elapsed() > Waiting::PATIENCE => return Err(failure),
+            Err(failure) => {
+                tracing::debug!("{}; trying again", failure.message().unwrap_or_default());
+                tokio::time::sleep(Waiting::RETRY).await;
+            }
+        }
+    }
+}
+
+/// The earlier event, unless the worker says that the id belongs to a job with another body.
+///
+/// Admission writes that down together with taking the entry out of the job stream: as soon as the
+/// entry is gone, either there is such an event or there will be none.
+async fn conflict_or(
+    log: &EventLog,
+    position: &mut Position,
+    job: &JobId,
+    earlier: Delivery,
+) -> Result<Delivery, Failure> {
+    if let Some(entry) = log.newest_waiting().await? {
+        while !log.is_admitted(&entry).await? {
+            tokio::time::sleep(Waiting::ADMISSION).await;
+        }
+    }
+    loop {
+        let before = position.clone();
+        if let Some(event) = event_of(log.read(position).await?, job) {
+            return Ok(event);
+        }
+        if *position == before {
+            return Ok(earlier);
+        }
+    }
+}
+
+fn event_of(events: Vec<Delivery>, job: &JobId) -> Option<Delivery> {
+    events.into_iter().find(|delivery| delivery.event.job == job.as_str())
+}
