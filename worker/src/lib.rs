@@ -1,7 +1,9 @@
 //! The worker of mjq: a durable job queue for Midjourney-style image APIs.
 
+pub mod cli;
+pub mod engine;
 pub mod ledger;
 pub mod lifecycle;
 pub mod settings;
 pub mod telemetry;
-pub mod cli;
+pub mod upstream;

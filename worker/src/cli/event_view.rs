@@ -36,6 +36,7 @@ impl EventView {
 fn line(event: &Event) -> String {
     let how = match event.event_type {
         EventType::Completed => event.image_url.clone(),
+        _ if event.data.reason.is_empty() => event.code.to_string(),
         _ => format!("{}: {}", event.code, event.data.reason),
     };
     let state = if event.state.is_empty() { String::new() } else { format!("  state {:?}", event.state) };

@@ -21,10 +21,13 @@ mod policy;
 mod record;
 mod transition;
 
+#[cfg(test)]
+mod tests;
+
 pub use act::{Act, Conclusion, Flags};
 pub use mode::Mode;
 pub use observation::{Busy, FailureClass, Observation, TaskReport};
 pub use outcome::{Ending, conflict, event_of, rejection};
-pub use policy::{AdoptionRoutes, Policy};
+pub use policy::{AdoptionRoutes, Policy, redis_retry_delay};
 pub use record::{Moment, Phase, Record};
 pub use transition::{Circumstances, Illegal, Next, Pressure, Transition, next};

@@ -127,19 +127,28 @@ impl Policy {
     #[must_use]
     pub fn after_missing(&self, jitter: f64) -> Duration {
         let (polls, over) = self.lost_after;
-        spread(over / polls.max(1), jitter).max(self.poll_min)
+        // Most such tasks are only late to show: they are not left alone for longer than any other.
+        self.within_bounds(spread(over / polls.max(1), jitter))
     }
 
     /// The delay before the next try at finding the task of a lost answer.
     #[must_use]
     pub fn next_adoption(&self, waited: Duration, jitter: f64) -> Duration {
-        let delay = (waited / 4).clamp(self.poll_min, self.poll_max);
-        spread(delay, jitter).min(self.unknown_grace.saturating_sub(waited)).max(Duration::from_millis(1))
+        let delay = self.within_bounds(spread(waited / 4, jitter));
+        delay.min(self.unknown_grace.saturating_sub(waited)).max(Duration::from_millis(1))
     }
 
     fn within_bounds(&self, delay: Duration) -> Duration {
         delay.clamp(self.poll_min, self.poll_max)
     }
+}
+
+/// The delay before a call that Redis did not answer is made again: 50 ms at first, at most 1 s.
+///
+/// Everything has to be in motion again within seconds of Redis being back.
+#[must_use]
+pub fn redis_retry_delay(tries: u32) -> Duration {
+    exponential(Duration::from_millis(50), Duration::from_secs(1), 1.7, tries)
 }
 
 /// What the progress so far says about the time that is left; `None` when it says nothing.

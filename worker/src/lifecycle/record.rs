@@ -194,7 +194,8 @@ impl Record {
             mode,
             priority: job.options.priority,
             enqueued_ms,
-            deadline_ms: start_ms + deadline,
+            // The time may come from an entry id that a producer chose: it can be any number.
+            deadline_ms: start_ms.saturating_add(deadline),
             max_attempts: job.options.max_attempts.unwrap_or(policy.max_attempts),
             on_unknown: job.options.on_unknown.unwrap_or(policy.on_unknown),
             follows: job.request.parent_button().map(|parent| parent.job),
@@ -226,7 +227,8 @@ impl Record {
     #[must_use]
     pub fn submit_score(&self) -> u64 {
         // 10^13 ms is the year 2286; three ranks of it stay below 2^53, exact as a double.
-        u64::from(self.priority.rank()) * 10_000_000_000_000 + self.enqueued_ms
+        const RANK: u64 = 10_000_000_000_000;
+        u64::from(self.priority.rank()) * RANK + self.enqueued_ms.min(RANK - 1)
     }
 
     /// Moves the job to `phase` and notes it, unless it is there already.

@@ -54,6 +54,8 @@ pub enum Pressure {
     None,
     /// It took a job.
     Accepted,
+    /// It answered, whatever it said: it is there, and lets us in.
+    Up,
     /// It is full, or asks to be left alone for this long.
     Saturated(Duration),
     /// It does not let us in, or is not there: stop submitting, and probe.
@@ -106,7 +108,8 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
         (P::Unknown, O::NotFound) => job.still_unknown(),
         (P::Unknown, O::NoVerdict { .. }) => job.still_unknown(),
         (P::Unknown, O::NotBegun) => Next::Poll(Duration::ZERO),
-        (P::Unknown, O::DeadlinePassed | O::Poisoned) => job.give_up_unknown(),
+        (P::Unknown, O::DeadlinePassed) => job.give_up_unknown(),
+        (P::Unknown, O::Poisoned) => job.poisoned(),
         (P::Unknown, O::CancelRequested) => job.cancelled(),
 
         // A hook may tell the task while the job is being looked for: the answer was not lost then.
@@ -183,8 +186,9 @@ impl Step<'_> {
         match busy {
             Busy::Saturated => self.pressure = Pressure::Saturated(retry_after.unwrap_or_default()),
             Busy::Barred | Busy::Unreachable => self.pressure = Pressure::Down,
-            Busy::WithoutId => {}
+            Busy::WithoutId => self.pressure = Pressure::Up,
             Busy::Fault => {
+                self.pressure = Pressure::Up;
                 self.record.faults += 1;
                 if self.record.attempts + self.record.faults >= self.record.max_attempts {
                     return self.end(Phase::Failed, Code::AttemptsExhausted);
@@ -196,6 +200,7 @@ impl Step<'_> {
     }
 
     fn denied(&mut self, code: Code, reason: &str) -> Next {
+        self.pressure = Pressure::Up;
         reason.clone_into(&mut self.record.reason);
         self.end(Phase::Failed, code)
     }
@@ -259,6 +264,8 @@ impl Step<'_> {
         let lacks_image = task.image_url.is_empty() && self.record.kind.gives_image();
         if lacks_image && self.record.imageless < MAX_IMAGELESS && !self.is_late() {
             self.record.imageless += 1;
+            // A held task that has succeeded no longer waits for input.
+            self.enter(Phase::Polling);
             return Next::Poll(self.at.policy.poll_min);
         }
         self.end(Phase::Completed, Code::Ok)
@@ -308,8 +315,10 @@ impl Step<'_> {
     }
 
     fn poisoned(&mut self) -> Next {
+        // That the upstream may have taken it matters more to whoever pays.
+        let code = if self.record.phase == Phase::Unknown { Code::SubmitUnknown } else { Code::Poison };
         "workers died on this job again and again".clone_into(&mut self.record.reason);
-        self.end(Phase::Failed, Code::Poison)
+        self.end(Phase::Failed, code)
     }
 
     fn late(&mut self) -> Next {

@@ -11,7 +11,10 @@ use super::{
     load::Reader,
     value::{self, LogFormat, UpstreamState},
 };
-use crate::lifecycle::{AdoptionRoutes, Policy};
+use crate::{
+    lifecycle::{AdoptionRoutes, Policy},
+    upstream::UpstreamSettings,
+};
 
 /// Makes [`Settings`], [`TABLE`] and the function that reads one from the other.
 macro_rules! settings {
@@ -118,6 +121,23 @@ settings! {
 }
 
 impl Settings {
+    /// Where the upstream is, and how it wants to be asked.
+    #[must_use]
+    pub fn upstream(&self) -> UpstreamSettings {
+        UpstreamSettings {
+            base_url: self.upstream_url.clone(),
+            key: self.upstream_key.clone(),
+            auth_header: self.upstream_auth_header.clone(),
+            auth_scheme: self.upstream_auth_scheme.clone(),
+            submit_path: self.upstream_submit_path.clone(),
+            fetch_path: self.upstream_fetch_path.clone(),
+            list_path: self.upstream_list_path.clone(),
+            cancel_path: self.upstream_cancel_path.clone(),
+            lookup_path: self.upstream_lookup_path.clone(),
+            timeout: self.upstream_timeout,
+        }
+    }
+
     /// What the state machine goes by.
     #[must_use]
     pub fn policy(&self) -> Policy {

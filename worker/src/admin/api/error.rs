@@ -1,0 +1,45 @@
+//! What the API says when it cannot answer.
+
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+use crate::ledger::ViewError;
+
+/// A request that gets no answer, and why not.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ApiError {
+    /// No such job, or no longer.
+    NotKnown,
+    /// No such path.
+    NoSuchPath,
+    /// The limit is no number.
+    Limit,
+    /// Redis did not answer in time.
+    RedisAway,
+}
+
+impl From<ViewError> for ApiError {
+    fn from(_: ViewError) -> Self {
+        Self::RedisAway
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, error, message) = match self {
+            Self::NotKnown => (
+                StatusCode::NOT_FOUND,
+                "not_known",
+                "no such job: it is not admitted yet, was never enqueued, or ended longer ago than the retention",
+            ),
+            Self::NoSuchPath => (StatusCode::NOT_FOUND, "no_such_path", "there is nothing at this path"),
+            Self::Limit => (StatusCode::BAD_REQUEST, "bad_limit", "limit must be a number from 1 to 200"),
+            Self::RedisAway => (StatusCode::SERVICE_UNAVAILABLE, "redis_away", "redis did not answer in time"),
+        };
+        (status, Json(json!({ "error": error, "message": message }))).into_response()
+    }
+}

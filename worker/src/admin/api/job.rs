@@ -1,0 +1,126 @@
+//! One job, as JSON.
+
+use mjq_producer::contract::{Code, Event, EventData, EventType, FollowUp, JobId, Kind, OnUnknown, Options, Priority, Request, TaskId};
+use serde::Serialize;
+
+use crate::{
+    ledger::{JobView, Place},
+    lifecycle::{Mode, Moment, Phase},
+};
+
+/// Everything about one job. Times are Unix milliseconds by Redis's clock; 0 is "not yet".
+#[derive(Debug, Serialize)]
+pub(super) struct JobBody {
+    id: JobId,
+    now_ms: u64,
+    kind: Kind,
+    phase: Phase,
+    is_ended: bool,
+    is_cancel_requested: bool,
+    priority: Priority,
+    mode: Mode,
+    on_unknown: OnUnknown,
+    task: Option<TaskId>,
+    /// The upstream's last status.
+    status: String,
+    progress_percent: u8,
+    queue_position: u32,
+    attempts: u32,
+    max_attempts: u32,
+    refusals: u32,
+    polls: u32,
+    reclaims: u32,
+    fence: u64,
+    adopted: bool,
+    possible_duplicate: bool,
+    /// What last went wrong, in words.
+    reason: String,
+    enqueued_ms: u64,
+    accepted_ms: u64,
+    deadline_ms: u64,
+    /// Where the job is found, and so what comes next.
+    next: Place,
+    timeline: Vec<MomentBody>,
+    follows: Option<JobId>,
+    /// The upstream's own body, with pictures hidden; null when it is too large to be shown.
+    request: Option<Request>,
+    options: Option<Options>,
+    then: Vec<FollowUp>,
+    job_bytes: u64,
+    /// The caller's, verbatim.
+    state: Option<String>,
+    /// How it ended; null until then, and when its event is no longer kept.
+    outcome: Option<OutcomeBody>,
+}
+
+#[derive(Debug, Serialize)]
+struct MomentBody {
+    at_ms: u64,
+    fence: u64,
+    phase: Phase,
+}
+
+#[derive(Debug, Serialize)]
+struct OutcomeBody {
+    #[serde(rename = "type")]
+    event_type: EventType,
+    code: Code,
+    /// The entry of the event stream.
+    entry: Option<String>,
+    image_url: String,
+    data: EventData,
+}
+
+impl JobBody {
+    pub(super) fn of(view: JobView) -> Self {
+        let JobView { id, now_ms, phase, record, event_entry: entry, .. } = view;
+        let moment = |Moment(at_ms, fence, phase)| MomentBody { at_ms, fence, phase };
+        let outcome = |Event { event_type, code, image_url, data, .. }| OutcomeBody {
+            event_type,
+            code,
+            entry,
+            image_url,
+            data,
+        };
+        let (request, options, then) = match view.job {
+            Some(job) => (Some(job.request), Some(job.options), job.then),
+            None => (None, None, Vec::new()),
+        };
+        Self {
+            id,
+            now_ms,
+            kind: record.kind,
+            phase,
+            is_ended: phase.is_terminal(),
+            is_cancel_requested: view.is_cancel_requested,
+            priority: record.priority,
+            mode: record.mode,
+            on_unknown: record.on_unknown,
+            task: record.task,
+            status: record.status,
+            progress_percent: record.progress,
+            queue_position: record.queue_position,
+            attempts: record.attempts,
+            max_attempts: record.max_attempts,
+            refusals: record.refusals,
+            polls: record.polls,
+            reclaims: view.reclaims,
+            fence: view.fence,
+            adopted: record.adopted,
+            possible_duplicate: record.possible_duplicate,
+            reason: record.reason,
+            enqueued_ms: record.enqueued_ms,
+            accepted_ms: record.accepted_ms,
+            deadline_ms: record.deadline_ms,
+            next: view.place,
+            timeline: record.timeline.into_iter().map(moment).collect(),
+            follows: record.follows,
+            request,
+            options,
+            then,
+            job_bytes: view.job_bytes,
+            state: view.state,
+            outcome: view.event.map(outcome),
+        }
+    }
+}

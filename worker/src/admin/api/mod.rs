@@ -1,0 +1,79 @@
+//! The JSON API, version 1: what the dashboard shows, for programs. Read-only.
+
+mod error;
+mod job;
+mod line;
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, State},
+    routing::get,
+};
+use mjq_producer::contract::JobId;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use self::{error::ApiError, job::JobBody, line::LineBody};
+use super::Admin;
+
+/// Routes below `/api/v1`.
+pub(super) fn router() -> Router<Admin> {
+    Router::new()
+        .route("/queue", get(queue))
+        .route("/jobs", get(jobs))
+        .route("/jobs/{id}", get(job))
+        .route("/workers", get(workers))
+        .route("/rejected", get(rejected))
+        .fallback(async || ApiError::NoSuchPath)
+}
+
+#[derive(Deserialize)]
+struct Page {
+    limit: Option<String>,
+}
+
+impl Page {
+    const DEFAULT: usize = 20;
+    const MAX: usize = 200;
+
+    /// How many were asked for, within what one answer gives.
+    fn limit(&self) -> Result<usize, ApiError> {
+        let limit = match &self.limit {
+            None => Ok(Self::DEFAULT),
+            Some(text) => text.parse().map_err(|_| ApiError::Limit),
+        };
+        limit.map(|limit| limit.clamp(1, Self::MAX))
+    }
+}
+
+async fn queue(State(admin): State<Admin>) -> Result<Json<Value>, ApiError> {
+    let counts = admin.counts().await.ok_or(ApiError::RedisAway)?;
+    let age = counts.oldest_waiting_seconds();
+    Ok(Json(json!({ "queue": admin.ledger.queue().as_str(), "counts": counts, "oldest_waiting_seconds": age })))
+}
+
+async fn jobs(State(admin): State<Admin>, Query(page): Query<Page>) -> Result<Json<Value>, ApiError> {
+    let limit = page.limit()?;
+    let latest = admin.ledger.latest(limit).await?;
+    let failures = admin.ledger.failures(limit).await?;
+    let bodies = |lines: Vec<_>| lines.iter().map(LineBody::of).collect::<Vec<_>>();
+    Ok(Json(json!({
+        "open": bodies(latest.open),
+        "ended": bodies(latest.ended),
+        "failures": bodies(failures),
+    })))
+}
+
+async fn job(State(admin): State<Admin>, Path(id): Path<String>) -> Result<Json<JobBody>, ApiError> {
+    let id = JobId::new(&id).map_err(|_| ApiError::NotKnown)?;
+    let view = admin.ledger.job(&id).await?.ok_or(ApiError::NotKnown)?;
+    Ok(Json(JobBody::of(view)))
+}
+
+async fn workers(State(admin): State<Admin>) -> Result<Json<Value>, ApiError> {
+    Ok(Json(json!({ "workers": admin.ledger.workers().await? })))
+}
+
+async fn rejected(State(admin): State<Admin>, Query(page): Query<Page>) -> Result<Json<Value>, ApiError> {
+    Ok(Json(json!({ "rejected": admin.ledger.rejected(page.limit()?).await? })))
+}

@@ -1,0 +1,220 @@
+//! Metrics: their names, what they mean, and their buckets.
+//!
+//! Whoever knows a figure records it with the macros of `metrics`; here is the one list of them all.
+//! Labels come from closed sets, never from ids. What is known from the start is there from the start
+//! with 0, so that a rate or an alert does not miss the first time that something happens.
+
+use std::{sync::OnceLock, time::Duration};
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use mjq_producer::contract::Code;
+
+/// How often the samples of histograms are folded into their buckets when nobody scrapes.
+pub(super) const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Installs the recorder of this process, if there is none of ours yet, and returns its handle.
+#[must_use]
+pub fn install() -> PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    HANDLE
+        .get_or_init(|| {
+            let recorder = builder().build_recorder();
+            let handle = recorder.handle();
+            if ::metrics::set_global_recorder(recorder).is_err() {
+                tracing::warn!("another metrics recorder is installed: /metrics will be empty");
+            }
+            describe();
+            start_at_zero();
+            handle
+        })
+        .clone()
+}
+
+const HISTOGRAMS: [(&str, &[f64], &str); 5] = [
+    (
+        "mjq_claim_seconds",
+        &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0],
+        "Time of one claim: how long Redis took to hand out steps.",
+    ),
+    (
+        "mjq_step_seconds",
+        &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0],
+        "Time of one step without its settlement, by act.",
+    ),
+    (
+        "mjq_settle_seconds",
+        &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0],
+        "Time from the end of a step until it is written down.",
+    ),
+    (
+        "mjq_upstream_request_seconds",
+        &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0],
+        "Time of one HTTP exchange with the upstream, by endpoint.",
+    ),
+    (
+        "mjq_finish_to_event_seconds",
+        &[0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 30.0, 60.0, 300.0],
+        "Time from the upstream's finish of a task, by its clock, until the event is written.",
+    ),
+];
+
+const COUNTERS: [(&str, &str); 9] = [
+    ("mjq_jobs_admitted_total", "Entries of the job stream that this pod dealt with, by what became of them."),
+    ("mjq_jobs_finished_total", "Jobs that this pod brought to their end, by the event's type and code."),
+    ("mjq_steps_total", "Steps that this pod performed, by act and by what was seen."),
+    ("mjq_settled_total", "Steps that this pod wrote down; stale is one that came after a takeover and changed nothing."),
+    ("mjq_leases_lost_total", "Leases of this pod that ran out while the step was under way."),
+    ("mjq_upstream_requests_total", "HTTP exchanges of this pod with the upstream, by endpoint and class of answer."),
+    ("mjq_redis_errors_total", "Calls that Redis did not answer and that were made again, by call."),
+    ("mjq_hooks_total", "Hooks that this pod received; moved is one that brought a look forward."),
+    ("mjq_scrapes_total", "Times that this pod was asked for its metrics."),
+];
+
+const GAUGES: [(&str, &str); 16] = [
+    ("mjq_build_info", "Always 1; the label is this pod's version."),
+    ("mjq_slots", "Steps that this pod performs at once."),
+    ("mjq_slots_busy", "Steps that this pod performs this moment."),
+    ("mjq_redis_up", "1 when Redis answered this scrape. With 0, the figures of the whole queue are the last known."),
+    (
+        "mjq_jobs",
+        "Jobs of the whole queue by state: arrived (not admitted yet), queued, delayed, polling, in_step. Use max, not sum.",
+    ),
+    ("mjq_open_jobs", "Jobs of the whole queue that are admitted and have not ended."),
+    ("mjq_open_tasks", "Jobs of the whole queue that are open upstream or in a step; what the upstream's limit counts."),
+    ("mjq_due_steps", "Steps of the whole queue that are due or running, by lane: what to scale on. Use max, not sum."),
+    ("mjq_oldest_waiting_seconds", "Age of the job of the whole queue that has waited longest for its submit; 0 when none waits."),
+    ("mjq_events", "Entries of the event stream."),
+    ("mjq_events_unread", "Events that the slowest consumer group has yet to acknowledge."),
+    ("mjq_rejected_entries", "Entries that could not be read and are kept."),
+    ("mjq_upstream_limit", "Tasks that may be open upstream since it said that they were too many; 0 is no such limit."),
+    ("mjq_upstream_breaker_open", "1 while submits wait for a probe to succeed."),
+    ("mjq_upstream_gate_closed", "1 while submits wait because the upstream asked for a pause."),
+    ("mjq_paused", "1 while an operator's pause holds, by what is paused: all or submits."),
+];
+
+fn builder() -> PrometheusBuilder {
+    HISTOGRAMS.into_iter().fold(PrometheusBuilder::new(), |builder, (name, buckets, _)| {
+        #[expect(clippy::expect_used, reason = "the list of buckets stands above")]
+        builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets).expect("there are buckets")
+    })
+}
+
+fn describe() {
+    for (name, help) in COUNTERS {
+        describe_counter!(name, help);
+    }
+    for (name, help) in GAUGES {
+        describe_gauge!(name, help);
+    }
+    for (name, _, help) in HISTOGRAMS {
+        describe_histogram!(name, help);
+    }
+}
+
+/// What each act of a step may see.
+const STEPS: [(&str, &[&str]); 4] = [
+    ("submit", &["accepted", "refused", "denied", "unanswered", "parent_pending", "not_begun"]),
+    ("poll", &["running", "succeeded", "task_failed", "waits_for_input", "missing", "no_verdict", "not_begun"]),
+    ("adopt", &["found", "not_found", "no_verdict", "not_begun"]),
+    ("conclude", &["not_begun", "worker_died", "deadline_passed", "cancel_requested", "poisoned"]),
+];
+
+/// The calls of the engine that are made again until Redis answers.
+const CALLS: [&str; 14] = [
+    "admit",
+    "cancel",
+    "claim",
+    "forget_entry",
+    "hint",
+    "read_groups",
+    "read_job",
+    "read_jobs",
+    "read_pending",
+    "reject",
+    "renew",
+    "settle",
+    "sweep",
+    "take_over_jobs",
+];
+
+fn start_at_zero() {
+    gauge!("mjq_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    for name in ["mjq_slots", "mjq_slots_busy"] {
+        gauge!(name).set(0.0);
+    }
+    super::gauges::set(Some(&crate::ledger::Counts::default()));
+    for answer in ["new", "known", "conflict", "malformed", "elsewhere"] {
+        counter!("mjq_jobs_admitted_total", "answer" => answer).increment(0);
+    }
+    for (outcome, code) in endings() {
+        counter!("mjq_jobs_finished_total", "outcome" => outcome, "code" => code).increment(0);
+    }
+    for (act, observations) in STEPS {
+        let _ = histogram!("mjq_step_seconds", "act" => act);
+        for observation in observations {
+            counter!("mjq_steps_total", "act" => act, "observation" => *observation).increment(0);
+        }
+    }
+    for answer in ["written", "written_before", "stale", "gone"] {
+        counter!("mjq_settled_total", "answer" => answer).increment(0);
+    }
+    for answer in ["moved", "late", "forged"] {
+        counter!("mjq_hooks_total", "answer" => answer).increment(0);
+    }
+    for call in CALLS {
+        counter!("mjq_redis_errors_total", "call" => call).increment(0);
+    }
+    for name in ["mjq_leases_lost_total", "mjq_scrapes_total"] {
+        counter!(name).increment(0);
+    }
+    for name in ["mjq_claim_seconds", "mjq_finish_to_event_seconds"] {
+        let _ = histogram!(name);
+    }
+}
+
+/// The types and codes of the events that end a job.
+fn endings() -> impl Iterator<Item = (&'static str, &'static str)> {
+    Code::ALL.iter().filter_map(|code| {
+        let outcome = match code {
+            Code::Ok => "completed",
+            Code::Cancelled => "cancelled",
+            Code::Malformed | Code::Conflict => return None,
+            _ => "failed",
+        };
+        Some((outcome, code.as_str()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_from_the_start_is_there_from_the_start() {
+        let text = install().render();
+
+        for line in [
+            "mjq_jobs{state=\"queued\"} ",
+            "mjq_jobs_finished_total{outcome=\"failed\",code=\"submit_unknown\"} ",
+            "mjq_steps_total{act=\"submit\",observation=\"unanswered\"} ",
+            "mjq_step_seconds_bucket{act=\"poll\",le=\"0.005\"} ",
+            "mjq_leases_lost_total ",
+            concat!("mjq_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn every_metric_is_explained_and_ends_in_its_unit() {
+        let text = install().render();
+
+        for line in text.lines().filter(|line| line.starts_with("# TYPE ")) {
+            let [_, _, name, kind] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+            assert!(text.contains(&format!("# HELP {name} ")), "{name} has no HELP");
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
+            assert!(kind != "histogram" || name.ends_with("_seconds"), "{name}");
+        }
+    }
+}

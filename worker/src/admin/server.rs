@@ -1,0 +1,89 @@
+//! The server: routes, and a stop that nobody can hold up.
+
+use std::{io, time::Duration};
+
+use axum::{Router, extract::State, http::header, middleware, response::IntoResponse, routing::get};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{Health, api, counted::Counted, gauges, headers, metrics, page, probes};
+use crate::ledger::{Counts, Ledger};
+
+/// Everything that one pod shows of itself and of its queue.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    pub(super) ledger: Ledger,
+    pub(super) health: Health,
+    metrics: PrometheusHandle,
+    counted: Counted,
+}
+
+impl Admin {
+    /// How long answers under way may take after the stop.
+    const GRACE: Duration = Duration::from_secs(1);
+
+    /// Puts it together. [`metrics::install`] gives the handle.
+    #[must_use]
+    pub fn new(ledger: Ledger, health: Health, metrics: PrometheusHandle) -> Self {
+        Self { ledger, health, metrics, counted: Counted::default() }
+    }
+
+    /// All its routes.
+    #[must_use]
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/livez", get(probes::livez))
+            .route("/readyz", get(probes::readyz))
+            .route("/metrics", get(show_metrics))
+            .nest("/api/v1", api::router())
+            .merge(page::router())
+            .layer(middleware::from_fn(headers::add))
+            .with_state(self)
+    }
+
+    /// Serves until `shutdown`, together with the routes of `extra`.
+    ///
+    /// # Errors
+    /// When the listener cannot be used.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        extra: Option<Router>,
+        shutdown: CancellationToken,
+    ) -> io::Result<()> {
+        let metrics = self.metrics.clone();
+        let routes = self.router().merge(extra.unwrap_or_default());
+        let serving = axum::serve(listener, routes).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        let over = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(Self::GRACE).await;
+        };
+        tokio::select! {
+            served = serving => served,
+            // A browser that keeps its connection, or reads slowly, does not keep the pod.
+            () = over => Ok(()),
+            () = keep_up(metrics) => Ok(()),
+        }
+    }
+
+    /// The counts of the last second; `None` when Redis did not answer.
+    pub(super) async fn counts(&self) -> Option<Counts> {
+        self.counted.counts(&self.ledger).await
+    }
+}
+
+async fn show_metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    ::metrics::counter!("mjq_scrapes_total").increment(1);
+    gauges::set(admin.counts().await.as_ref());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.metrics.render())
+}
+
+/// Samples of histograms pile up until they are folded; when nobody scrapes, that happens here.
+async fn keep_up(metrics: PrometheusHandle) {
+    let mut tick = tokio::time::interval(metrics::UPKEEP);
+    loop {
+        tick.tick().await;
+        metrics.run_upkeep();
+    }
+}

@@ -1,0 +1,207 @@
+//! The admitter: takes jobs and commands out of the stream, into the ledger.
+
+use std::{sync::Arc, time::Duration};
+
+use mjq_producer::contract::{Command, Entry, Job, JobId, Malformed};
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::vitals::Vitals;
+use crate::{
+    ledger::{Abandoned, Admission, Admitted, CancelAnswer, Intake, Ledger, RawEntry, Rejection},
+    lifecycle::{Policy, Record, rejection},
+};
+
+/// Admits until the pod drains.
+pub(super) struct Admitter {
+    pub(super) ledger: Ledger,
+    pub(super) intake: Intake,
+    pub(super) policy: Arc<Policy>,
+    pub(super) max_job_bytes: usize,
+    pub(super) lease: Duration,
+    pub(super) wake: Arc<Notify>,
+    pub(super) vitals: Vitals,
+}
+
+/// Entries, sorted by what is to be done with them.
+#[derive(Default)]
+struct Sorted {
+    admissions: Vec<Admission>,
+    rejections: Vec<Rejection>,
+    commands: Vec<(String, Command)>,
+}
+
+impl Admitter {
+    /// The most entries that one read asks for.
+    const MAX_COUNT: usize = 256;
+    /// What one read should bring, so that a stream of large pictures does not fill the memory.
+    const READ_BYTES: usize = 4 * 1024 * 1024;
+    /// What one script call should carry.
+    const CALL_BYTES: usize = 512 * 1024;
+
+    /// Admits until `draining`.
+    pub(super) async fn run(self, draining: CancellationToken) {
+        let mut count = 16;
+        let mut look_back = Instant::now();
+        while !draining.is_cancelled() {
+            self.vitals.beat("admitter");
+            let entries = if look_back <= Instant::now() {
+                look_back = Instant::now() + self.lease / 2;
+                self.ledger.take_over_intake(&self.intake, self.lease, count).await
+            } else {
+                let read = self.ledger.read_intake(&self.intake, count);
+                // An entry that is given while the pod leaves is taken over by another.
+                tokio::select! { entries = read => entries, () = draining.cancelled() => break }
+            };
+            let Ok(entries) = entries else { break };
+            count = next_count(&entries, count);
+            if !entries.is_empty() && self.admit(entries).await.is_err() {
+                break;
+            }
+        }
+        if let Err(error) = self.intake.leave().await {
+            debug!(error = %error, "could not leave the consumer group: {error}");
+        }
+    }
+
+    async fn admit(&self, entries: Vec<RawEntry>) -> Result<(), Abandoned> {
+        let mut sorted = Sorted::default();
+        for entry in entries {
+            self.sort(entry, &mut sorted);
+        }
+        for batch in by_size(sorted.admissions, |admission| admission.json.len()) {
+            for (admission, admitted) in batch.iter().zip(self.ledger.admit(&batch).await?) {
+                note(&admission.id, admitted);
+            }
+            self.wake.notify_one();
+        }
+        for batch in by_size(sorted.rejections, |rejection| rejection.text.len().min(Rejection::MAX_TEXT)) {
+            self.ledger.reject(&batch).await?;
+            for rejection in &batch {
+                warn!(entry = rejection.entry, "entry {} is rejected: {}", rejection.entry, rejection.reason);
+            }
+        }
+        // After the jobs of the same read: a command may be about one of them.
+        for (entry, command) in sorted.commands {
+            self.obey(&command).await?;
+            self.ledger.forget_entry(&entry).await?;
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    fn sort(&self, raw: RawEntry, sorted: &mut Sorted) {
+        let enqueued_ms = raw.id.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or(0);
+        let read = Entry::read(raw.version.as_deref(), raw.job.as_deref(), self.max_job_bytes);
+        let text = raw.job.unwrap_or_default();
+        match read {
+            Ok(Entry::Job(job)) => match admission(raw.id.clone(), text, *job, enqueued_ms, &self.policy) {
+                Ok(admission) => sorted.admissions.push(admission),
+                Err(malformed) => sorted.rejections.push(self.reject(raw.id, Vec::new(), &malformed, enqueued_ms)),
+            },
+            Ok(Entry::Command(command)) => sorted.commands.push((raw.id, command)),
+            Err(malformed) => sorted.rejections.push(self.reject(raw.id, text, &malformed, enqueued_ms)),
+        }
+    }
+
+    fn reject(&self, entry: String, text: Vec<u8>, malformed: &Malformed, enqueued_ms: u64) -> Rejection {
+        let now_ms = self.ledger.clock().now_ms();
+        let event = JobId::new(&entry).ok().and_then(|id| rejection(malformed, &id, enqueued_ms, now_ms));
+        metrics::counter!("mjq_jobs_admitted_total", "answer" => "malformed").increment(1);
+        Rejection { entry, reason: malformed.reason.clone(), text, event }
+    }
+
+    async fn obey(&self, command: &Command) -> Result<(), Abandoned> {
+        match command {
+            Command::Cancel(job) => match self.ledger.cancel(job).await? {
+                CancelAnswer::Marked => info!(job.id = %job, "job {job} is to be cancelled"),
+                CancelAnswer::Ended => info!(job.id = %job, "job {job} cannot be cancelled: it has ended"),
+                CancelAnswer::NotKnown => warn!(job.id = %job, "job {job} cannot be cancelled: it is not known"),
+            },
+            Command::Modal(input) => {
+                let job = &input.job;
+                warn!(job.id = %job, "job {job}: modal commands are not carried out yet");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn admission(
+    entry: String,
+    text: Vec<u8>,
+    job: Job,
+    enqueued_ms: u64,
+    policy: &Policy,
+) -> Result<Admission, Malformed> {
+    let malformed = |reason: &str| Malformed { reason: reason.to_owned(), ..Malformed::default() };
+    let id = match &job.id {
+        Some(id) => id.clone(),
+        None => JobId::new(&entry).map_err(|_| malformed("the stream entry's id is no job id"))?,
+    };
+    let json = String::from_utf8(text).map_err(|_| malformed("the job is not UTF-8"))?;
+    let record = Record::admit(&job, enqueued_ms, policy);
+    Ok(Admission { entry, id, json, job, record })
+}
+
+/// How many entries the next read should ask for, judging by what the last ones weighed.
+fn next_count(entries: &[RawEntry], count: usize) -> usize {
+    if entries.is_empty() {
+        return count;
+    }
+    let bytes: usize = entries.iter().map(|entry| entry.job.as_ref().map_or(0, Vec::len)).sum();
+    (Admitter::READ_BYTES / (bytes / entries.len()).max(1)).clamp(1, Admitter::MAX_COUNT)
+}
+
+fn by_size<T>(items: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+    let mut batches: Vec<Vec<T>> = Vec::new();
+    let mut bytes = 0;
+    for item in items {
+        bytes += size(&item);
+        match batches.last_mut() {
+            Some(batch) if bytes <= Admitter::CALL_BYTES && batch.len() < 100 => batch.push(item),
+            _ => {
+                bytes = size(&item);
+                batches.push(vec![item]);
+            }
+        }
+    }
+    batches
+}
+
+fn note(job: &JobId, admitted: Admitted) {
+    let answer = match admitted {
+        Admitted::New => "new",
+        Admitted::Known => "known",
+        Admitted::Conflict => "conflict",
+        Admitted::Elsewhere => "elsewhere",
+    };
+    metrics::counter!("mjq_jobs_admitted_total", "answer" => answer).increment(1);
+    debug!(job.id = %job, "job {job} is admitted: {answer}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(sizes: &[usize]) -> Vec<RawEntry> {
+        sizes.iter().map(|size| RawEntry { id: "1-0".into(), version: None, job: Some(vec![0; *size]) }).collect()
+    }
+
+    #[test]
+    fn large_entries_are_read_a_few_at_a_time() {
+        assert_eq!(next_count(&entries(&[300; 16]), 16), Admitter::MAX_COUNT);
+        assert_eq!(next_count(&entries(&[10 * 1024 * 1024]), 16), 1);
+        assert_eq!(next_count(&[], 16), 16);
+    }
+
+    #[test]
+    fn a_batch_is_bounded_in_number_and_in_size() {
+        let batches = by_size(vec![1_usize; 250], |_| 1);
+        assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [100, 100, 50]);
+
+        let batches = by_size(vec![300 * 1024_usize; 3], |size| *size);
+        assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1, 1]);
+    }
+}

@@ -1,0 +1,81 @@
+//! The claimer: claims as many steps as there are free slots, when there is something to claim.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::{
+    poller::ListSupport,
+    slot::{HeldStep, Slots},
+    vitals::Vitals,
+};
+use crate::ledger::{ClaimLimits, Claimed, Ledger};
+
+/// Claims steps until the pod drains.
+pub(super) struct Claimer {
+    pub(super) ledger: Ledger,
+    pub(super) pod: String,
+    pub(super) limits: ClaimLimits,
+    pub(super) lists: ListSupport,
+    pub(super) slots: Slots,
+    pub(super) claimed: mpsc::Sender<HeldStep>,
+    /// Rings when a job was admitted, here or (as far as this pod hears of it) elsewhere.
+    pub(super) wake: Arc<Notify>,
+    pub(super) draining: CancellationToken,
+    pub(super) vitals: Vitals,
+}
+
+impl Claimer {
+    /// Another pod may have admitted a job without this one hearing of it.
+    const MAX_IDLE: Duration = Duration::from_secs(1);
+    /// Slots that become free within this time are filled by one claim.
+    const GATHER: Duration = Duration::from_millis(2);
+
+    /// Claims until the pod drains. Its end of the channel then closes, and apalis comes to an end.
+    pub(super) async fn run(self) {
+        let mut serial = 0_u64;
+        while !self.draining.is_cancelled() {
+            self.vitals.beat("claimer");
+            tokio::select! {
+                () = self.slots.wait_for_one() => {}
+                () = self.draining.cancelled() => break,
+            }
+            serial += 1;
+            let Some(claimed) = self.claim(serial).await else { break };
+            let pause = self.pause_after(&claimed);
+            for step in claimed.steps {
+                match self.slots.hold(step) {
+                    // The channel has room for every slot, so this never waits.
+                    Ok(held) => drop(self.claimed.send(held).await),
+                    Err(step) => debug!(job.id = %step.job, "no slot for job {}: its lease runs out", step.job),
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.wake.notified() => {}
+                () = self.draining.cancelled() => {}
+            }
+        }
+    }
+
+    async fn claim(&self, serial: u64) -> Option<Claimed> {
+        let began = Instant::now();
+        let (request, limit) = (serial.to_string(), self.slots.free());
+        let polls_per_request = self.lists.polls_per_request();
+        let claimed = self.ledger.claim(&self.pod, &request, limit, &self.limits, polls_per_request).await.ok()?;
+        metrics::histogram!("mjq_claim_seconds").record(began.elapsed().as_secs_f64());
+        Some(claimed)
+    }
+
+    fn pause_after(&self, claimed: &Claimed) -> Duration {
+        match claimed.more_after {
+            Some(more_after) => more_after.clamp(Self::GATHER, Self::MAX_IDLE),
+            None => Self::MAX_IDLE,
+        }
+    }
+}

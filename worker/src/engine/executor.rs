@@ -1,0 +1,236 @@
+//! The executor: performs one step. It makes one HTTP exchange at the most, and writes down what it saw.
+
+use std::{sync::Arc, time::Duration};
+
+use mjq_producer::contract::{Code, FollowUp, Job, JobId, Kind, Options, Request, TaskId};
+use serde_json::json;
+use tokio::time::Instant;
+use tracing::{debug, error, info};
+
+use super::{
+    poller::Poller,
+    request::{Press, RequestMaker, find_button, token},
+    settler::SettlerHandle,
+    slot::{HeldStep, Hold},
+};
+use crate::{
+    ledger::{Ledger, Parent, Rate, Settlement, Step},
+    lifecycle::{Act, Circumstances, Next, Observation, Phase, Policy, Pressure, Transition, event_of, next},
+    upstream::Upstream,
+};
+
+/// Performs steps. It is shared by all of them.
+#[derive(Debug)]
+pub(super) struct Executor {
+    pub(super) ledger: Ledger,
+    pub(super) upstream: Upstream,
+    pub(super) poller: Poller,
+    pub(super) settler: SettlerHandle,
+    pub(super) requests: RequestMaker,
+    pub(super) policy: Arc<Policy>,
+    pub(super) lease: Duration,
+    /// Whether the time of a submit or a poll counts against a rate.
+    pub(super) submits_are_paced: bool,
+    pub(super) polls_are_paced: bool,
+    /// Whether a lost task can be looked for by its `state`.
+    pub(super) has_lookup: bool,
+}
+
+impl Executor {
+    /// How long an action waits for a parent that the ledger does not know (yet).
+    const PARENT_MAY_COME: Duration = Duration::from_secs(30);
+
+    /// Performs `held`: acts, decides, writes down.
+    pub(super) async fn perform(&self, held: HeldStep) {
+        let HeldStep { step, hold, .. } = &held;
+        let began = Instant::now();
+        let act = Act::of(&step.record, &step.flags, self.policy.max_reclaims);
+        let seen = match &act {
+            Act::Submit => self.submit(step, hold).await,
+            Act::Poll(task) => self.poll(step, hold, task).await,
+            Act::Adopt(hint) => self.adopt(step, hint.as_ref()).await,
+            Act::Conclude(conclusion) => (*conclusion).into(),
+        };
+        let act = act_name(&act);
+        metrics::counter!("mjq_steps_total", "act" => act, "observation" => seen.name()).increment(1);
+        metrics::histogram!("mjq_step_seconds", "act" => act).record(began.elapsed().as_secs_f64());
+        debug!(job.id = %step.job, fence = step.fence, "job {}: {act} saw {}", step.job, seen.name());
+        self.settle(step, &seen).await;
+    }
+
+    /// Puts a step back that was claimed and not begun.
+    pub(super) async fn hand_back(&self, held: HeldStep) {
+        self.settle(&held.step, &Observation::NotBegun).await;
+    }
+
+    async fn submit(&self, step: &Step, hold: &Hold) -> Observation {
+        let json = match &step.job_json {
+            Some(json) => Some(json.clone()),
+            None => match self.ledger.job_json(&step.job).await {
+                Ok(json) => json,
+                Err(_) => return Observation::NotBegun,
+            },
+        };
+        let Some(job) = json.and_then(|json| serde_json::from_str::<Job>(&json).ok()) else {
+            let reason = "the ledger's copy of the job cannot be read".to_owned();
+            return Observation::Denied { code: Code::InvalidRequest, reason };
+        };
+        let press = match self.press(step, &job.request).await {
+            Ok(press) => press,
+            Err(seen) => return seen,
+        };
+        let body = self.requests.body(&step.job, &step.record, &job.request, press.as_ref());
+        if !self.may_begin(step, hold, self.submits_are_paced) {
+            return Observation::NotBegun;
+        }
+        self.upstream.submit(job.kind, body).await
+    }
+
+    /// Finds the button that an action presses, when it names one of an earlier job.
+    async fn press(&self, step: &Step, request: &Request) -> Result<Option<Press>, Observation> {
+        let Some(wanted) = request.parent_button().filter(|_| step.record.kind == Kind::Action) else {
+            return Ok(None);
+        };
+        let gone = |reason: String| Err(Observation::Denied { code: Code::ParentGone, reason });
+        match self.ledger.parent(&wanted.job).await.map_err(|_| Observation::NotBegun)? {
+            Parent::Completed { task, buttons } => match find_button(buttons.as_deref(), &wanted) {
+                Some(custom_id) => Ok(Some(Press { task, custom_id })),
+                None => {
+                    let reason = format!("job {} has no button {}", wanted.job, wanted.button);
+                    Err(Observation::Denied { code: Code::InvalidRequest, reason })
+                }
+            },
+            Parent::Open => Err(Observation::ParentPending),
+            Parent::Ended => gone(format!("job {} ended without a result", wanted.job)),
+            Parent::NotKnown => {
+                let waited_ms = self.ledger.clock().now_ms().saturating_sub(step.record.enqueued_ms);
+                if Duration::from_millis(waited_ms) < Self::PARENT_MAY_COME {
+                    return Err(Observation::ParentPending);
+                }
+                gone(format!("job {} is not known", wanted.job))
+            }
+        }
+    }
+
+    async fn poll(&self, step: &Step, hold: &Hold, task: &TaskId) -> Observation {
+        if !self.may_begin(step, hold, self.polls_are_paced) {
+            return Observation::NotBegun;
+        }
+        self.poller.look(task, step.record.missing.is_some()).await
+    }
+
+    /// Whether the step's claim is fresh enough to send anything.
+    fn may_begin(&self, step: &Step, hold: &Hold, is_paced: bool) -> bool {
+        // After half its lease a claim may be gone before the answer is here: a frozen pod would
+        // submit what another has submitted since.
+        let limit = if is_paced { Rate::MARGIN.min(self.lease / 2) } else { self.lease / 2 };
+        !hold.is_lost() && step.claimed_at.elapsed() < limit
+    }
+
+    async fn adopt(&self, step: &Step, hint: Option<&TaskId>) -> Observation {
+        if let Some(task) = hint {
+            // A hook is only a hint: the task is there when the upstream shows it.
+            return match self.upstream.fetch(task).await {
+                Observation::Running(_)
+                | Observation::Succeeded(_)
+                | Observation::TaskFailed(..)
+                | Observation::WaitsForInput(_) => Observation::Found(task.clone()),
+                Observation::Missing => Observation::NotFound,
+                other => other,
+            };
+        }
+        if !self.has_lookup {
+            return Observation::NotFound;
+        }
+        self.upstream.find_by_state(&token(&step.job, step.record.attempts)).await
+    }
+
+    async fn settle(&self, step: &Step, seen: &Observation) {
+        let at = Circumstances {
+            now_ms: self.ledger.clock().now_ms(),
+            jitter: rand::random(),
+            fence: step.fence,
+            reclaims: step.flags.reclaims,
+            policy: &self.policy,
+        };
+        let transition = match next(&step.record, seen, at) {
+            Ok(transition) => transition,
+            Err(illegal) => {
+                error!(job.id = %step.job, "job {}: {illegal}; this is a bug, and the job is left as it is", step.job);
+                set_aside(step)
+            }
+        };
+        let settlement = self.settlement(step, seen, transition, at.now_ms).await;
+        if settlement.event.is_some() {
+            tell_end(&settlement, seen, at.now_ms);
+        }
+        self.settler.settle(settlement).await;
+    }
+
+    async fn settlement(&self, step: &Step, seen: &Observation, transition: Transition, now_ms: u64) -> Settlement {
+        let Next::End(ending) = transition.next else {
+            let (job, fence) = (step.job.clone(), step.fence);
+            return Settlement { job, fence, transition, event: None, follow_ups: Vec::new() };
+        };
+        let completed = transition.record.phase == Phase::Completed;
+        let follow_ups = if completed && step.record.has_follow_ups { self.follow_ups(step).await } else { Vec::new() };
+        let then: Vec<JobId> = follow_ups.iter().filter_map(|job| job.id.clone()).collect();
+        let event = event_of(&step.job, &transition.record, ending, seen, now_ms, then);
+        Settlement { job: step.job.clone(), fence: step.fence, transition, event: Some(event), follow_ups }
+    }
+
+    /// The jobs that follow a completed one: each presses a button of its result.
+    async fn follow_ups(&self, step: &Step) -> Vec<Job> {
+        let json = self.ledger.job_json(&step.job).await.ok().flatten();
+        let Some(job) = json.and_then(|json| serde_json::from_str::<Job>(&json).ok()) else { return Vec::new() };
+        let state = job.request.state();
+        let child = |(position, follow_up): (usize, &FollowUp)| {
+            let mut request = json!({ "job": step.job, "button": follow_up.button });
+            if let Some(state) = follow_up.state.as_ref().or(state.as_ref()) {
+                request["state"] = state.as_str().into();
+            }
+            Some(Job {
+                id: Some(step.job.follow_up(position)),
+                kind: Kind::Action,
+                request: Request::from_json(request.to_string()).ok()?,
+                options: Options { run_at_ms: 0, ..job.options.clone() },
+                then: Vec::new(),
+                trace: job.trace.clone(),
+            })
+        };
+        job.then.iter().enumerate().filter_map(child).collect()
+    }
+}
+
+fn act_name(act: &Act) -> &'static str {
+    match act {
+        Act::Submit => "submit",
+        Act::Poll(_) => "poll",
+        Act::Adopt(_) => "adopt",
+        Act::Conclude(_) => "conclude",
+    }
+}
+
+/// Puts a job back for a while, unchanged.
+fn set_aside(step: &Step) -> Transition {
+    const WHILE: Duration = Duration::from_secs(5);
+    let next = match step.record.phase {
+        Phase::Queued | Phase::Submitting => Next::Submit(WHILE),
+        _ => Next::Poll(WHILE),
+    };
+    Transition { record: step.record.clone(), next, pressure: Pressure::None }
+}
+
+fn tell_end(settlement: &Settlement, seen: &Observation, now_ms: u64) {
+    let Some(event) = &settlement.event else { return };
+    let (job, outcome, code) = (&event.job, event.event_type.as_str(), event.code.as_str());
+    metrics::counter!("mjq_jobs_finished_total", "outcome" => outcome, "code" => code).increment(1);
+    if let Observation::Succeeded(task) = seen {
+        // By two clocks; an upstream whose clock is wrong shows as a strange figure, not as a wrong job.
+        if (1..=now_ms).contains(&task.finished_ms) {
+            metrics::histogram!("mjq_finish_to_event_seconds").record((now_ms - task.finished_ms) as f64 / 1000.0);
+        }
+    }
+    let (attempts, polls) = (event.data.attempts, event.data.polls);
+    info!(job.id = %job, outcome, code, attempts, polls, "job {job} {outcome}: {code}");
+}

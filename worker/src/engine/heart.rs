@@ -1,0 +1,54 @@
+//! The heart: tells the dashboards that this pod lives, and what it does.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::slot::Slots;
+use crate::ledger::Ledger;
+
+/// Beats until the pod has drained.
+pub(super) struct Heart {
+    pub(super) ledger: Ledger,
+    pub(super) slots: Slots,
+    pub(super) pod: String,
+    pub(super) host: String,
+}
+
+#[derive(Serialize)]
+struct Beat<'a> {
+    seen_ms: u64,
+    started_ms: u64,
+    slots: usize,
+    busy: usize,
+    version: &'static str,
+    host: &'a str,
+}
+
+impl Heart {
+    const PERIOD: Duration = Duration::from_secs(5);
+
+    /// Beats until `stop`, then takes this pod off the list.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        let started_ms = self.ledger.clock().now_ms();
+        metrics::gauge!("mjq_slots").set(self.slots.total() as f64);
+        loop {
+            metrics::gauge!("mjq_slots_busy").set(self.slots.busy() as f64);
+            let beat = Beat {
+                seen_ms: self.ledger.clock().now_ms(),
+                started_ms,
+                slots: self.slots.total(),
+                busy: self.slots.busy(),
+                version: env!("CARGO_PKG_VERSION"),
+                host: &self.host,
+            };
+            // A beat that does not arrive is followed by the next one.
+            let _ = self.ledger.show_worker(&self.pod, &serde_json::to_string(&beat).unwrap_or_default()).await;
+            if stop.run_until_cancelled(tokio::time::sleep(Self::PERIOD)).await.is_none() {
+                break;
+            }
+        }
+        let _ = self.ledger.hide_worker(&self.pod).await;
+    }
+}

@@ -1,0 +1,62 @@
+//! Hooks: what the upstream tells without being asked. A hint, never a verdict.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path, State},
+    http::StatusCode,
+    routing::post,
+};
+use mjq_producer::contract::{JobId, TaskId};
+use tokio::sync::Notify;
+use tracing::debug;
+
+use super::hook_address::HookAddress;
+use crate::{ledger::Ledger, upstream::hinted_task};
+
+/// What the receiver needs.
+#[derive(Clone)]
+pub(super) struct Hooks {
+    pub(super) ledger: Ledger,
+    /// Not set before Redis has told the secret, and when there are no hooks.
+    pub(super) address: Arc<OnceLock<HookAddress>>,
+    pub(super) wake: Arc<Notify>,
+}
+
+impl Hooks {
+    /// The most that a hook's body may have: a whole task object.
+    const MAX_BODY: usize = 1024 * 1024;
+
+    /// The receiver's routes.
+    pub(super) fn router(self) -> Router {
+        Router::new()
+            .route("/hooks/{job}/{attempt}/{signature}", post(receive))
+            .layer(DefaultBodyLimit::max(Self::MAX_BODY))
+            .with_state(self)
+    }
+}
+
+/// Answers at once: some upstreams have few threads for their hooks, and one attempt.
+async fn receive(
+    State(hooks): State<Hooks>,
+    Path((job, attempt, signature)): Path<(String, u32, String)>,
+    body: Bytes,
+) -> StatusCode {
+    let Ok(job) = JobId::new(&job) else { return StatusCode::NOT_FOUND };
+    if !hooks.address.get().is_some_and(|address| address.is_genuine(&job, attempt, &signature)) {
+        metrics::counter!("mjq_hooks_total", "answer" => "forged").increment(1);
+        return StatusCode::NOT_FOUND;
+    }
+    tokio::spawn(async move {
+        let task: Option<TaskId> = hinted_task(&body);
+        let moved = hooks.ledger.hint(&job, task.as_ref()).await.unwrap_or(false);
+        metrics::counter!("mjq_hooks_total", "answer" => if moved { "moved" } else { "late" }).increment(1);
+        debug!(job.id = %job, "a hook about job {job} came");
+        if moved {
+            hooks.wake.notify_one();
+        }
+    });
+    StatusCode::OK
+}

@@ -1,0 +1,295 @@
+//! The hands: loops that claim steps, perform them and write down what they saw.
+//!
+//! One loop per file, each named by what it does. In the order in which a job meets them:
+//!
+//! 1. `admitter`: takes jobs and commands out of the stream.
+//! 2. `claimer`: claims as many steps as there are free slots (`slot`).
+//! 3. `backend`: hands them to apalis, which runs them under tower layers.
+//! 4. `executor`: performs one step with `request` and `poller`, at most one HTTP exchange.
+//! 5. `settler`: writes down what became of it.
+//! 6. `renewer`, `sweeper`, `heart`: keep leases, trim what is old, show that the pod lives.
+//! 7. `hooks`: takes the upstream's hints.
+//!
+//! What it promises: a pod that is told to drain begins nothing new, hands back what has not begun,
+//! and finishes what has. What it does not promise: to outlive its machine; another pod takes over
+//! when the leases run out.
+
+mod admitter;
+mod backend;
+mod claimer;
+mod drain;
+mod executor;
+mod heart;
+mod hook_address;
+mod hooks;
+mod poller;
+mod renewer;
+mod request;
+mod settler;
+mod slot;
+mod sweeper;
+mod vitals;
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use anyhow::Context;
+use apalis::prelude::WorkerBuilderExt;
+use apalis_core::worker::builder::WorkerBuilder;
+use axum::Router;
+use mjq_producer::RedisLink;
+use secrecy::ExposeSecret;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{error, info};
+
+pub use vitals::Vitals;
+
+use crate::{
+    ledger::{ClaimLimits, Intake, Ledger, Rate},
+    lifecycle::Policy,
+    settings::Settings,
+    upstream::Upstream,
+};
+use admitter::Admitter;
+use backend::LedgerBackend;
+use claimer::Claimer;
+use executor::Executor;
+use heart::Heart;
+use hook_address::HookAddress;
+use poller::Poller;
+use renewer::Renewer;
+use request::RequestMaker;
+use settler::{Settler, SettlerHandle};
+use slot::{HeldStep, Slots};
+
+/// One pod's engine, ready to run.
+pub struct Engine {
+    settings: Settings,
+    pod: String,
+    host: String,
+    ledger: Ledger,
+    upstream: Upstream,
+    vitals: Vitals,
+    wake: Arc<Notify>,
+    hook_address: Arc<OnceLock<HookAddress>>,
+    /// Ends calls to a Redis that does not answer, when the pod has to leave.
+    abandon: CancellationToken,
+}
+
+impl Engine {
+    /// Makes the engine of one pod. Nothing is sent anywhere yet.
+    ///
+    /// # Errors
+    /// When the Redis URL or the upstream's settings cannot be used.
+    pub fn new(settings: Settings) -> anyhow::Result<Self> {
+        let link = RedisLink::open(settings.redis_url.expose_secret()).context("the Redis URL cannot be used")?;
+        let abandon = CancellationToken::new();
+        let ledger = Ledger::new(link, settings.queue.clone(), settings.retention, abandon.clone());
+        let upstream = Upstream::new(&settings.upstream()).context("the upstream's settings cannot be used")?;
+        let host = host_name();
+        // A name is never used twice: a pod that died may still have entries and claims under its own.
+        let pod = format!("{host}-{}-{:06x}", std::process::id(), rand::random::<u32>() & 0x00ff_ffff);
+        Ok(Self {
+            settings,
+            pod,
+            host,
+            ledger,
+            upstream,
+            vitals: Vitals::default(),
+            wake: Arc::new(Notify::new()),
+            hook_address: Arc::default(),
+            abandon,
+        })
+    }
+
+    /// The ledger, for those who only look.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Which loops are alive.
+    #[must_use]
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
+    }
+
+    /// The receiver of hooks, to be served wherever the admin listens.
+    #[must_use]
+    pub fn hooks(&self) -> Router {
+        let address = Arc::clone(&self.hook_address);
+        hooks::Hooks { ledger: self.ledger.clone(), address, wake: Arc::clone(&self.wake) }.router()
+    }
+
+    /// Works until `draining`, and then until what has begun is finished.
+    ///
+    /// # Errors
+    /// When the runtime of the steps broke down. Trouble with Redis or the upstream is none.
+    pub async fn run(self, draining: CancellationToken) -> anyhow::Result<()> {
+        let slots = Slots::new(self.settings.slots);
+        let drain = tokio::spawn(drain::give_up_in_time(
+            draining.clone(),
+            slots.clone(),
+            self.settings.upstream_timeout,
+            self.abandon.clone(),
+        ));
+        self.prepare_hooks().await;
+        let (settler, settlements) = Settler::new();
+        let settling = tokio::spawn(settler.run(self.ledger.clone()));
+        let stopping = CancellationToken::new();
+        let loops = self.start_loops(&slots, &draining, &stopping)?;
+
+        let result = self.work(&slots, &draining, settlements).await;
+        draining.cancel();
+        // All handles are gone now: the settler writes down what it has, and ends.
+        settling.await.context("the settler broke down")?;
+        stopping.cancel();
+        loops.close();
+        loops.wait().await;
+        drain.abort();
+        info!("worker {} has drained", self.pod);
+        result
+    }
+
+    /// Runs steps under apalis until the pod drains and the last step has ended.
+    async fn work(&self, slots: &Slots, draining: &CancellationToken, settler: SettlerHandle) -> anyhow::Result<()> {
+        let (poller, lister) = Poller::new(self.upstream.clone(), self.settings.upstream_list_path.is_some());
+        if let Some(lister) = lister {
+            tokio::spawn(lister.run());
+        }
+        let (sender, claimed) = mpsc::channel(self.settings.slots.max(1));
+        let (hand_back, mut handed_back) = mpsc::unbounded_channel();
+        let claimer = tokio::spawn(self.claimer(slots, draining, sender, &poller).run());
+        let executor = Arc::new(self.executor(poller, settler));
+
+        let perform = {
+            let executor = Arc::clone(&executor);
+            move |held: HeldStep| {
+                let executor = Arc::clone(&executor);
+                async move { executor.perform(held).await }
+            }
+        };
+        let signal = draining.clone();
+        let worker = WorkerBuilder::new(&*self.pod)
+            .backend(LedgerBackend::new(claimed, hand_back))
+            .catch_panic()
+            // Each exchange has its own time-out; this one only ends a step that a bug has hung.
+            .timeout(self.settings.upstream_timeout * 2 + Duration::from_secs(60))
+            .concurrency(self.settings.slots)
+            .build(perform)
+            .run_until(async move {
+                signal.cancelled().await;
+                Ok::<(), std::io::Error>(())
+            })
+            .await;
+        draining.cancel();
+        claimer.await.context("the claimer broke down")?;
+        while let Some(held) = handed_back.recv().await {
+            executor.hand_back(held).await;
+        }
+        if let Err(error) = &worker {
+            error!(error = %error, "the runtime of the steps broke down: {error}");
+        }
+        worker.context("the runtime of the steps broke down")
+    }
+
+    fn start_loops(
+        &self,
+        slots: &Slots,
+        draining: &CancellationToken,
+        stopping: &CancellationToken,
+    ) -> anyhow::Result<TaskTracker> {
+        let loops = TaskTracker::new();
+        let intake_timeout = Intake::BLOCK + RedisLink::RESPONSE_TIMEOUT;
+        let link = RedisLink::open_with_timeout(self.settings.redis_url.expose_secret(), intake_timeout)?;
+        let admitter = Admitter {
+            ledger: self.ledger.clone(),
+            intake: Intake::new(link, &self.ledger, &self.pod),
+            policy: Arc::new(self.policy()),
+            max_job_bytes: self.settings.max_job_bytes,
+            lease: self.settings.lease,
+            wake: Arc::clone(&self.wake),
+            vitals: self.vitals.clone(),
+        };
+        loops.spawn(admitter.run(draining.clone()));
+        loops.spawn(sweeper::sweep(self.ledger.clone(), draining.clone()));
+        let renewer = Renewer {
+            ledger: self.ledger.clone(),
+            slots: slots.clone(),
+            lease: self.settings.lease,
+            vitals: self.vitals.clone(),
+        };
+        loops.spawn(renewer.run(stopping.clone()));
+        let heart =
+            Heart { ledger: self.ledger.clone(), slots: slots.clone(), pod: self.pod.clone(), host: self.host.clone() };
+        loops.spawn(heart.run(stopping.clone()));
+        Ok(loops)
+    }
+
+    fn claimer(
+        &self,
+        slots: &Slots,
+        draining: &CancellationToken,
+        claimed: mpsc::Sender<HeldStep>,
+        poller: &Poller,
+    ) -> Claimer {
+        let limits = ClaimLimits {
+            lease: self.settings.lease,
+            max_open: self.settings.upstream_max_open,
+            submit_rate: Rate::per_second(self.settings.upstream_submit_rate),
+            poll_rate: Rate::per_second(self.settings.upstream_poll_rate),
+        };
+        Claimer {
+            ledger: self.ledger.clone(),
+            pod: self.pod.clone(),
+            limits,
+            lists: poller.lists(),
+            slots: slots.clone(),
+            claimed,
+            wake: Arc::clone(&self.wake),
+            draining: draining.clone(),
+            vitals: self.vitals.clone(),
+        }
+    }
+
+    fn executor(&self, poller: Poller, settler: SettlerHandle) -> Executor {
+        let policy = self.policy();
+        Executor {
+            ledger: self.ledger.clone(),
+            upstream: self.upstream.clone(),
+            poller,
+            settler,
+            requests: RequestMaker { state: self.settings.upstream_state, hooks: self.hook_address.get().cloned() },
+            has_lookup: policy.adoption.lookup,
+            policy: Arc::new(policy),
+            lease: self.settings.lease,
+            submits_are_paced: self.settings.upstream_submit_rate > 0.0,
+            polls_are_paced: self.settings.upstream_poll_rate > 0.0,
+        }
+    }
+
+    fn policy(&self) -> Policy {
+        self.settings.policy()
+    }
+
+    /// Learns the secret that all pods sign hook addresses with.
+    async fn prepare_hooks(&self) {
+        let Some(base) = &self.settings.hook_url else { return };
+        let fresh = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
+        let Ok(secret) = self.ledger.hook_secret(&fresh).await else { return };
+        if let Some(address) = HookAddress::new(base.as_str(), &secret) {
+            // It is set once, here.
+            let _ = self.hook_address.set(address);
+        }
+    }
+}
+
+fn host_name() -> String {
+    let from_kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = std::env::var("HOSTNAME").ok().or(from_kernel).unwrap_or_default();
+    let name: String = name.trim().chars().filter(|c| c.is_ascii_alphanumeric() || "-._".contains(*c)).collect();
+    if name.is_empty() { "pod".to_owned() } else { name }
+}

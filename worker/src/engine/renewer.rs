@@ -1,0 +1,40 @@
+//! The renewer: keeps the leases of steps that are under way.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::{slot::Slots, vitals::Vitals};
+use crate::ledger::Ledger;
+
+/// Renews every third of a lease, so that two renewals may fail.
+pub(super) struct Renewer {
+    pub(super) ledger: Ledger,
+    pub(super) slots: Slots,
+    pub(super) lease: Duration,
+    pub(super) vitals: Vitals,
+}
+
+impl Renewer {
+    /// A script must not hold Redis for long.
+    const BATCH: usize = 500;
+
+    /// Renews until `stop`, which comes when no step is under way any more.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(self.lease / 3)).await.is_some() {
+            self.vitals.beat("renewer");
+            let holdings = self.slots.holdings();
+            for batch in holdings.chunks(Self::BATCH) {
+                let Ok(lost) = self.ledger.renew(batch, self.lease).await else { return };
+                for job in lost {
+                    // A step that ended meanwhile is not lost: nobody works on it any more.
+                    if self.slots.lose(&job, batch) {
+                        metrics::counter!("mjq_leases_lost_total").increment(1);
+                        warn!(job.id = %job, "the lease of job {job} ran out while this worker worked on it");
+                    }
+                }
+            }
+        }
+    }
+}

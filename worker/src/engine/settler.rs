@@ -1,0 +1,69 @@
+//! The settler: writes down what became of steps, many in one round trip.
+
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, warn};
+
+use crate::ledger::{Ledger, Settled, Settlement};
+
+/// Where steps are handed in to be written down. Clones hand in to the same settler.
+#[derive(Debug, Clone)]
+pub(super) struct SettlerHandle(mpsc::UnboundedSender<Handed>);
+
+type Handed = (Settlement, oneshot::Sender<Settled>);
+
+/// Writes settlements down until all its handles are gone.
+#[derive(Debug)]
+pub(super) struct Settler {
+    handed: mpsc::UnboundedReceiver<Handed>,
+}
+
+impl SettlerHandle {
+    /// Hands `settlement` in and waits until it is written; `None` if the pod had to leave before.
+    ///
+    /// Whoever stops waiting does not take it back: it is written all the same.
+    pub(super) async fn settle(&self, settlement: Settlement) -> Option<Settled> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send((settlement, answer)).ok()?;
+        answered.await.ok()
+    }
+}
+
+impl Settler {
+    /// A script must not hold Redis for long.
+    const BATCH: usize = 64;
+
+    /// Makes a settler and the handle to it. Its queue is bounded by the slots.
+    pub(super) fn new() -> (Self, SettlerHandle) {
+        let (sender, handed) = mpsc::unbounded_channel();
+        (Self { handed }, SettlerHandle(sender))
+    }
+
+    /// Writes down what is handed in, until nobody is left to hand anything in.
+    pub(super) async fn run(mut self, ledger: Ledger) {
+        let mut batch = Vec::with_capacity(Self::BATCH);
+        while self.handed.recv_many(&mut batch, Self::BATCH).await > 0 {
+            let (settlements, answers): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+            let Ok(settled) = ledger.settle(&settlements).await else {
+                error!(steps = settlements.len(), "{} steps could not be written down in time", settlements.len());
+                continue;
+            };
+            for ((settlement, answer), settled) in settlements.iter().zip(answers).zip(settled) {
+                note(settlement, settled);
+                // A step that was timed out no longer waits; that it is written is what counts.
+                let _ = answer.send(settled);
+            }
+        }
+    }
+}
+
+fn note(settlement: &Settlement, settled: Settled) {
+    metrics::counter!("mjq_settled_total", "answer" => settled.as_str()).increment(1);
+    let Settlement { job, fence, .. } = settlement;
+    match settled {
+        Settled::Written | Settled::WrittenBefore => {}
+        Settled::Stale => {
+            warn!(job.id = %job, fence, "a step of job {job} came too late: another worker has taken it over");
+        }
+        Settled::Gone => error!(job.id = %job, fence, "redis has lost the record of job {job}"),
+    }
+}

@@ -1,0 +1,109 @@
+//! Admission: entries of the job stream become jobs, or are rejected with a reason.
+
+use mjq_producer::contract::{Event, Job, JobId};
+
+use super::{Abandoned, Intake, Ledger, arg, scripts};
+use crate::lifecycle::{Record, conflict};
+
+/// An entry that is a job.
+#[derive(Debug)]
+pub struct Admission {
+    /// The stream entry's id.
+    pub entry: String,
+    /// The job's id: its own, or the entry's.
+    pub id: JobId,
+    /// The job as it was enqueued.
+    pub json: String,
+    /// The same, read.
+    pub job: Job,
+    /// Its first record.
+    pub record: Record,
+}
+
+/// What became of an entry that is a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admitted {
+    /// It is a new job.
+    New,
+    /// It is a job that was known already.
+    Known,
+    /// Its id belongs to a job with another body; the event says so.
+    Conflict,
+    /// Another pod dealt with it.
+    Elsewhere,
+}
+
+/// An entry that never becomes a job.
+#[derive(Debug)]
+pub struct Rejection {
+    /// The stream entry's id.
+    pub entry: String,
+    /// What is wrong, in words.
+    pub reason: String,
+    /// The entry's text, to be kept.
+    pub text: Vec<u8>,
+    /// Its event, when its id or its state can be read.
+    pub event: Option<Event>,
+}
+
+impl Rejection {
+    /// How much of an unreadable entry is kept, in bytes.
+    pub const MAX_TEXT: usize = 16 * 1024;
+}
+
+impl Ledger {
+    /// Admits entries, in one round trip, and answers in their order.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered. The entries then stay in the stream.
+    pub async fn admit(&self, admissions: &[Admission]) -> Result<Vec<Admitted>, Abandoned> {
+        let mut args = vec![arg(Intake::GROUP)];
+        for admission in admissions {
+            admission.write_to(&mut args, self.0.clock.now_ms());
+        }
+        let answers: Vec<u8> = self.call(&scripts::ADMIT, &args).await?;
+        Ok(answers.into_iter().map(Admitted::read).collect())
+    }
+
+    /// Rejects entries, in one round trip.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered. The entries then stay in the stream.
+    pub async fn reject(&self, rejections: &[Rejection]) -> Result<(), Abandoned> {
+        let mut args = vec![arg(Intake::GROUP)];
+        for Rejection { entry, reason, text, event } in rejections {
+            args.extend([arg(entry), arg(reason), text[..text.len().min(Rejection::MAX_TEXT)].to_vec()]);
+            match event {
+                Some(event) => {
+                    args.extend([arg(1), arg(&event.job), arg(&event.kind), arg(&event.state)]);
+                    args.push(event.data.to_json().into_bytes());
+                }
+                None => args.extend([arg(0), Vec::new(), Vec::new(), Vec::new(), Vec::new()]),
+            }
+        }
+        self.call::<Vec<u8>>(&scripts::REJECT, &args).await.map(|_| ())
+    }
+}
+
+impl Admitted {
+    fn read(answer: u8) -> Self {
+        match answer {
+            1 => Self::New,
+            2 => Self::Known,
+            3 => Self::Conflict,
+            _ => Self::Elsewhere,
+        }
+    }
+}
+
+impl Admission {
+    fn write_to(&self, args: &mut Vec<Vec<u8>>, now_ms: u64) {
+        let Self { entry, id, json, job, record } = self;
+        let state = job.request.state().unwrap_or_default();
+        let conflict = conflict(id, job.kind.as_str(), state.clone(), record.enqueued_ms, now_ms);
+        args.extend([arg(entry), arg(id), arg(job.digest()), arg(json)]);
+        args.push(serde_json::to_vec(record).unwrap_or_default());
+        args.extend([arg(state), arg(record.submit_score()), arg(job.options.run_at_ms), arg(record.deadline_ms)]);
+        args.extend([arg(job.kind.as_str()), conflict.data.to_json().into_bytes()]);
+    }
+}

@@ -1,0 +1,188 @@
+//! The claim: which steps this pod performs next.
+
+use std::time::{Duration, Instant};
+
+use mjq_producer::contract::{JobId, TaskId};
+use redis::{FromRedisValue, ParsingError, Value};
+use tracing::error;
+
+use super::{Abandoned, Ledger, arg, scripts};
+use crate::lifecycle::{Flags, Phase, Record};
+
+/// The limits that a claim keeps, over all pods.
+#[derive(Debug, Clone)]
+pub struct ClaimLimits {
+    /// How long a step is this pod's without a renewal.
+    pub lease: Duration,
+    /// Tasks open upstream at once; 0 is no limit.
+    pub max_open: u32,
+    /// Submits.
+    pub submit_rate: Rate,
+    /// Requests that poll.
+    pub poll_rate: Rate,
+}
+
+/// At most `count` in any `window`; a count of 0 is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub count: u32,
+    /// In how long.
+    pub window: Duration,
+}
+
+impl Rate {
+    /// Between a grant and its arrival upstream lie this process and the network: that much later may
+    /// the first of a window arrive, while the first of the next is on time.
+    pub const MARGIN: Duration = Duration::from_millis(100);
+
+    /// Reads a setting in requests per second; 0 is no limit.
+    #[must_use]
+    pub fn per_second(rate: f64) -> Self {
+        if rate <= 0.0 {
+            return Self { count: 0, window: Duration::ZERO };
+        }
+        let count = if rate < 1.0 { 1.0 } else { rate.floor() };
+        Self { count: count as u32, window: Duration::from_secs_f64(count / rate) + Self::MARGIN }
+    }
+}
+
+/// What a claim brought.
+#[derive(Debug)]
+pub struct Claimed {
+    /// The steps, to be performed now.
+    pub steps: Vec<Step>,
+    /// When there may be more; `None` when nothing is waiting at all.
+    pub more_after: Option<Duration>,
+}
+
+/// One claimed step.
+#[derive(Debug)]
+pub struct Step {
+    /// The job.
+    pub job: JobId,
+    /// The claim: whoever has a higher one has taken the job over.
+    pub fence: u64,
+    /// The job's record, with the phase that the claim left it in.
+    pub record: Record,
+    /// What the claim found beside the record.
+    pub flags: Flags,
+    /// The job as it was enqueued, for a submit and when it is small; else it is read apart.
+    pub job_json: Option<String>,
+    /// No later than this the lease began.
+    pub claimed_at: Instant,
+}
+
+impl Ledger {
+    /// The most steps of one claim: a script must not hold Redis for long.
+    pub const MAX_CLAIM: usize = 256;
+    /// Jobs up to this size come with the claim.
+    const INLINE_BYTES: usize = 8 * 1024;
+
+    /// Claims up to `limit` steps for `pod`; fewer, even none, is normal.
+    ///
+    /// `request` names this claim: asked again with it, Redis gives the same steps. One request polls
+    /// `polls_per_request` tasks: 1 unless the upstream lists them.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered. Leases that it may have got run out.
+    pub async fn claim(
+        &self,
+        pod: &str,
+        request: &str,
+        limit: usize,
+        limits: &ClaimLimits,
+        polls_per_request: u32,
+    ) -> Result<Claimed, Abandoned> {
+        let args = [
+            arg(pod),
+            arg(request),
+            arg(limit.min(Self::MAX_CLAIM)),
+            arg(limits.lease.as_millis()),
+            arg(limits.max_open),
+            arg(limits.submit_rate.count),
+            arg(limits.submit_rate.window.as_millis()),
+            arg(limits.poll_rate.count),
+            arg(limits.poll_rate.window.as_millis()),
+            arg(polls_per_request.max(1)),
+            arg(Self::INLINE_BYTES),
+        ];
+        let (claimed_at, reply): (Instant, ClaimReply) = self
+            .until_answered(scripts::CLAIM.name(), || async {
+                // The time of the attempt that was answered: an earlier one may have hung for long.
+                let asked = Instant::now();
+                Ok((asked, scripts::CLAIM.run(&self.0.link, &self.0.prefix, &args).await?))
+            })
+            .await?;
+        self.0.clock.heard(claimed_at, reply.now_ms);
+        let steps = reply.steps.into_iter().filter_map(|raw| raw.into_step(reply.now_ms, claimed_at)).collect();
+        Ok(Claimed { steps, more_after: u64::try_from(reply.more_after_ms).ok().map(Duration::from_millis) })
+    }
+
+    /// Reads the job as it was enqueued, for a step whose claim did not bring it.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered.
+    pub async fn job_json(&self, job: &JobId) -> Result<Option<String>, Abandoned> {
+        let mut command = redis::cmd("HGET");
+        command.arg(self.key(&format!("job:{job}"))).arg("job");
+        self.until_answered("read_job", || self.0.link.query(&command)).await
+    }
+}
+
+struct ClaimReply {
+    now_ms: u64,
+    more_after_ms: i64,
+    steps: Vec<RawStep>,
+}
+
+type StepFields = (String, u64, u8, String, String, u32, u8, String, String);
+
+struct RawStep(StepFields);
+
+impl FromRedisValue for ClaimReply {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let mut items = Vec::<Value>::from_redis_value(value)?.into_iter();
+        let mut number = || i64::from_redis_value(items.next().unwrap_or(Value::Nil));
+        let (now_ms, more_after_ms) = (number()?, number()?);
+        let steps = items.map(|step| StepFields::from_redis_value(step).map(RawStep)).collect::<Result<_, _>>()?;
+        Ok(Self { now_ms: now_ms.unsigned_abs(), more_after_ms, steps })
+    }
+}
+
+impl RawStep {
+    fn into_step(self, now_ms: u64, claimed_at: Instant) -> Option<Step> {
+        let (id, fence, is_reclaimed, phase, record, reclaims, is_cancelled, hint, job_json) = self.0;
+        let read =
+            || Some((JobId::new(&id).ok()?, Phase::read(&phase)?, serde_json::from_str::<Record>(&record).ok()?));
+        let Some((job, phase, record)) = read() else {
+            // Its lease runs out again and again; a newer version of mjq may be able to read it.
+            error!(job.id = %id, "the record of job {id} cannot be read: was it written by another version?");
+            return None;
+        };
+        let flags = Flags {
+            is_reclaimed: is_reclaimed == 1,
+            is_overdue: now_ms >= record.deadline_ms,
+            is_cancelled: is_cancelled == 1,
+            hinted_task: (!hint.is_empty()).then(|| TaskId::new(&hint)),
+            reclaims,
+        };
+        let record = Record { phase, ..record };
+        Some(Step { job, fence, record, flags, job_json: (!job_json.is_empty()).then_some(job_json), claimed_at })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_a_count_in_a_window() {
+        let seconds = |s| Duration::from_secs_f64(s) + Rate::MARGIN;
+
+        assert_eq!(Rate::per_second(0.0).count, 0);
+        assert_eq!(Rate::per_second(10.0), Rate { count: 10, window: seconds(1.0) });
+        assert_eq!(Rate::per_second(0.5), Rate { count: 1, window: seconds(2.0) });
+        assert_eq!(Rate::per_second(2.5), Rate { count: 2, window: seconds(0.8) });
+    }
+}

@@ -1,0 +1,170 @@
+//! The ledger: what mjq knows about its jobs, in Redis.
+//!
+//! One typed call per script in `scripts/`, and one script per transition. Every script is one atomic
+//! act, may be sent again after a lost reply, and touches a bounded number of jobs. Redis's `TIME` is
+//! the only clock. Trouble with Redis is retried in [`Ledger::call`], never seen above it.
+//!
+//! | key | type | what |
+//! |---|---|---|
+//! | `jobs` | stream | in: jobs and commands, until they are admitted |
+//! | `events` | stream | out: one entry per terminal fact |
+//! | `job:<id>` | hash | `f` fence, `p` phase, `r` record, `h` digest of the body, `job` the job, `st` state, `sc` submit score, `rc` reclaims, `rn` fence of the last reclaim, `c` cancel mark, `hint` task a hook told, `ev` its event |
+//! | `due:submit` | zset | queued jobs by priority, then age |
+//! | `due:later` | zset | queued jobs by the time from which they may be submitted |
+//! | `due:poll` | zset | open tasks by the time of their next look |
+//! | `leases` | zset | claimed jobs by the time that their lease runs out |
+//! | `deadlines` | zset | jobs that have not ended, by deadline |
+//! | `ended` | zset | jobs that have, by when |
+//! | `upstream` | hash | what all pods share: pauses, breaker, adaptive limit |
+//! | `rate:submit`, `rate:poll` | list | the latest grants, for the rate limits |
+//! | `claim:<pod>` | string | the pod's last claim, in case its reply was lost |
+//! | `workers` | hash | live pods |
+//! | `totals` | hash | ended jobs by type and code |
+//! | `rejected` | stream | entries that could not be read, with the reason |
+
+mod admission;
+mod claim;
+mod clock;
+mod commands;
+mod event_trim;
+mod intake;
+mod parent;
+mod pods;
+mod renewal;
+mod scripts;
+mod settlement;
+mod view;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use mjq_producer::{RedisLink, contract::QueueName};
+use redis::{FromRedisValue, RedisError};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+pub use admission::{Admission, Admitted, Rejection};
+pub use claim::{ClaimLimits, Claimed, Rate, Step};
+pub use clock::RedisClock;
+pub use commands::CancelAnswer;
+pub use intake::{Intake, RawEntry};
+pub use parent::Parent;
+pub use renewal::Holding;
+pub use settlement::{Settled, Settlement};
+pub use view::{Counts, JobLine, JobView, Latest, Place, Pod, RejectedEntry, Upstream, ViewError, hide_images};
+
+use crate::lifecycle::redis_retry_delay;
+use scripts::Script;
+
+/// The ledger of one queue. Clones share its connection.
+#[derive(Clone)]
+pub struct Ledger(Arc<Inner>);
+
+struct Inner {
+    link: RedisLink,
+    queue: QueueName,
+    prefix: String,
+    clock: RedisClock,
+    retention: Duration,
+    /// Whether the last call was answered.
+    is_reachable: watch::Sender<bool>,
+    /// Ends the retries of a pod that has to leave while Redis is away.
+    abandon: CancellationToken,
+}
+
+/// The pod has to leave and Redis did not come back in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("redis did not answer before the worker had to stop")]
+pub struct Abandoned;
+
+impl Ledger {
+    /// Opens the ledger of `queue`. It connects with its first call.
+    #[must_use]
+    pub fn new(link: RedisLink, queue: QueueName, retention: Duration, abandon: CancellationToken) -> Self {
+        let prefix = queue.prefix();
+        let is_reachable = watch::channel(false).0;
+        Self(Arc::new(Inner { link, queue, prefix, clock: RedisClock::default(), retention, is_reachable, abandon }))
+    }
+
+    /// Redis's time, as last heard and carried on by this machine's monotonic clock.
+    #[must_use]
+    pub fn clock(&self) -> &RedisClock {
+        &self.0.clock
+    }
+
+    /// The connection, for reads that change nothing.
+    #[must_use]
+    pub fn link(&self) -> &RedisLink {
+        &self.0.link
+    }
+
+    /// The queue's name.
+    #[must_use]
+    pub fn queue(&self) -> &QueueName {
+        &self.0.queue
+    }
+
+    /// Whether Redis answered the last call.
+    #[must_use]
+    pub fn reachability(&self) -> watch::Receiver<bool> {
+        self.0.is_reachable.subscribe()
+    }
+
+    /// Makes one of this queue's keys.
+    #[must_use]
+    pub fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.0.prefix)
+    }
+
+    /// Calls a script until Redis has answered it.
+    async fn call<T: FromRedisValue>(&self, script: &Script, args: &[Vec<u8>]) -> Result<T, Abandoned> {
+        self.until_answered(script.name(), || script.run(&self.0.link, &self.0.prefix, args)).await
+    }
+
+    /// Repeats `attempt`, which must be harmless to repeat, until Redis has answered it.
+    async fn until_answered<T, F>(&self, what: &str, mut attempt: impl FnMut() -> F) -> Result<T, Abandoned>
+    where
+        F: Future<Output = Result<T, RedisError>>,
+    {
+        let began = Instant::now();
+        for tries in 0.. {
+            let error = match attempt().await {
+                Ok(answer) => {
+                    self.note_answer(what, tries, began);
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            metrics::counter!("mjq_redis_errors_total", "call" => what.to_owned()).increment(1);
+            if self.0.is_reachable.send_replace(false) || tries == 0 {
+                warn!(call = what, error = %error, "redis did not answer {what}; trying until it does: {error}");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(redis_retry_delay(tries)) => {}
+                () = self.0.abandon.cancelled() => break,
+            }
+        }
+        Err(Abandoned)
+    }
+
+    fn note_answer(&self, what: &str, tries: u32, began: Instant) {
+        if !self.0.is_reachable.send_replace(true) && tries > 0 {
+            let seconds = began.elapsed().as_secs_f64();
+            info!(call = what, tries, "redis answers again after {seconds:.1} s");
+        }
+    }
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger").field("queue", &self.0.queue).finish_non_exhaustive()
+    }
+}
+
+/// Makes a script's argument of anything that can be written as text.
+fn arg(value: impl ToString) -> Vec<u8> {
+    value.to_string().into_bytes()
+}

@@ -1,0 +1,61 @@
+//! The parent of an action: the earlier job whose button it presses.
+
+use std::collections::HashMap;
+
+use mjq_producer::contract::{JobId, TaskId};
+use redis::streams::StreamRangeReply;
+use serde_json::value::RawValue;
+
+use super::{Abandoned, Ledger};
+use crate::lifecycle::{Phase, Record};
+
+/// What the ledger knows of an earlier job.
+#[derive(Debug)]
+pub enum Parent {
+    /// It has completed.
+    Completed {
+        /// The upstream's handle of its task.
+        task: TaskId,
+        /// The buttons below its result, verbatim; `None` when the upstream listed none.
+        buttons: Option<Box<RawValue>>,
+    },
+    /// It has not ended.
+    Open,
+    /// It ended without a result.
+    Ended,
+    /// There is no such job, or no longer.
+    NotKnown,
+}
+
+impl Ledger {
+    /// Looks an earlier job up.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered.
+    pub async fn parent(&self, job: &JobId) -> Result<Parent, Abandoned> {
+        let mut command = redis::cmd("HMGET");
+        command.arg(self.key(&format!("job:{job}"))).arg(&["p", "r", "ev"]);
+        type Fields = (Option<String>, Option<String>, Option<String>);
+        let (phase, record, event): Fields = self.until_answered("read_parent", || self.link().query(&command)).await?;
+        let Some(phase) = phase.as_deref().and_then(Phase::read) else { return Ok(Parent::NotKnown) };
+        if phase != Phase::Completed {
+            return Ok(if phase.is_terminal() { Parent::Ended } else { Parent::Open });
+        }
+        let record: Option<Record> = record.and_then(|json| serde_json::from_str(&json).ok());
+        let Some(task) = record.and_then(|record| record.task) else { return Ok(Parent::Ended) };
+        Ok(Parent::Completed { task, buttons: self.buttons_in(event.as_deref().unwrap_or("-")).await? })
+    }
+
+    async fn buttons_in(&self, entry: &str) -> Result<Option<Box<RawValue>>, Abandoned> {
+        #[derive(serde::Deserialize)]
+        struct Data {
+            buttons: Option<Box<RawValue>>,
+        }
+        let mut command = redis::cmd("XRANGE");
+        command.arg(self.queue().events_stream()).arg(entry).arg(entry);
+        let events: StreamRangeReply = self.until_answered("read_event", || self.link().query(&command)).await?;
+        let fields: HashMap<String, redis::Value> = events.ids.into_iter().next().map(|e| e.map).unwrap_or_default();
+        let data = fields.get("data").and_then(|data| redis::from_redis_value_ref::<String>(data).ok());
+        Ok(data.and_then(|json| serde_json::from_str::<Data>(&json).ok()).and_then(|data| data.buttons))
+    }
+}

@@ -1,0 +1,55 @@
+//! Pods: which workers live, and what they share.
+
+use redis::{RedisResult, pipe};
+
+use super::{Abandoned, Ledger};
+
+impl Ledger {
+    /// Shows this pod on the list of live workers. Not repeated: the next beat comes soon.
+    ///
+    /// # Errors
+    /// Whatever Redis or the network says.
+    pub async fn show_worker(&self, pod: &str, beat: &str) -> RedisResult<()> {
+        let key = self.key("workers");
+        // A list that nobody writes to any more goes by itself.
+        let pipeline = pipe().hset(&key, pod, beat).ignore().expire(&key, 3600).ignore().to_owned();
+        self.link().pipeline(&pipeline).await
+    }
+
+    /// Takes pods off the list of live workers.
+    ///
+    /// # Errors
+    /// Whatever Redis or the network says.
+    pub async fn hide_worker(&self, pod: &str) -> RedisResult<()> {
+        let mut command = redis::cmd("HDEL");
+        command.arg(self.key("workers")).arg(pod);
+        self.link().query::<u64>(&command).await.map(|_| ())
+    }
+
+    /// The secret that all pods of this queue sign hook addresses with; `fresh` becomes it if there is none.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered.
+    pub async fn hook_secret(&self, fresh: &str) -> Result<String, Abandoned> {
+        let key = self.key("hook_secret");
+        self.until_answered("hook_secret", || async {
+            let mut command = redis::cmd("SET");
+            command.arg(&key).arg(fresh).arg("NX");
+            let _: Option<String> = self.link().query(&command).await?;
+            self.link().query(redis::cmd("GET").arg(&key)).await
+        })
+        .await
+    }
+
+    /// Deletes an entry of the job stream that has been dealt with: a command.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered. The command may then be obeyed again.
+    pub async fn forget_entry(&self, entry: &str) -> Result<(), Abandoned> {
+        let stream = self.queue().jobs_stream();
+        let mut pipeline = pipe();
+        pipeline.cmd("XACK").arg(&stream).arg(super::Intake::GROUP).arg(entry).ignore();
+        pipeline.cmd("XDEL").arg(&stream).arg(entry).ignore();
+        self.until_answered("forget_entry", || self.link().pipeline(&pipeline)).await
+    }
+}

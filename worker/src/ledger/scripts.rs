@@ -1,0 +1,60 @@
+//! The scripts: loaded by hash, sent whole when Redis does not have them.
+
+use std::sync::LazyLock;
+
+use mjq_producer::RedisLink;
+use redis::{FromRedisValue, RedisResult};
+
+/// One Lua script.
+pub(super) struct Script {
+    name: &'static str,
+    text: &'static str,
+    hash: String,
+}
+
+macro_rules! scripts {
+    ($($constant:ident = $name:literal;)+) => {
+        $(pub(super) static $constant: LazyLock<Script> =
+            LazyLock::new(|| Script::new($name, include_str!(concat!("scripts/", $name, ".lua"))));)+
+    };
+}
+
+scripts! {
+    ADMIT = "admit";
+    CANCEL = "cancel";
+    CLAIM = "claim";
+    HINT = "hint";
+    REJECT = "reject";
+    RENEW = "renew";
+    SETTLE = "settle";
+    SWEEP = "sweep";
+}
+
+impl Script {
+    fn new(name: &'static str, text: &'static str) -> Self {
+        Self { name, text, hash: redis::Script::new(text).get_hash().to_owned() }
+    }
+
+    /// The transition's name.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Sends the script once. `SCRIPT FLUSH`, a restart or a failover costs one more round trip.
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        link: &RedisLink,
+        prefix: &str,
+        args: &[Vec<u8>],
+    ) -> RedisResult<T> {
+        let command = |name: &str, script: &str| {
+            let mut command = redis::cmd(name);
+            command.arg(script).arg(1).arg(prefix).arg(args);
+            command
+        };
+        match link.query(&command("EVALSHA", &self.hash)).await {
+            Err(error) if error.code() == Some("NOSCRIPT") => link.query(&command("EVAL", self.text)).await,
+            answer => answer,
+        }
+    }
+}

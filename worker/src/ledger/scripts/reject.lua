@@ -1,0 +1,28 @@
+-- Rejects entries that cannot be read: moves them from the job stream to the rejected list.
+--
+-- In one atomic act per entry: deletes it from the stream, keeps it with its reason (the latest
+-- 10,000 or so), and publishes its event if it has one.
+--
+-- KEYS[1]  the queue's prefix, mjq:{queue}:
+-- ARGV[1]  consumer group of the admitters
+-- ARGV[2…] entry after entry:
+--   entry id, reason, the entry's text (cut), '1' if it has an event, job, kind, state, data of the event
+-- Returns for each entry: 1 rejected, 0 dealt with by somebody else
+
+local P = KEYS[1]
+local results = {}
+for at = 2, #ARGV, 8 do
+  local entry, reason, text, has_event, job, kind, state, data = unpack(ARGV, at, at + 7)
+  redis.call('XACK', P .. 'jobs', ARGV[1], entry)
+  local result = redis.call('XDEL', P .. 'jobs', entry)
+  if result == 1 then
+    redis.call('XADD', P .. 'rejected', 'MAXLEN', '~', 10000, '*', 'entry', entry, 'reason', reason, 'job', text)
+    redis.call('HINCRBY', P .. 'totals', 'rejected:malformed', 1)
+    if has_event == '1' then
+      redis.call('XADD', P .. 'events', '*', 'v', '1', 'type', 'rejected', 'job', job, 'kind', kind, 'state', state,
+        'task', '', 'status', '', 'code', 'malformed', 'image_url', '', 'data', data)
+    end
+  end
+  results[#results + 1] = result
+end
+return results

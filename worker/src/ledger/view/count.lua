@@ -1,0 +1,60 @@
+-- Counts what the queue holds, all of it at one moment. Changes nothing.
+--
+-- KEYS[1]  the queue's prefix, mjq:{queue}:
+-- Returns {numbers, totals, upstream}:
+--   numbers   flat, name, number, name, number … (times are Unix ms; 0 is "none")
+--   totals    flat, 'type:code', number …
+--   upstream  the hash `upstream`, flat
+
+local P = KEYS[1]
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+local function due(lane) return redis.call('ZCOUNT', P .. 'due:' .. lane, '-inf', now) end
+
+-- Scores of the submit lane are rank * 10^13 + enqueued ms: the oldest is the least of the ranks' firsts.
+local oldest = 0
+local function older(ms)
+  if ms and ms > 0 and (oldest == 0 or ms < oldest) then oldest = ms end
+end
+for rank = 0, 2 do
+  local base = rank * 10000000000000
+  local first = redis.call('ZRANGEBYSCORE', P .. 'due:submit', string.format('%.0f', base),
+    string.format('(%.0f', base + 10000000000000), 'WITHSCORES', 'LIMIT', 0, 1)
+  if first[2] then older(tonumber(first[2]) - base) end
+end
+local entry = redis.call('XRANGE', P .. 'jobs', '-', '+', 'COUNT', 1)[1]
+if entry then older(tonumber(string.match(entry[1], '^%d+'))) end
+
+-- Events that the slowest consumer group has yet to read or acknowledge.
+local unread, groups = 0, 0
+if redis.call('EXISTS', P .. 'events') == 1 then
+  for _, group in ipairs(redis.call('XINFO', 'GROUPS', P .. 'events')) do
+    local fields = {}
+    for i = 1, #group, 2 do fields[group[i]] = group[i + 1] end
+    groups = groups + 1
+    unread = math.max(unread, (fields['lag'] or 0) + (fields['pending'] or 0))
+  end
+end
+
+return {
+  {
+    'now_ms', now,
+    'arrived', redis.call('XLEN', P .. 'jobs'),
+    'queued', redis.call('ZCARD', P .. 'due:submit'),
+    'delayed', redis.call('ZCARD', P .. 'due:later'),
+    'polling', redis.call('ZCARD', P .. 'due:poll'),
+    'in_step', redis.call('ZCARD', P .. 'leases'),
+    'open', redis.call('ZCARD', P .. 'deadlines'),
+    'ended', redis.call('ZCARD', P .. 'ended'),
+    'delayed_due', due('later'),
+    'polling_due', due('poll'),
+    'events', redis.call('XLEN', P .. 'events'),
+    'events_unread', unread,
+    'event_groups', groups,
+    'rejected', redis.call('XLEN', P .. 'rejected'),
+    'oldest_waiting_ms', oldest,
+  },
+  redis.call('HGETALL', P .. 'totals'),
+  redis.call('HGETALL', P .. 'upstream'),
+}

@@ -1,0 +1,256 @@
+//! Lists of jobs: one line each, without their requests.
+
+use std::collections::{HashMap, HashSet};
+
+use mjq_producer::contract::{Code, Event, EventType, JobId};
+use redis::{
+    Pipeline,
+    streams::{StreamId, StreamRangeReply},
+};
+use serde::Serialize;
+
+use super::{Ledger, ViewError};
+use crate::lifecycle::{Phase, Record};
+
+/// Where a job is found in the ledger. Times are Unix milliseconds by Redis's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "lane", rename_all = "snake_case")]
+pub enum Place {
+    /// A worker performs a step.
+    InStep {
+        /// When its lease runs out, unless it is renewed.
+        lease_ms: u64,
+    },
+    /// Waits for its next look.
+    Poll {
+        /// When that is due.
+        due_ms: u64,
+    },
+    /// Waits to be submitted.
+    Submit {
+        /// Jobs before it, where that was asked for.
+        before: Option<u64>,
+    },
+    /// Waits for the time from which it may be submitted.
+    Later {
+        /// When that is.
+        due_ms: u64,
+    },
+    /// Has ended.
+    Ended {
+        /// When that was.
+        at_ms: u64,
+    },
+    /// In no lane: it was moved between two reads.
+    Moving,
+}
+
+/// One job in a list.
+#[derive(Debug, Clone)]
+pub struct JobLine {
+    /// The job.
+    pub id: JobId,
+    /// Where it stands.
+    pub phase: Phase,
+    /// Where it is found.
+    pub place: Place,
+    /// Its record.
+    pub record: Record,
+    /// How it ended, while the event is kept.
+    pub event: Option<Event>,
+}
+
+/// What is going on.
+#[derive(Debug, Clone)]
+pub struct Latest {
+    /// Some of the open jobs, of each lane those that come next or came last; the newest first.
+    pub open: Vec<JobLine>,
+    /// The jobs that ended last, the latest first.
+    pub ended: Vec<JobLine>,
+}
+
+type Scored = Vec<(String, f64)>;
+
+impl Ledger {
+    /// A job that ended without its result is looked for among this many that ended last.
+    pub const FAILURE_WINDOW: usize = 1000;
+
+    /// Up to `limit` open jobs and up to `limit` ended ones.
+    ///
+    /// # Errors
+    /// [`ViewError`] if Redis did not answer at once.
+    pub async fn latest(&self, limit: usize) -> Result<Latest, ViewError> {
+        let last = limit.saturating_sub(1);
+        let mut commands = redis::pipe();
+        let ranges = [("ZRANGE", "leases"), ("ZRANGE", "due:poll"), ("ZRANGE", "due:later"), ("ZREVRANGE", "ended")];
+        for (command, key) in ranges {
+            commands.cmd(command).arg(self.key(key)).arg(0).arg(last).arg("WITHSCORES");
+        }
+        for rank in 0..3_u64 {
+            // The newest of each priority: its scores are rank * 10^13 + age.
+            let (from, below) = (rank * SCORE_RANK, (rank + 1) * SCORE_RANK);
+            commands.cmd("ZREVRANGEBYSCORE").arg(self.key("due:submit")).arg(format!("({below}")).arg(from);
+            commands.arg("WITHSCORES").arg("LIMIT").arg(0).arg(limit);
+        }
+        let [leases, polls, later, ended, high, normal, low]: [Scored; 7] = self.read_ranges(&commands).await?;
+        let submit = |_| Place::Submit { before: None };
+        let lanes = [
+            placed(leases, |lease_ms| Place::InStep { lease_ms }),
+            placed(polls, |due_ms| Place::Poll { due_ms }),
+            placed(high, submit),
+            placed(normal, submit),
+            placed(low, submit),
+            placed(later, |due_ms| Place::Later { due_ms }),
+        ];
+        let mut open = self.lines(interleave(lanes.into(), limit)).await?;
+        open.sort_by(|a, b| b.record.enqueued_ms.cmp(&a.record.enqueued_ms).then_with(|| a.id.cmp(&b.id)));
+        let ended = self.lines(placed(ended, |at_ms| Place::Ended { at_ms })).await?;
+        Ok(Latest { open, ended: self.with_events(ended).await? })
+    }
+
+    /// Up to `limit` of the jobs that failed or were cancelled, the latest first.
+    ///
+    /// Only the [`Self::FAILURE_WINDOW`] jobs that ended last are searched.
+    ///
+    /// # Errors
+    /// [`ViewError`] if Redis did not answer at once.
+    pub async fn failures(&self, limit: usize) -> Result<Vec<JobLine>, ViewError> {
+        const CHUNK: usize = 250;
+        let mut failed: Vec<(String, Place)> = Vec::new();
+        for from in (0..Self::FAILURE_WINDOW).step_by(CHUNK) {
+            let mut commands = redis::pipe();
+            let key = self.key("ended");
+            commands.cmd("ZREVRANGE").arg(key).arg(from).arg(from + CHUNK - 1).arg("WITHSCORES");
+            let (ended,): (Scored,) = self.read(&commands).await?;
+            let is_last = ended.len() < CHUNK;
+            let ended = placed(ended, |at_ms| Place::Ended { at_ms });
+            let phases = self.phases(&ended).await?;
+            let is_failed = |phase: &Option<String>| phase.as_deref().is_some_and(|phase| phase != "completed");
+            failed.extend(ended.into_iter().zip(phases).filter(|(_, phase)| is_failed(phase)).map(|(job, _)| job));
+            if is_last || failed.len() >= limit {
+                break;
+            }
+        }
+        failed.truncate(limit);
+        let lines = self.lines(failed).await?;
+        self.with_events(lines).await
+    }
+
+    async fn read_ranges<const N: usize>(&self, commands: &Pipeline) -> Result<[Scored; N], ViewError> {
+        let ranges: Vec<Scored> = self.read(commands).await?;
+        Ok(std::array::from_fn(|index| ranges.get(index).cloned().unwrap_or_default()))
+    }
+
+    async fn phases(&self, jobs: &[(String, Place)]) -> Result<Vec<Option<String>>, ViewError> {
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut commands = redis::pipe();
+        for (id, _) in jobs {
+            commands.cmd("HGET").arg(self.key(&format!("job:{id}"))).arg("p");
+        }
+        self.read(&commands).await
+    }
+
+    /// Reads the records of `jobs`; one that is gone or cannot be read is left out.
+    async fn lines(&self, jobs: Vec<(String, Place)>) -> Result<Vec<JobLine>, ViewError> {
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut commands = redis::pipe();
+        for (id, _) in &jobs {
+            commands.cmd("HMGET").arg(self.key(&format!("job:{id}"))).arg("p").arg("r");
+        }
+        let records: Vec<(Option<String>, Option<String>)> = self.read(&commands).await?;
+        let line = |((id, place), (phase, record)): ((String, Place), (Option<String>, Option<String>))| {
+            let record: Record = serde_json::from_str(&record?).ok()?;
+            Some(JobLine { id: JobId::new(&id).ok()?, phase: Phase::read(&phase?)?, place, record, event: None })
+        };
+        Ok(jobs.into_iter().zip(records).filter_map(line).collect())
+    }
+
+    /// Reads how the jobs ended, as long as the event stream still tells.
+    async fn with_events(&self, mut lines: Vec<JobLine>) -> Result<Vec<JobLine>, ViewError> {
+        if lines.is_empty() {
+            return Ok(lines);
+        }
+        let mut commands = redis::pipe();
+        for line in &lines {
+            commands.cmd("HGET").arg(self.key(&format!("job:{}", line.id))).arg("ev");
+        }
+        let entries: Vec<Option<String>> = self.read(&commands).await?;
+        let mut commands = redis::pipe();
+        for entry in entries.iter().map(|entry| entry.as_deref().unwrap_or("0-1")) {
+            commands.cmd("XRANGE").arg(self.queue().events_stream()).arg(entry).arg(entry);
+        }
+        let events: Vec<StreamRangeReply> = self.read(&commands).await?;
+        for (line, reply) in lines.iter_mut().zip(events) {
+            line.event = reply.ids.into_iter().next().and_then(read_event);
+        }
+        Ok(lines)
+    }
+}
+
+impl JobLine {
+    /// What happened and why, if it has ended and its event is kept.
+    #[must_use]
+    pub fn ending(&self) -> Option<(EventType, Code)> {
+        self.event.as_ref().map(|event| (event.event_type, event.code))
+    }
+}
+
+/// Scores of the submit lane hold the priority in what is above this.
+const SCORE_RANK: u64 = 10_000_000_000_000;
+
+/// The time in a stream entry's id, Unix milliseconds.
+pub(super) fn entry_ms(id: &str) -> u64 {
+    id.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or(0)
+}
+
+pub(super) fn read_event(entry: StreamId) -> Option<Event> {
+    let text = |(name, value)| Some((name, redis::from_redis_value(value).ok()?));
+    let fields: HashMap<String, String> = entry.map.into_iter().filter_map(text).collect();
+    Event::read(fields).ok()
+}
+
+fn placed(scored: Scored, place: impl Fn(u64) -> Place) -> Vec<(String, Place)> {
+    scored.into_iter().map(|(id, score)| (id, place(score as u64))).collect()
+}
+
+/// Takes one of each lane in turn, so that a long lane does not hide a short one.
+fn interleave(lanes: Vec<Vec<(String, Place)>>, limit: usize) -> Vec<(String, Place)> {
+    let longest = lanes.iter().map(Vec::len).max().unwrap_or(0);
+    let mut seen = HashSet::new();
+    (0..longest)
+        .flat_map(|turn| lanes.iter().filter_map(move |lane| lane.get(turn)))
+        // A job that moved between two of the reads stands in two lanes.
+        .filter(|(id, _)| seen.insert(id.clone()))
+        .take(limit)
+        .cloned()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_lane_hides_another_and_no_job_is_listed_twice() {
+        let lane = |ids: &[&str], place: Place| ids.iter().map(|id| ((*id).to_owned(), place)).collect::<Vec<_>>();
+        let lanes = vec![
+            lane(&["a", "b", "c", "d"], Place::Poll { due_ms: 1 }),
+            lane(&["e", "a"], Place::Submit { before: None }),
+            lane(&[], Place::Moving),
+        ];
+
+        let ids: Vec<String> = interleave(lanes, 4).into_iter().map(|(id, _)| id).collect();
+
+        assert_eq!(ids, ["a", "e", "b", "c"]);
+    }
+
+    #[test]
+    fn an_entry_id_tells_its_time() {
+        assert_eq!(entry_ms("1700000000000-3"), 1_700_000_000_000);
+        assert_eq!(entry_ms("?"), 0);
+    }
+}

@@ -1,0 +1,61 @@
+//! Views: what a person or a dashboard may ask the ledger.
+//!
+//! They change nothing, cost a bounded number of round trips and a bounded number of entries, however
+//! long the backlog is, and fail at once when Redis does not answer: whoever looks wants to know
+//! just that. What they show was true a moment ago and may have changed since.
+
+mod count;
+mod images;
+mod job;
+mod lines;
+mod pods;
+mod rejected;
+
+use std::{future::Future, time::Duration};
+
+use redis::{FromRedisValue, Pipeline, RedisError, RedisResult};
+
+use super::Ledger;
+
+pub use count::{Counts, Upstream};
+pub use images::hide_images;
+pub use job::JobView;
+pub use lines::{JobLine, Latest, Place};
+pub use pods::Pod;
+pub use rejected::RejectedEntry;
+
+/// The ledger could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// Redis did not answer in time.
+    #[error("redis did not answer within {} s", Ledger::VIEW_TIMEOUT.as_secs())]
+    Late,
+    /// Redis or the network refused.
+    #[error("redis could not be asked")]
+    Redis(#[source] RedisError),
+}
+
+impl Ledger {
+    /// How long one read may take. Redis is busy or away when it takes longer, and the page says so.
+    pub const VIEW_TIMEOUT: Duration = Duration::from_secs(1);
+
+    /// Asks Redis for a sign of life.
+    ///
+    /// # Errors
+    /// [`ViewError`] if there was none within [`Self::VIEW_TIMEOUT`].
+    pub async fn ping(&self) -> Result<(), ViewError> {
+        let command = redis::cmd("PING");
+        in_time(self.link().query::<redis::Value>(&command)).await.map(|_| ())
+    }
+
+    async fn read<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, ViewError> {
+        in_time(self.link().pipeline(commands)).await
+    }
+}
+
+async fn in_time<T>(answer: impl Future<Output = RedisResult<T>>) -> Result<T, ViewError> {
+    match tokio::time::timeout(Ledger::VIEW_TIMEOUT, answer).await {
+        Ok(answer) => answer.map_err(ViewError::Redis),
+        Err(_) => Err(ViewError::Late),
+    }
+}

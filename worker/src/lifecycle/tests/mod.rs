@@ -1,0 +1,164 @@
+//! The specification of the state machine: its table, its stories, and what holds on every path.
+//!
+//! Here are the builders. A [`Life`] plays the engine and the ledger for one job: it waits until the
+//! next step is due, claims it, and writes down what comes of it.
+
+mod properties;
+mod scenarios;
+mod table;
+
+use std::time::Duration;
+
+use mjq_producer::contract::{Code, EventType, Job, JobId, Kind, OnUnknown, Options, Request, TaskId};
+use serde_json::value::RawValue;
+
+use super::*;
+
+/// When the jobs of these tests come into the stream.
+const START_MS: u64 = 1_700_000_000_000;
+
+const S: fn(u64) -> Duration = Duration::from_secs;
+
+/// One job, its clock and its settings.
+struct Life {
+    policy: Policy,
+    record: Record,
+    now_ms: u64,
+    fence: u64,
+    reclaims: u32,
+    jitter: f64,
+    /// What is planned.
+    next: Next,
+}
+
+impl Life {
+    fn of(job: &Job, policy: Policy) -> Self {
+        let record = Record::admit(job, START_MS, &policy);
+        let next = Next::Submit(Duration::ZERO);
+        Self { policy, record, now_ms: START_MS, fence: 0, reclaims: 0, jitter: 0.5, next }
+    }
+
+    /// Waits until the next step is due, claims it and sees this.
+    fn step(&mut self, seen: &Observation) -> Transition {
+        if let Next::Submit(delay) | Next::Poll(delay) = self.next {
+            self.pass(delay);
+        }
+        self.claim();
+        self.observe(seen)
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now_ms += u64::try_from(time.as_millis()).unwrap();
+    }
+
+    /// Goes to the moment when the deadline has come.
+    fn pass_to_deadline(&mut self) {
+        self.now_ms = self.now_ms.max(self.record.deadline_ms);
+    }
+
+    /// Claims the step as the ledger does: the intent to submit is in the phase, not in the timeline.
+    fn claim(&mut self) {
+        self.fence += 1;
+        assert!(self.fence < 10_000, "it goes on for ever: {:?}", self.record);
+        if self.record.phase == Phase::Queued {
+            self.record.phase = Phase::Submitting;
+        }
+    }
+
+    /// Sees this at once.
+    fn observe(&mut self, seen: &Observation) -> Transition {
+        let transition = self.would(seen).unwrap();
+        self.record = transition.record.clone();
+        self.next = transition.next.clone();
+        transition
+    }
+
+    /// What would become of the job.
+    fn would(&self, seen: &Observation) -> Result<Transition, Illegal> {
+        let Self { now_ms, jitter, fence, reclaims, ref policy, .. } = *self;
+        next(&self.record, seen, Circumstances { now_ms, jitter, fence, reclaims, policy })
+    }
+
+    fn left(&self) -> Duration {
+        Duration::from_millis(self.record.deadline_ms.saturating_sub(self.now_ms))
+    }
+}
+
+fn an_imagine_job() -> Life {
+    Life::of(&a_job(Kind::Imagine, Options::default()), Policy::default())
+}
+
+/// An imagine job that the upstream has taken.
+fn an_accepted_job() -> Life {
+    let mut job = an_imagine_job();
+    job.step(&accepted(0));
+    job
+}
+
+/// An imagine job whose submit's answer was lost, and whose task a hook may tell.
+fn a_job_of_unknown_fate() -> Life {
+    let mut job = an_imagine_job();
+    job.policy.adoption.hook = true;
+    job.step(&unanswered());
+    job
+}
+
+fn a_job(kind: Kind, options: Options) -> Job {
+    let request = Request::from_json(r#"{"prompt":"cat"}"#.to_owned()).unwrap();
+    Job { id: None, kind, request, options, then: Vec::new(), trace: None }
+}
+
+fn ended(event_type: EventType, code: Code) -> Next {
+    Next::End(Ending { event_type, code })
+}
+
+fn failed(code: Code) -> Next {
+    ended(EventType::Failed, code)
+}
+
+fn accepted(queue_position: u32) -> Observation {
+    Observation::Accepted { task: TaskId::new("0741798445574458"), queue_position }
+}
+
+fn refused(busy: Busy) -> Observation {
+    Observation::Refused { busy, retry_after: None, reason: "queue full".to_owned() }
+}
+
+fn unanswered() -> Observation {
+    Observation::Unanswered { reason: "reset after the request left".to_owned() }
+}
+
+fn no_verdict() -> Observation {
+    Observation::NoVerdict { reason: "502".to_owned(), retry_after: None }
+}
+
+fn found() -> Observation {
+    Observation::Found(TaskId::new("0741798445574458"))
+}
+
+fn running(progress: u8) -> Observation {
+    Observation::Running(TaskReport { progress: Some(progress), ..report("IN_PROGRESS") })
+}
+
+fn succeeded(image_url: &str) -> Observation {
+    let buttons = RawValue::from_string(r#"[{"label":"U1"}]"#.to_owned()).ok();
+    Observation::Succeeded(TaskReport { image_url: image_url.to_owned(), buttons, ..report("SUCCESS") })
+}
+
+fn task_failed(class: FailureClass) -> Observation {
+    Observation::TaskFailed(TaskReport { fail_reason: "no".to_owned(), ..report("FAILURE") }, class)
+}
+
+fn waits_for_input() -> Observation {
+    Observation::WaitsForInput(report("MODAL"))
+}
+
+fn report(status: &str) -> TaskReport {
+    let raw = RawValue::from_string(format!(r#"{{"status":"{status}"}}"#)).ok();
+    TaskReport {
+        status: status.to_owned(),
+        image_url: "https://example.org/preview.png".to_owned(),
+        raw,
+        ..TaskReport::default()
+    }
+}

@@ -1,0 +1,380 @@
+//! The stories: what a job goes through, told in the upstream's words.
+
+use mjq_producer::contract::Priority;
+
+use super::*;
+
+const IMAGE: &str = "https://example.org/a.png";
+
+#[test]
+fn a_task_that_the_upstream_queued_is_accepted_and_first_looked_at_later() {
+    let delays = [0, 4, 20, 10_000].map(|position| {
+        let mut job = an_imagine_job();
+        let after = job.step(&accepted(position));
+        assert_eq!((after.record.phase, after.record.attempts), (Phase::Polling, 1));
+        assert_eq!((after.record.queue_position, after.pressure), (position, Pressure::Accepted));
+        let Next::Poll(delay) = after.next else { panic!("{:?}", after.next) };
+        delay
+    });
+
+    assert_eq!(delays, [S(1), S(2), S(6), S(15)]);
+}
+
+#[test]
+fn a_full_upstream_burns_no_attempt_however_often_it_refuses() {
+    let mut job = an_imagine_job();
+    job.record.deadline_ms += 24 * 3_600_000;
+
+    for refusals in 1..=100 {
+        let after = job.step(&refused(Busy::Saturated));
+        assert!(matches!(after.next, Next::Submit(delay) if delay > Duration::ZERO));
+        assert_eq!((after.record.refusals, after.record.attempts), (refusals, 0));
+        assert_eq!(after.pressure, Pressure::Saturated(Duration::ZERO));
+    }
+    job.step(&accepted(0));
+
+    assert_eq!(job.record.attempts, 1);
+}
+
+#[test]
+fn a_429_is_answered_with_the_pause_that_it_asks_for_by_the_job_and_by_the_whole_upstream() {
+    let mut job = an_imagine_job();
+
+    let after =
+        job.step(&Observation::Refused { busy: Busy::Saturated, retry_after: Some(S(90)), reason: "429".to_owned() });
+
+    assert_eq!((after.next, after.pressure), (Next::Submit(S(90)), Pressure::Saturated(S(90))));
+    assert_eq!(after.record.attempts, 0);
+}
+
+#[test]
+fn an_upstream_that_bars_us_or_is_not_there_is_stopped_and_the_job_goes_on() {
+    for busy in [Busy::Barred, Busy::Unreachable] {
+        let mut job = an_imagine_job();
+
+        let after = job.step(&refused(busy));
+
+        assert!(matches!(after.next, Next::Submit(_)));
+        assert_eq!((after.pressure, after.record.attempts), (Pressure::Down, 0));
+    }
+}
+
+#[test]
+fn a_22_without_an_id_is_submitted_again_and_burns_no_attempt() {
+    let mut job = an_imagine_job();
+
+    let after = job.step(&refused(Busy::WithoutId));
+
+    assert_eq!(after.next, Next::Submit(S(1)));
+    assert_eq!((after.record.phase, after.record.attempts), (Phase::Queued, 0));
+    assert!(!after.record.possible_duplicate);
+}
+
+#[test]
+fn faults_inside_the_upstream_are_limited_like_attempts_without_being_counted_as_such() {
+    let mut job = an_imagine_job();
+
+    for _ in 1..job.record.max_attempts {
+        assert!(matches!(job.step(&refused(Busy::Fault)).next, Next::Submit(_)));
+    }
+    let after = job.step(&refused(Busy::Fault));
+
+    assert_eq!(after.next, failed(Code::AttemptsExhausted));
+    assert_eq!(after.record.attempts, 0);
+}
+
+#[test]
+fn a_job_that_cannot_be_submitted_until_its_deadline_says_why() {
+    let mut job = an_imagine_job();
+
+    let last = loop {
+        let after = job.step(&refused(Busy::Saturated));
+        if matches!(after.next, Next::End(_)) {
+            break after;
+        }
+    };
+
+    assert_eq!(last.next, failed(Code::DeadlineExceeded));
+    assert_eq!(last.record.reason, "queue full");
+    assert_eq!(job.now_ms, job.record.deadline_ms);
+}
+
+#[test]
+fn a_held_task_goes_on_when_it_gets_its_input() {
+    let mut job = an_accepted_job();
+
+    job.step(&waits_for_input());
+    let after = job.step(&running(10));
+
+    assert_eq!(after.record.phase, Phase::Polling);
+    assert_eq!(job.step(&succeeded(IMAGE)).next, ended(EventType::Completed, Code::Ok));
+}
+
+#[test]
+fn a_held_task_ends_as_needs_input_at_its_deadline() {
+    let mut job = an_accepted_job();
+    let mut after = job.step(&waits_for_input());
+
+    while let Next::Poll(delay) = after.next {
+        assert!(delay <= job.left());
+        after = job.step(&waits_for_input());
+    }
+
+    assert_eq!(after.next, failed(Code::NeedsInput));
+    assert_eq!(job.now_ms, job.record.deadline_ms);
+}
+
+#[test]
+fn a_success_without_its_image_is_looked_at_again_up_to_three_times() {
+    let mut job = an_accepted_job();
+
+    for _ in 0..3 {
+        assert_eq!(job.step(&succeeded("")).next, Next::Poll(S(1)));
+    }
+
+    assert_eq!(job.step(&succeeded("")).next, ended(EventType::Completed, Code::Ok));
+}
+
+#[test]
+fn a_success_whose_image_comes_a_moment_later_has_it_in_its_event() {
+    let mut job = an_accepted_job();
+    job.step(&succeeded(""));
+
+    let seen = succeeded(IMAGE);
+    let after = job.step(&seen);
+
+    let Next::End(ending) = after.next else { panic!("{:?}", after.next) };
+    let event = event_of(&JobId::new("a").unwrap(), &after.record, ending, &seen, job.now_ms, Vec::new());
+    assert_eq!((event.image_url.as_str(), event.data.polls), (IMAGE, 2));
+}
+
+#[test]
+fn a_held_task_that_has_succeeded_waits_for_its_image_and_no_longer_for_input() {
+    let mut job = an_accepted_job();
+    job.step(&waits_for_input());
+
+    job.step(&succeeded(""));
+    job.pass_to_deadline();
+
+    assert_eq!(job.step(&no_verdict()).next, failed(Code::DeadlineExceeded));
+}
+
+#[test]
+fn a_kind_that_gives_text_has_succeeded_without_an_image() {
+    for kind in Kind::ALL.into_iter().filter(|kind| !kind.gives_image()) {
+        let mut job = Life::of(&a_job(kind, Options::default()), Policy::default());
+        job.step(&accepted(0));
+
+        assert_eq!(job.step(&succeeded("")).next, ended(EventType::Completed, Code::Ok));
+    }
+}
+
+#[test]
+fn a_task_that_is_unknown_for_minutes_is_lost() {
+    let mut job = an_accepted_job();
+    let (polls, over) = job.policy.lost_after;
+    let first_ms = job.now_ms;
+
+    let mut looks = 1;
+    while let Next::Poll(_) = job.step(&Observation::Missing).next {
+        looks += 1;
+    }
+
+    assert_eq!(job.next, failed(Code::UpstreamLost));
+    assert!(looks >= polls, "{looks}");
+    assert!(Duration::from_millis(job.now_ms - first_ms) >= over);
+}
+
+#[test]
+fn a_task_that_is_unknown_many_times_in_a_moment_is_not_lost_yet() {
+    let mut job = an_accepted_job();
+
+    for _ in 0..100 {
+        assert!(matches!(job.observe(&Observation::Missing).next, Next::Poll(_)));
+    }
+}
+
+#[test]
+fn a_task_that_was_unknown_once_a_long_time_ago_is_not_lost() {
+    let mut job = an_accepted_job();
+    job.step(&Observation::Missing);
+    job.pass(S(300));
+
+    assert!(matches!(job.step(&Observation::Missing).next, Next::Poll(_)));
+}
+
+#[test]
+fn a_task_that_shows_again_is_as_well_known_as_before() {
+    let mut job = an_accepted_job();
+    for _ in 0..4 {
+        job.step(&Observation::Missing);
+    }
+    job.pass(S(180));
+
+    job.step(&running(10));
+
+    assert_eq!(job.record.missing, None);
+    assert!(matches!(job.step(&Observation::Missing).next, Next::Poll(_)));
+}
+
+#[test]
+fn a_task_that_is_unknown_for_a_moment_is_not_left_alone_for_longer_than_any_other() {
+    let mut job = an_accepted_job();
+
+    let after = job.step(&Observation::Missing);
+
+    assert!(matches!(after.next, Next::Poll(delay) if delay <= job.policy.poll_max), "{:?}", after.next);
+}
+
+#[test]
+fn a_lost_answer_whose_task_is_found_is_adopted_and_no_second_attempt() {
+    let mut job = a_job_of_unknown_fate();
+    job.step(&Observation::NotFound);
+
+    let after = job.step(&found());
+
+    assert_eq!(after.next, Next::Poll(Duration::ZERO));
+    assert_eq!((after.record.phase, after.record.attempts), (Phase::Polling, 1));
+    assert!(after.record.adopted && !after.record.possible_duplicate);
+    assert_eq!(job.step(&succeeded(IMAGE)).next, ended(EventType::Completed, Code::Ok));
+}
+
+#[test]
+fn a_lost_answer_is_looked_for_as_long_as_the_grace_and_ends_as_submit_unknown() {
+    let mut job = a_job_of_unknown_fate();
+    let lost_ms = job.now_ms;
+
+    while let Next::Poll(_) = job.step(&Observation::NotFound).next {}
+
+    assert_eq!(job.next, failed(Code::SubmitUnknown));
+    assert_eq!(Duration::from_millis(job.now_ms - lost_ms), job.policy.unknown_grace);
+}
+
+#[test]
+fn a_lost_answer_that_nothing_can_find_ends_at_once_as_submit_unknown() {
+    for seen in [unanswered(), Observation::WorkerDied] {
+        let mut job = an_imagine_job();
+
+        let after = job.step(&seen);
+
+        assert_eq!(after.next, failed(Code::SubmitUnknown));
+        assert_eq!(after.record.attempts, 1);
+        assert!(!after.record.reason.is_empty());
+    }
+}
+
+#[test]
+fn a_callers_own_hook_leaves_no_way_to_hear_of_a_lost_task() {
+    let mut job = an_imagine_job();
+    job.policy.adoption.hook = true;
+    job.record.has_own_hook = true;
+
+    assert_eq!(job.step(&unanswered()).next, failed(Code::SubmitUnknown));
+}
+
+#[test]
+fn under_resubmit_a_lost_answer_is_looked_for_first_and_then_submitted_again_as_a_possible_duplicate() {
+    let mut job = an_imagine_job();
+    job.policy.adoption.lookup = true;
+    job.record.on_unknown = OnUnknown::Resubmit;
+
+    assert!(matches!(job.step(&unanswered()).next, Next::Poll(_)));
+    while let Next::Poll(_) = job.step(&Observation::NotFound).next {}
+    assert!(matches!(job.next, Next::Submit(_)));
+    job.step(&accepted(0));
+    job.step(&succeeded(IMAGE));
+
+    assert_eq!(job.next, ended(EventType::Completed, Code::Ok));
+    assert_eq!(job.record.attempts, 2);
+    assert!(job.record.possible_duplicate);
+}
+
+#[test]
+fn under_resubmit_no_more_submits_are_made_than_allowed() {
+    let options = Options { max_attempts: Some(3), on_unknown: Some(OnUnknown::Resubmit), ..Options::default() };
+    let mut job = Life::of(&a_job(Kind::Imagine, options), Policy::default());
+
+    let mut submits = 1;
+    while let Next::Submit(_) = job.step(&unanswered()).next {
+        submits += 1;
+    }
+
+    assert_eq!((job.next, submits, job.record.attempts), (failed(Code::SubmitUnknown), 3, 3));
+}
+
+#[test]
+fn a_job_that_kills_its_workers_while_it_is_looked_for_is_not_submitted_again() {
+    let mut job = a_job_of_unknown_fate();
+    job.record.on_unknown = OnUnknown::Resubmit;
+
+    assert_eq!(job.step(&Observation::Poisoned).next, failed(Code::SubmitUnknown));
+}
+
+#[test]
+fn a_cancel_ends_a_job_wherever_it_stands_and_only_once() {
+    let held = {
+        let mut job = an_accepted_job();
+        job.step(&waits_for_input());
+        job
+    };
+    let submitting = {
+        let mut job = an_imagine_job();
+        job.claim();
+        job
+    };
+    for mut job in [an_imagine_job(), submitting, an_accepted_job(), a_job_of_unknown_fate(), held] {
+        let phase = job.record.phase;
+
+        let after = job.observe(&Observation::CancelRequested);
+
+        assert_eq!(after.next, ended(EventType::Cancelled, Code::Cancelled), "{phase}");
+        assert_eq!(after.record.phase, Phase::Cancelled, "{phase}");
+        assert!(job.would(&Observation::CancelRequested).is_err(), "{phase}");
+    }
+}
+
+#[test]
+fn a_success_that_is_seen_after_the_deadline_is_still_a_success() {
+    let mut job = an_accepted_job();
+    job.pass_to_deadline();
+    job.pass(S(60));
+
+    assert_eq!(job.step(&succeeded(IMAGE)).next, ended(EventType::Completed, Code::Ok));
+}
+
+#[test]
+fn a_poll_that_tells_nothing_is_never_a_verdict_before_the_deadline() {
+    let mut job = an_accepted_job();
+
+    while let Next::Poll(_) = job.step(&no_verdict()).next {}
+
+    assert_eq!(job.next, failed(Code::DeadlineExceeded));
+    assert_eq!(job.now_ms, job.record.deadline_ms);
+    assert_eq!(job.record.reason, "502");
+}
+
+#[test]
+fn a_timeline_keeps_its_beginning_and_its_latest_phases() {
+    let mut job = an_accepted_job();
+
+    for _ in 0..100 {
+        job.observe(&waits_for_input());
+        job.observe(&running(1));
+    }
+
+    let timeline = &job.record.timeline;
+    assert_eq!(timeline.len(), 32);
+    assert_eq!(timeline.first(), Some(&Moment(START_MS, 0, Phase::Queued)));
+    assert_eq!(timeline.last().map(|last| last.2), Some(Phase::Polling));
+}
+
+#[test]
+fn an_entry_from_a_clock_that_is_centuries_ahead_makes_an_ordinary_record() {
+    let low = Options { priority: Priority::Low, ..Options::default() };
+
+    let record = Record::admit(&a_job(Kind::Imagine, Options::default()), u64::MAX, &Policy::default());
+    let behind = Record::admit(&a_job(Kind::Imagine, low), START_MS, &Policy::default());
+
+    assert_eq!(record.deadline_ms, u64::MAX);
+    assert!(record.submit_score() < behind.submit_score());
+}

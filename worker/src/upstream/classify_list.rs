@@ -1,0 +1,196 @@
+//! What a list of tasks means: a poll of many at once, and the search for a task whose id was lost.
+
+use std::collections::HashMap;
+
+use mjq_producer::contract::TaskId;
+
+use super::{
+    Answer, Exchange,
+    classify_poll::{no_verdict, of_task},
+    json::Json,
+    said::{Said, reason_of},
+    task_object::TaskObject,
+    tidy::tidy,
+};
+use crate::lifecycle::Observation;
+
+/// What came of looking at many tasks at once.
+#[derive(Debug, Clone)]
+pub enum Batch {
+    /// What was seen of each; an id that the upstream left out is absent, which says nothing about it.
+    Seen(HashMap<TaskId, Observation>),
+    /// The upstream cannot do this: look at each by itself. The reason is in words.
+    Unsupported(String),
+    /// It did not work this time: always [`Observation::NoVerdict`], for all of them.
+    Failed(Observation),
+}
+
+/// Says what the answer to a look at the tasks `asked` means.
+pub(super) fn classify_list(asked: &[TaskId], exchange: &Exchange) -> Batch {
+    let answer = match exchange {
+        Ok(answer) => answer,
+        Err(failure) => return Batch::Failed(unheard(failure.reason())),
+    };
+    if answer.body.is_err() {
+        return Batch::Failed(no_verdict(answer));
+    }
+    let text = answer.text();
+    match answer.status {
+        200..=299 => {}
+        // Too many at once, or a server that has no such address: one by one it goes.
+        300..=399 | 400 | 404..=406 | 410 | 413..=415 | 422 | 501 => return unsupported(answer),
+        _ => return Batch::Failed(no_verdict(answer)),
+    }
+    match Json::read(&text) {
+        Some(json) => match list_in(json) {
+            Some(list) => Batch::Seen(seen(asked, &list)),
+            None if json.is_null() => Batch::Seen(HashMap::new()),
+            None => unsupported(answer),
+        },
+        None if text.is_empty() => Batch::Seen(HashMap::new()),
+        None if text.starts_with(['[', '{']) => Batch::Failed(no_verdict(answer)),
+        // A page: some servers answer any unknown address with their start page.
+        None => unsupported(answer),
+    }
+}
+
+/// Says which task of a list bears `state`: the latest, should there be several.
+pub(super) fn classify_lookup(state: &str, exchange: &Exchange) -> Observation {
+    let answer = match exchange {
+        Ok(answer) if (200..300).contains(&answer.status) && answer.body.is_ok() => answer,
+        Ok(answer) => return no_verdict(answer),
+        Err(failure) => return unheard(failure.reason()),
+    };
+    let text = answer.text();
+    let json = Json::read(&text);
+    let is_empty = text.is_empty() || json.is_some_and(Json::is_null);
+    let Some(list) = json.and_then(list_in).or(is_empty.then(Vec::new)) else {
+        return no_verdict(answer);
+    };
+    let tasks = list.iter().filter_map(|json| TaskObject::of(*json));
+    // Tasks of other clients, and those without a state, are none of ours.
+    let ours = tasks.filter(|task| !state.is_empty() && task.state().as_deref() == Some(state));
+    let latest =
+        ours.filter_map(|task| Some((task.submitted_ms(), task.id()?))).max_by_key(|(submitted, _)| *submitted);
+    latest.map_or(Observation::NotFound, |(_, id)| Observation::Found(id))
+}
+
+fn seen(asked: &[TaskId], list: &[Json<'_>]) -> HashMap<TaskId, Observation> {
+    let asked: HashMap<&str, &TaskId> = asked.iter().map(|task| (task.as_str(), task)).collect();
+    let mut seen = HashMap::with_capacity(asked.len());
+    // The order is not promised, nulls occur, and so do tasks that nobody asked for.
+    for task in list.iter().filter_map(|json| TaskObject::of(*json)) {
+        if let Some(id) = task.ids().find_map(|id| asked.get(id.as_str()).copied()) {
+            seen.entry(id.clone()).or_insert_with(|| of_task(id, &task));
+        }
+    }
+    seen
+}
+
+/// The array itself, or the one in `{"data": […]}` and `{"data": {"list": […]}}`.
+fn list_in(json: Json<'_>) -> Option<Vec<Json<'_>>> {
+    fn inner(json: Json<'_>) -> Option<Json<'_>> {
+        let fields = json.fields()?;
+        ["data", "result", "list", "tasks", "items", "records"].iter().find_map(|name| fields.get(name))
+    }
+    [Some(json), inner(json), inner(json).and_then(inner)].into_iter().flatten().find_map(Json::items)
+}
+
+fn unsupported(answer: &Answer) -> Batch {
+    Batch::Unsupported(reason_of(answer, Said::read(&answer.text()).as_ref()))
+}
+
+fn unheard(reason: &str) -> Observation {
+    Observation::NoVerdict { reason: tidy(reason), retry_after: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::Failure;
+
+    fn exchange(status: u16, body: &str) -> Exchange {
+        Ok(Answer { status, retry_after: None, body: Ok(body.into()) })
+    }
+
+    fn look(status: u16, body: &str) -> String {
+        let asked = ["1", "2", "3"].map(TaskId::new);
+        match classify_list(&asked, &exchange(status, body)) {
+            Batch::Seen(seen) => {
+                let mut seen: Vec<_> = seen.iter().map(|(id, seen)| format!("{id} {}", seen.name())).collect();
+                seen.sort();
+                seen.join(", ")
+            }
+            Batch::Unsupported(_) => "unsupported".to_owned(),
+            Batch::Failed(Observation::NoVerdict { .. }) => "failed".to_owned(),
+            Batch::Failed(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_task_of_a_list_is_seen_and_strangers_are_not() {
+        for (body, wanted) in [
+            (
+                r#"[{"id":"3","status":"FAILURE"},null,{"id":1,"status":"SUCCESS"},{"id":"99","status":"SUCCESS"},7,"x"]"#,
+                "1 succeeded, 3 task_failed",
+            ),
+            (r#"[{"id":"2","status":"MODAL"},{"id":"2","status":"SUCCESS"}]"#, "2 waits_for_input"),
+            (r#"{"data":[{"id":"2","status":""}]}"#, "2 running"),
+            (r#"{"code":1,"result":{"list":[{"id":"2"}]}}"#, "2 running"),
+            (r#"[{"status":"SUCCESS"}]"#, ""),
+            ("[]", ""),
+            ("null", ""),
+            ("", ""),
+        ] {
+            assert_eq!(look(200, body), wanted, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_upstream_without_lists_is_told_from_one_in_trouble() {
+        for (status, body, wanted) in [
+            (404, "", "unsupported"),
+            (405, "<html>", "unsupported"),
+            (501, "", "unsupported"),
+            (400, r#"{"code":4}"#, "unsupported"),
+            (413, "", "unsupported"),
+            (302, "", "unsupported"),
+            (200, "<html>welcome</html>", "unsupported"),
+            (200, r#"{"code":4,"description":"no"}"#, "unsupported"),
+            (200, r#"[{"id":"1","sta"#, "failed"),
+            (401, "", "failed"),
+            (403, "", "failed"),
+            (429, "", "failed"),
+            (500, "", "failed"),
+            (502, "<html>", "failed"),
+            (503, "", "failed"),
+        ] {
+            assert_eq!(look(status, body), wanted, "{status} {body}");
+        }
+        assert!(matches!(classify_list(&[], &Err(Failure::Lost("reset".into()))), Batch::Failed(_)));
+        let broken = Answer { status: 404, retry_after: None, body: Err("broke off".into()) };
+        assert!(matches!(classify_list(&[], &Ok(broken)), Batch::Failed(_)));
+    }
+
+    #[test]
+    fn a_lost_task_is_found_by_its_state_alone() {
+        let find = |state: &str, status, body: &str| match classify_lookup(state, &exchange(status, body)) {
+            Observation::Found(task) => task.to_string(),
+            other => other.name().to_owned(),
+        };
+        let list = r#"[{"id":"1","state":null},{"id":"2","state":""},{"id":"3","state":"a\n\u00e9"},{"id":"4","state":"twice",
+            "submitTime":1748339029401},{"id":"5","state":"twice","submitTime":1748339029402},{"state":"no id"},null]"#;
+
+        assert_eq!(find("a\né", 200, list), "3");
+        assert_eq!(find("twice", 200, list), "5");
+        assert_eq!(find("twice", 200, &format!(r#"{{"data":{list}}}"#)), "5");
+        for state in ["", "other", "no id", "A\né"] {
+            assert_eq!(find(state, 200, list), "not_found", "{state}");
+        }
+        assert_eq!(find("a", 200, "[]"), "not_found");
+        assert_eq!(find("a", 200, ""), "not_found");
+        for (status, body) in [(404, ""), (200, "<html>"), (200, "{}"), (200, "[{"), (500, "[]"), (401, "")] {
+            assert_eq!(find("a", status, body), "no_verdict", "{status} {body}");
+        }
+    }
+}

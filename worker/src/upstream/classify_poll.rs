@@ -1,0 +1,277 @@
+//! What the answer to a look at a task means.
+//!
+//! Only the task itself is a verdict. "I do not know it" is [`Observation::Missing`], of which it takes
+//! several; everything else tells nothing, and the next poll will.
+
+use mjq_producer::contract::TaskId;
+
+use super::{
+    Answer, Exchange, class_of_failure,
+    json::Json,
+    refusal_text::{says_address_is_unknown, says_task_is_unknown},
+    said::{Said, reason_of},
+    task_object::{Status, TaskObject},
+    tidy::tidy,
+};
+use crate::lifecycle::{FailureClass, Observation};
+
+/// Says what the answer to a look at the task `asked` means.
+#[must_use]
+pub fn classify_poll(asked: &TaskId, exchange: &Exchange) -> Observation {
+    match exchange {
+        Ok(answer) => of_answer(asked, answer),
+        Err(failure) => Observation::NoVerdict { reason: tidy(failure.reason()), retry_after: None },
+    }
+}
+
+fn of_answer(asked: &TaskId, answer: &Answer) -> Observation {
+    if answer.body.is_err() {
+        return no_verdict(answer);
+    }
+    let text = answer.text();
+    match answer.status {
+        200..=299 => match Json::read(&text) {
+            None if text.is_empty() => Observation::Missing,
+            None => no_verdict(answer),
+            Some(json) => of_json(asked, answer, json),
+        },
+        // The same words that new-api answers with 400.
+        400 | 422 if Said::read(&text).is_some_and(|said| says_task_is_unknown(&said.words)) => Observation::Missing,
+        404 if speaks_of_the_task(&text) => Observation::Missing,
+        410 => Observation::Missing,
+        _ => no_verdict(answer),
+    }
+}
+
+fn of_json(asked: &TaskId, answer: &Answer, json: Json<'_>) -> Observation {
+    if let Some(task) = TaskObject::find(json, asked) {
+        return of_task(asked, &task);
+    }
+    match Said::read(&answer.text()) {
+        Some(said) if says_task_is_unknown(&said.words) => Observation::Missing,
+        // An answer of success without a task, or of "not found".
+        Some(Said { code: Some(1 | 3), .. }) => Observation::Missing,
+        // Some trouble, told with HTTP 200.
+        Some(said) if said.code.is_some() || !said.words.is_empty() => no_verdict(answer),
+        // `null`, `{}`, `[]`, `{"data": null}`.
+        _ => Observation::Missing,
+    }
+}
+
+/// Says what a task object that came for `asked` means.
+pub(super) fn of_task(asked: &TaskId, task: &TaskObject<'_>) -> Observation {
+    let about_nobody = |reason: &str| Observation::NoVerdict { reason: reason.to_owned(), retry_after: None };
+    if task.id().is_some() && !task.is(asked) {
+        return about_nobody("the answer shows another task");
+    }
+    let mut report = task.report();
+    match task.status() {
+        Status::Succeeded | Status::Failed | Status::Cancelled if task.is_bare() => {
+            about_nobody("the answer shows a status, but no task")
+        }
+        Status::Running => Observation::Running(report),
+        Status::WaitsForInput => Observation::WaitsForInput(report),
+        Status::Succeeded => Observation::Succeeded(report),
+        Status::Failed => {
+            let class = class_of_failure(&report.fail_reason);
+            Observation::TaskFailed(report, class)
+        }
+        Status::Cancelled => {
+            if report.fail_reason.is_empty() {
+                "cancelled upstream".clone_into(&mut report.fail_reason);
+            }
+            Observation::TaskFailed(report, FailureClass::Upstream)
+        }
+    }
+}
+
+/// Whether a 404 is the upstream's word about the task, rather than a web server's about the address.
+fn speaks_of_the_task(text: &str) -> bool {
+    if text.is_empty() {
+        return true;
+    }
+    let is_about_address = |said: Said| said.is_framework_error || says_address_is_unknown(&said.words);
+    Json::read(text).is_some() && !Said::read(text).is_some_and(is_about_address)
+}
+
+pub(super) fn no_verdict(answer: &Answer) -> Observation {
+    let said = Said::read(&answer.text());
+    Observation::NoVerdict { reason: reason_of(answer, said.as_ref()), retry_after: answer.retry_after }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::upstream::Failure;
+
+    fn poll(status: u16, body: &str) -> Observation {
+        let answer = Answer { status, retry_after: Some(Duration::from_secs(7)), body: Ok(body.into()) };
+        classify_poll(&TaskId::new("7"), &Ok(answer))
+    }
+
+    #[test]
+    fn each_status_has_its_meaning() {
+        for (statuses, wanted) in [
+            (
+                &["NOT_START", "SUBMITTED", "IN_PROGRESS", "", "PENDING", "RUNNING", "submitted", "unknown", "STARTED"]
+                    [..],
+                "running",
+            ),
+            (&["SUCCESS", "success", " Success ", "SUCCEEDED", "COMPLETED", "finished"], "succeeded"),
+            (&["FAILURE", "FAILED", "failed", "ERROR", "CANCEL", "CANCELLED", "canceled"], "task_failed"),
+            (&["MODAL"], "waits_for_input"),
+        ] {
+            for status in statuses {
+                let body = format!(r#"{{"id":"7","status":"{status}","progress":"100%"}}"#);
+                assert_eq!(poll(200, &body).name(), wanted, "{status}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_answer_that_shows_no_task_has_its_meaning() {
+        for (status, body, wanted) in [
+            // The upstream says that it does not know the task.
+            (200, "", "missing"),
+            (200, " \r\n", "missing"),
+            (204, "", "missing"),
+            (200, "null", "missing"),
+            (200, "{}", "missing"),
+            (200, "[]", "missing"),
+            (200, r#"{"data":null}"#, "missing"),
+            (200, r#"{"code":1,"description":"成功","result":null}"#, "missing"),
+            (200, r#"{"code":3,"description":"x"}"#, "missing"),
+            (200, r#"{"code":4,"description":"task_no_found "}"#, "missing"),
+            (200, r#"{"foo":1}"#, "missing"),
+            (400, r#"{"description":"task_no_found ","type":"upstream_error","code":4}"#, "missing"),
+            (400, r#"{"error":{"message":"Task not found"}}"#, "missing"),
+            (404, "", "missing"),
+            (404, r#"{"message":"task expired"}"#, "missing"),
+            (404, r#"{"detail":"Not Found"}"#, "missing"),
+            (404, r#"{"code":3,"description":"任务不存在"}"#, "missing"),
+            (410, "<html>gone</html>", "missing"),
+            // Somebody else spoke, or nobody.
+            (404, "<html>not found</html>", "no_verdict"),
+            (404, "404 page not found", "no_verdict"),
+            (404, r#"{"error":{"message":"Invalid URL (GET /v1/mj/task/7/fetch)"}}"#, "no_verdict"),
+            (404, r#"{"timestamp":1,"status":404,"error":"Not Found","path":"/v1/mj"}"#, "no_verdict"),
+            (400, r#"{"code":4,"description":"do_request_failed"}"#, "no_verdict"),
+            (400, "", "no_verdict"),
+            (200, r#"{"code":9,"description":"系统异常"}"#, "no_verdict"),
+            (200, r#"{"error":"internal"}"#, "no_verdict"),
+            (200, r#"{"status":500,"message":"oops"}"#, "no_verdict"),
+            (200, r#"{"status":"error","message":"oops"}"#, "no_verdict"),
+            (200, r#"{"status":"success","result":"ok"}"#, "no_verdict"),
+            (200, "<html>Just a moment...</html>", "no_verdict"),
+            (200, r#"{"id":"7","status":"SUCC"#, "no_verdict"),
+            (200, "OK", "no_verdict"),
+            (301, "", "no_verdict"),
+            (401, "", "no_verdict"),
+            (403, r#"{"message":"task not found"}"#, "no_verdict"),
+            (408, "", "no_verdict"),
+            (429, "", "no_verdict"),
+            (500, r#"{"id":"7","status":"SUCCESS"}"#, "no_verdict"),
+            (502, "<html>", "no_verdict"),
+            (503, "", "no_verdict"),
+            (504, "", "no_verdict"),
+            (524, "", "no_verdict"),
+        ] {
+            assert_eq!(poll(status, body).name(), wanted, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn the_task_is_found_in_each_wrapping() {
+        let task = r#"{"id":7,"status":"SUCCESS","imageUrl":"u"}"#;
+        for wrapped in [
+            task.to_owned(),
+            format!("\u{feff} {task}\n"),
+            format!("[{task}]"),
+            format!(r#"[{{"id":"8","status":"FAILURE"}},{task}]"#),
+            format!(r#"{{"data":{task}}}"#),
+            format!(r#"{{"code":1,"description":"ok","result":{task}}}"#),
+            format!(r#"{{"status":"success","task":{task}}}"#),
+            format!(r#"{{"id":"request-1","status":"ok","data":[{task}]}}"#),
+            format!(r#"{{"code":200,"data":{{"task":{task}}}}}"#),
+        ] {
+            let Observation::Succeeded(report) = poll(200, &wrapped) else { panic!("{wrapped}") };
+            assert_eq!((report.image_url.as_str(), report.raw.unwrap().get()), ("u", task), "{wrapped}");
+        }
+    }
+
+    #[test]
+    fn the_status_of_a_wrapper_is_not_the_task_s() {
+        let seen = poll(200, r#"{"status":"success","data":{"status":"IN_PROGRESS","progress":"15%"}}"#);
+
+        assert!(matches!(seen, Observation::Running(report) if report.progress == Some(15)));
+    }
+
+    #[test]
+    fn another_task_s_end_is_no_verdict() {
+        for body in [
+            r#"{"id":"8","status":"SUCCESS"}"#,
+            r#"{"id":70,"status":"FAILURE"}"#,
+            r#"{"id":"07","status":"SUCCESS"}"#,
+            r#"[{"id":"8","status":"SUCCESS"},{"id":"9","status":"SUCCESS"}]"#,
+        ] {
+            assert_eq!(poll(200, body).name(), "no_verdict", "{body}");
+        }
+        // A relay may number its rows itself.
+        assert_eq!(poll(200, r#"{"id":55,"mj_id":"7","status":"SUCCESS"}"#).name(), "succeeded");
+        assert_eq!(poll(200, r#"{"status":"SUCCESS","imageUrl":"u"}"#).name(), "succeeded");
+    }
+
+    #[test]
+    fn a_failed_task_tells_its_class_and_reason() {
+        let failed = |reason: &str| {
+            let body = format!(r#"{{"id":"7","status":"FAILURE","failReason":{reason},"progress":""}}"#);
+            let Observation::TaskFailed(report, class) = poll(200, &body) else { panic!("{reason}") };
+            (report.fail_reason, class)
+        };
+
+        assert_eq!(failed(r#""可能包含敏感词""#), ("可能包含敏感词".into(), FailureClass::Banned));
+        assert_eq!(failed(r#""[Invalid parameter] x""#), ("[Invalid parameter] x".into(), FailureClass::Invalid));
+        assert_eq!(failed("null"), (String::new(), FailureClass::Upstream));
+        let Observation::TaskFailed(report, FailureClass::Upstream) = poll(200, r#"{"id":"7","status":"CANCEL"}"#)
+        else {
+            panic!("cancelled")
+        };
+        assert_eq!(report.fail_reason, "cancelled upstream");
+    }
+
+    #[test]
+    fn the_real_capture_is_read_in_full() {
+        let body = r#"{"id":"7","properties":{"botType":"MID_JOURNEY","notifyHook":null},"action":"IMAGINE","status":"SUCCESS",
+            "submitTime":1748339029401,"startTime":1748339030665,"finishTime":1748339072775,"progress":"100%",
+            "imageUrl":"https://cdn.example/a.png?ex=1&is=2&hm=3&","imageHeight":2048,"failReason":null,"state":null,
+            "buttons":[{"customId":"MJ::JOB::upsample::1::u","emoji":"","label":"U1","type":2,"style":2}]}"#;
+
+        let Observation::Succeeded(report) = poll(200, body) else { panic!("succeeded") };
+
+        assert_eq!((report.status.as_str(), report.progress), ("SUCCESS", Some(100)));
+        assert_eq!(report.image_url, "https://cdn.example/a.png?ex=1&is=2&hm=3&");
+        assert_eq!(report.finished_ms, 1_748_339_072_775);
+        assert_eq!(report.raw.unwrap().get(), body);
+        assert!(report.buttons.unwrap().get().contains("upsample::1"));
+    }
+
+    #[test]
+    fn an_upstream_that_wants_to_be_left_alone_is_heard() {
+        for status in [429, 503] {
+            let Observation::NoVerdict { retry_after, reason } = poll(status, "") else { panic!("{status}") };
+            assert_eq!(retry_after, Some(Duration::from_secs(7)));
+            assert_eq!(reason, format!("HTTP {status}: an empty body"));
+        }
+    }
+
+    #[test]
+    fn a_poll_without_an_answer_tells_nothing() {
+        for failure in [Failure::NotSent("refused".into()), Failure::Lost("reset".into())] {
+            assert_eq!(classify_poll(&TaskId::new("7"), &Err(failure)).name(), "no_verdict");
+        }
+        let broken = Answer { status: 404, retry_after: None, body: Err("broke off".into()) };
+        assert_eq!(classify_poll(&TaskId::new("7"), &Ok(broken)).name(), "no_verdict");
+    }
+}

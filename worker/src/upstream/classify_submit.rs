@@ -1,0 +1,471 @@
+//! What the answer to a submit means. The place where money is lost or saved.
+//!
+//! The rule behind the table: a refusal is what says that no task was made. An accepting code with an id
+//! is an acceptance whatever the HTTP status; any other doubt is `Unanswered`. Words never decide success.
+//!
+//! | answer | observation |
+//! |---|---|
+//! | 1, 22, 21 with an id; without `code`, a task object | accepted |
+//! | 22 without an id | refused: without id |
+//! | 1 without an id, an unknown code with an id | unanswered |
+//! | 23, 30, queue full, no account; 425, 429, 499, 503 | refused: saturated |
+//! | 401, 402, 403, 407, quota | refused: barred |
+//! | not sent; a redirect; 404 or 405 that is not the family's | refused: unreachable |
+//! | 9, an unknown code without an id | refused: fault |
+//! | 24, 4, 413, other 4xx; 3 about the parent of an action | denied |
+//! | sent and lost; 408, 5xx; HTML, nothing, broken JSON with 200 | unanswered |
+
+use mjq_producer::contract::{Code, Kind};
+
+use super::{
+    Answer, Exchange, Failure,
+    refusal_text::{Hint, hint, says_queue_is_full, says_task_is_unknown, speaks_of_capacity, speaks_of_parent},
+    said::{Said, reason_of},
+    tidy::tidy,
+};
+use crate::lifecycle::{Busy, Observation};
+
+/// Says what the answer to the submit of a job of this kind means.
+#[must_use]
+pub fn classify_submit(kind: Kind, exchange: &Exchange) -> Observation {
+    let answer = match exchange {
+        Ok(answer) => answer,
+        Err(Failure::NotSent(reason)) => {
+            return Observation::Refused { busy: Busy::Unreachable, retry_after: None, reason: tidy(reason) };
+        }
+        Err(Failure::Lost(reason)) => return Observation::Unanswered { reason: tidy(reason) },
+    };
+    let said = Said::read(&answer.text());
+    let reason = reason_of(answer, said.as_ref());
+    Reading { kind, answer, said: said.unwrap_or_default(), reason }.meaning()
+}
+
+/// An answer while it is being read.
+struct Reading<'a> {
+    kind: Kind,
+    answer: &'a Answer,
+    said: Said,
+    reason: String,
+}
+
+impl Reading<'_> {
+    fn meaning(self) -> Observation {
+        if let Some(accepted) = self.accepted() {
+            return accepted;
+        }
+        match (self.answer.status, self.said.code) {
+            (200..=299, Some(code)) => self.by_code(code),
+            // HTML, nothing, broken JSON: somebody between us and the upstream spoke, or it broke off.
+            (200..=299, None) => self.unanswered(),
+            // Relays wrap the family's codes in these.
+            (400 | 404..=406 | 409..=412 | 414..=424 | 426..=428, Some(code)) if is_family_code(code) => {
+                self.by_code(code)
+            }
+            (status, _) => self.by_status(status),
+        }
+    }
+
+    fn accepted(&self) -> Option<Observation> {
+        let Said { code, task, task_object, queue_position, .. } = &self.said;
+        match code {
+            Some(1 | 21) => Some(Observation::Accepted { task: task.clone()?, queue_position: 0 }),
+            // Whoever is queued has at least one before it, even where nobody counts.
+            Some(22) => {
+                Some(Observation::Accepted { task: task.clone()?, queue_position: queue_position.unwrap_or(1) })
+            }
+            None if self.answer.status < 300 => {
+                Some(Observation::Accepted { task: task_object.clone()?, queue_position: 0 })
+            }
+            _ => None,
+        }
+    }
+
+    /// Reads a code that is no acceptance: [`Self::accepted`] has taken those.
+    fn by_code(self, code: i64) -> Observation {
+        match code {
+            // The upstream took it, and we cannot follow it.
+            1 => {
+                let reason = tidy(&format!("{} (no task id)", self.reason));
+                Observation::Unanswered { reason }
+            }
+            // It means "exists already": nothing new was made, and nothing tells what exists.
+            21 => self.denied(Code::InvalidRequest),
+            22 => self.refused(Busy::WithoutId),
+            23 | 30 => self.refused(Busy::Saturated),
+            24 => self.banned(),
+            3 => self.not_found(),
+            4 => self.by_hint().unwrap_or_else(|reading| reading.invalid()),
+            5 => self.relay_trouble(),
+            9 if says_queue_is_full(&self.said.words) => self.refused(Busy::Saturated),
+            9 => self.by_hint().unwrap_or_else(|reading| reading.refused(Busy::Fault)),
+            _ => self.by_unknown_code(code),
+        }
+    }
+
+    /// 3: on a new task "no account to be had", which is C#'s way to say full; on an action "no such parent".
+    fn not_found(self) -> Observation {
+        let has_parent = matches!(self.kind, Kind::Action | Kind::Modal);
+        let words = &self.said.words;
+        if has_parent && !speaks_of_capacity(words) && speaks_of_parent(words) {
+            return self.denied(Code::ParentGone);
+        }
+        self.refused(Busy::Saturated)
+    }
+
+    fn invalid(self) -> Observation {
+        let has_parent = matches!(self.kind, Kind::Action | Kind::Modal);
+        // new-api says under code 4 what the others say under 3.
+        if has_parent && says_task_is_unknown(&self.said.words) {
+            return self.denied(Code::ParentGone);
+        }
+        self.denied(Code::InvalidRequest)
+    }
+
+    /// 5 is new-api's "unknown": nearly all of it happens after its own request has left.
+    fn relay_trouble(self) -> Observation {
+        const BEFORE_SENDING: [&str; 4] = [
+            "read_request_body_failed",
+            "get_request_body_failed",
+            "marshal_request_body_failed",
+            "create_request_failed",
+        ];
+        if BEFORE_SENDING.iter().any(|text| self.said.words.contains(text)) {
+            return self.refused(Busy::Fault);
+        }
+        self.by_hint().unwrap_or_else(Self::unanswered)
+    }
+
+    /// An unknown code may be a success in a dialect that nobody here has met.
+    fn by_unknown_code(self, code: i64) -> Observation {
+        let looks_like_success = code == 0 || (200..300).contains(&code);
+        if self.said.task.is_some() || looks_like_success {
+            return self.unanswered();
+        }
+        match u16::try_from(code) {
+            // `{"code": 401}` with HTTP 200: the status has moved into the body.
+            Ok(status @ 400..600) => self.by_status(status),
+            _ => self.by_hint().unwrap_or_else(|reading| reading.refused(Busy::Fault)),
+        }
+    }
+
+    fn by_status(self, status: u16) -> Observation {
+        match status {
+            // "See other" is what a server answers once it has done the deed.
+            303 => self.unanswered(),
+            300..=399 => {
+                let reason = format!("{}: the address redirects elsewhere, and nothing was submitted", self.reason);
+                Observation::Refused { busy: Busy::Unreachable, retry_after: None, reason: tidy(&reason) }
+            }
+            401 | 402 | 403 | 407 => self.refused(Busy::Barred),
+            404 | 405 | 410 | 421 | 426 => {
+                let reason = tidy(&format!("{}: there is no such address; check the submit path", self.reason));
+                Observation::Refused { busy: Busy::Unreachable, retry_after: self.answer.retry_after, reason }
+            }
+            413 => self.denied(Code::TooLarge),
+            425 | 429 | 499 | 503 => self.refused(Busy::Saturated),
+            408 => self.unanswered(),
+            // What broke off may have been a relay's "I lost the answer".
+            400..=499 if self.answer.body.is_err() => self.unanswered(),
+            400..=499 => self.by_hint().unwrap_or_else(|reading| reading.denied(Code::InvalidRequest)),
+            _ => self.unanswered(),
+        }
+    }
+
+    fn by_hint(self) -> Result<Observation, Self> {
+        match hint(&self.said.words) {
+            Some(Hint::MaybeTaken) => Ok(self.unanswered()),
+            Some(Hint::Barred) => Ok(self.refused(Busy::Barred)),
+            Some(Hint::Saturated) => Ok(self.refused(Busy::Saturated)),
+            Some(Hint::Banned) => Ok(self.banned()),
+            None => Err(self),
+        }
+    }
+
+    fn banned(self) -> Observation {
+        let reason = match &self.said.banned_word {
+            Some(word) => tidy(&format!("{} ({word})", self.reason)),
+            None => self.reason,
+        };
+        Observation::Denied { code: Code::BannedPrompt, reason }
+    }
+
+    fn refused(self, busy: Busy) -> Observation {
+        Observation::Refused { busy, retry_after: self.answer.retry_after, reason: self.reason }
+    }
+
+    fn denied(self, code: Code) -> Observation {
+        Observation::Denied { code, reason: self.reason }
+    }
+
+    fn unanswered(self) -> Observation {
+        Observation::Unanswered { reason: self.reason }
+    }
+}
+
+/// Whether the family uses this code. Others, beside an HTTP error, are only its status again.
+fn is_family_code(code: i64) -> bool {
+    matches!(code, 1 | 3 | 4 | 5 | 9 | 21 | 22 | 23 | 24 | 30)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// What an observation comes down to, in a word or two.
+    fn gist(kind: Kind, status: u16, body: &str) -> String {
+        let answer = Answer { status, retry_after: Some(Duration::from_secs(7)), body: Ok(body.into()) };
+        gist_of(&classify_submit(kind, &Ok(answer)))
+    }
+
+    fn gist_of(observation: &Observation) -> String {
+        match observation {
+            Observation::Accepted { task, queue_position } => format!("accepted {task} {queue_position}"),
+            Observation::Refused { busy, .. } => format!("{busy:?}"),
+            Observation::Denied { code, .. } => format!("denied {code}"),
+            other => other.name().to_owned(),
+        }
+    }
+
+    #[test]
+    fn each_row_of_the_table_has_its_meaning() {
+        for (body, wanted) in [
+            // Accepted.
+            (
+                r#"{"code":1,"description":"Submit success","result":"1748339029401828","properties":{"discordInstanceId":"164"}}"#,
+                "accepted 1748339029401828 0",
+            ),
+            (r#"{"code":1,"description":"提交成功","result":12463258,"properties":{}}"#, "accepted 12463258 0"),
+            (r#"{"code":1,"result":14001934816969359}"#, "accepted 14001934816969359 0"),
+            (r#"{"code":1,"result":98765432109876543210}"#, "accepted 98765432109876543210 0"),
+            (r#"{"code":1,"result":"0741798445574458"}"#, "accepted 0741798445574458 0"),
+            (r#"{"code":"1","result":"a"}"#, "accepted a 0"),
+            (r#"{"code":1.0,"result":["a","b"]}"#, "accepted a 0"),
+            (r#"{"code":1,"result":"a,b"}"#, "accepted a 0"),
+            (r#"{"code":1,"description":"队列已满 failed error","result":"a"}"#, "accepted a 0"),
+            (r#"{"code":1,"result":{"taskId":5}}"#, "accepted 5 0"),
+            (r#"{"code":1,"data":"a"}"#, "accepted a 0"),
+            (
+                r#"{"code":22,"description":"排队中，前面还有1个任务","result":"a","properties":{"numberOfQueues":3}}"#,
+                "accepted a 3",
+            ),
+            (
+                r#"{"code":22,"description":"In queue","result":"a","properties":{"numberOfQueues":"4"}}"#,
+                "accepted a 4",
+            ),
+            (r#"{"code":22,"description":"排队中，前面还有12个任务","result":"a"}"#, "accepted a 12"),
+            (r#"{"code":22,"description":"排队中","result":12463258,"properties":null}"#, "accepted 12463258 1"),
+            (
+                r#"{"code":21,"description":"任务已存在","result":"a","properties":{"status":"SUCCESS","imageUrl":"u"}}"#,
+                "accepted a 0",
+            ),
+            (
+                r#"{"code":21,"description":"Waiting for window confirm","result":"17381923542354"}"#,
+                "accepted 17381923542354 0",
+            ),
+            (r#"{"code":21,"description":"x","result":null,"properties":{"taskId":"a"}}"#, "accepted a 0"),
+            // A foreign shape.
+            (r#"{"id":"a","status":"SUBMITTED"}"#, "accepted a 0"),
+            (r#"{"data":{"task_id":7,"status":"pending"}}"#, "accepted 7 0"),
+            (r#"{"id":"a"}"#, "unanswered"),
+            (r#"{"status":"SUBMITTED"}"#, "unanswered"),
+            // The codes that accept, without an id.
+            (r#"{"code":1,"description":"提交成功","result":null}"#, "unanswered"),
+            (r#"{"code":1,"result":""}"#, "unanswered"),
+            (r#"{"code":1,"result":0}"#, "unanswered"),
+            (r#"{"code":1,"result":"null"}"#, "unanswered"),
+            (r#"{"code":1,"result":[]}"#, "unanswered"),
+            (r#"{"code":1,"result":1.3e15}"#, "unanswered"),
+            (r#"{"code":22,"description":"排队中，前面还有1个任务","result":""}"#, "WithoutId"),
+            (
+                r#"{"code":22,"description":"排队中","result":null,"properties":{"numberOfQueues":1,"discordInstanceId":"1118"}}"#,
+                "WithoutId",
+            ),
+            (r#"{"code":22,"result":0}"#, "WithoutId"),
+            (r#"{"code":21,"description":"任务已存在","result":null}"#, "denied invalid_request"),
+            // Refused.
+            (r#"{"code":23,"description":"队列已满，请稍后尝试","result":null}"#, "Saturated"),
+            (r#"{"code":23,"description":"队列已满","result":"14001929738841620"}"#, "Saturated"),
+            (r#"{"code":30,"description":" 当前分组负载已饱和","type":"upstream_error"}"#, "Saturated"),
+            (r#"{"code":3,"description":"无可用的账号实例"}"#, "Saturated"),
+            (r#"{"code":3,"description":"账号不可用: 123"}"#, "Saturated"),
+            (r#"{"code":3,"description":"not found"}"#, "Saturated"),
+            (r#"{"code":9,"description":"提交失败，队列已满，请稍后重试"}"#, "Saturated"),
+            (r#"{"code":9,"description":"The queue is full"}"#, "Saturated"),
+            (r#"{"code":9,"description":"提交失败，系统异常"}"#, "Fault"),
+            (r#"{"code":9,"description":"upload failed"}"#, "Fault"),
+            (r#"{"code":9}"#, "Fault"),
+            (r#"{"code":9,"description":"do_request_failed"}"#, "unanswered"),
+            (r#"{"code":4,"description":"quota_not_enough"}"#, "Barred"),
+            (r#"{"code":4,"description":"Insufficient balance"}"#, "Barred"),
+            (r#"{"code":4,"description":"今日绘图次数已达上限"}"#, "Barred"),
+            (r#"{"code":4,"description":"账号处于临时封锁"}"#, "Barred"),
+            (r#"{"code":4,"description":"get_channel_info_failed"}"#, "Saturated"),
+            (r#"{"code":4,"description":"no available channel for mj_imagine"}"#, "Saturated"),
+            // Denied.
+            (
+                r#"{"code":24,"description":"可能包含敏感词","properties":{"promptEn":"nude body","bannedWord":"nude"}}"#,
+                "denied banned_prompt",
+            ),
+            (r#"{"code":24,"result":"7"}"#, "denied banned_prompt"),
+            (r#"{"code":4,"description":"可能包含敏感词"}"#, "denied banned_prompt"),
+            (r#"{"code":4,"description":"prompt不能为空"}"#, "denied invalid_request"),
+            (r#"{"code":4}"#, "denied invalid_request"),
+            // A relay that lost the answer behind it.
+            (r#"{"code":4,"description":"do_request_failed ","type":"upstream_error"}"#, "unanswered"),
+            (r#"{"code":5,"description":"do_request_failed"}"#, "unanswered"),
+            (r#"{"code":5,"description":"unmarshal_response_body_failed"}"#, "unanswered"),
+            (r#"{"code":4,"description":"insert_midjourney_task_failed"}"#, "unanswered"),
+            (r#"{"code":5,"description":"something"}"#, "unanswered"),
+            (r#"{"code":5,"description":"marshal_request_body_failed"}"#, "Fault"),
+            // Codes that nobody knows.
+            (r#"{"code":77,"description":"?"}"#, "Fault"),
+            (r#"{"code":-1,"description":"insufficient quota"}"#, "Barred"),
+            (r#"{"code":77,"result":"a"}"#, "unanswered"),
+            (r#"{"code":0,"description":"ok"}"#, "unanswered"),
+            (r#"{"code":200,"data":{"id":"a","status":"PENDING"}}"#, "unanswered"),
+            (r#"{"code":401,"message":"no key"}"#, "Barred"),
+            (r#"{"code":429,"message":"slow down"}"#, "Saturated"),
+            (r#"{"code":500,"message":"oops"}"#, "unanswered"),
+            // No code at all.
+            (r#"{"code":"success","data":"a"}"#, "unanswered"),
+            (r#"{"code":null,"description":"queue full"}"#, "unanswered"),
+            ("{}", "unanswered"),
+            ("", "unanswered"),
+            ("null", "unanswered"),
+            ("[]", "unanswered"),
+            ("<html><body>Just a moment...</body></html>", "unanswered"),
+            (r#"{"code":1,"result":"17"#, "unanswered"),
+            (r#"{"code":23,"descr"#, "unanswered"),
+        ] {
+            assert_eq!(gist(Kind::Imagine, 200, body), wanted, "{body}");
+        }
+    }
+
+    #[test]
+    fn each_http_status_has_its_meaning_whatever_the_page_in_it() {
+        for (statuses, wanted) in [
+            (&[300, 301, 302, 304, 307, 308][..], "Unreachable"),
+            (&[303, 408, 500, 501, 502, 504, 507, 520, 521, 522, 523, 524, 525, 530, 599, 600, 199], "unanswered"),
+            (&[401, 402, 403, 407], "Barred"),
+            (&[404, 405, 410, 421, 426], "Unreachable"),
+            (&[413], "denied too_large"),
+            (&[425, 429, 499, 503], "Saturated"),
+            (&[400, 406, 409, 415, 418, 422, 431, 451], "denied invalid_request"),
+            (&[200, 201, 202, 204], "unanswered"),
+        ] {
+            for status in statuses {
+                for body in ["", "<html>no</html>", "no", r#"{"message":"no"}"#, r#"{"cod"#, "\u{fffd}"] {
+                    assert_eq!(gist(Kind::Imagine, *status, body), wanted, "{status} {body}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_relay_wraps_the_family_s_codes_in_http_errors() {
+        for (status, body, wanted) in [
+            (400, r#"{"description":"quota_not_enough ","type":"upstream_error","code":4}"#, "Barred"),
+            (400, r#"{"description":"do_request_failed ","type":"upstream_error","code":4}"#, "unanswered"),
+            (400, r#"{"description":"do_request_failed ","type":"upstream_error","code":5}"#, "unanswered"),
+            (
+                400,
+                r#"{"description":"prompt_is_required ","type":"upstream_error","code":4}"#,
+                "denied invalid_request",
+            ),
+            (400, r#"{"code":23}"#, "Saturated"),
+            (422, r#"{"code":24}"#, "denied banned_prompt"),
+            (422, r#"{"code":422,"message":"prompt required"}"#, "denied invalid_request"),
+            (400, r#"{"error":{"message":"Insufficient quota"}}"#, "Barred"),
+            (400, r#"{"code":400,"message":"do_request_failed"}"#, "unanswered"),
+            (404, r#"{"code":3,"description":"无可用的账号实例"}"#, "Saturated"),
+            (404, r#"{"code":404,"message":"no route"}"#, "Unreachable"),
+            (404, r#"{"error":{"message":"Invalid URL (POST /v1/mj/submit/imagine)"}}"#, "Unreachable"),
+            (429, r#"{"description":" 当前分组负载已饱和","type":"upstream_error","code":30}"#, "Saturated"),
+            (403, r#"{"error":{"message":"用户额度不足"}}"#, "Barred"),
+            (403, r#"{"code":24}"#, "Barred"),
+            (500, r#"{"code":23}"#, "unanswered"),
+            (503, r#"{"error":{"message":"无可用渠道"}}"#, "Saturated"),
+            (201, r#"{"code":1,"result":"a"}"#, "accepted a 0"),
+            // An id is an id: to lose it would be to lose the task.
+            (500, r#"{"code":1,"result":"a"}"#, "accepted a 0"),
+            (429, r#"{"code":22,"result":"a"}"#, "accepted a 1"),
+            (500, r#"{"id":"a","status":"SUBMITTED"}"#, "unanswered"),
+        ] {
+            assert_eq!(gist(Kind::Imagine, status, body), wanted, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn an_action_whose_parent_is_gone_is_told_from_a_full_upstream() {
+        for (status, body, wanted) in [
+            (200, r#"{"code":3,"description":"关联任务不存在或已失效"}"#, "denied parent_gone"),
+            (404, r#"{"code":3,"description":"目标任务不存在"}"#, "denied parent_gone"),
+            (200, r#"{"code":3,"description":"Task not found"}"#, "denied parent_gone"),
+            (400, r#"{"code":4,"description":"task_not_found "}"#, "denied parent_gone"),
+            (200, r#"{"code":3,"description":"无可用的账号实例"}"#, "Saturated"),
+            (200, r#"{"code":3,"description":"No available account for this task"}"#, "Saturated"),
+            (200, r#"{"code":3}"#, "Saturated"),
+            (200, r#"{"code":4,"description":"关联任务状态错误"}"#, "denied invalid_request"),
+        ] {
+            assert_eq!(gist(Kind::Action, status, body), wanted, "{body}");
+            assert_eq!(gist(Kind::Modal, status, body), wanted, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_new_task_never_ends_for_a_code_3() {
+        for kind in [Kind::Imagine, Kind::Blend, Kind::Describe, Kind::Shorten] {
+            assert_eq!(gist(kind, 200, r#"{"code":3,"description":"任务不存在"}"#), "Saturated");
+        }
+    }
+
+    #[test]
+    fn what_never_left_is_refused_and_what_left_is_unanswered() {
+        let not_sent = classify_submit(Kind::Imagine, &Err(Failure::NotSent("connection refused".into())));
+        let lost = classify_submit(Kind::Imagine, &Err(Failure::Lost("reset".into())));
+
+        assert_eq!(gist_of(&not_sent), "Unreachable");
+        assert!(matches!(lost, Observation::Unanswered { reason } if reason == "reset"));
+    }
+
+    #[test]
+    fn a_body_that_broke_off_leaves_only_what_the_status_says() {
+        for (status, wanted) in
+            [(200, "unanswered"), (400, "unanswered"), (429, "Saturated"), (401, "Barred"), (413, "denied too_large")]
+        {
+            let answer = Answer { status, retry_after: None, body: Err("the body broke off".into()) };
+
+            assert_eq!(gist_of(&classify_submit(Kind::Imagine, &Ok(answer))), wanted, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_carries_how_long_to_wait_and_why() {
+        let answer = |status, body: &str| {
+            Ok(Answer { status, retry_after: Some(Duration::from_secs(7)), body: Ok(body.into()) })
+        };
+
+        let Observation::Refused { retry_after, reason, .. } =
+            classify_submit(Kind::Imagine, &answer(429, r#"{"code":30,"description":"full\n\u0000now"}"#))
+        else {
+            panic!("refused")
+        };
+        assert_eq!((retry_after, reason.as_str()), (Some(Duration::from_secs(7)), "HTTP 429, code 30: full now"));
+
+        let Observation::Denied { reason, .. } = classify_submit(
+            Kind::Imagine,
+            &answer(200, r#"{"code":24,"description":"可能包含敏感词","properties":{"bannedWord":"nude"}}"#),
+        ) else {
+            panic!("denied")
+        };
+        assert_eq!(reason, "code 24: 可能包含敏感词 (nude)");
+
+        let long = format!(r#"{{"code":4,"description":"{}"}}"#, "长".repeat(5000));
+        let Observation::Denied { reason, .. } = classify_submit(Kind::Imagine, &answer(200, &long)) else {
+            panic!("denied")
+        };
+        assert_eq!(reason.chars().count(), 300);
+    }
+}

@@ -1,0 +1,291 @@
+//! The client: one call, one HTTP exchange.
+//!
+//! There are two HTTP clients within. Submits go over HTTP/1.1, on connections that have not been idle
+//! for long: a server that closes an idle connection, or an HTTP/2 server that says goodbye, at the very
+//! moment a submit leaves makes an outcome that nobody can know. Looks at tasks may be repeated, so they
+//! take whatever is fastest.
+
+use std::{
+    collections::HashMap,
+    error::Error,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use mjq_producer::contract::{Kind, TaskId};
+use reqwest::{
+    Client, ClientBuilder, RequestBuilder, Response,
+    header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{
+    Answer, AnswerClass, Batch, EndpointClass, Exchange, Failure, UpstreamSettings,
+    address::{Address, AddressError},
+    classify_list::{classify_list, classify_lookup},
+    classify_poll, classify_submit,
+    json::Json,
+    metering::record,
+    read_retry_after,
+};
+use crate::lifecycle::Observation;
+
+/// The largest answer about one task or submit, in bytes.
+const MAX_ANSWER: usize = 4 << 20;
+/// The largest answer about many tasks, in bytes.
+const MAX_LIST: usize = 64 << 20;
+
+/// The upstream API. A clone is the same one.
+#[derive(Debug, Clone)]
+pub struct Upstream(Arc<Inner>);
+
+/// The settings do not make a client.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// The base is no HTTP address, or carries a password.
+    #[error("the upstream's base must be an http or https address without a user and password")]
+    Base,
+    /// A path does not make an address.
+    #[error("the upstream's {which} path is not usable")]
+    Path {
+        /// Which path.
+        which: &'static str,
+        /// Why not.
+        #[source]
+        cause: AddressError,
+    },
+    /// The header's name, or the key itself, cannot stand in an HTTP header.
+    #[error("the upstream's key cannot be sent in the header `{header}`")]
+    Key {
+        /// The header's name.
+        header: String,
+    },
+    /// The HTTP client cannot be made, for example without root certificates.
+    #[error("could not make an HTTP client")]
+    Client(#[source] reqwest::Error),
+}
+
+#[derive(Debug)]
+struct Inner {
+    submitter: Client,
+    reader: Client,
+    key: Option<SecretString>,
+    submit: Address,
+    fetch: Address,
+    list: Option<Address>,
+    cancel: Option<Address>,
+    lookup: Option<Address>,
+}
+
+impl Upstream {
+    /// Makes a client; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`UpstreamError`] says which setting is of no use.
+    pub fn new(settings: &UpstreamSettings) -> Result<Self, UpstreamError> {
+        let base = &settings.base_url;
+        let has_password = !base.username().is_empty() || base.password().is_some();
+        if !matches!(base.scheme(), "http" | "https") || has_password {
+            return Err(UpstreamError::Base);
+        }
+        let filled = |which, path: &str, placeholder| {
+            Address::new(base, path, placeholder).map_err(|cause| UpstreamError::Path { which, cause })
+        };
+        let fixed =
+            |which, path: &str| Address::fixed(base, path).map_err(|cause| UpstreamError::Path { which, cause });
+        let key = settings.key.clone().filter(|key| !key.expose_secret().trim().is_empty());
+        let headers = headers(settings, key.as_ref())?;
+        let build = |builder: ClientBuilder| builder.build().map_err(UpstreamError::Client);
+        // An error means that one is installed already, which will do.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Ok(Self(Arc::new(Inner {
+            // Common servers close an idle connection after 5 seconds or more.
+            submitter: build(client(settings, headers.clone()).http1_only().pool_idle_timeout(Duration::from_secs(3)))?,
+            reader: build(client(settings, headers))?,
+            key,
+            submit: filled("submit", &settings.submit_path, "{action}")?,
+            fetch: filled("fetch", &settings.fetch_path, "{id}")?,
+            list: settings.list_path.as_deref().map(|path| fixed("list", path)).transpose()?,
+            cancel: settings.cancel_path.as_deref().map(|path| filled("cancel", path, "{id}")).transpose()?,
+            lookup: settings.lookup_path.as_deref().map(|path| fixed("lookup", path)).transpose()?,
+        })))
+    }
+
+    /// Submits a job: `body` is sent as it is.
+    ///
+    /// Once this is called, dropping it leaves the outcome unknown.
+    pub async fn submit(&self, kind: Kind, body: String) -> Observation {
+        let begun = Instant::now();
+        let request = self.0.submitter.post(self.0.submit.with(kind.as_str())).body(body);
+        let exchange = self.exchange(request, MAX_ANSWER).await;
+        let seen = classify_submit(kind, &exchange);
+        record(EndpointClass::Submit, AnswerClass::of(&exchange, &seen), begun.elapsed());
+        seen
+    }
+
+    /// Looks at one task.
+    pub async fn fetch(&self, task: &TaskId) -> Observation {
+        let begun = Instant::now();
+        let exchange = self.exchange(self.0.reader.get(self.0.fetch.with(task.as_str())), MAX_ANSWER).await;
+        let seen = classify_poll(task, &exchange);
+        record(EndpointClass::Fetch, AnswerClass::of(&exchange, &seen), begun.elapsed());
+        seen
+    }
+
+    /// Looks at many tasks in one exchange, where the upstream can do that.
+    pub async fn fetch_many(&self, tasks: &[TaskId]) -> Batch {
+        let Some(list) = &self.0.list else {
+            return Batch::Unsupported("no list path is set".to_owned());
+        };
+        if tasks.is_empty() {
+            return Batch::Seen(HashMap::new());
+        }
+        let begun = Instant::now();
+        let ids: Vec<&str> = tasks.iter().map(TaskId::as_str).collect();
+        let body = serde_json::json!({ "ids": ids }).to_string();
+        let exchange = self.exchange(self.0.reader.post(list.with("")).body(body), MAX_LIST).await;
+        let batch = classify_list(tasks, &exchange);
+        let class = match &batch {
+            Batch::Seen(_) => AnswerClass::Ok,
+            Batch::Unsupported(_) => AnswerClass::Refused,
+            Batch::Failed(seen) => AnswerClass::of(&exchange, seen),
+        };
+        record(EndpointClass::List, class, begun.elapsed());
+        batch
+    }
+
+    /// Looks for the task that was submitted with this `state`, where the upstream lists tasks.
+    ///
+    /// [`Observation::NotFound`] where it does not.
+    pub async fn find_by_state(&self, state: &str) -> Observation {
+        let Some(lookup) = &self.0.lookup else {
+            return Observation::NotFound;
+        };
+        let begun = Instant::now();
+        let exchange = self.exchange(self.0.reader.get(lookup.with("")), MAX_LIST).await;
+        let seen = classify_lookup(state, &exchange);
+        record(EndpointClass::Lookup, AnswerClass::of(&exchange, &seen), begun.elapsed());
+        seen
+    }
+
+    /// Asks the upstream to cancel a task, and says whether it answered that it will.
+    ///
+    /// `false` also where the upstream cannot cancel.
+    pub async fn cancel(&self, task: &TaskId) -> bool {
+        let Some(cancel) = &self.0.cancel else {
+            return false;
+        };
+        let begun = Instant::now();
+        let request = self.0.reader.post(cancel.with(task.as_str())).body("{}");
+        let exchange = self.exchange(request, MAX_ANSWER).await;
+        let is_cancelled = exchange.as_ref().is_ok_and(agrees);
+        let class = match &exchange {
+            _ if is_cancelled => AnswerClass::Ok,
+            Ok(_) => AnswerClass::Refused,
+            Err(Failure::NotSent(_)) => AnswerClass::Unreachable,
+            Err(Failure::Lost(_)) => AnswerClass::Unanswered,
+        };
+        record(EndpointClass::Cancel, class, begun.elapsed());
+        is_cancelled
+    }
+
+    async fn exchange(&self, request: RequestBuilder, max_bytes: usize) -> Exchange {
+        let mut response = request.send().await.map_err(|error| failure_of(&error))?;
+        let status = response.status().as_u16();
+        let retry_after = retry_after(response.headers());
+        let body = read_body(&mut response, max_bytes).await;
+        Ok(Answer { status, retry_after, body: body.map(|body| self.without_key(status, body)) })
+    }
+
+    /// Takes the key out of an error: some upstreams repeat it there, and reasons are shown and stored.
+    fn without_key(&self, status: u16, body: Vec<u8>) -> Vec<u8> {
+        let Some(key) = &self.0.key else { return body };
+        if status < 400 {
+            return body;
+        }
+        String::from_utf8_lossy(&body).replace(key.expose_secret().trim(), "***").into_bytes()
+    }
+}
+
+/// What both clients have in common: no redirects, no retries, a limit for everything.
+fn client(settings: &UpstreamSettings, headers: HeaderMap) -> ClientBuilder {
+    // Less than the whole: a connection that was never made must be told from an answer that never came.
+    let connect_timeout = Duration::from_secs(5).min(settings.timeout.mul_f64(0.8));
+    Client::builder()
+        .default_headers(headers)
+        .user_agent(concat!("mjq/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .connect_timeout(connect_timeout)
+        .timeout(settings.timeout)
+        .tcp_nodelay(true)
+}
+
+fn headers(settings: &UpstreamSettings, key: Option<&SecretString>) -> Result<HeaderMap, UpstreamError> {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let unusable = || UpstreamError::Key { header: settings.auth_header.clone() };
+    let name = HeaderName::from_bytes(settings.auth_header.as_bytes()).map_err(|_| unusable())?;
+    if let Some(key) = key {
+        let value = format!("{} {}", settings.auth_scheme.trim(), key.expose_secret().trim());
+        let mut value = HeaderValue::from_str(value.trim()).map_err(|_| unusable())?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+/// The body's bytes, or what became of it.
+async fn read_body(response: &mut Response, max_bytes: usize) -> Result<Vec<u8>, String> {
+    let too_large = || format!("the answer is larger than {max_bytes} bytes");
+    if response.content_length().is_some_and(|length| length > max_bytes as u64) {
+        return Err(too_large());
+    }
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > max_bytes => return Err(too_large()),
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => return Ok(body),
+            Err(error) if error.is_timeout() => return Err("the answer did not end in time".to_owned()),
+            Err(error) => return Err(format!("the answer broke off: {}", root_cause(&error))),
+        }
+    }
+}
+
+fn failure_of(error: &reqwest::Error) -> Failure {
+    if error.is_connect() && error.is_timeout() {
+        Failure::NotSent("connecting took too long".to_owned())
+    } else if error.is_connect() {
+        Failure::NotSent(format!("cannot connect: {}", root_cause(error)))
+    } else if error.is_builder() {
+        Failure::NotSent(format!("cannot make the request: {}", root_cause(error)))
+    } else if error.is_timeout() {
+        Failure::Lost("no answer in time".to_owned())
+    } else {
+        Failure::Lost(format!("no answer: {}", root_cause(error)))
+    }
+}
+
+/// The innermost error, which has no address in it.
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name)?.to_str().ok();
+    // A date is meant by the upstream's clock, not by ours.
+    let now = text(DATE).and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or_else(SystemTime::now);
+    read_retry_after(text(RETRY_AFTER)?, now)
+}
+
+/// Whether an answer to a cancel agrees: success, and no code that says otherwise.
+fn agrees(answer: &Answer) -> bool {
+    let code = || Json::read(&answer.text())?.fields()?.get("code")?.integer();
+    (200..300).contains(&answer.status) && answer.body.is_ok() && code().is_none_or(|code| code == 1)
+}

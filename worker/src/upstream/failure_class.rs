@@ -1,0 +1,143 @@
+//! What a failed task's reason says about trying again.
+//!
+//! The reasons are Midjourney's embeds and the proxies' own texts, in English and Chinese. They are
+//! matched in small letters, the surest phrases first.
+
+use crate::lifecycle::FailureClass;
+
+/// The upstream's account is in trouble, not the prompt, however much it sounds like it.
+const ACCOUNT: &[&str] = &[
+    "blocked from accessing",
+    "account has been",
+    "account is banned",
+    "account banned",
+    "banned account",
+    "account was banned",
+    "账号被",
+    "账号已被",
+    "账户被",
+    "账户已被",
+    "封号",
+    "subscription",
+    "invalid webhook",
+    "invalid token",
+    "invalid session",
+];
+
+/// The prompt or a picture was refused.
+const BANNED: &[&str] = &[
+    "banned",
+    "敏感",
+    "违禁",
+    "违规",
+    "不合规",
+    "禁用词",
+    "image denied",
+    "image filter",
+    "moderat",
+    "content policy",
+    "community guidelines",
+    "inappropriate",
+    "nsfw",
+    "审核不通过",
+    "审核未通过",
+    "内容审核",
+];
+
+/// A parameter or link was wrong.
+const INVALID: &[&str] = &[
+    "invalid parameter",
+    "invalid link",
+    "invalid prompt",
+    "invalid value",
+    "invalid request",
+    "invalid image",
+    "invalid url",
+    "invalid argument",
+    "unrecognized parameter",
+    "unrecognised parameter",
+    "unsupported parameter",
+    "empty prompt",
+    "prompt is too long",
+    "prompt too long",
+    "could not fetch image",
+    "failed to fetch image",
+    "not a valid",
+    "无效的参数",
+    "无效参数",
+    "参数无效",
+    "参数错误",
+    "参数有误",
+    "参数不正确",
+    "无效的链接",
+    "无效链接",
+    "链接无效",
+    "链接错误",
+    "图片链接",
+    "无效的图片",
+    "提示词过长",
+    "提示词为空",
+];
+
+/// Classifies the reason of a failed task by its text.
+#[must_use]
+pub fn class_of_failure(reason: &str) -> FailureClass {
+    let reason = reason.to_lowercase();
+    let has = |phrases: &[&str]| phrases.iter().any(|phrase| reason.contains(phrase));
+    // "Banned prompt detected … your account may be banned" is about the prompt.
+    if has(&["banned prompt", "敏感词"]) {
+        return FailureClass::Banned;
+    }
+    if has(ACCOUNT) {
+        return FailureClass::Upstream;
+    }
+    if has(BANNED) {
+        return FailureClass::Banned;
+    }
+    if has(INVALID) {
+        return FailureClass::Invalid;
+    }
+    FailureClass::Upstream
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_seen_in_the_wild_have_their_class() {
+        use FailureClass::{Banned, Invalid, Upstream};
+        for (reason, class) in [
+            ("[Banned prompt detected] Sorry! Our AI moderator thinks this prompt is against the rules", Banned),
+            ("Banned prompt detected. Using banned words may get your account banned", Banned),
+            ("[Image denied] Request cancelled due to image filters", Banned),
+            ("可能包含敏感词", Banned),
+            ("提示词包含违禁内容", Banned),
+            ("Request blocked by our content policy", Banned),
+            ("[Invalid link!] Could not fetch", Invalid),
+            ("[Invalid parameter] Invalid value provided for argument --ar", Invalid),
+            ("[INVALID PARAMETER] x", Invalid),
+            ("无效的参数: --foo", Invalid),
+            ("图片链接无法访问", Invalid),
+            ("[Blocked] You have been blocked from accessing Midjourney", Upstream),
+            ("账号已被封禁", Upstream),
+            ("Your account has been banned", Upstream),
+            ("Job Timeout", Upstream),
+            ("Failed to process your command :c", Upstream),
+            ("[Internal error] Something went wrong", Upstream),
+            ("[Internal Server Error] x", Upstream),
+            ("Unknown Integration", Upstream),
+            ("Unknown Message", Upstream),
+            ("The resource is being rate limited.", Upstream),
+            ("任务超时", Upstream),
+            ("执行超时 5 分钟", Upstream),
+            ("任务提交超时", Upstream),
+            ("上游任务超时（超过1小时）", Upstream),
+            ("实例不可用", Upstream),
+            ("取消任务", Upstream),
+            ("", Upstream),
+        ] {
+            assert_eq!(class_of_failure(reason), class, "{reason}");
+        }
+    }
+}

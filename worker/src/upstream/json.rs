@@ -1,0 +1,196 @@
+//! JSON, read leniently: nothing is required, and each value keeps its own bytes.
+//!
+//! The family's servers agree on names but not on types: an id is a string here and an integer beyond
+//! 2^53 there, a number comes in quotes, a key comes twice. So values are read one by one, as asked for.
+
+use std::collections::HashMap;
+
+use mjq_producer::contract::TaskId;
+use serde_json::value::RawValue;
+
+/// A JSON value, as its own bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Json<'a>(&'a RawValue);
+
+/// A JSON object. Of equal keys the last counts; a null is as good as absent.
+#[derive(Debug)]
+pub(super) struct Fields<'a>(HashMap<String, Json<'a>>);
+
+impl<'a> Json<'a> {
+    /// Reads a whole text; `None` when it is not JSON.
+    pub(super) fn read(text: &'a str) -> Option<Self> {
+        serde_json::from_str(text).ok().map(Self)
+    }
+
+    /// The value, byte for byte.
+    pub(super) fn to_raw(self) -> Box<RawValue> {
+        self.0.to_owned()
+    }
+
+    pub(super) fn is_null(self) -> bool {
+        self.0.get() == "null"
+    }
+
+    /// The elements of an array.
+    pub(super) fn items(self) -> Option<Vec<Self>> {
+        let items: Vec<&RawValue> =
+            self.0.get().starts_with('[').then(|| serde_json::from_str(self.0.get()).ok())??;
+        Some(items.into_iter().map(Self).collect())
+    }
+
+    /// The fields of an object.
+    pub(super) fn fields(self) -> Option<Fields<'a>> {
+        let fields: HashMap<String, &RawValue> =
+            self.0.get().starts_with('{').then(|| serde_json::from_str(self.0.get()).ok())??;
+        let fields = fields.into_iter().map(|(name, value)| (name, Self(value)));
+        Some(Fields(fields.filter(|(_, value)| !value.is_null()).collect()))
+    }
+
+    /// A string's text, decoded; as written when its escapes are broken.
+    pub(super) fn string(self) -> Option<String> {
+        let quoted = self.0.get().strip_prefix('"')?.strip_suffix('"')?;
+        Some(serde_json::from_str(self.0.get()).unwrap_or_else(|_| quoted.to_owned()))
+    }
+
+    /// A number, as written.
+    pub(super) fn number(self) -> Option<&'a str> {
+        Some(self.0.get()).filter(|text| text.starts_with(|c: char| c == '-' || c.is_ascii_digit()))
+    }
+
+    /// A string's text or a number as written.
+    pub(super) fn text(self) -> Option<String> {
+        self.string().or_else(|| self.number().map(str::to_owned))
+    }
+
+    /// A number, or a string that holds one.
+    pub(super) fn float(self) -> Option<f64> {
+        self.text()?.trim().parse::<f64>().ok().filter(|number| number.is_finite())
+    }
+
+    /// A whole number, or a string that holds one.
+    pub(super) fn integer(self) -> Option<i64> {
+        let text = self.text()?;
+        let whole = |number: &f64| number.fract() == 0.0 && number.abs() < 1e15;
+        text.trim().parse().ok().or_else(|| self.float().filter(whole).map(|number| number as i64))
+    }
+
+    /// A task's id: a string or an integer, the first where there are several.
+    ///
+    /// Nothing here goes deeper than one array or object: a hostile body cannot exhaust the stack.
+    pub(super) fn task_id(self) -> Option<TaskId> {
+        let first = self.items().map_or(Some(self), |items| items.first().copied())?;
+        match first.fields() {
+            Some(fields) => ["taskId", "task_id", "id"].iter().find_map(|name| fields.get(name)?.scalar_id()),
+            None => first.scalar_id(),
+        }
+    }
+
+    /// A task's id: a string or an integer.
+    pub(super) fn scalar_id(self) -> Option<TaskId> {
+        // The longest id that is kept. Known ones have 8 to 40 characters.
+        const MAX_BYTES: usize = 256;
+        if self.number().is_some_and(|number| !number.bytes().all(|byte| byte.is_ascii_digit())) {
+            return None;
+        }
+        let text = self.text()?;
+        // PicReader::all answers with several ids, joined by commas.
+        let id = text.split(',').map(str::trim).find(|id| !id.is_empty())?;
+        let is_none = ["0", "null", "none", "nil", "undefined"].iter().any(|none| id.eq_ignore_ascii_case(none));
+        // A path segment of dots would lead elsewhere.
+        let is_path = id.bytes().all(|byte| byte == b'.');
+        let is_odd = id.len() > MAX_BYTES || id.chars().any(char::is_control);
+        (!is_none && !is_path && !is_odd).then(|| TaskId::new(id))
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// The field's value; `None` when absent or null.
+    pub(super) fn get(&self, name: &str) -> Option<Json<'a>> {
+        self.0.get(name).copied()
+    }
+
+    /// The first of these fields that is a string with something in it.
+    pub(super) fn string(&self, names: &[&str]) -> Option<String> {
+        let strings = names.iter().filter_map(|name| self.get(name)?.string());
+        strings.map(|text| text.trim().to_owned()).find(|text| !text.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_id_is_a_string_or_an_integer_of_any_size() {
+        for (json, id) in [
+            (r#""1748339029401828""#, Some("1748339029401828")),
+            (r#""0741798445574458""#, Some("0741798445574458")),
+            (r#"" task_1234567890 ""#, Some("task_1234567890")),
+            ("12463258", Some("12463258")),
+            ("9007199254740993", Some("9007199254740993")),
+            ("123456789012345678901234567890", Some("123456789012345678901234567890")),
+            (r#""1,2,3""#, Some("1")),
+            (r#"", 2""#, Some("2")),
+            (r#"["7","8"]"#, Some("7")),
+            ("[7,8]", Some("7")),
+            (r#"[{"id":7}]"#, Some("7")),
+            (r#"{"id":"a","taskId":"b"}"#, Some("b")),
+            (r#"{"task_id":12}"#, Some("12")),
+            ("[]", None),
+            ("[[7]]", None),
+            ("{}", None),
+            ("0", None),
+            (r#""0""#, None),
+            (r#""""#, None),
+            (r#"" , ""#, None),
+            (r#""null""#, None),
+            (r#""..""#, None),
+            ("null", None),
+            ("true", None),
+            ("-5", None),
+            ("1.5", None),
+            ("1.3200981734125e15", None),
+        ] {
+            let found = Json::read(json).unwrap().task_id();
+
+            assert_eq!(found.as_ref().map(TaskId::as_str), id, "{json}");
+        }
+    }
+
+    #[test]
+    fn numbers_come_in_quotes_and_with_fractions() {
+        for (json, number) in [
+            ("22", Some(22)),
+            (r#""22""#, Some(22)),
+            (r#"" 22 ""#, Some(22)),
+            ("22.0", Some(22)),
+            ("-1", Some(-1)),
+            ("22.5", None),
+            (r#""success""#, None),
+            (r#""""#, None),
+            ("true", None),
+            ("1e300", None),
+            ("{}", None),
+        ] {
+            assert_eq!(Json::read(json).unwrap().integer(), number, "{json}");
+        }
+    }
+
+    #[test]
+    fn odd_json_harms_only_its_own_field() {
+        let fields = Json::read(r#"{"a":1,"a":2,"b":null,"c":"\ud83d","d":[1]}"#).unwrap().fields().unwrap();
+
+        assert_eq!(fields.get("a").unwrap().integer(), Some(2));
+        assert!(fields.get("b").is_none());
+        assert_eq!(fields.get("c").unwrap().string().unwrap(), r"\ud83d");
+        assert_eq!(fields.get("d").unwrap().text(), None);
+        assert!(Json::read("{").is_none() && Json::read("").is_none() && Json::read("{} {}").is_none());
+    }
+
+    #[test]
+    fn a_body_of_brackets_does_not_exhaust_the_stack() {
+        let deep = "[".repeat(1_000_000) + &"]".repeat(1_000_000);
+
+        assert!(Json::read(&deep).unwrap().task_id().is_none());
+    }
+}

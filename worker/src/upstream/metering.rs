@@ -1,0 +1,124 @@
+//! What the metrics tell about the upstream: how many exchanges of which class, and how long they took.
+
+use std::time::Duration;
+
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+
+use super::{Exchange, Failure};
+use crate::lifecycle::{Busy, Observation};
+
+const REQUESTS: &str = "mjq_upstream_requests_total";
+const SECONDS: &str = "mjq_upstream_request_seconds";
+
+/// Which of the upstream's endpoints was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndpointClass {
+    /// A job was submitted.
+    Submit,
+    /// One task was looked at.
+    Fetch,
+    /// Many tasks were looked at.
+    List,
+    /// A task was looked for by its state.
+    Lookup,
+    /// A task was cancelled.
+    Cancel,
+}
+
+impl EndpointClass {
+    /// The label's value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Submit => "submit",
+            Self::Fetch => "fetch",
+            Self::List => "list",
+            Self::Lookup => "lookup",
+            Self::Cancel => "cancel",
+        }
+    }
+}
+
+/// What an exchange came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerClass {
+    /// It did what was asked.
+    Ok,
+    /// It did not, and might later.
+    Refused,
+    /// It never will.
+    Denied,
+    /// Nobody knows whether it did.
+    Unanswered,
+    /// A look that told nothing.
+    NoVerdict,
+    /// It does not know what it was asked about.
+    Missing,
+    /// Nobody is there.
+    Unreachable,
+}
+
+impl AnswerClass {
+    /// The label's value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Refused => "refused",
+            Self::Denied => "denied",
+            Self::Unanswered => "unanswered",
+            Self::NoVerdict => "no_verdict",
+            Self::Missing => "missing",
+            Self::Unreachable => "unreachable",
+        }
+    }
+
+    /// The class of an exchange and of what was made of it.
+    #[must_use]
+    pub fn of(exchange: &Exchange, seen: &Observation) -> Self {
+        if matches!(exchange, Err(Failure::NotSent(_))) {
+            return Self::Unreachable;
+        }
+        match seen {
+            Observation::Refused { busy: Busy::Unreachable, .. } => Self::Unreachable,
+            Observation::Refused { .. } => Self::Refused,
+            Observation::Denied { .. } => Self::Denied,
+            Observation::Unanswered { .. } => Self::Unanswered,
+            Observation::NoVerdict { .. } => Self::NoVerdict,
+            Observation::Missing | Observation::NotFound => Self::Missing,
+            _ => Self::Ok,
+        }
+    }
+}
+
+/// Gives the metrics their units and words. To be called once, after the recorder is installed.
+pub fn describe_metrics() {
+    describe_counter!(REQUESTS, "HTTP exchanges with the upstream, by endpoint and by what they came to");
+    describe_histogram!(SECONDS, Unit::Seconds, "Time of one HTTP exchange with the upstream, by endpoint");
+}
+
+pub(super) fn record(endpoint: EndpointClass, class: AnswerClass, took: Duration) {
+    counter!(REQUESTS, "endpoint" => endpoint.as_str(), "class" => class.as_str()).increment(1);
+    histogram!(SECONDS, "endpoint" => endpoint.as_str()).record(took);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exchange_is_counted_by_endpoint_and_class() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+
+        metrics::with_local_recorder(&recorder, || {
+            describe_metrics();
+            record(EndpointClass::Submit, AnswerClass::Unanswered, Duration::from_millis(1500));
+        });
+
+        let page = handle.render();
+        assert!(page.contains(r#"mjq_upstream_requests_total{endpoint="submit",class="unanswered"} 1"#), "{page}");
+        assert!(page.contains(r#"mjq_upstream_request_seconds_sum{endpoint="submit"} 1.5"#), "{page}");
+        assert!(page.contains("# HELP mjq_upstream_request_seconds"), "{page}");
+    }
+}

@@ -1,0 +1,46 @@
+//! The HTTP edge: asks the upstream API, and says what its answers mean.
+//!
+//! Each call makes one HTTP exchange, never two, and hands back an
+//! [`Observation`](crate::lifecycle::Observation): nothing here retries, waits, stores or decides what
+//! becomes of a job. The answers are read by pure functions; only `client` does I/O.
+//!
+//! What it promises: an answer counts as a refusal only when it says that no task was made. When that
+//! cannot be known, the answer is [`Unanswered`](crate::lifecycle::Observation::Unanswered), so that
+//! nobody pays twice by mistake. A poll's answer is a verdict only when it shows the very task that was
+//! asked for.
+//!
+//! Reading order: `settings`, `answer`, `classify_submit`, `classify_poll`, `client`.
+
+mod settings;
+
+mod answer;
+mod classify_list;
+mod classify_poll;
+mod classify_submit;
+mod failure_class;
+mod hint;
+mod refusal_text;
+mod retry_after;
+
+mod json;
+mod said;
+mod task_object;
+mod tidy;
+
+mod address;
+mod client;
+mod metering;
+
+pub use answer::{Answer, Exchange, Failure};
+pub use classify_list::Batch;
+pub use classify_poll::classify_poll;
+pub use classify_submit::classify_submit;
+pub use client::{Upstream, UpstreamError};
+pub use failure_class::class_of_failure;
+pub use hint::hinted_task;
+pub use metering::{AnswerClass, EndpointClass, describe_metrics};
+pub use retry_after::read_retry_after;
+pub use settings::UpstreamSettings;
+
+#[cfg(test)]
+mod client_tests;

@@ -1,0 +1,196 @@
+//! What the words of a refusal say, where its code says too little.
+//!
+//! Code 4 is "validation error", but relays put their own troubles under it. Only refusals are read
+//! this way: no text ever makes an acceptance.
+
+use crate::lifecycle::FailureClass;
+
+use super::class_of_failure;
+
+/// What the words of a refusal say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hint {
+    /// A relay lost the answer of the upstream behind it, which may have taken the job.
+    MaybeTaken,
+    /// The account may do no more: quota, daily limit, ban.
+    Barred,
+    /// Too much is going on.
+    Saturated,
+    /// The prompt was refused.
+    Banned,
+}
+
+/// What new-api answers once its own request has left: that may have made a task.
+const MAYBE_TAKEN: &[&str] = &[
+    "do_request_failed",
+    "close_request_body_failed",
+    "read_response_body_failed",
+    "close_response_body_failed",
+    "unmarshal_response_body_failed",
+    "copy_response_body_failed",
+    "empty_response_body",
+    "bad_response_status_code",
+    "insert_midjourney_task_failed",
+];
+
+const BARRED: &[&str] = &[
+    "quota_not_enough",
+    "quota not enough",
+    "quota is not enough",
+    "insufficient_quota",
+    "insufficient quota",
+    "insufficient_user_quota",
+    "insufficient user quota",
+    "pre_consume_token_quota_failed",
+    "quota exceeded",
+    "quota exhausted",
+    "exceeded your current quota",
+    "insufficient balance",
+    "insufficient_balance",
+    "balance not enough",
+    "balance is not enough",
+    "balance_not_enough",
+    "not enough balance",
+    "insufficient credit",
+    "not enough credit",
+    "余额不足",
+    "额度不足",
+    "额度已用尽",
+    "额度已用完",
+    "配额不足",
+    "次数已达上限",
+    "次数已用完",
+    "临时封锁",
+    "账号被封",
+    "账号已被封",
+    "账号已封",
+    "账户已被封",
+    "account banned",
+    "account is banned",
+    "account has been banned",
+    "account has been disabled",
+    "account has been suspended",
+    "account suspended",
+    "invalid api key",
+    "invalid token",
+    "无效的令牌",
+    "令牌已过期",
+];
+
+const SATURATED: &[&str] = &[
+    "get_channel",
+    "no available",
+    "not available channel",
+    "无可用",
+    "queue full",
+    "queue is full",
+    "queue_full",
+    "队列已满",
+    "排队已满",
+    "已饱和",
+    "saturated",
+    "too many requests",
+    "rate limit",
+    "rate_limit",
+    "overloaded",
+    "server is busy",
+    "system is busy",
+    "系统繁忙",
+    "请求过于频繁",
+];
+
+/// Reads the words of a refusal.
+pub(super) fn hint(words: &str) -> Option<Hint> {
+    let words = words.to_lowercase();
+    let has = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
+    if has(MAYBE_TAKEN) {
+        Some(Hint::MaybeTaken)
+    } else if has(BARRED) {
+        Some(Hint::Barred)
+    } else if has(SATURATED) {
+        Some(Hint::Saturated)
+    } else if class_of_failure(&words) == FailureClass::Banned {
+        Some(Hint::Banned)
+    } else {
+        None
+    }
+}
+
+/// Whether the words of a code 3 speak of accounts or room, rather than of a task.
+pub(super) fn speaks_of_capacity(words: &str) -> bool {
+    let words = words.to_lowercase();
+    ["无可用", "账号", "账户", "实例", "no available", "account", "instance", "busy", "capacity"]
+        .iter()
+        .any(|phrase| words.contains(phrase))
+}
+
+/// Whether the words of a code 3 about an action speak of the task that it acts upon.
+pub(super) fn speaks_of_parent(words: &str) -> bool {
+    let words = words.to_lowercase();
+    ["任务", "失效", "关联", "not found", "not_found", "no_found", "not exist", "not_exist", "task"]
+        .iter()
+        .any(|phrase| words.contains(phrase))
+}
+
+/// Whether the words say that a task is not known (any more).
+pub(super) fn says_task_is_unknown(words: &str) -> bool {
+    let words = words.to_lowercase().replace('_', " ");
+    let has = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
+    let speaks_of_task = has(&["task", "任务", "job"]);
+    let says_gone =
+        has(&["not found", "no found", "notfound", "not exist", "no such", "不存在", "未找到", "找不到", "失效"]);
+    speaks_of_task && says_gone
+}
+
+/// Whether the words of a 404 say that the address is wrong, rather than the task.
+pub(super) fn says_address_is_unknown(words: &str) -> bool {
+    let words = words.to_lowercase();
+    ["invalid url", "route", "no static resource", "cannot get", "cannot post", "no handler", "page not found"]
+        .iter()
+        .any(|phrase| words.contains(phrase))
+}
+
+/// Whether the words of a code 9 say that the queue is full.
+pub(super) fn says_queue_is_full(words: &str) -> bool {
+    words.to_lowercase().split(|c: char| !c.is_alphanumeric()).any(|word| word == "full") || words.contains("已满")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relay_texts_have_their_hint() {
+        for (words, wanted) in [
+            ("do_request_failed", Some(Hint::MaybeTaken)),
+            ("unmarshal_response_body_failed", Some(Hint::MaybeTaken)),
+            ("insert_midjourney_task_failed", Some(Hint::MaybeTaken)),
+            ("quota_not_enough", Some(Hint::Barred)),
+            ("用户额度不足", Some(Hint::Barred)),
+            ("今日绘图次数已达上限", Some(Hint::Barred)),
+            ("账号处于临时封锁状态", Some(Hint::Barred)),
+            ("get_channel_info_failed", Some(Hint::Saturated)),
+            ("当前分组 default 下对于模型 mj_imagine 无可用渠道", Some(Hint::Saturated)),
+            (" 当前分组负载已饱和，请稍后再试", Some(Hint::Saturated)),
+            ("Queue Full", Some(Hint::Saturated)),
+            ("可能包含敏感词", Some(Hint::Banned)),
+            ("prompt_is_required", None),
+            ("关联任务状态错误", None),
+            ("", None),
+        ] {
+            assert_eq!(hint(words), wanted, "{words}");
+        }
+    }
+
+    #[test]
+    fn a_task_that_is_not_known_is_told_from_other_trouble() {
+        for words in
+            ["task_no_found ", "task_not_found", "任务不存在或已失效", "The task does not exist", "No such job"]
+        {
+            assert!(says_task_is_unknown(words), "{words}");
+        }
+        for words in ["do_request_failed", "not found", "task failed", ""] {
+            assert!(!says_task_is_unknown(words), "{words}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What an answer says beside a task object: code, words, the new task's id.
+
+use mjq_producer::contract::TaskId;
+
+use super::{
+    Answer,
+    json::{Fields, Json},
+    task_object::TaskObject,
+    tidy::tidy,
+};
+
+/// `{"code", "description", "result", "properties"}` and its dialects. Nothing in it is required.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// The business code: 1, 22, 21, 23 …
+    pub(super) code: Option<i64>,
+    /// The description, or whatever the dialect calls its words.
+    pub(super) words: String,
+    /// The id of the new task.
+    pub(super) task: Option<TaskId>,
+    /// Tasks before the new one, where code 22 counts them.
+    pub(super) queue_position: Option<u32>,
+    /// The word that was refused.
+    pub(super) banned_word: Option<String>,
+    /// The id of the task object that stands in place of all this.
+    pub(super) task_object: Option<TaskId>,
+    /// Whether it is the answer of a web framework that knows no such address.
+    pub(super) is_framework_error: bool,
+}
+
+impl Said {
+    /// Reads the answer's body; `None` when it is not a JSON object.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let json = Json::read(text)?;
+        let fields = json.fields()?;
+        let properties = fields.get("properties");
+        let inner = properties.and_then(Json::fields);
+        let property = |name: &str| inner.as_ref()?.get(name);
+        let words = words_of(&fields);
+        // Not a bare `id` beside `code`: in some dialects that is the request's.
+        let result = ["result", "data", "taskId", "task_id"].iter().find_map(|name| fields.get(name)?.task_id());
+        let task = result.or_else(|| ["taskId", "task_id", "id"].iter().find_map(|name| property(name)?.scalar_id()));
+        let counted = property("numberOfQueues").and_then(Json::integer).and_then(|count| u32::try_from(count).ok());
+        Some(Self {
+            code: fields.get("code").and_then(Json::integer),
+            queue_position: counted.or_else(|| first_number(&words)),
+            words,
+            task,
+            banned_word: property("bannedWord").and_then(Json::string).filter(|word| !word.trim().is_empty()),
+            task_object: fields.get("code").is_none().then(|| TaskObject::new_task(json)).flatten(),
+            is_framework_error: fields.get("path").is_some() && fields.get("status").is_some(),
+        })
+    }
+}
+
+/// Puts an answer into words: status, code and what it says itself.
+pub(super) fn reason_of(answer: &Answer, said: Option<&Said>) -> String {
+    let status = (answer.status != 200).then(|| format!("HTTP {}", answer.status));
+    let code = said.and_then(|said| said.code).map(|code| format!("code {code}"));
+    let head = [status, code].into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let words = match said {
+        Some(said) => said.words.clone(),
+        None => body_in_words(answer),
+    };
+    match (head.is_empty(), words.is_empty()) {
+        (true, true) => "an answer without words".to_owned(),
+        (true, false) => tidy(&words),
+        (false, true) => head,
+        (false, false) => tidy(&format!("{head}: {words}")),
+    }
+}
+
+/// What kind of body it is; short plain text of an error as it stands.
+fn body_in_words(answer: &Answer) -> String {
+    /// Longer texts are pages.
+    const MAX_QUOTED: usize = 200;
+    if let Err(reason) = &answer.body {
+        return reason.clone();
+    }
+    let text = answer.text();
+    let is_json = Json::read(&text).is_some();
+    match text.chars().next() {
+        None => "an empty body".to_owned(),
+        Some('<') => "a page of HTML".to_owned(),
+        Some('{' | '[') if !is_json => "broken JSON".to_owned(),
+        Some(_) if is_json => "JSON that is not an object".to_owned(),
+        Some(_) if answer.status >= 400 && text.len() <= MAX_QUOTED => text,
+        Some(_) => "text that is not JSON".to_owned(),
+    }
+}
+
+fn words_of(fields: &Fields<'_>) -> String {
+    let error = fields.get("error").and_then(Json::fields);
+    fields
+        .string(&["description", "message", "msg", "error", "detail", "failReason"])
+        .or_else(|| error?.string(&["message", "description", "code", "type"]))
+        .unwrap_or_default()
+}
+
+fn first_number(words: &str) -> Option<u32> {
+    let digits = words.split(|c: char| !c.is_ascii_digit()).find(|digits| !digits.is_empty())?;
+    digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_found_wherever_a_dialect_puts_them() {
+        for (json, words) in [
+            (r#"{"description":" 提交成功 "}"#, "提交成功"),
+            (r#"{"description":"","message":"no"}"#, "no"),
+            (r#"{"error":{"message":"无效的令牌","type":"new_api_error"}}"#, "无效的令牌"),
+            (r#"{"error":"x"}"#, "x"),
+            (r#"{"detail":"Not Found"}"#, "Not Found"),
+            (r#"{"description":7}"#, ""),
+        ] {
+            assert_eq!(Said::read(json).unwrap().words, words, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_reason_names_status_code_and_words_but_no_page() {
+        let reason = |status, body: &str| {
+            let answer = Answer { status, retry_after: None, body: Ok(body.into()) };
+            reason_of(&answer, Said::read(&answer.text()).as_ref())
+        };
+
+        assert_eq!(reason(400, r#"{"code":4,"description":"a\nb"}"#), "HTTP 400, code 4: a b");
+        assert_eq!(reason(200, r#"{"code":23}"#), "code 23");
+        assert_eq!(reason(200, ""), "an empty body");
+        assert_eq!(reason(502, "<html>secret</html>"), "HTTP 502: a page of HTML");
+        assert_eq!(reason(200, r#"{"code":1"#), "broken JSON");
+        assert_eq!(reason(401, "Authorization header missing."), "HTTP 401: Authorization header missing.");
+        assert_eq!(reason(200, "[1]"), "JSON that is not an object");
+    }
+}
