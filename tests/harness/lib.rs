@@ -4,9 +4,10 @@
 //! processes of their own, and talks to them only as a user could: by streams, by HTTP, by signals.
 //!
 //! In reading order: [`RedisServer`] finds or starts a Redis for whoever needs one, [`RedisProcess`] is one that a test
-//! may kill, [`mjq()`] is the freshly built program, and [`WorkerProcess`] runs it.
-//! [`Wire`] speaks the public streams by hand, without the producer library.
+//! may kill, [`mjq()`] is the freshly built program, [`WorkerProcess`] runs it, and [`Stack`] puts all of it together for
+//! one test. [`Wire`] speaks the public streams by hand, without the producer library.
 
+mod captured_lines;
 mod child_process;
 mod event;
 mod free_port;
@@ -20,6 +21,7 @@ mod binaries;
 mod eventually;
 mod redis_process;
 mod redis_server;
+mod stack;
 mod wire;
 mod worker_process;
 
@@ -31,5 +33,6 @@ pub use queue_name::unique_queue;
 pub use redis_options::RedisOptions;
 pub use redis_process::RedisProcess;
 pub use redis_server::{RedisServer, shared_redis};
+pub use stack::{Stack, StackBuilder};
 pub use wire::Wire;
 pub use worker_process::{Exit, WorkerBuilder, WorkerProcess};

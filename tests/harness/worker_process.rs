@@ -1,15 +1,14 @@
 //! One worker pod as a process: `mjq worker`, watched and steered from outside.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustix::process::Signal;
 
 use crate::binaries::mjq;
+use crate::captured_lines::CapturedLines;
 use crate::child_process::ChildProcess;
 use crate::eventually::PATIENCE;
 use crate::free_port;
@@ -30,7 +29,7 @@ pub struct WorkerProcess {
     admin_url: String,
     http: reqwest::Client,
     child: ChildProcess,
-    lines: Arc<Mutex<Vec<String>>>,
+    lines: CapturedLines,
 }
 
 /// How a worker ended after it was asked to.
@@ -65,7 +64,7 @@ impl WorkerProcess {
     /// All lines that it has printed so far, standard output and error in one, in the order of their arrival.
     #[must_use]
     pub fn logs(&self) -> String {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
+        self.lines.text()
     }
 
     /// Gets a path of its admin server; the answer's status and body.
@@ -198,31 +197,15 @@ impl WorkerBuilder {
             .for_each(|(variable, _)| _ = command.env_remove(variable));
         command.env("MJQ_ADMIN_ADDR", format!("127.0.0.1:{port}")).envs(&self.settings);
         let mut child = ChildProcess::spawn(&mut command, None)?;
-        let lines = Arc::default();
-        let echo = self.echoes.then(|| self.name.clone());
-        collect(child.child_mut().stdout.take(), &lines, echo.clone());
-        collect(child.child_mut().stderr.take(), &lines, echo);
+        let lines = CapturedLines::default();
+        let echo = self.echoes.then_some(self.name.as_str());
+        lines.collect(child.child_mut().stdout.take(), echo);
+        lines.collect(child.child_mut().stderr.take(), echo);
         // The variable wins over our port when a test wants a certain one.
         let address = self.settings.get("MJQ_ADMIN_ADDR").cloned().unwrap_or_else(|| format!("127.0.0.1:{port}"));
         let http = http_client()?;
         Ok(WorkerProcess { name: self.name, admin_url: format!("http://{address}"), http, child, lines })
     }
-}
-
-/// Reads a pipe to its end on a thread of its own, so that no worker blocks because a test is busy.
-fn collect(pipe: Option<impl Read + Send + 'static>, lines: &Arc<Mutex<Vec<String>>>, echo: Option<String>) {
-    let Some(pipe) = pipe else { return };
-    let lines = Arc::clone(lines);
-    std::thread::spawn(move || {
-        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
-            let line = String::from_utf8_lossy(&line).into_owned();
-            if let Some(name) = &echo {
-                // A thread started by a test prints into the output of that test.
-                eprintln!("{name}| {line}");
-            }
-            lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-        }
-    });
 }
 
 fn http_client() -> anyhow::Result<reqwest::Client> {
