@@ -94,10 +94,10 @@ impl Reading<'_> {
             23 | 30 => self.refused(Busy::Saturated),
             24 => self.banned(),
             3 => self.not_found(),
-            4 => self.by_hint().unwrap_or_else(|reading| reading.invalid()),
+            4 => self.by_hint_or(Self::invalid),
             5 => self.relay_trouble(),
             9 if says_queue_is_full(&self.said.words) => self.refused(Busy::Saturated),
-            9 => self.by_hint().unwrap_or_else(|reading| reading.refused(Busy::Fault)),
+            9 => self.by_hint_or(|reading| reading.refused(Busy::Fault)),
             _ => self.by_unknown_code(code),
         }
     }
@@ -132,7 +132,7 @@ impl Reading<'_> {
         if BEFORE_SENDING.iter().any(|text| self.said.words.contains(text)) {
             return self.refused(Busy::Fault);
         }
-        self.by_hint().unwrap_or_else(Self::unanswered)
+        self.by_hint_or(Self::unanswered)
     }
 
     /// An unknown code may be a success in a dialect that nobody here has met.
@@ -144,7 +144,7 @@ impl Reading<'_> {
         match u16::try_from(code) {
             // `{"code": 401}` with HTTP 200: the status has moved into the body.
             Ok(status @ 400..600) => self.by_status(status),
-            _ => self.by_hint().unwrap_or_else(|reading| reading.refused(Busy::Fault)),
+            _ => self.by_hint_or(|reading| reading.refused(Busy::Fault)),
         }
     }
 
@@ -166,18 +166,18 @@ impl Reading<'_> {
             408 => self.unanswered(),
             // What broke off may have been a relay's "I lost the answer".
             400..=499 if self.answer.body.is_err() => self.unanswered(),
-            400..=499 => self.by_hint().unwrap_or_else(|reading| reading.denied(Code::InvalidRequest)),
+            400..=499 => self.by_hint_or(|reading| reading.denied(Code::InvalidRequest)),
             _ => self.unanswered(),
         }
     }
 
-    fn by_hint(self) -> Result<Observation, Self> {
+    fn by_hint_or(self, otherwise: impl FnOnce(Self) -> Observation) -> Observation {
         match hint(&self.said.words) {
-            Some(Hint::MaybeTaken) => Ok(self.unanswered()),
-            Some(Hint::Barred) => Ok(self.refused(Busy::Barred)),
-            Some(Hint::Saturated) => Ok(self.refused(Busy::Saturated)),
-            Some(Hint::Banned) => Ok(self.banned()),
-            None => Err(self),
+            Some(Hint::MaybeTaken) => self.unanswered(),
+            Some(Hint::Barred) => self.refused(Busy::Barred),
+            Some(Hint::Saturated) => self.refused(Busy::Saturated),
+            Some(Hint::Banned) => self.banned(),
+            None => otherwise(self),
         }
     }
 

@@ -72,7 +72,6 @@ const BARRED: &[&str] = &[
     "account has been suspended",
     "account suspended",
     "invalid api key",
-    "invalid token",
     "无效的令牌",
     "令牌已过期",
 ];
