@@ -1,5 +1,6 @@
 //! The worker of mjq: a durable job queue for Midjourney-style image APIs.
 
+pub mod admin;
 pub mod cli;
 pub mod engine;
 pub mod ledger;

@@ -31,7 +31,7 @@ pub fn install() -> PrometheusHandle {
         .clone()
 }
 
-const HISTOGRAMS: [(&str, &[f64], &str); 5] = [
+const HISTOGRAMS: [(&str, &[f64], &str); 4] = [
     (
         "mjq_claim_seconds",
         &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0],
@@ -41,11 +41,6 @@ const HISTOGRAMS: [(&str, &[f64], &str); 5] = [
         "mjq_step_seconds",
         &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0],
         "Time of one step without its settlement, by act.",
-    ),
-    (
-        "mjq_settle_seconds",
-        &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0],
-        "Time from the end of a step until it is written down.",
     ),
     (
         "mjq_upstream_request_seconds",
@@ -59,16 +54,18 @@ const HISTOGRAMS: [(&str, &[f64], &str); 5] = [
     ),
 ];
 
-const COUNTERS: [(&str, &str); 9] = [
+const COUNTERS: [(&str, &str); 8] = [
     ("mjq_jobs_admitted_total", "Entries of the job stream that this pod dealt with, by what became of them."),
     ("mjq_jobs_finished_total", "Jobs that this pod brought to their end, by the event's type and code."),
     ("mjq_steps_total", "Steps that this pod performed, by act and by what was seen."),
-    ("mjq_settled_total", "Steps that this pod wrote down; stale is one that came after a takeover and changed nothing."),
+    (
+        "mjq_settled_total",
+        "Steps that this pod wrote down; stale is one that came after a takeover and changed nothing.",
+    ),
     ("mjq_leases_lost_total", "Leases of this pod that ran out while the step was under way."),
     ("mjq_upstream_requests_total", "HTTP exchanges of this pod with the upstream, by endpoint and class of answer."),
     ("mjq_redis_errors_total", "Calls that Redis did not answer and that were made again, by call."),
     ("mjq_hooks_total", "Hooks that this pod received; moved is one that brought a look forward."),
-    ("mjq_scrapes_total", "Times that this pod was asked for its metrics."),
 ];
 
 const GAUGES: [(&str, &str); 16] = [
@@ -81,13 +78,22 @@ const GAUGES: [(&str, &str); 16] = [
         "Jobs of the whole queue by state: arrived (not admitted yet), queued, delayed, polling, in_step. Use max, not sum.",
     ),
     ("mjq_open_jobs", "Jobs of the whole queue that are admitted and have not ended."),
-    ("mjq_open_tasks", "Jobs of the whole queue that are open upstream or in a step; what the upstream's limit counts."),
+    (
+        "mjq_open_tasks",
+        "Jobs of the whole queue that are open upstream or in a step; what the upstream's limit counts.",
+    ),
     ("mjq_due_steps", "Steps of the whole queue that are due or running, by lane: what to scale on. Use max, not sum."),
-    ("mjq_oldest_waiting_seconds", "Age of the job of the whole queue that has waited longest for its submit; 0 when none waits."),
+    (
+        "mjq_oldest_waiting_seconds",
+        "Age of the job of the whole queue that has waited longest for its submit; 0 when none waits.",
+    ),
     ("mjq_events", "Entries of the event stream."),
     ("mjq_events_unread", "Events that the slowest consumer group has yet to acknowledge."),
     ("mjq_rejected_entries", "Entries that could not be read and are kept."),
-    ("mjq_upstream_limit", "Tasks that may be open upstream since it said that they were too many; 0 is no such limit."),
+    (
+        "mjq_upstream_limit",
+        "Tasks that may be open upstream since it said that they were too many; 0 is no such limit.",
+    ),
     ("mjq_upstream_breaker_open", "1 while submits wait for a probe to succeed."),
     ("mjq_upstream_gate_closed", "1 while submits wait because the upstream asked for a pause."),
     ("mjq_paused", "1 while an operator's pause holds, by what is paused: all or submits."),
@@ -165,9 +171,7 @@ fn start_at_zero() {
     for call in CALLS {
         counter!("mjq_redis_errors_total", "call" => call).increment(0);
     }
-    for name in ["mjq_leases_lost_total", "mjq_scrapes_total"] {
-        counter!(name).increment(0);
-    }
+    counter!("mjq_leases_lost_total").increment(0);
     for name in ["mjq_claim_seconds", "mjq_finish_to_event_seconds"] {
         let _ = histogram!(name);
     }

@@ -74,7 +74,6 @@ impl Admin {
 }
 
 async fn show_metrics(State(admin): State<Admin>) -> impl IntoResponse {
-    ::metrics::counter!("mjq_scrapes_total").increment(1);
     gauges::set(admin.counts().await.as_ref());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.metrics.render())
 }

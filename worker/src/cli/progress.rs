@@ -22,9 +22,8 @@ pub(super) struct Progress {
 struct Look {
     #[serde(default)]
     phase: String,
-    /// Percent, 0 to 100.
     #[serde(default)]
-    progress: u8,
+    progress_percent: u8,
 }
 
 impl Progress {
@@ -48,11 +47,11 @@ impl Progress {
         let client = reqwest::Client::builder().timeout(Self::LOOK).no_proxy().build().ok();
         let url = format!("http://{}/api/v1/jobs/{job}", self.admin);
         loop {
-            if let Some(Look { phase, progress }) = look(client.as_ref(), &url).await {
+            if let Some(Look { phase, progress_percent: percent }) = look(client.as_ref(), &url).await {
                 bar.0.set_message(format!("{job} {phase}"));
-                if progress > 0 {
+                if percent > 0 {
                     bar.0.set_style(style("{spinner} {msg} {bar:30} {percent:>3} % {elapsed}"));
-                    bar.0.set_position(u64::from(progress.min(100)));
+                    bar.0.set_position(u64::from(percent.min(100)));
                 }
             }
             tokio::time::sleep(Self::LOOK).await;

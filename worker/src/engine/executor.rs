@@ -148,6 +148,7 @@ impl Executor {
     async fn settle(&self, step: &Step, seen: &Observation) {
         let at = Circumstances {
             now_ms: self.ledger.clock().now_ms(),
+            claimed_ms: step.claimed_ms,
             jitter: rand::random(),
             fence: step.fence,
             reclaims: step.flags.reclaims,

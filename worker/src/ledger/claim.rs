@@ -69,6 +69,8 @@ pub struct Step {
     pub flags: Flags,
     /// The job as it was enqueued, for a submit and when it is small; else it is read apart.
     pub job_json: Option<String>,
+    /// The claim, by Redis's clock, in Unix milliseconds.
+    pub claimed_ms: u64,
     /// No later than this the lease began.
     pub claimed_at: Instant,
 }
@@ -168,7 +170,8 @@ impl RawStep {
             reclaims,
         };
         let record = Record { phase, ..record };
-        Some(Step { job, fence, record, flags, job_json: (!job_json.is_empty()).then_some(job_json), claimed_at })
+        let job_json = (!job_json.is_empty()).then_some(job_json);
+        Some(Step { job, fence, record, flags, job_json, claimed_ms: now_ms, claimed_at })
     }
 }
 

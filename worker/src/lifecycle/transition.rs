@@ -14,6 +14,8 @@ use super::{
 pub struct Circumstances<'a> {
     /// Now, by Redis's clock, in Unix milliseconds.
     pub now_ms: u64,
+    /// The step was claimed, by Redis's clock, in Unix milliseconds.
+    pub claimed_ms: u64,
     /// 0 to 1; spreads delays.
     pub jitter: f64,
     /// The claim that the step was made under.
@@ -81,6 +83,10 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
     use Phase as P;
     let mut job = Step { record: record.clone(), at, pressure: Pressure::None };
     job.record.survived_reclaims = at.reclaims;
+    if record.phase == P::Submitting && !matches!(seen, O::NotBegun | O::ParentPending) {
+        // The ledger wrote the intent down with the claim; the timeline gets it now.
+        job.record.enter(P::Submitting, at.claimed_ms, at.fence);
+    }
     let next = match (record.phase, seen) {
         (P::Submitting, O::Accepted { task, queue_position }) => job.accepted(task, *queue_position),
         (P::Submitting, O::Refused { busy, retry_after, reason }) => job.refused(*busy, *retry_after, reason),
@@ -161,10 +167,16 @@ struct Step<'a> {
 impl Step<'_> {
     fn accepted(&mut self, task: &TaskId, queue_position: u32) -> Next {
         self.pressure = Pressure::Accepted;
-        self.record.attempts += 1;
+        self.count_attempt();
         self.record.queue_position = queue_position;
         self.begin_polling(task);
         Next::Poll(self.at.policy.first_poll(queue_position, self.at.jitter))
+    }
+
+    fn count_attempt(&mut self) {
+        self.record.attempts += 1;
+        // The upstream may have taken the attempt before, too.
+        self.record.possible_duplicate |= self.record.unknown_ms > 0;
     }
 
     fn begin_polling(&mut self, task: &TaskId) {
@@ -218,7 +230,7 @@ impl Step<'_> {
 
     fn unanswered(&mut self, reason: &str) -> Next {
         reason.clone_into(&mut self.record.reason);
-        self.record.attempts += 1;
+        self.count_attempt();
         self.record.unknown_ms = self.at.now_ms;
         self.enter(Phase::Unknown);
         self.still_unknown()
@@ -240,7 +252,6 @@ impl Step<'_> {
         if !may_resubmit {
             return self.end(Phase::Failed, Code::SubmitUnknown);
         }
-        self.record.possible_duplicate = true;
         self.enter(Phase::Queued);
         Next::Submit(self.at.policy.after_refusal(self.record.attempts, None, self.at.jitter))
     }
@@ -359,8 +370,16 @@ impl Step<'_> {
         self.record.enter(phase, self.at.now_ms, self.at.fence);
     }
 
-    fn end(&mut self, phase: Phase, code: Code) -> Next {
+    fn end(&mut self, phase: Phase, mut code: Code) -> Next {
         self.enter(phase);
+        let fate_is_unknown = self.record.unknown_ms > 0 && self.record.task.is_none();
+        if fate_is_unknown && code != Code::SubmitUnknown {
+            // Whatever ended the job: an earlier submit may have been taken, and billed.
+            self.record.reason.push_str("; an earlier submit's answer was lost");
+            if phase == Phase::Failed {
+                code = Code::SubmitUnknown;
+            }
+        }
         let event_type = match phase {
             Phase::Completed => EventType::Completed,
             Phase::Cancelled => EventType::Cancelled,

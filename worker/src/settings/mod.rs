@@ -1,6 +1,6 @@
 //! Settings: what an operator can decide, from flags, the environment and a TOML file.
 //!
-//! [`table`] is the one list of them all. Flags, `MJQ_…` variables, TOML keys, `--help`, defaults and
+//! [`TABLE`] is the one list of them all. Flags, `MJQ_…` variables, TOML keys, `--help`, defaults and
 //! `mjq check-config` come from it, so they cannot drift apart. In reading order:
 //!
 //! 1. `setting`: one row of the table, and its names.

@@ -1,6 +1,8 @@
 //! One job, as JSON.
 
-use mjq_producer::contract::{Code, Event, EventData, EventType, FollowUp, JobId, Kind, OnUnknown, Options, Priority, Request, TaskId};
+use mjq_producer::contract::{
+    Code, Event, EventData, EventType, FollowUp, JobId, Kind, OnUnknown, Options, Priority, Request, TaskId,
+};
 use serde::Serialize;
 
 use crate::{
@@ -75,13 +77,8 @@ impl JobBody {
     pub(super) fn of(view: JobView) -> Self {
         let JobView { id, now_ms, phase, record, event_entry: entry, .. } = view;
         let moment = |Moment(at_ms, fence, phase)| MomentBody { at_ms, fence, phase };
-        let outcome = |Event { event_type, code, image_url, data, .. }| OutcomeBody {
-            event_type,
-            code,
-            entry,
-            image_url,
-            data,
-        };
+        let outcome =
+            |Event { event_type, code, image_url, data, .. }| OutcomeBody { event_type, code, entry, image_url, data };
         let (request, options, then) = match view.job {
             Some(job) => (Some(job.request), Some(job.options), job.then),
             None => (None, None, Vec::new()),

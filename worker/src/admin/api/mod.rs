@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use self::{error::ApiError, job::JobBody, line::LineBody};
 use super::Admin;
+use crate::ledger::JobLine;
 
 /// Routes below `/api/v1`.
 pub(super) fn router() -> Router<Admin> {
@@ -56,12 +57,15 @@ async fn jobs(State(admin): State<Admin>, Query(page): Query<Page>) -> Result<Js
     let limit = page.limit()?;
     let latest = admin.ledger.latest(limit).await?;
     let failures = admin.ledger.failures(limit).await?;
-    let bodies = |lines: Vec<_>| lines.iter().map(LineBody::of).collect::<Vec<_>>();
     Ok(Json(json!({
-        "open": bodies(latest.open),
-        "ended": bodies(latest.ended),
-        "failures": bodies(failures),
+        "open": bodies(&latest.open),
+        "ended": bodies(&latest.ended),
+        "failures": bodies(&failures),
     })))
+}
+
+fn bodies(lines: &[JobLine]) -> Vec<LineBody<'_>> {
+    lines.iter().map(LineBody::of).collect()
 }
 
 async fn job(State(admin): State<Admin>, Path(id): Path<String>) -> Result<Json<JobBody>, ApiError> {

@@ -61,13 +61,13 @@ proptest! {
     fn a_duplicate_is_possible_only_after_a_lost_submit_is_made_again(script in scripts()) {
         let path = script.play();
 
-        let (mut is_lost, mut is_made_again) = (false, false);
-        for Stage { seen, after, .. } in &path.stages {
-            is_lost |= matches!(seen, Observation::Unanswered { .. } | Observation::WorkerDied);
-            is_made_again |= is_lost && matches!(after.next, Next::Submit(_));
-            prop_assert_eq!(after.record.possible_duplicate, is_made_again);
+        let (mut is_lost, mut is_taken_again) = (false, false);
+        for stage in &path.stages {
+            is_taken_again |= is_lost && (stage.is_loss() || matches!(stage.seen, Observation::Accepted { .. }));
+            is_lost |= stage.is_loss();
+            prop_assert_eq!(stage.after.record.possible_duplicate, is_taken_again);
         }
-        prop_assert!(!is_made_again || path.life.record.on_unknown == OnUnknown::Resubmit);
+        prop_assert!(!is_taken_again || path.life.record.on_unknown == OnUnknown::Resubmit);
     }
 
     #[test]
@@ -198,15 +198,16 @@ fn the_random_paths_reach_every_end_and_every_phase() {
     assert_eq!(phases, Phase::ALL.into_iter().filter(|phase| *phase != Phase::Submitting).collect());
 }
 
-/// What may follow in a timeline. The ledger marks `submitting` without writing it into the record.
+/// What may follow in a timeline.
 fn leads_to(from: Phase, to: Phase) -> bool {
     use Phase::{Cancelled, Completed, Failed, Held, Polling, Queued, Submitting, Unknown};
     match from {
-        Queued => matches!(to, Polling | Unknown | Failed | Cancelled),
+        Queued => matches!(to, Submitting | Failed | Cancelled),
+        Submitting => matches!(to, Queued | Polling | Unknown | Failed | Cancelled),
         Unknown => matches!(to, Queued | Polling | Failed | Cancelled),
         Polling => matches!(to, Held | Completed | Failed | Cancelled),
         Held => matches!(to, Polling | Completed | Failed | Cancelled),
-        Submitting | Completed | Failed | Cancelled => false,
+        Completed | Failed | Cancelled => false,
     }
 }
 

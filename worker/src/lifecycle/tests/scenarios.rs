@@ -378,3 +378,20 @@ fn an_entry_from_a_clock_that_is_centuries_ahead_makes_an_ordinary_record() {
     assert_eq!(record.deadline_ms, u64::MAX);
     assert!(record.submit_score() < behind.submit_score());
 }
+
+#[test]
+fn a_job_whose_first_submit_may_have_been_taken_never_hides_it() {
+    for (seen, wanted) in [
+        (Observation::Denied { code: Code::BannedPrompt, reason: "no".to_owned() }, failed(Code::SubmitUnknown)),
+        (Observation::DeadlinePassed, failed(Code::SubmitUnknown)),
+        (Observation::CancelRequested, ended(EventType::Cancelled, Code::Cancelled)),
+    ] {
+        let mut job = an_imagine_job();
+        job.record.on_unknown = OnUnknown::Resubmit;
+        job.step(&unanswered());
+
+        assert_eq!(job.step(&seen).next, wanted, "{}", seen.name());
+        assert!(job.record.reason.ends_with("an earlier submit's answer was lost"), "{}", job.record.reason);
+        assert!(!job.record.possible_duplicate);
+    }
+}

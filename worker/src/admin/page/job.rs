@@ -1,0 +1,227 @@
+//! A job's page: what is known about it, and what comes next.
+
+use maud::{Markup, html};
+use mjq_producer::contract::{Event, Priority};
+use serde::Deserialize;
+
+use super::{
+    button,
+    format::{bytes, instant, span},
+    parts::{ago, badge, job_link, next_step, progress, safe_url},
+    pretty_json::pretty,
+};
+use crate::{
+    ledger::{JobView, hide_images},
+    lifecycle::{Mode, Moment, Phase},
+};
+
+/// The longest `state` that the page shows whole, in characters.
+const MAX_STATE: usize = 2000;
+
+pub(super) fn show(view: &JobView) -> Markup {
+    html! {
+        div .title {
+            h1 { (view.id) }
+            (badge(view.phase))
+            @if view.phase == Phase::Polling { (progress(&view.record)) }
+            @if view.is_cancel_requested && !view.phase.is_terminal() { span .badge.b-held { "to be cancelled" } }
+            @if view.record.possible_duplicate { span .badge.b-held { "possibly made twice" } }
+        }
+        div .job {
+            div {
+                (next(view))
+                (timeline(view))
+                (request(view))
+                (state(view))
+                (event(view))
+            }
+            div {
+                (picture(view))
+                (facts(view))
+            }
+        }
+    }
+}
+
+fn next(view: &JobView) -> Markup {
+    let ending = view.event.as_ref();
+    html! {
+        section .card {
+            @if view.phase.is_terminal() {
+                h2 { "Outcome" }
+                div .next {
+                    @match ending {
+                        Some(event) => { b { (event.code.as_str()) } " · " }
+                        None => {}
+                    }
+                    (next_step(view.phase, view.place, view.now_ms))
+                    @if !view.record.reason.is_empty() && view.phase != Phase::Completed {
+                        div .soft { (view.record.reason) }
+                    }
+                }
+            } @else {
+                h2 { "Next" }
+                div .next {
+                    (next_step(view.phase, view.place, view.now_ms))
+                    @if !view.record.reason.is_empty() { div .soft { "last: " (view.record.reason) } }
+                }
+            }
+        }
+    }
+}
+
+fn timeline(view: &JobView) -> Markup {
+    let moments = &view.record.timeline;
+    let before = moments.iter().map(|moment| Some(moment.0));
+    let before = std::iter::once(None).chain(before);
+    html! {
+        section .card {
+            h2 { "Timeline" }
+            ol .line {
+                @for (Moment(at_ms, fence, phase), before) in moments.iter().zip(before) {
+                    li class=(format!("b-{phase}")) {
+                        b { (phase) }
+                        span .soft {
+                            @if let Some(before) = before { "after " (span(at_ms.saturating_sub(before))) }
+                            @if *fence > 0 { " · claim " (fence) }
+                        }
+                        span .at { (instant(*at_ms)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn request(view: &JobView) -> Markup {
+    html! {
+        section .card {
+            h2 { "Request" small { (bytes(view.job_bytes)) } }
+            @match &view.job {
+                Some(job) => { pre { (pretty(job.request.as_json())) } }
+                None => { div .none { "It is too large to be shown." } }
+            }
+            @if let Some(job) = &view.job && !job.then.is_empty() {
+                dl { dt { "then" } dd { @for (place, step) in job.then.iter().enumerate() {
+                    div { span .chip { (step.button) } " as " (job_link(&view.id.follow_up(place))) }
+                } } }
+            }
+        }
+    }
+}
+
+fn state(view: &JobView) -> Markup {
+    let state = view.state.as_deref().unwrap_or_default();
+    let shown: String = state.chars().take(MAX_STATE).collect();
+    html! {
+        @if !state.is_empty() {
+            section .card {
+                h2 { "State" small { "the caller's, " (bytes(state.len() as u64)) } }
+                pre { (shown) @if shown.len() < state.len() { " …" } }
+            }
+        }
+    }
+}
+
+fn event(view: &JobView) -> Markup {
+    html! {
+        @match (&view.event, &view.event_entry) {
+            (Some(event), entry) => section .card {
+                h2 { "Event" small { (entry.as_deref().unwrap_or_default()) } }
+                (event_fields(view, event))
+            },
+            (None, Some(entry)) => section .card {
+                h2 { "Event" small { (entry) } }
+                div .none { "The event stream no longer has it." }
+            },
+            (None, None) => {}
+        }
+    }
+}
+
+fn event_fields(view: &JobView, event: &Event) -> Markup {
+    let data = &event.data;
+    let published_ms = data.timings.published_ms;
+    html! {
+        dl {
+            dt { "type" } dd { (event.event_type.as_str()) }
+            dt { "code" } dd { (event.code.as_str()) }
+            @if !event.status.is_empty() { dt { "status" } dd { (event.status) } }
+            @if published_ms > 0 { dt { "published" } dd { (ago(published_ms, view.now_ms)) } }
+            @if !data.reason.is_empty() { dt { "reason" } dd { (data.reason) } }
+            @if !data.then.is_empty() {
+                dt { "follow-ups" } dd { @for id in &data.then { div { (job_link(id)) } } }
+            }
+        }
+        @if let Some(task) = &data.task {
+            details { summary { "The upstream's task object" } pre { (pretty(&hide_images(task.get()))) } }
+        }
+    }
+}
+
+fn picture(view: &JobView) -> Markup {
+    let Some(event) = &view.event else { return html! {} };
+    let url = preview(event);
+    let buttons = event.data.buttons.as_deref().map(button::read).unwrap_or_default();
+    html! {
+        @if let Some(url) = &url {
+            section .card {
+                h2 { @if event.image_url.is_empty() { "Last preview" } @else { "Result" } }
+                a .picture href=(url) rel="noreferrer noopener" target="_blank" {
+                    img src=(url) alt="The picture that the upstream made" referrerpolicy="no-referrer";
+                }
+                @if !buttons.is_empty() {
+                    div .buttons { @for button in &buttons { span .chip title=(button.custom_id) { (button.face) } } }
+                }
+            }
+        }
+    }
+}
+
+/// The result, or the last that the upstream showed of a task that has none.
+fn preview(event: &Event) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Task {
+        #[serde(rename = "imageUrl")]
+        image_url: Option<String>,
+    }
+    let of_task = || serde_json::from_str::<Task>(event.data.task.as_ref()?.get()).ok()?.image_url;
+    let url = if event.image_url.is_empty() { of_task()? } else { event.image_url.clone() };
+    safe_url(&url).map(str::to_owned)
+}
+
+fn facts(view: &JobView) -> Markup {
+    let (record, now_ms) = (&view.record, view.now_ms);
+    html! {
+        section .card {
+            h2 { "Facts" }
+            dl {
+                dt { "kind" } dd {
+                    (record.kind.as_str())
+                    @if record.mode == Mode::Relax { " · relaxed" }
+                    @match record.priority {
+                        Priority::High => " · high priority",
+                        Priority::Low => " · low priority",
+                        Priority::Normal => "",
+                    }
+                }
+                @if let Some(parent) = &record.follows { dt { "follows" } dd { (job_link(parent)) } }
+                @if let Some(task) = &record.task { dt { "task" } dd { code { (task) } } }
+                @if let Some(task) = &view.hinted_task { dt { "hinted task" } dd { code { (task) } } }
+                @if !record.status.is_empty() { dt { "status" } dd { (record.status) } }
+                @if record.queue_position > 0 { dt { "queued behind" } dd { (record.queue_position) " tasks" } }
+                dt { "enqueued" } dd { (ago(record.enqueued_ms, now_ms)) }
+                @if record.accepted_ms > 0 { dt { "accepted" } dd { (ago(record.accepted_ms, now_ms)) } }
+                @if !view.phase.is_terminal() { dt { "deadline" } dd {
+                    @if record.deadline_ms > now_ms { "in " (span(record.deadline_ms - now_ms)) } @else { "passed" }
+                } }
+                dt { "attempts" } dd { (record.attempts) " of " (record.max_attempts) }
+                @if record.refusals > 0 { dt { "refusals" } dd { (record.refusals) " since then" } }
+                dt { "polls" } dd { (record.polls) }
+                @if view.reclaims > 0 { dt { "takeovers" } dd { (view.reclaims) } }
+                dt { "claims" } dd { (view.fence) }
+                @if record.adopted { dt { "adopted" } dd { "yes: its submit's answer was lost, its task was found" } }
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The overview: how the queue is doing.
+
+use maud::{Markup, html};
+
+use super::{
+    format::{count, span},
+    parts::{ago, badge, ended_ms, job_link, next_step, progress, safe_url},
+};
+use crate::ledger::{Counts, JobLine, Latest, Pod, RejectedEntry, Upstream};
+
+/// What the overview shows.
+pub(super) struct Overview {
+    pub(super) counts: Counts,
+    pub(super) latest: Latest,
+    pub(super) failures: Vec<JobLine>,
+    pub(super) pods: Vec<Pod>,
+    pub(super) rejected: Vec<RejectedEntry>,
+}
+
+impl Overview {
+    pub(super) fn show(&self) -> Markup {
+        html! {
+            (self.banners())
+            (self.tiles())
+            (self.open())
+            div .pair { (self.ended()) (self.failed()) }
+            div .pair { (self.workers()) (self.rejected()) }
+        }
+    }
+
+    fn banners(&self) -> Markup {
+        let Counts { now_ms, upstream, .. } = &self.counts;
+        let Upstream { failures, probe_ms, gate_ms, limit, .. } = upstream;
+        html! {
+            @if !self.pods.iter().any(|pod| pod.is_live) {
+                div .banner.bad { b { "No worker is live." } "Jobs wait safely until one is." }
+            }
+            @if upstream.is_paused {
+                div .banner { b { "Paused." } "The upstream is asked nothing until somebody resumes." }
+            } @else if upstream.are_submits_paused {
+                div .banner { b { "Submits are paused." } "Open tasks go on; new ones wait until somebody resumes." }
+            }
+            @if upstream.is_down() {
+                div .banner.bad {
+                    b { "The upstream lets nobody in." }
+                    "Submits wait after " (count(*failures)) " failed "
+                    @if *failures == 1 { "request" } @else { "requests" }
+                    @if probe_ms > now_ms { "; the next try is in " (span(probe_ms - now_ms)) "." } @else { "; trying now." }
+                }
+            }
+            @if gate_ms > now_ms {
+                div .banner {
+                    b { "The upstream asked for a pause." } "Submits go on in " (span(gate_ms - now_ms)) "."
+                }
+            }
+            @if let Some(limit) = limit {
+                div .banner {
+                    b { "The upstream is full." }
+                    "About " (count(limit.max(1.0) as u64)) " tasks are kept open there, more as it takes them."
+                }
+            }
+        }
+    }
+
+    fn tiles(&self) -> Markup {
+        let counts = &self.counts;
+        let oldest = counts.now_ms.saturating_sub(counts.oldest_waiting_ms);
+        html! {
+            div .tiles {
+                (tile("arriving", counts.arrived, "", "Entries of the job stream that are not admitted yet"))
+                (tile("queued", counts.queued, "", "Waiting to be submitted"))
+                (tile("delayed", counts.delayed, "", "Waiting for the time from which they may be submitted"))
+                (tile("open upstream", counts.polling, "t-accent", "Waiting for their next look"))
+                (tile("in a step", counts.in_step, "t-blue", "Claimed by a worker this moment"))
+                @if counts.oldest_waiting_ms == 0 {
+                    div .tile.zero { b { "–" } small { "oldest waiting" } }
+                } @else {
+                    div .tile { b { (span(oldest)) } small { "oldest waiting" } }
+                }
+            }
+            div .tiles {
+                (tile("completed", counts.total("completed"), "t-good", "Since the queue began"))
+                (tile("failed", counts.total("failed"), "t-bad", "Since the queue began"))
+                (tile("cancelled", counts.total("cancelled"), "", "Since the queue began"))
+                (tile("rejected", counts.total("rejected"), "t-warn", "Entries that never became jobs"))
+                (tile("events unread", counts.events_unread, "", "By the slowest consumer group"))
+                (tile("workers live", self.pods.iter().filter(|pod| pod.is_live).count() as u64, "", "Seen lately"))
+            }
+        }
+    }
+
+    fn open(&self) -> Markup {
+        let (lines, now_ms) = (&self.latest.open, self.counts.now_ms);
+        html! {
+            section .card {
+                h2 { "Open jobs" @if self.counts.open > lines.len() as u64 {
+                    small { "some of " (count(self.counts.open)) }
+                } }
+                @if lines.is_empty() { div .none { "Nothing is open." } } @else {
+                    div .scroll { table {
+                        thead { tr {
+                            th { "job" } th { "kind" } th { "phase" } th { "progress" } th { "next" }
+                            th .n { "attempts" } th .n { "polls" } th .n { "enqueued" }
+                        } }
+                        tbody { @for line in lines { tr {
+                            td .id { (job_link(&line.id)) }
+                            td .soft { (line.record.kind.as_str()) }
+                            td { (badge(line.phase)) }
+                            td { (progress(&line.record)) }
+                            td .nowrap { (next_step(line.phase, line.place, now_ms)) }
+                            td .n { (line.record.attempts) }
+                            td .n { (line.record.polls) }
+                            td .n.soft { (ago(line.record.enqueued_ms, now_ms)) }
+                        } } }
+                    } }
+                }
+            }
+        }
+    }
+
+    fn ended(&self) -> Markup {
+        let now_ms = self.counts.now_ms;
+        html! {
+            section .card {
+                h2 { "Latest results" }
+                @if self.latest.ended.is_empty() { div .none { "Nothing has ended yet." } } @else {
+                    table {
+                        thead { tr { th { } th { "job" } th { "outcome" } th .n { "took" } th .n { "ended" } } }
+                        tbody { @for line in &self.latest.ended { tr {
+                            td .pic { (thumbnail(line)) }
+                            td .id { (job_link(&line.id)) }
+                            td { (badge(line.phase)) }
+                            td .n { (span(ended_ms(line).saturating_sub(line.record.enqueued_ms))) }
+                            td .n.soft { (ago(ended_ms(line), now_ms)) }
+                        } } }
+                    }
+                }
+            }
+        }
+    }
+
+    fn failed(&self) -> Markup {
+        let now_ms = self.counts.now_ms;
+        html! {
+            section .card {
+                h2 { "Latest failures" }
+                @if self.failures.is_empty() { div .none { "No failures." } } @else {
+                    table {
+                        thead { tr { th { "job" } th { "code" } th { "reason" } th .n { "ended" } } }
+                        tbody { @for line in &self.failures { tr {
+                            td .id { (job_link(&line.id)) }
+                            td { (code_of(line)) }
+                            td .words.soft title=(line.record.reason) { (line.record.reason) }
+                            td .n.soft { (ago(ended_ms(line), now_ms)) }
+                        } } }
+                    }
+                }
+            }
+        }
+    }
+
+    fn workers(&self) -> Markup {
+        let now_ms = self.counts.now_ms;
+        html! {
+            section .card {
+                h2 { "Workers" }
+                @if self.pods.is_empty() { div .none { "No worker has shown itself." } } @else {
+                    table {
+                        thead { tr { th { "pod" } th { "busy" } th { "version" } th .n { "up" } th .n { "seen" } } }
+                        tbody { @for pod in &self.pods { tr {
+                            td .id title=(format!("{} on {}", pod.name, pod.host)) {
+                                span .dot.off[!pod.is_live] {} (pod.name)
+                            }
+                            td .nowrap {
+                                progress max=(pod.slots.max(1)) value=(pod.busy) {}
+                                (count(pod.busy)) " of " (count(pod.slots))
+                            }
+                            td .soft { (pod.version) }
+                            td .n { (span(now_ms.saturating_sub(pod.started_ms))) }
+                            td .n.soft { (ago(pod.seen_ms, now_ms)) }
+                        } } }
+                    }
+                }
+            }
+        }
+    }
+
+    fn rejected(&self) -> Markup {
+        let now_ms = self.counts.now_ms;
+        html! {
+            section .card {
+                h2 { "Rejected entries" @if self.counts.rejected > self.rejected.len() as u64 {
+                    small { "the latest of " (count(self.counts.rejected)) }
+                } }
+                @if self.rejected.is_empty() { div .none { "Every entry could be read." } } @else {
+                    table {
+                        thead { tr { th { "entry" } th { "reason" } th .n { "rejected" } } }
+                        tbody { @for entry in &self.rejected { tr {
+                            td .id { (entry.entry) }
+                            td .words title=(entry.text) { (entry.reason) }
+                            td .n.soft { (ago(entry.rejected_ms, now_ms)) }
+                        } } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn tile(name: &str, number: u64, colour: &str, meaning: &str) -> Markup {
+    let class = if number == 0 { "tile zero".to_owned() } else { format!("tile {colour}") };
+    html! { div class=(class) title=(meaning) { b { (count(number)) } small { (name) } } }
+}
+
+fn thumbnail(line: &JobLine) -> Markup {
+    let url = line.event.as_ref().and_then(|event| safe_url(&event.image_url));
+    html! {
+        @match url {
+            Some(url) => img .thumb src=(url) alt="" loading="lazy" referrerpolicy="no-referrer";,
+            None => div .thumb {},
+        }
+    }
+}
+
+fn code_of(line: &JobLine) -> Markup {
+    html! {
+        @match line.ending() {
+            Some((_, code)) => { span class=(format!("badge b-{}", line.phase)) { (code.as_str()) } }
+            None => { (badge(line.phase)) }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Small pieces that several pages show.
+
+use maud::{Markup, html};
+use mjq_producer::contract::JobId;
+
+use super::format;
+use crate::{
+    ledger::{JobLine, Place},
+    lifecycle::{Phase, Record},
+};
+
+/// The address of a job's page.
+pub(super) fn job_href(id: &JobId) -> String {
+    match id.as_str() {
+        // A browser takes these for parts of the path, even when they are encoded.
+        dots @ ("." | "..") => format!("/jobs?id={dots}"),
+        // No other character of an id means anything in a path; encoding is for whoever widens the set.
+        id => format!("/jobs/{}", url::form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>()),
+    }
+}
+
+/// The way to a job.
+pub(super) fn job_link(id: &JobId) -> Markup {
+    html! { a href=(job_href(id)) title=(id) { (id) } }
+}
+
+/// Where a job stands, in its colour.
+pub(super) fn badge(phase: Phase) -> Markup {
+    let class = format!("badge b-{phase}");
+    html! { span class=(class) { (phase) } }
+}
+
+/// How long ago something was.
+pub(super) fn ago(ms: u64, now_ms: u64) -> Markup {
+    let exact = format::instant(ms);
+    html! { time .nowrap datetime=(exact) title=(exact) { (format::span(now_ms.saturating_sub(ms))) " ago" } }
+}
+
+/// Progress in percent, while there is some.
+pub(super) fn progress(record: &Record) -> Markup {
+    html! {
+        @if record.task.is_some() {
+            span .nowrap { progress max="100" value=(record.progress) {} (record.progress) " %" }
+        }
+    }
+}
+
+/// What happens next with a job.
+pub(super) fn next_step(phase: Phase, place: Place, now_ms: u64) -> Markup {
+    let look = match phase {
+        Phase::Unknown => "searched for",
+        Phase::Held => "input is looked for",
+        _ => "polled",
+    };
+    html! {
+        @match place {
+            Place::InStep { lease_ms } if lease_ms < now_ms => {
+                "its worker went silent; taken over next"
+            }
+            Place::InStep { .. } => { "a worker is at it" }
+            Place::Poll { due_ms } if due_ms <= now_ms => { (look) " now" }
+            Place::Poll { due_ms } => { (look) " in " (format::span(due_ms - now_ms)) }
+            Place::Submit { before: None } => { "waits for its turn" }
+            Place::Submit { before: Some(0) } => { "submitted next" }
+            Place::Submit { before: Some(before) } => { "submitted after " (format::count(before)) " others" }
+            Place::Later { due_ms } if due_ms <= now_ms => { "submitted now" }
+            Place::Later { due_ms } => { "may be submitted in " (format::span(due_ms - now_ms)) }
+            Place::Ended { at_ms } => { "ended " (ago(at_ms, now_ms)) }
+            Place::Moving => { "between two steps" }
+        }
+    }
+}
+
+/// When a job ended; 0 when it has not.
+pub(super) fn ended_ms(line: &JobLine) -> u64 {
+    match line.place {
+        Place::Ended { at_ms } => at_ms,
+        _ => 0,
+    }
+}
+
+/// An address that a page may load a picture from, or lead to.
+pub(super) fn safe_url(url: &str) -> Option<&str> {
+    let parsed = url::Url::parse(url).ok()?;
+    (matches!(parsed.scheme(), "http" | "https") && parsed.host().is_some()).then_some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_web_addresses_become_pictures() {
+        assert!(safe_url("https://cdn.example.org/a.png?ex=1&is=2").is_some());
+        assert!(safe_url("http://localhost:3001/mj/image/1").is_some());
+        for url in ["", "javascript:alert(1)", "data:image/svg+xml,<svg/>", "//x/y", "/relative", "file:///etc/passwd"]
+        {
+            assert_eq!(safe_url(url), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn each_id_has_an_address_that_leads_to_it() {
+        let href = |id: &str| job_href(&JobId::new(id).unwrap());
+
+        assert_eq!(href("order-1842"), "/jobs/order-1842");
+        assert_eq!(href("a:b"), "/jobs/a%3Ab");
+        assert_eq!(href(".."), "/jobs?id=..");
+    }
+}
