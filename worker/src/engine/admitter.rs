@@ -9,7 +9,7 @@ use tracing::{debug, info, warn};
 
 use super::vitals::Vitals;
 use crate::{
-    ledger::{Abandoned, Admission, Admitted, CancelAnswer, Intake, Ledger, RawEntry, Rejection},
+    ledger::{Abandoned, Admission, Admitted, CommandAnswer, Intake, Ledger, RawEntry, Rejection},
     lifecycle::{Policy, Record, rejection},
 };
 
@@ -84,15 +84,16 @@ impl Admitter {
         }
         // After the jobs of the same read: a command may be about one of them.
         for (entry, command) in sorted.commands {
-            self.obey(&command).await?;
-            self.ledger.forget_entry(&entry).await?;
+            if self.obey(&entry, &command).await? {
+                self.ledger.forget_entry(&entry).await?;
+            }
             self.wake.notify_one();
         }
         Ok(())
     }
 
     fn sort(&self, raw: RawEntry, sorted: &mut Sorted) {
-        let enqueued_ms = raw.id.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or(0);
+        let enqueued_ms = entry_ms(&raw.id);
         let read = Entry::read(raw.version.as_deref(), raw.job.as_deref(), self.max_job_bytes);
         let text = raw.job.unwrap_or_default();
         match read {
@@ -112,20 +113,30 @@ impl Admitter {
         Rejection { entry, reason: malformed.reason.clone(), text, event }
     }
 
-    async fn obey(&self, command: &Command) -> Result<(), Abandoned> {
-        match command {
-            Command::Cancel(job) => match self.ledger.cancel(job).await? {
-                CancelAnswer::Marked => info!(job.id = %job, "job {job} is to be cancelled"),
-                CancelAnswer::Ended => info!(job.id = %job, "job {job} cannot be cancelled: it has ended"),
-                CancelAnswer::NotKnown => warn!(job.id = %job, "job {job} cannot be cancelled: it is not known"),
-            },
-            Command::Modal(input) => {
-                let job = &input.job;
-                warn!(job.id = %job, "job {job}: modal commands are not carried out yet");
-            }
+    /// Obeys a command, and says whether it has been dealt with.
+    async fn obey(&self, entry: &str, command: &Command) -> Result<bool, Abandoned> {
+        /// Another pod may be about to admit the job that came before its command.
+        const JOB_MAY_COME_MS: u64 = 60_000;
+        let job = command.job();
+        let (wish, answer) = match command {
+            Command::Cancel(job) => ("cancel", self.ledger.cancel(job).await?),
+            Command::Modal(input) => ("modal", self.ledger.give_input(entry, input).await?),
+        };
+        let age_ms = self.ledger.clock().now_ms().saturating_sub(entry_ms(entry));
+        match answer {
+            CommandAnswer::Taken => info!(job.id = %job, "job {job}: {wish} is taken"),
+            CommandAnswer::Ended => info!(job.id = %job, "job {job}: {wish} comes too late, it has ended"),
+            // Left with the group, it is taken over and tried again.
+            CommandAnswer::NotKnown if age_ms < JOB_MAY_COME_MS => return Ok(false),
+            CommandAnswer::NotKnown => warn!(job.id = %job, "job {job}: {wish} is dropped, it is not known"),
         }
-        Ok(())
+        Ok(true)
     }
+}
+
+/// When an entry came into the stream, Unix milliseconds.
+fn entry_ms(entry: &str) -> u64 {
+    entry.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or(0)
 }
 
 fn admission(

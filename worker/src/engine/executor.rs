@@ -64,6 +64,9 @@ impl Executor {
     }
 
     async fn submit(&self, step: &Step, hold: &Hold) -> Observation {
+        if let (true, Some(task)) = (step.record.is_answering, &step.record.task) {
+            return self.answer(step, hold, task).await;
+        }
         let json = match &step.job_json {
             Some(json) => Some(json.clone()),
             None => match self.ledger.job_json(&step.job).await {
@@ -84,6 +87,19 @@ impl Executor {
             return Observation::NotBegun;
         }
         self.upstream.submit(job.kind, body).await
+    }
+
+    /// Gives a waiting task the input that somebody sent.
+    async fn answer(&self, step: &Step, hold: &Hold, task: &TaskId) -> Observation {
+        let Ok(input) = self.ledger.input(&step.job).await else { return Observation::NotBegun };
+        let Some(input) = input else {
+            let reason = "the input cannot be read".to_owned();
+            return Observation::Denied { code: Code::InvalidRequest, reason };
+        };
+        if !self.may_begin(step, hold, self.submits_are_paced) {
+            return Observation::NotBegun;
+        }
+        self.upstream.submit(Kind::Modal, RequestMaker::modal_body(task, &input)).await
     }
 
     /// Finds the button that an action presses, when it names one of an earlier job.

@@ -1,6 +1,6 @@
 //! The request: what the upstream is sent for a job.
 
-use mjq_producer::contract::{JobId, ParentButton, Request, TaskId};
+use mjq_producer::contract::{JobId, ModalInput, ParentButton, Request, TaskId};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
@@ -28,6 +28,18 @@ pub(super) struct Press {
 impl RequestMaker {
     /// The longest `state` that each upstream takes, in characters. Longer ones are refused by some.
     const MAX_STATE: usize = 255;
+
+    /// Makes the body that gives a waiting task its input.
+    pub(super) fn modal_body(task: &TaskId, input: &ModalInput) -> String {
+        let mut body = serde_json::json!({ "taskId": task });
+        if let Some(prompt) = &input.prompt {
+            body["prompt"] = prompt.as_str().into();
+        }
+        if let Some(mask) = &input.mask_base64 {
+            body["maskBase64"] = mask.as_str().into();
+        }
+        body.to_string()
+    }
 
     /// Makes the body of a submit: the caller's, byte for byte, but for what has to differ.
     pub(super) fn body(&self, job: &JobId, record: &Record, request: &Request, press: Option<&Press>) -> String {

@@ -138,7 +138,7 @@ struct ClaimReply {
     steps: Vec<RawStep>,
 }
 
-type StepFields = (String, u64, u8, String, String, u32, u8, String, String);
+type StepFields = (String, u64, u8, String, String, u32, u8, String, u32, String);
 
 struct RawStep(StepFields);
 
@@ -154,7 +154,7 @@ impl FromRedisValue for ClaimReply {
 
 impl RawStep {
     fn into_step(self, now_ms: u64, claimed_at: Instant) -> Option<Step> {
-        let (id, fence, is_reclaimed, phase, record, reclaims, is_cancelled, hint, job_json) = self.0;
+        let (id, fence, is_reclaimed, phase, record, reclaims, is_cancelled, hint, inputs, job_json) = self.0;
         let read =
             || Some((JobId::new(&id).ok()?, Phase::read(&phase)?, serde_json::from_str::<Record>(&record).ok()?));
         let Some((job, phase, record)) = read() else {
@@ -167,6 +167,7 @@ impl RawStep {
             is_overdue: now_ms >= record.deadline_ms,
             is_cancelled: is_cancelled == 1,
             hinted_task: (!hint.is_empty()).then(|| TaskId::new(&hint)),
+            inputs,
             reclaims,
         };
         let record = Record { phase, ..record };

@@ -1,18 +1,55 @@
-//! Commands about one job, and hints about one.
+//! Commands about one job, hints about one, and pauses.
 
-use mjq_producer::contract::{JobId, TaskId};
+use mjq_producer::contract::{JobId, ModalInput, TaskId};
 
 use super::{Abandoned, Ledger, arg, scripts};
+use crate::lifecycle::{Phase, Policy, Record};
 
-/// What became of a wish to cancel.
+/// What became of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CancelAnswer {
-    /// The job's next step ends it.
-    Marked,
-    /// It had ended before.
+pub enum CommandAnswer {
+    /// The job's next step obeys it.
+    Taken,
+    /// The job had ended before.
     Ended,
     /// There is no such job.
     NotKnown,
+}
+
+/// What is paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paused {
+    /// Everything but the admission of jobs.
+    All,
+    /// Submits only: open tasks are still polled.
+    Submits,
+}
+
+/// A job that was not retried, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RetryError {
+    /// There is no such job, or no longer.
+    #[error("there is no such job, or no longer")]
+    NotKnown,
+    /// Only a job that failed or was cancelled can be retried.
+    #[error("the job is {0}; only a job that failed or was cancelled can be retried")]
+    NotEnded(Phase),
+    /// Somebody else changed the job at the same moment.
+    #[error("the job changed at the same moment; look at it and try again")]
+    Changed,
+    /// Redis did not answer.
+    #[error(transparent)]
+    Abandoned(#[from] Abandoned),
+}
+
+impl CommandAnswer {
+    fn read(answer: u8) -> Self {
+        match answer {
+            1 => Self::Taken,
+            2 => Self::Ended,
+            _ => Self::NotKnown,
+        }
+    }
 }
 
 impl Ledger {
@@ -20,12 +57,29 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
-    pub async fn cancel(&self, job: &JobId) -> Result<CancelAnswer, Abandoned> {
-        Ok(match self.call::<u8>(&scripts::CANCEL, &[arg(job)]).await? {
-            1 => CancelAnswer::Marked,
-            2 => CancelAnswer::Ended,
-            _ => CancelAnswer::NotKnown,
-        })
+    pub async fn cancel(&self, job: &JobId) -> Result<CommandAnswer, Abandoned> {
+        self.call(&scripts::CANCEL, &[arg(job)]).await.map(CommandAnswer::read)
+    }
+
+    /// Gives the input that a job's task waits for. `entry` tells one input from the same one again.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered.
+    pub async fn give_input(&self, entry: &str, input: &ModalInput) -> Result<CommandAnswer, Abandoned> {
+        // Strings only: there is nothing that serde_json refuses.
+        let json = serde_json::to_vec(input).unwrap_or_default();
+        self.call(&scripts::MODAL, &[arg(&input.job), arg(entry), json]).await.map(CommandAnswer::read)
+    }
+
+    /// Reads the latest input that was given for a job.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered.
+    pub async fn input(&self, job: &JobId) -> Result<Option<ModalInput>, Abandoned> {
+        let mut command = redis::cmd("HGET");
+        command.arg(self.key(&format!("job:{job}"))).arg("modal");
+        let json: Option<String> = self.until_answered("read_input", || self.link().query(&command)).await?;
+        Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
     }
 
     /// Moves a job's next look to now, because a hook said so; `task` helps if its id is not known.
@@ -35,5 +89,42 @@ impl Ledger {
     pub async fn hint(&self, job: &JobId, task: Option<&TaskId>) -> Result<bool, Abandoned> {
         let task = task.map(TaskId::as_str).unwrap_or_default();
         self.call(&scripts::HINT, &[arg(job), arg(task)]).await
+    }
+
+    /// Retries a job that failed or was cancelled: a new attempt, perhaps a new charge, and a new event.
+    ///
+    /// # Errors
+    /// [`RetryError`] says why not.
+    pub async fn retry(&self, job: &JobId, policy: &Policy) -> Result<(), RetryError> {
+        let mut command = redis::cmd("HMGET");
+        command.arg(self.key(&format!("job:{job}"))).arg(&["f", "p", "r"]);
+        type Fields = (Option<u64>, Option<String>, Option<String>);
+        let (fence, phase, record): Fields = self.until_answered("read_job", || self.link().query(&command)).await?;
+        let phase = phase.as_deref().and_then(Phase::read).ok_or(RetryError::NotKnown)?;
+        if !matches!(phase, Phase::Failed | Phase::Cancelled) {
+            return Err(RetryError::NotEnded(phase));
+        }
+        let record: Option<Record> = record.and_then(|json| serde_json::from_str(&json).ok());
+        let (fence, record) = fence.zip(record).ok_or(RetryError::NotKnown)?;
+        let record = record.revive(self.clock().now_ms(), fence + 1, policy);
+        let json = serde_json::to_vec(&record).unwrap_or_default();
+        let args = [arg(job), arg(fence), json, arg(record.deadline_ms)];
+        match self.call::<u8>(&scripts::RETRY, &args).await? {
+            1 => Ok(()),
+            2 => Err(RetryError::Changed),
+            _ => Err(RetryError::NotKnown),
+        }
+    }
+
+    /// Pauses or resumes, for all pods. Returns whether that changed anything.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered.
+    pub async fn pause(&self, what: Paused, is_paused: bool) -> Result<bool, Abandoned> {
+        let what = match what {
+            Paused::All => "all",
+            Paused::Submits => "submits",
+        };
+        self.call(&scripts::PAUSE, &[arg(what), arg(u8::from(is_paused))]).await
     }
 }

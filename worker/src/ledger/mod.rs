@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `jobs` | stream | in: jobs and commands, until they are admitted |
 //! | `events` | stream | out: one entry per terminal fact |
-//! | `job:<id>` | hash | `f` fence, `p` phase, `r` record, `h` digest of the body, `job` the job, `st` state, `sc` submit score, `rc` reclaims, `rn` fence of the last reclaim, `c` cancel mark, `hint` task a hook told, `ev` its event |
+//! | `job:<id>` | hash | `f` fence, `p` phase, `r` record, `h` digest of the body, `job` the job, `st` state, `sc` submit score, `rc` reclaims, `rn` fence of the last reclaim, `c` cancel mark, `modal` the latest input, `mn` how many, `me` its entry, `hint` task a hook told, `ev` its event |
 //! | `due:submit` | zset | queued jobs by priority, then age |
 //! | `due:later` | zset | queued jobs by the time from which they may be submitted |
 //! | `due:poll` | zset | open tasks by the time of their next look |
@@ -49,7 +49,7 @@ use tracing::{info, warn};
 pub use admission::{Admission, Admitted, Rejection};
 pub use claim::{ClaimLimits, Claimed, Rate, Step};
 pub use clock::RedisClock;
-pub use commands::CancelAnswer;
+pub use commands::{CommandAnswer, Paused, RetryError};
 pub use intake::{Intake, RawEntry};
 pub use parent::Parent;
 pub use renewal::Holding;

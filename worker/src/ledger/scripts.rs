@@ -24,8 +24,11 @@ scripts! {
     CANCEL = "cancel";
     CLAIM = "claim";
     HINT = "hint";
+    MODAL = "modal";
+    PAUSE = "pause";
     REJECT = "reject";
     RENEW = "renew";
+    RETRY = "retry";
     SETTLE = "settle";
     SWEEP = "sweep";
 }

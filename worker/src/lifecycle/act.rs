@@ -13,6 +13,8 @@ pub struct Flags {
     pub is_overdue: bool,
     /// Someone asked to cancel the job.
     pub is_cancelled: bool,
+    /// Inputs (modal commands) that were given for this job.
+    pub inputs: u32,
     /// The task id that a hook told, when the job does not know one.
     pub hinted_task: Option<TaskId>,
     /// Times that a lease of this job ran out.
@@ -43,6 +45,8 @@ pub enum Conclusion {
     DeadlinePassed,
     /// See [`Observation::CancelRequested`].
     CancelRequested,
+    /// See [`Observation::InputGiven`].
+    InputGiven(u32),
     /// See [`Observation::Poisoned`].
     Poisoned,
 }
@@ -67,6 +71,9 @@ impl Act {
         if flags.is_overdue && matches!(record.phase, Phase::Queued | Phase::Submitting) {
             return Self::Conclude(Conclusion::DeadlinePassed);
         }
+        if record.phase == Phase::Held && flags.inputs > record.inputs_used && !flags.is_overdue {
+            return Self::Conclude(Conclusion::InputGiven(flags.inputs));
+        }
         match (record.phase, &record.task) {
             (Phase::Submitting, _) => Self::Submit,
             // An overdue task gets one last look: it may have finished.
@@ -85,6 +92,7 @@ impl From<Conclusion> for Observation {
             Conclusion::WorkerDied => Self::WorkerDied,
             Conclusion::DeadlinePassed => Self::DeadlinePassed,
             Conclusion::CancelRequested => Self::CancelRequested,
+            Conclusion::InputGiven(inputs) => Self::InputGiven(inputs),
             Conclusion::Poisoned => Self::Poisoned,
         }
     }

@@ -72,6 +72,8 @@ pub enum Observation {
     DeadlinePassed,
     /// Someone asked to cancel the job.
     CancelRequested,
+    /// Someone gave the input that the task waits for: the job's n-th.
+    InputGiven(u32),
     /// Workers died on this job more often than is allowed.
     Poisoned,
 }
@@ -98,6 +100,7 @@ impl Observation {
             Self::WorkerDied => "worker_died",
             Self::DeadlinePassed => "deadline_passed",
             Self::CancelRequested => "cancel_requested",
+            Self::InputGiven(_) => "input_given",
             Self::Poisoned => "poisoned",
         }
     }
@@ -121,7 +124,7 @@ pub enum Busy {
 /// What the upstream shows of a task.
 #[derive(Debug, Clone, Default)]
 pub struct TaskReport {
-    /// `SUCCESS`, `IN_PROGRESS` …, as the upstream writes it.
+    /// `SUCCESS`, `IN_PROGRESS` …, in capitals whatever the upstream writes.
     pub status: String,
     /// Percent, 0 to 100; `None` when there is none that can be read.
     pub progress: Option<u8>,

@@ -154,6 +154,12 @@ pub struct Record {
     /// Polls in a row that saw success without a picture.
     #[serde(rename = "ni", default, skip_serializing_if = "is_default")]
     pub imageless: u32,
+    /// Inputs (modal commands) that were used for this job.
+    #[serde(rename = "in", default, skip_serializing_if = "is_default")]
+    pub inputs_used: u32,
+    /// Whether the next submit gives the waiting task its input, instead of asking for a new task.
+    #[serde(rename = "an", default, skip_serializing_if = "is_default")]
+    pub is_answering: bool,
     /// Reclaims before the last step that was written down: what a later worker got over.
     #[serde(rename = "sr", default, skip_serializing_if = "is_default")]
     pub survived_reclaims: u32,
@@ -214,6 +220,8 @@ impl Record {
             blind_polls: 0,
             missing: None,
             imageless: 0,
+            inputs_used: 0,
+            is_answering: false,
             survived_reclaims: 0,
             unknown_ms: 0,
             adopted: false,
@@ -221,6 +229,35 @@ impl Record {
             reason: String::new(),
             timeline: vec![Moment(enqueued_ms, 0, Phase::Queued)],
         }
+    }
+
+    /// The record of an ended job that is tried once more, from `now_ms` on: what it was and what was
+    /// counted stays, what it was waiting for goes.
+    #[must_use]
+    pub fn revive(self, now_ms: u64, fence: u64, policy: &Policy) -> Self {
+        let deadline_ms = now_ms + policy.deadline(self.mode).as_millis() as u64;
+        let mut revived = Self {
+            deadline_ms,
+            // One more than before, however many there were.
+            max_attempts: self.max_attempts.max(self.attempts + 1),
+            refusals: 0,
+            faults: 0,
+            task: None,
+            accepted_ms: 0,
+            status: String::new(),
+            progress: 0,
+            progress_start: None,
+            queue_position: 0,
+            blind_polls: 0,
+            missing: None,
+            imageless: 0,
+            is_answering: false,
+            // A duplicate stays possible: a lost submit before is one that may have been taken.
+            reason: String::new(),
+            ..self
+        };
+        revived.enter(Phase::Queued, now_ms, fence);
+        revived
     }
 
     /// Where the job stands in the submit lane: smaller is sooner. Priority first, then age.

@@ -99,6 +99,7 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
         (P::Submitting | P::Queued, O::CancelRequested) => job.cancelled(),
         (P::Submitting | P::Queued, O::Poisoned) => job.poisoned(),
 
+        (P::Held, O::InputGiven(inputs)) => job.input_given(*inputs),
         (P::Polling | P::Held, O::Running(task)) => job.running(task),
         (P::Polling | P::Held, O::Succeeded(task)) => job.succeeded(task),
         (P::Polling | P::Held, O::TaskFailed(task, class)) => job.task_failed(task, *class),
@@ -120,6 +121,7 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
 
         // A hook may tell the task while the job is being looked for: the answer was not lost then.
         (P::Polling | P::Held, O::Found(_) | O::NotFound)
+        | (P::Queued | P::Submitting | P::Polling | P::Unknown, O::InputGiven(_))
         | (
             P::Polling | P::Held | P::Unknown,
             O::Accepted { .. }
@@ -167,7 +169,9 @@ struct Step<'a> {
 impl Step<'_> {
     fn accepted(&mut self, task: &TaskId, queue_position: u32) -> Next {
         self.pressure = Pressure::Accepted;
-        self.count_attempt();
+        if !std::mem::take(&mut self.record.is_answering) {
+            self.count_attempt();
+        }
         self.record.queue_position = queue_position;
         self.begin_polling(task);
         Next::Poll(self.at.policy.first_poll(queue_position, self.at.jitter))
@@ -214,6 +218,12 @@ impl Step<'_> {
     fn denied(&mut self, code: Code, reason: &str) -> Next {
         self.pressure = Pressure::Up;
         reason.clone_into(&mut self.record.reason);
+        if self.record.is_answering && code != Code::ParentGone {
+            // The input was wrong, not the task: it still waits for a better one.
+            self.record.is_answering = false;
+            self.enter(Phase::Held);
+            return Next::Poll(self.at.policy.poll_max);
+        }
         self.end(Phase::Failed, code)
     }
 
@@ -228,8 +238,20 @@ impl Step<'_> {
         Next::Submit(Duration::ZERO)
     }
 
+    fn input_given(&mut self, inputs: u32) -> Next {
+        self.record.inputs_used = inputs;
+        self.record.is_answering = true;
+        self.enter(Phase::Queued);
+        Next::Submit(Duration::ZERO)
+    }
+
     fn unanswered(&mut self, reason: &str) -> Next {
         reason.clone_into(&mut self.record.reason);
+        if std::mem::take(&mut self.record.is_answering) {
+            // The task is known: whether it got its input, a look at it will tell.
+            self.enter(Phase::Polling);
+            return Next::Poll(self.at.policy.poll_min);
+        }
         self.count_attempt();
         self.record.unknown_ms = self.at.now_ms;
         self.enter(Phase::Unknown);

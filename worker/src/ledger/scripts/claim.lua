@@ -13,7 +13,7 @@
 -- ARGV[8]  poll requests per window, 0 = none  ARGV[9]  that window, ms
 -- ARGV[10] polls that one request carries      ARGV[11] bytes up to which a job is returned inline
 -- Returns {now ms, ms until there may be more to claim (-1: nothing is waiting), step …}; a step is
---   {id, fence, 1 if reclaimed, phase, record, reclaims, 1 if cancelled, hinted task or '', job or ''}
+--   {id, fence, 1 if reclaimed, phase, record, reclaims, 1 if cancelled, hinted task or '', inputs, job or ''}
 
 local P = KEYS[1]
 local pod, request = ARGV[1], ARGV[2]
@@ -35,11 +35,12 @@ local function give(id, fence, reclaimed, phase, fields)
     job = redis.call('HGET', P .. 'job:' .. id, 'job') or ''
   end
   steps[#steps + 1] =
-    { id, fence, reclaimed, phase, fields[3], tonumber(fields[4] or 0), fields[5] and 1 or 0, fields[6] or '', job }
+    { id, fence, reclaimed, phase, fields[3], tonumber(fields[4] or 0), fields[5] and 1 or 0, fields[6] or '',
+      tonumber(fields[7] or 0), job }
 end
 
 local function read(id)
-  return redis.call('HMGET', P .. 'job:' .. id, 'f', 'p', 'r', 'rc', 'c', 'hint')
+  return redis.call('HMGET', P .. 'job:' .. id, 'f', 'p', 'r', 'rc', 'c', 'hint', 'mn')
 end
 
 local last = redis.call('GET', MEMO)

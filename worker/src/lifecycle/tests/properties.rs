@@ -206,7 +206,7 @@ fn leads_to(from: Phase, to: Phase) -> bool {
         Submitting => matches!(to, Queued | Polling | Unknown | Failed | Cancelled),
         Unknown => matches!(to, Queued | Polling | Failed | Cancelled),
         Polling => matches!(to, Held | Completed | Failed | Cancelled),
-        Held => matches!(to, Polling | Completed | Failed | Cancelled),
+        Held => matches!(to, Queued | Polling | Completed | Failed | Cancelled),
         Completed | Failed | Cancelled => false,
     }
 }

@@ -34,6 +34,7 @@ not found              | -                    | -                         | -   
 not begun              | queued, submit       | queued, submit            | polling, poll           | unknown, poll          | held, poll              | - | - | -
 deadline passed        | failed, deadline_exceeded | failed, deadline_exceeded | failed, deadline_exceeded | failed, submit_unknown | failed, needs_input  | - | - | -
 cancel requested       | cancelled, cancelled | cancelled, cancelled      | cancelled, cancelled    | cancelled, cancelled   | cancelled, cancelled    | - | - | -
+input given            | -                    | -                         | -                       | -                      | queued, submit          | - | - | -
 poisoned               | failed, poison       | failed, poison            | failed, poison          | failed, submit_unknown | failed, poison          | - | - | -
 ";
 
@@ -66,6 +67,7 @@ not found              | -                    | -                         | -   
 not begun              | failed, deadline_exceeded | failed, deadline_exceeded | polling, poll      | unknown, poll          | held, poll              | - | - | -
 deadline passed        | failed, deadline_exceeded | failed, deadline_exceeded | failed, deadline_exceeded | failed, submit_unknown | failed, needs_input  | - | - | -
 cancel requested       | cancelled, cancelled | cancelled, cancelled      | cancelled, cancelled    | cancelled, cancelled   | cancelled, cancelled    | - | - | -
+input given            | -                    | -                         | -                       | -                      | failed, deadline_exceeded | - | - | -
 poisoned               | failed, poison       | failed, poison            | failed, poison          | failed, submit_unknown | failed, poison          | - | - | -
 ";
 
@@ -177,6 +179,7 @@ observations! {
     "not begun": Observation::NotBegun => Observation::NotBegun,
     "deadline passed": Observation::DeadlinePassed => Observation::DeadlinePassed,
     "cancel requested": Observation::CancelRequested => Observation::CancelRequested,
+    "input given": Observation::InputGiven(_) => Observation::InputGiven(1),
     "poisoned": Observation::Poisoned => Observation::Poisoned,
 }
 

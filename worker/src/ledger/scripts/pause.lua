@@ -1,0 +1,10 @@
+-- Pauses or resumes a queue, or only its submits, for all pods.
+--
+-- KEYS[1]  the queue's prefix, mjq:{queue}:
+-- ARGV[1]  'all' or 'submits'
+-- ARGV[2]  '1' to pause, '0' to resume
+-- Returns 1 if that changed anything
+
+local field = ARGV[1] == 'all' and 'paused' or 'submits_paused'
+if ARGV[2] == '1' then return redis.call('HSET', KEYS[1] .. 'upstream', field, 1) end
+return redis.call('HDEL', KEYS[1] .. 'upstream', field)
