@@ -69,8 +69,9 @@ fn headline(event: &Event) -> String {
     let job = if event.job.is_empty() { "(without an id)" } else { &event.job };
     let timings = event.data.timings;
     let took = Duration::from_millis(timings.finished_ms.saturating_sub(timings.enqueued_ms));
-    let took = match timings.finished_ms {
-        0 => String::new(),
+    let took = match event.event_type {
+        // It never began.
+        EventType::Rejected => String::new(),
         _ => format!(" in {:.1} s", took.as_secs_f64()),
     };
     plain(&format!("{mark} {job} {}{took}", event.event_type))

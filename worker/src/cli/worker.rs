@@ -1,7 +1,11 @@
 //! `mjq worker`: runs one pod.
 
+use anyhow::Context;
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -9,7 +13,12 @@ use super::{
     Failure,
     flags::{Flags, WorkerFlags},
 };
-use crate::{engine::Engine, settings::Settings};
+use crate::{
+    admin::{self, Admin, Health},
+    engine::Engine,
+    settings::Settings,
+    upstream,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct Worker {
@@ -27,18 +36,33 @@ pub(super) async fn run(settings: Settings) -> Result<(), Failure> {
     start(settings).await.map_err(|error| Failure::Worker(error.into()))
 }
 
-/// Runs the engine until SIGTERM or SIGINT, and then until what has begun is finished.
+/// Runs the engine and the admin until SIGTERM or SIGINT, and then until what has begun is finished.
 async fn start(settings: Settings) -> anyhow::Result<()> {
+    let metrics = admin::metrics::install();
+    upstream::describe_metrics();
+    let address = settings.admin_addr;
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("MJQ_ADMIN_ADDR {address} cannot be used"))?;
+    info!("health, metrics and the dashboard are at http://{}", listener.local_addr()?);
+
     let engine = Engine::new(settings)?;
-    let draining = CancellationToken::new();
-    let signals = tokio::spawn(drain_on_signal(draining.clone())?);
+    let vitals = engine.vitals().clone();
+    let health = Health::new(engine.ledger().clone(), move || vitals.stuck());
+    let (draining, drained) = (CancellationToken::new(), CancellationToken::new());
+    let signals = tokio::spawn(drain_on_signal(health.clone(), draining.clone())?);
+    let admin = Admin::new(engine.ledger().clone(), health, metrics);
+    // It answers until the last step has ended: whoever watches the drain can see it.
+    let serving = tokio::spawn(admin.serve(listener, Some(engine.hooks()), drained.clone()));
+
     let result = engine.run(draining).await;
+    drained.cancel();
     signals.abort();
+    serving.await.context("the admin broke down")?.context("the admin could not serve")?;
     result
 }
 
-/// Makes the future that cancels `draining` at the first SIGTERM or SIGINT.
-fn drain_on_signal(draining: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {
+/// Makes the future that says so, and cancels `draining`, at the first SIGTERM or SIGINT.
+fn drain_on_signal(health: Health, draining: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {
     // Registered before anything is claimed: a signal during the start must not kill the process.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -48,6 +72,7 @@ fn drain_on_signal(draining: CancellationToken) -> anyhow::Result<impl Future<Ou
             _ = interrupt.recv() => "SIGINT",
         };
         info!("{name}: nothing new is begun, what has begun is finished");
+        health.set_draining();
         draining.cancel();
     })
 }

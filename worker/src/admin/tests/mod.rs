@@ -1,0 +1,282 @@
+//! The views and the server, on a real Redis and over HTTP.
+
+mod stage;
+
+use std::time::{Duration, Instant};
+
+use mjq_harness::{RedisOptions, RedisProcess, eventually, shared_redis};
+use mjq_producer::contract::{Code, JobId};
+use serde_json::json;
+
+use self::stage::{Stage, accepted, report, running, succeeded};
+use crate::{
+    ledger::Place,
+    lifecycle::{FailureClass, Observation, Phase},
+};
+
+const NOW: Duration = Duration::ZERO;
+const LATER: Duration = Duration::from_secs(600);
+
+async fn stage() -> anyhow::Result<Stage> {
+    Stage::start(shared_redis().await?.url()).await
+}
+
+fn imagine(id: &str, options: &str) -> String {
+    format!(r#"{{"id":"{id}","kind":"imagine","request":{{"prompt":"a cat","state":"s-{id}"}},"options":{options}}}"#)
+}
+
+#[tokio::test]
+async fn each_job_is_counted_where_it_stands() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    for id in ["done", "broken", "open"] {
+        stage.admit(&imagine(id, "{}")).await?;
+    }
+    stage.play(&accepted("t1"), NOW).await?;
+    stage.play(&succeeded("https://cdn.example.org/1.png"), NOW).await?;
+    stage.play(&accepted("t2"), NOW).await?;
+    let failure = Observation::TaskFailed(report("FAILURE", 0, "", None), FailureClass::Upstream);
+    stage.play(&failure, NOW).await?;
+    stage.play(&accepted("t3"), LATER).await?;
+    stage.admit(&imagine("waiting", "{}")).await?;
+    let held = stage.claim().await?;
+    stage.admit(&imagine("low", r#"{"priority":"low"}"#)).await?;
+    stage.admit(&imagine("high", r#"{"priority":"high"}"#)).await?;
+    stage.admit(&imagine("tomorrow", r#"{"run_at_ms":4000000000000}"#)).await?;
+    stage.add_to_stream(&imagine("arriving", "{}")).await?;
+    stage.reject("{", "the job is not JSON").await?;
+
+    let counts = stage.ledger.counts().await?;
+
+    assert_eq!(held.job.as_str(), "waiting");
+    let lanes = (counts.arrived, counts.queued, counts.delayed, counts.polling, counts.in_step);
+    assert_eq!(lanes, (1, 2, 1, 1, 1));
+    assert_eq!((counts.open, counts.ended, counts.rejected, counts.events), (5, 2, 1, 2));
+    assert_eq!((counts.total("completed"), counts.total("failed"), counts.total("rejected")), (1, 1, 1));
+    let low = stage.ledger.job(&JobId::new("low")?).await?.map(|job| job.record.enqueued_ms);
+    assert_eq!(Some(counts.oldest_waiting_ms), low, "priority does not hide age");
+    let (status, queue) = stage.get_json("/api/v1/queue").await?;
+    assert_eq!((status, &queue["counts"]["queued"]), (200, &json!(2)));
+    let (_, metrics) = stage.get("/metrics").await?;
+    assert!(metrics.contains("mjq_redis_up 1"), "{metrics}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_jobs_view_tells_its_whole_story() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    let png = format!("data:image/png;base64,iVBOR{}", "A".repeat(164_000));
+    let state = r#"order "7" 😀\n"#;
+    let request = json!({ "prompt": "a <b>cat</b>", "base64Array": [png], "state": state });
+    let id = stage.admit(&json!({ "id": "a", "kind": "imagine", "request": request }).to_string()).await?;
+    stage.play(&accepted("1748339029401828"), NOW).await?;
+    stage.play(&running(46), NOW).await?;
+    stage.play(&succeeded("https://cdn.example.org/a.png?ex=1&is=2"), NOW).await?;
+
+    let (status, job) = stage.get_json("/api/v1/jobs/a").await?;
+
+    assert_eq!(status, 200);
+    assert_eq!(job["phase"], "completed");
+    assert_eq!(job["state"], state);
+    assert_eq!(job["request"]["base64Array"], json!(["<image, 123 KB>"]));
+    assert_eq!(job["task"], "1748339029401828");
+    assert_eq!(job["outcome"]["code"], "ok");
+    assert_eq!(job["outcome"]["image_url"], "https://cdn.example.org/a.png?ex=1&is=2");
+    assert_eq!(job["next"]["lane"], "ended");
+    let phases: Vec<_> = job["timeline"].as_array().into_iter().flatten().map(|moment| &moment["phase"]).collect();
+    assert_eq!(phases, ["queued", "submitting", "polling", "completed"]);
+    let view = stage.ledger.job(&id).await?.map(|view| (view.phase, view.event.map(|event| event.code)));
+    assert_eq!(view, Some((Phase::Completed, Some(Code::Ok))));
+
+    let (status, page) = stage.get("/jobs/a").await?;
+    assert_eq!(status, 200);
+    for wanted in [
+        "https://cdn.example.org/a.png?ex=1&amp;is=2",
+        "a &lt;b&gt;cat&lt;/b&gt;",
+        "&lt;image, 123 KB&gt;",
+        "U1",
+        "🔄",
+        "order &quot;7&quot; 😀",
+    ] {
+        assert!(page.contains(wanted), "{wanted} is missing in\n{page}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_open_job_tells_what_comes_next() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    for id in ["first", "second", "third"] {
+        stage.admit(&imagine(id, "{}")).await?;
+    }
+    let id = |id: &str| JobId::new(id);
+    let place = async |name: &str| anyhow::Ok(stage.ledger.job(&id(name)?).await?.map(|job| job.place));
+
+    assert_eq!(place("third").await?, Some(Place::Submit { before: Some(2) }));
+    let step = stage.claim().await?;
+    assert!(matches!(place("first").await?, Some(Place::InStep { .. })));
+    stage.settle(step, &accepted("1"), LATER).await?;
+    assert!(matches!(place("first").await?, Some(Place::Poll { .. })));
+    let (_, page) = stage.get("/jobs/first").await?;
+    assert!(page.contains("polled in 9 min") && page.contains(r#"http-equiv="refresh""#), "{page}");
+    assert_eq!(stage.get_json("/api/v1/jobs/first").await?.1["next"]["lane"], "poll");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_lists_show_what_is_open_what_ended_and_what_failed() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    stage.admit(&imagine("good", "{}")).await?;
+    stage.play(&accepted("1"), NOW).await?;
+    stage.play(&succeeded("https://cdn.example.org/1.png"), NOW).await?;
+    stage.admit(&imagine("bad", "{}")).await?;
+    let reason = "the word <i>blood</i> is not allowed".to_owned();
+    stage.play(&Observation::Denied { code: Code::BannedPrompt, reason }, NOW).await?;
+    stage.admit(&imagine("open", "{}")).await?;
+    stage.play(&accepted("2"), LATER).await?;
+    stage.reject("<script>alert(1)</script>", "the job is not JSON").await?;
+
+    let (status, jobs) = stage.get_json("/api/v1/jobs?limit=5").await?;
+
+    let ids = |list: &str| -> Vec<String> {
+        let jobs = jobs[list].as_array().into_iter().flatten();
+        let mut ids: Vec<String> = jobs.filter_map(|job| Some(job["id"].as_str()?.to_owned())).collect();
+        // Jobs of one millisecond have no order.
+        ids.sort_unstable();
+        ids
+    };
+    assert_eq!(status, 200);
+    assert_eq!(ids("open"), ["open"]);
+    assert_eq!(ids("ended"), ["bad", "good"]);
+    assert_eq!(ids("failures"), ["bad"]);
+    assert_eq!(jobs["failures"][0]["code"], "banned_prompt");
+    let (_, rejected) = stage.get_json("/api/v1/rejected").await?;
+    assert_eq!(rejected["rejected"][0]["reason"], "the job is not JSON");
+    let (status, page) = stage.get("/").await?;
+    assert_eq!(status, 200);
+    assert!(page.contains("the word &lt;i&gt;blood&lt;/i&gt; is not allowed"), "{page}");
+    assert!(!page.contains("<script>alert"), "{page}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn workers_are_listed_until_they_say_goodbye() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    // A claim tells the ledger Redis's time.
+    let _ = stage.claim().await;
+    let now_ms = stage.ledger.clock().now_ms();
+    for (pod, seen_ms) in [("pod-a", now_ms), ("pod-b", now_ms - 60_000)] {
+        let beat =
+            json!({ "seen_ms": seen_ms, "started_ms": 1, "slots": 256, "busy": 7, "version": "0.1.0", "host": "h" });
+        stage.ledger.show_worker(pod, &beat.to_string()).await?;
+    }
+
+    let (_, answer) = stage.get_json("/api/v1/workers").await?;
+
+    let live: Vec<_> =
+        answer["workers"].as_array().into_iter().flatten().map(|pod| (&pod["name"], &pod["is_live"])).collect();
+    assert_eq!(live, [(&json!("pod-a"), &json!(true)), (&json!("pod-b"), &json!(false))]);
+    assert!(stage.get("/").await?.1.contains("7 of 256"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_not_known_is_404_with_words() -> anyhow::Result<()> {
+    let stage = stage().await?;
+
+    for (path, error) in [
+        ("/api/v1/jobs/nobody", "not_known"),
+        ("/api/v1/jobs/%3Cscript%3E", "not_known"),
+        ("/api/v1/nothing", "no_such_path"),
+    ] {
+        let (status, body) = stage.get_json(path).await?;
+        assert_eq!((status, &body["error"]), (404, &json!(error)), "{path}");
+    }
+    assert_eq!(stage.get_json("/api/v1/jobs?limit=many").await?.0, 400);
+    assert_eq!(stage.get("/jobs/nobody").await?.0, 404);
+    let (status, page) = stage.get("/jobs?id=%3Cscript%3E").await?;
+    assert_eq!(status, 404);
+    assert!(page.contains("a job id must be"), "{page}");
+    assert_eq!(stage.get("/nothing").await?.0, 404);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_search_leads_to_the_job() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    for id in ["order-1842", ".."] {
+        stage.admit(&imagine(id, "{}")).await?;
+    }
+
+    for search in ["/jobs?id=order-1842", "/jobs?id=+order-1842+", "/jobs?id=.."] {
+        let (status, page) = stage.get(search).await?;
+        assert_eq!(status, 200, "{search}");
+        assert!(page.contains("Timeline"), "{search}: {page}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pod_is_ready_while_redis_answers_and_it_was_not_told_to_stop() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    assert_eq!(stage.get_json("/readyz").await?.1["ledger_works"], false, "nothing was called yet");
+    let _ = stage.claim().await;
+
+    assert_eq!(stage.get("/readyz").await?.0, 200);
+    stage.health.set_draining();
+    let (status, body) = stage.get_json("/readyz").await?;
+
+    assert_eq!((status, &body["redis_answers"], &body["is_taking_work"]), (503, &json!(true), &json!(false)));
+    assert_eq!(stage.get("/livez").await?.0, 200);
+    assert!(stage.get("/").await?.1.contains("This pod is stopping"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_redis_that_does_not_answer_is_told_within_seconds() -> anyhow::Result<()> {
+    let mut redis = RedisProcess::spawn(RedisOptions::default()).await?;
+    let stage = Stage::start(&redis.url()).await?;
+    stage.admit(&imagine("a", "{}")).await?;
+    assert_eq!(stage.get("/readyz").await?.0, 200);
+    redis.pause()?;
+
+    let began = Instant::now();
+    eventually("the pod is not ready", async || Ok(stage.get("/readyz").await?.0 == 503)).await?;
+    let (page_status, page) = stage.get("/").await?;
+    let (api_status, body) = stage.get_json("/api/v1/jobs/a").await?;
+    let (_, metrics) = stage.get("/metrics").await?;
+
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!((page_status, api_status, &body["error"]), (503, 503, &json!("redis_away")));
+    assert!(page.contains("Redis does not answer") && page.contains(r#"http-equiv="refresh""#), "{page}");
+    assert!(metrics.contains("# HELP mjq_redis_up "));
+    assert_eq!(stage.get("/livez").await?.0, 200);
+    redis.resume()?;
+    eventually("the pod is ready again", async || Ok(stage.get("/readyz").await?.0 == 200)).await
+}
+
+#[tokio::test]
+async fn a_browser_runs_nothing_but_what_the_page_brought() -> anyhow::Result<()> {
+    let stage = stage().await?;
+
+    let policy = stage.header("/", "content-security-policy").await?;
+
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert_eq!(stage.header("/metrics", "x-content-type-options").await?, "nosniff");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_browser_that_keeps_its_connection_does_not_keep_the_pod() -> anyhow::Result<()> {
+    let mut stage = stage().await?;
+    let address = stage.base.trim_start_matches("http://").to_owned();
+    let _idle = tokio::net::TcpStream::connect(address).await?;
+    stage.get("/livez").await?;
+
+    let began = Instant::now();
+    stage.shutdown.cancel();
+    (&mut stage.served).await??;
+
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    Ok(())
+}
