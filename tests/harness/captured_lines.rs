@@ -2,9 +2,10 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The lines of one or more pipes, in the order of their arrival.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct CapturedLines(Arc<Mutex<Vec<String>>>);
 
 impl CapturedLines {
@@ -13,7 +14,7 @@ impl CapturedLines {
     /// With a name, each line is also printed behind it, into the output of the test that called this.
     pub(crate) fn collect(&self, pipe: Option<impl Read + Send + 'static>, name: Option<&str>) {
         let Some(pipe) = pipe else { return };
-        let lines = self.clone();
+        let lines = Arc::clone(&self.0);
         let name = name.map(str::to_owned);
         std::thread::spawn(move || {
             for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
@@ -22,9 +23,18 @@ impl CapturedLines {
                     // The test runner's capture is inherited by threads, so this shows only when the test fails.
                     eprintln!("{name}| {line}");
                 }
-                lines.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         });
+    }
+
+    /// Waits until the pipes are read to their ends, which is soon after the death of the child.
+    pub(crate) async fn complete(&self) {
+        let deadline = Instant::now() + Duration::from_secs(1);
+        // Each reader holds a clone; ours is the one that remains. A grandchild could keep a pipe open for ever.
+        while Arc::strong_count(&self.0) > 1 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     pub(crate) fn text(&self) -> String {

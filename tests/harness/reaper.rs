@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::Context;
 
-/// A watch over one thing outside of this process; clears it up unless it was dismissed before.
+/// A watch over one thing outside of this process; clears it up when dropped without having been dismissed.
 pub(crate) struct Reaper {
     shell: Child,
 }
@@ -24,9 +24,11 @@ impl Reaper {
         Self::watch(script, &[OsStr::new(&pid.to_string()), dir.unwrap_or_default()])
     }
 
-    /// Watches a container.
-    pub(crate) fn of_container(id: &str) -> anyhow::Result<Self> {
-        Self::watch(r#"read -r _ || docker rm --force --volumes "$1""#, &[OsStr::new(id)])
+    /// Watches the container of this name, which may not exist yet.
+    pub(crate) fn of_container(name: &str) -> anyhow::Result<Self> {
+        // Once more after a while: the daemon may still be carrying out what we asked for before we died.
+        let script = r#"read -r _ || for wait in 0 1 4; do sleep $wait; docker rm --force --volumes "$1"; done"#;
+        Self::watch(script, &[OsStr::new(name)])
     }
 
     fn watch(script: &str, arguments: &[&OsStr]) -> anyhow::Result<Self> {
@@ -49,12 +51,6 @@ impl Reaper {
             // A shell that is gone already needs no dismissal.
             let _ = stdin.write_all(b"dismissed\n");
         }
-    }
-}
-
-impl Drop for Reaper {
-    fn drop(&mut self) {
-        drop(self.shell.stdin.take());
         let _ = self.shell.wait();
     }
 }

@@ -8,6 +8,7 @@ use testcontainers::core::{ContainerPort, IntoContainerPort};
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt};
 
+use crate::queue_name::unique_queue;
 use crate::reaper::Reaper;
 use crate::redis_options::RedisOptions;
 use crate::redis_process::connect;
@@ -19,9 +20,8 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running container, removed when dropped, and also when this process is killed.
 pub(crate) struct RedisContainer {
-    // Fields are dropped in this order: testcontainers removes it, the reaper then has nothing left to do.
-    _container: ContainerAsync<GenericImage>,
-    _reaper: Reaper,
+    container: Option<ContainerAsync<GenericImage>>,
+    reaper: Option<Reaper>,
     url: String,
     image: String,
 }
@@ -32,20 +32,23 @@ impl RedisContainer {
         let (name, tag) = IMAGES.into_iter().find(is_present).unwrap_or(IMAGES[1]);
         let port: ContainerPort = 6379.tcp();
         let arguments = ["redis-server", "--protected-mode", "no"].into_iter().map(str::to_owned);
+        // Before it exists, or a kill in between would leave it behind.
+        let own_name = format!("mjq-{}", unique_queue());
+        let reaper = Reaper::of_container(&own_name)?;
         let request = GenericImage::new(name, tag)
             .with_exposed_port(port)
             .with_cmd(arguments.chain(options.arguments()))
+            .with_container_name(&own_name)
             .with_label("mjq", "tests");
         let container = tokio::time::timeout(PULL_PATIENCE, request.start())
             .await
             .with_context(|| format!("the image {name}:{tag} could not be had within {PULL_PATIENCE:?}"))?
             .with_context(|| format!("could not start a container of {name}:{tag}"))?;
-        let reaper = Reaper::of_container(container.id())?;
         let host = container.get_host().await.context("the container has no host")?;
         let mapped = container.get_host_port_ipv4(port).await.context("the container has no port")?;
         let url = format!("redis://{host}:{mapped}/");
         wait_until_it_answers(&url).await?;
-        Ok(Self { _container: container, _reaper: reaper, url, image: format!("{name}:{tag}") })
+        Ok(Self { container: Some(container), reaper: Some(reaper), url, image: format!("{name}:{tag}") })
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -54,6 +57,16 @@ impl RedisContainer {
 
     pub(crate) fn image(&self) -> &str {
         &self.image
+    }
+}
+
+impl Drop for RedisContainer {
+    fn drop(&mut self) {
+        drop(self.container.take());
+        // testcontainers has removed it and waited for that.
+        if let Some(reaper) = self.reaper.take() {
+            reaper.dismiss();
+        }
     }
 }
 
@@ -96,7 +109,7 @@ mod tests {
             return Ok(());
         }
         let container = RedisContainer::start(&RedisOptions::default().append_only()).await?;
-        let id = container._container.id().to_owned();
+        let id = container.container.as_ref().map(|it| it.id().to_owned()).context("it has no id")?;
         let mut redis = connect(container.url()).await?;
 
         let setting: Vec<String> = redis::cmd("CONFIG").arg("GET").arg("appendonly").query_async(&mut redis).await?;

@@ -87,6 +87,7 @@ impl WorkerProcess {
                 return Ok(());
             }
             if let Some(status) = self.child.exit_status()? {
+                self.lines.complete().await;
                 bail!("{} ended with {status} before it was ready:\n{}", self.name, self.logs());
             }
             if Instant::now() > deadline {
@@ -121,7 +122,9 @@ impl WorkerProcess {
         self.child.signal(Signal::TERM)?;
         let status = self.child.exited(PATIENCE).await;
         let status = status.with_context(|| format!("{} ignored SIGTERM:\n{}", self.name, self.logs()))?;
-        Ok(Exit { status, took: asked.elapsed() })
+        let took = asked.elapsed();
+        self.lines.complete().await;
+        Ok(Exit { status, took })
     }
 
     /// Waits for its end without asking for it.
@@ -129,7 +132,10 @@ impl WorkerProcess {
     /// # Errors
     /// When it does not end within `patience`; then with its logs.
     pub async fn exited(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
-        self.child.exited(patience).await.with_context(|| format!("{} goes on:\n{}", self.name, self.logs()))
+        let status = self.child.exited(patience).await;
+        let status = status.with_context(|| format!("{} goes on:\n{}", self.name, self.logs()))?;
+        self.lines.complete().await;
+        Ok(status)
     }
 
     /// Freezes it by SIGSTOP: its connections stay open, its leases run out.
@@ -213,4 +219,21 @@ fn http_client() -> anyhow::Result<reqwest::Client> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5));
     client.build().context("could not make an HTTP client")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_does_not_get_ready_shows_its_own_words() -> anyhow::Result<()> {
+        let builder = WorkerProcess::on("redis://127.0.0.1:1/").upstream("http://127.0.0.1:1");
+        let mut worker = builder.set("MJQ_LEASE_MS", "soon").quiet().start()?;
+
+        let error = worker.wait_ready().await.err().context("it got ready with a broken setting")?.to_string();
+
+        assert!(error.contains("MJQ_LEASE_MS") && error.contains("soon"), "{error}");
+        assert!(!worker.is_running()?);
+        Ok(())
+    }
 }
