@@ -39,9 +39,9 @@ struct Link {
 }
 
 enum Source {
-    Single(Client),
+    Single(Box<Client>),
     Sentinel(Box<Mutex<SentinelClient>>),
-    Cluster(ClusterClient),
+    Cluster(Box<ClusterClient>),
 }
 
 #[derive(Clone)]
@@ -181,7 +181,7 @@ impl Source {
         let (scheme, rest) = url.split_once("://").ok_or(LinkError::Scheme)?;
         let (tls, flavour) = match scheme.replace('-', "+").as_str() {
             "redis" | "rediss" | "valkey" | "valkeys" => {
-                return Client::open(url).map(Self::Single).map_err(LinkError::Url);
+                return Client::open(url).map(|client| Self::Single(Box::new(client))).map_err(LinkError::Url);
             }
             "redis+sentinel" => (false, RedisTopology::Sentinel),
             "rediss+sentinel" => (true, RedisTopology::Sentinel),
@@ -206,7 +206,7 @@ impl Source {
                 .connection_timeout(RedisLink::CONNECT_TIMEOUT)
                 .response_timeout(response_timeout)
                 .build()
-                .map(Self::Cluster)
+                .map(|client| Self::Cluster(Box::new(client)))
                 .map_err(LinkError::Url);
         }
         let (master, db) = path.split_once('/').unwrap_or((path, "0"));
@@ -216,7 +216,7 @@ impl Source {
         let redis = nodes[0].redis_settings();
         let (username, password) = (redis.username().map(str::to_owned), redis.password().map(str::to_owned));
         let addresses: Vec<ConnectionAddr> = nodes.iter().map(|node| node.addr().clone()).collect();
-        let mut builder = SentinelClientBuilder::new(addresses, master.to_owned(), SentinelServerType::Master)
+        let mut builder = SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)
             .map_err(LinkError::Url)?
             .set_client_to_redis_db(db.parse().unwrap_or(0));
         if let Some(username) = username {

@@ -7,7 +7,6 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
 
 use super::{
     poller::ListSupport,
@@ -49,10 +48,10 @@ impl Claimer {
             let Some(claimed) = self.claim(serial).await else { break };
             let pause = self.pause_after(&claimed);
             for step in claimed.steps {
-                match self.slots.hold(step) {
-                    // The channel has room for every slot, so this never waits.
-                    Ok(held) => drop(self.claimed.send(held).await),
-                    Err(step) => debug!(job.id = %step.job, "no slot for job {}: its lease runs out", step.job),
+                // No more is claimed than there are free slots, and nobody else takes one. The channel
+                // has room for every slot, so this never waits.
+                if let Some(held) = self.slots.hold(step) {
+                    drop(self.claimed.send(held).await);
                 }
             }
             tokio::select! {

@@ -118,7 +118,6 @@ impl Engine {
     }
 
     /// The receiver of hooks, to be served wherever the admin listens.
-    #[must_use]
     pub fn hooks(&self) -> Router {
         let address = Arc::clone(&self.hook_address);
         hooks::Hooks { ledger: self.ledger.clone(), address, wake: Arc::clone(&self.wake) }.router()

@@ -105,14 +105,14 @@ impl Lister {
 async fn list(upstream: Upstream, lists: ListSupport, asks: Vec<Ask>) {
     let tasks: Vec<TaskId> = asks.iter().map(|(task, _)| task.clone()).collect();
     let batch = upstream.fetch_many(&tasks).await;
-    if let Batch::Unsupported(reason) = &batch {
-        if lists.0.swap(false, Ordering::Relaxed) {
-            warn!("the upstream does not list tasks ({reason}): polling one by one for five minutes");
-            tokio::spawn(async move {
-                tokio::time::sleep(Lister::TRY_AGAIN).await;
-                lists.0.store(true, Ordering::Relaxed);
-            });
-        }
+    if let Batch::Unsupported(reason) = &batch
+        && lists.0.swap(false, Ordering::Relaxed)
+    {
+        warn!("the upstream does not list tasks ({reason}): polling one by one for five minutes");
+        tokio::spawn(async move {
+            tokio::time::sleep(Lister::TRY_AGAIN).await;
+            lists.0.store(true, Ordering::Relaxed);
+        });
     }
     for (task, answer) in asks {
         let seen = match &batch {

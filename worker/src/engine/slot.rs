@@ -66,13 +66,13 @@ impl Slots {
         drop(self.free.acquire().await);
     }
 
-    /// Puts a step into a slot; gives it back when none is free.
-    pub(super) fn hold(&self, step: Step) -> Result<HeldStep, Step> {
-        let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() else { return Err(step) };
+    /// Puts a step into a slot; `None` when no slot is free: the step's lease then runs out.
+    pub(super) fn hold(&self, step: Step) -> Option<HeldStep> {
+        let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
         let holding = Holding { job: step.job.clone(), fence: step.fence };
         let is_lost = Arc::new(AtomicBool::new(false));
         self.held().insert(holding.clone(), Arc::clone(&is_lost));
-        Ok(HeldStep { step, hold: Hold { holding, is_lost, slots: self.clone() }, _permit: permit })
+        Some(HeldStep { step, hold: Hold { holding, is_lost, slots: self.clone() }, _permit: permit })
     }
 
     /// What this pod holds now.
