@@ -9,11 +9,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    crash_point::{self, CrashPoint},
     poller::ListSupport,
     slot::{HeldStep, Slots},
     vitals::Vitals,
 };
-use crate::ledger::{ClaimLimits, Claimed, Ledger};
+use crate::{
+    ledger::{ClaimLimits, Claimed, Ledger},
+    lifecycle::Phase,
+};
 
 /// Claims steps until the pod drains.
 pub(super) struct Claimer {
@@ -46,6 +50,9 @@ impl Claimer {
             }
             serial += 1;
             let Some(claimed) = self.claim(serial).await else { break };
+            if claimed.steps.iter().any(|step| step.record.phase == Phase::Submitting) {
+                crash_point::come_by(CrashPoint::AfterClaim);
+            }
             let pause = self.pause_after(&claimed);
             for step in claimed.steps {
                 // No more is claimed than there are free slots, and nobody else takes one. The channel

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, info};
 
 use super::{
+    crash_point::{self, CrashPoint},
     poller::Poller,
     request::{Press, RequestMaker, find_button, token},
     settler::SettlerHandle,
@@ -86,7 +87,10 @@ impl Executor {
         if !self.may_begin(step, hold, self.submits_are_paced) {
             return Observation::NotBegun;
         }
-        self.upstream.submit(job.kind, body).await
+        crash_point::come_by(CrashPoint::BeforePost);
+        let seen = crash_point::in_exchange(self.upstream.submit(job.kind, body)).await;
+        crash_point::come_by(CrashPoint::AfterAnswer);
+        seen
     }
 
     /// Gives a waiting task the input that somebody sent.

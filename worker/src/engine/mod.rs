@@ -17,6 +17,7 @@
 mod admitter;
 mod backend;
 mod claimer;
+mod crash_point;
 mod drain;
 mod executor;
 mod heart;

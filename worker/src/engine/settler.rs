@@ -3,6 +3,7 @@
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
+use super::crash_point::{self, CrashPoint};
 use crate::ledger::{Ledger, Settled, Settlement};
 
 /// Where steps are handed in to be written down. Clones hand in to the same settler.
@@ -43,10 +44,12 @@ impl Settler {
         let mut batch = Vec::with_capacity(Self::BATCH);
         while self.handed.recv_many(&mut batch, Self::BATCH).await > 0 {
             let (settlements, answers): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+            crash_point::come_by(CrashPoint::BeforeSettle);
             let Ok(settled) = ledger.settle(&settlements).await else {
                 error!(steps = settlements.len(), "{} steps could not be written down in time", settlements.len());
                 continue;
             };
+            crash_point::come_by(CrashPoint::AfterSettle);
             for ((settlement, answer), settled) in settlements.iter().zip(answers).zip(settled) {
                 note(settlement, settled);
                 // A step that was timed out no longer waits; that it is written is what counts.
