@@ -1,0 +1,96 @@
+//! A task is looked at until it ends, and its end becomes the job's.
+
+use std::time::Duration;
+
+use mjq_simulator::{Outcome, Script};
+
+use crate::support::{a_stack, imagine, one_event_for_each, submitted_once, with};
+
+#[tokio::test]
+async fn each_way_in_which_a_task_can_end_has_its_code() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    let ends = [
+        ("a", "", "completed", "ok", "SUCCESS"),
+        ("b", "noimage", "completed", "ok", "SUCCESS"),
+        ("c", "cancel", "failed", "upstream_failed", "CANCEL"),
+        ("d", r#"fail="Job Timeout""#, "failed", "upstream_failed", "FAILURE"),
+        ("e", r#"fail="[Banned prompt detected] Sorry!""#, "failed", "banned_prompt", "FAILURE"),
+        ("f", r#"fail="可能包含敏感词""#, "failed", "banned_prompt", "FAILURE"),
+        ("g", r#"fail="[Invalid parameter] --ar""#, "failed", "invalid_request", "FAILURE"),
+        ("h", "running=RUNNING", "completed", "ok", "SUCCESS"),
+        ("i", "running=unknown", "completed", "ok", "SUCCESS"),
+    ];
+
+    for (id, marker, ..) in ends {
+        stack.xadd_job(&imagine(id, &format!("fox {id} [sim: {marker}]"))).await?;
+    }
+
+    let events = one_event_for_each(&stack, ends.len()).await?;
+    for (id, marker, outcome, code, status) in ends {
+        let event = &events[id];
+        assert_eq!((event.outcome(), event.code(), event.field("status")), (outcome, code, status), "{marker}");
+        assert_eq!(event.data()?["attempts"], 1, "{marker}");
+        assert_eq!(event.field("image_url").is_empty(), code != "ok" || id == "b", "{marker}: {event:?}");
+    }
+    assert_eq!(events["d"].data()?["reason"], "Job Timeout");
+    // Where the picture never comes, its end is told more than once.
+    assert_eq!(stack.simulator.stats().created, ends.len() as u64);
+    assert_eq!(stack.simulator.stats().created_again, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_preview_is_never_published_as_the_picture() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    stack.simulator.script("fox", Script::default().lasting(Duration::from_secs(1)));
+
+    stack.xadd_job(&imagine("order-1842", "a red fox")).await?;
+
+    let event = stack.event_of("order-1842").await?;
+    let task = &event.data()?["task"];
+    assert!(event.data()?["polls"].as_u64() > Some(2), "nobody looked while there were previews");
+    assert_eq!((task["status"].as_str(), task["progress"].as_str()), (Some("SUCCESS"), Some("100%")));
+    assert_eq!(event.field("image_url"), task["imageUrl"]);
+    assert!(event.field("image_url").ends_with(".png"), "{}", event.field("image_url"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_task_that_waits_for_input_ends_its_job_as_needs_input_at_the_deadline() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    stack.simulator.script("fox", Script::ends(Outcome::Modal));
+
+    stack.xadd_job(&with(imagine("order-1842", "a red fox"), "/options/deadline_s", 1)).await?;
+
+    let event = stack.event_of("order-1842").await?;
+    assert_eq!((event.outcome(), event.code(), event.field("status")), ("failed", "needs_input", "MODAL"));
+    submitted_once(&stack, 1)
+}
+
+#[tokio::test]
+async fn a_batch_of_polls_in_one_request_completes_jobs_as_single_polls_do() -> anyhow::Result<()> {
+    let stack = a_stack().set("MJQ_UPSTREAM_LIST_PATH", "/mj/task/list-by-condition").await?;
+    let jobs: Vec<_> = (0..100).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+
+    stack.wire.xadd_jobs(&jobs).await?;
+
+    let events = one_event_for_each(&stack, jobs.len()).await?;
+    assert!(events.values().all(|event| event.outcome() == "completed" && !event.field("image_url").is_empty()));
+    let requests = stack.simulator.stats().requests;
+    assert!(requests["list-by-condition"] < 60, "{requests:?}");
+    assert_eq!(requests.get("fetch"), None, "{requests:?}");
+    submitted_once(&stack, jobs.len())
+}
+
+#[tokio::test]
+async fn an_upstream_without_batches_is_polled_one_by_one_even_when_batches_are_asked_for() -> anyhow::Result<()> {
+    let stack = a_stack().knobs(|knobs| knobs.list_by_condition = false);
+    let stack = stack.set("MJQ_UPSTREAM_LIST_PATH", "/mj/task/list-by-condition").await?;
+    let jobs: Vec<_> = (0..10).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+
+    stack.wire.xadd_jobs(&jobs).await?;
+
+    let events = one_event_for_each(&stack, jobs.len()).await?;
+    assert!(events.values().all(|event| event.outcome() == "completed"));
+    submitted_once(&stack, jobs.len())
+}

@@ -1,0 +1,175 @@
+//! kill -9 and frozen workers: jobs go on within a lease, nothing is paid twice, and what nobody can know is said.
+
+use std::time::{Duration, Instant};
+
+use mjq_harness::{Stack, StackBuilder, WorkerProcess};
+use serde_json::json;
+
+use crate::support::{a_stack, imagine, metric, one_event_for_each, submitted_once, with};
+
+const LEASE: Duration = Duration::from_secs(1);
+
+fn a_stack_with_short_leases() -> StackBuilder {
+    a_stack().set("MJQ_LEASE_MS", LEASE.as_millis())
+}
+
+async fn stale_writes(worker: &WorkerProcess) -> anyhow::Result<f64> {
+    metric(worker, "mjq_settled_total", "stale").await
+}
+
+#[tokio::test]
+async fn the_open_jobs_of_a_killed_worker_are_taken_over_within_its_lease_and_none_is_paid_twice() -> anyhow::Result<()>
+{
+    let stack = a_stack_with_short_leases().knobs(|knobs| knobs.duration = Duration::from_secs(2).into());
+    let mut stack = stack.await?;
+    let jobs: Vec<_> = (0..100).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    stack.wire.xadd_jobs(&jobs).await?;
+    let worker = &stack.workers[0];
+    let is_open = async |_: &Stack| Ok(metric(worker, "mjq_settled_total", "").await? >= 150.0);
+    stack.eventually("all are open and polled", is_open).await?;
+
+    stack.workers[0].kill9()?;
+    let killed = Instant::now();
+    stack.add_worker().await?;
+
+    let events = one_event_for_each(&stack, jobs.len()).await?;
+    // The tasks themselves take two seconds, and a busy machine has its own ideas.
+    assert!(killed.elapsed() < LEASE + Duration::from_secs(10), "{:?}", killed.elapsed());
+    assert!(events.values().all(|event| event.code() == "ok" && event.field("status") == "SUCCESS"));
+    submitted_once(&stack, jobs.len())
+}
+
+#[tokio::test]
+async fn jobs_that_a_killed_worker_had_only_read_are_not_lost() -> anyhow::Result<()> {
+    let mut stack = a_stack_with_short_leases().workers(2).await?;
+    let jobs: Vec<_> = (0..2_000).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+
+    // At no chosen moment: some entries have been read and not admitted, some steps claimed and not begun.
+    stack.wire.xadd_jobs(&jobs).await?;
+    stack.workers[0].kill9()?;
+
+    let events = one_event_for_each(&stack, jobs.len()).await?;
+    for (job, event) in &events {
+        assert!(["ok", "submit_unknown"].contains(&event.code()), "{job}: {event:?}");
+    }
+    assert_eq!(stack.simulator.stats().created_again, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_job_caught_between_intent_and_answer_ends_as_submit_unknown() -> anyhow::Result<()> {
+    let mut stack = a_stack_with_short_leases().await?;
+    let prompt = "a red fox [sim: delay=30s]";
+    stack.xadd_job(&with(imagine("order-1842", prompt), "/request/state", "customer 7")).await?;
+    stack.eventually("the submit is on its way", async |stack| Ok(stack.simulator.attempted(prompt) == 1)).await?;
+
+    stack.workers[0].kill9()?;
+    stack.add_worker().await?;
+
+    let event = stack.event_of("order-1842").await?;
+    assert_eq!((event.outcome(), event.code(), event.state()), ("failed", "submit_unknown", "customer 7"));
+    assert_eq!((event.field("task"), &event.data()?["attempts"]), ("", &json!(1)));
+    // It was paid for, and this is why it was not submitted again.
+    assert_eq!((stack.simulator.created(prompt), stack.simulator.attempted(prompt)), (1, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_job_caught_there_is_submitted_again_if_its_caller_prefers_that_to_not_knowing() -> anyhow::Result<()> {
+    let mut stack = a_stack_with_short_leases().await?;
+    let prompt = "a red fox [sim: delay=30s]";
+    stack.xadd_job(&with(imagine("order-1842", prompt), "/options/on_unknown", "resubmit")).await?;
+    stack.eventually("the submit is on its way", async |stack| Ok(stack.simulator.attempted(prompt) == 1)).await?;
+
+    stack.workers[0].kill9()?;
+    stack.add_worker().await?;
+
+    let event = stack.event_of("order-1842").await?;
+    let data = event.data()?;
+    assert_eq!((event.code(), &data["attempts"], &data["possible_duplicate"]), ("ok", &json!(2), &json!(true)));
+    assert_eq!(stack.simulator.created(prompt), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_frozen_worker_wakes_up_to_find_its_job_finished_by_another_and_its_write_refused() -> anyhow::Result<()> {
+    let mut stack = a_stack_with_short_leases().await?;
+    stack.xadd_job(&imagine("order-1842", "a red fox [sim: fetch=truth fetch_delay=800ms]")).await?;
+    stack.eventually("a poll is on its way", async |stack| Ok(stack.simulator.stats().polls == 1)).await?;
+
+    stack.workers[0].pause()?;
+    stack.add_worker().await?;
+    let event = stack.event_of("order-1842").await?;
+    stack.workers[0].resume()?;
+
+    assert_eq!(event.code(), "ok");
+    assert_eq!(event.data()?["reclaims"], 1);
+    let frozen = &stack.workers[0];
+    stack.eventually("the stale write is refused", async |_| Ok(stale_writes(frozen).await? >= 1.0)).await?;
+    one_event_for_each(&stack, 1).await?;
+    assert_eq!(stack.simulator.created("a red fox [sim: fetch=truth fetch_delay=800ms]"), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_worker_that_was_frozen_in_a_submit_changes_nothing_about_what_was_said_of_it() -> anyhow::Result<()> {
+    let mut stack = a_stack_with_short_leases().await?;
+    let prompt = "a red fox [sim: delay=500ms]";
+    stack.xadd_job(&imagine("order-1842", prompt)).await?;
+    stack.eventually("the submit is on its way", async |stack| Ok(stack.simulator.attempted(prompt) == 1)).await?;
+
+    stack.workers[0].pause()?;
+    stack.add_worker().await?;
+    let event = stack.event_of("order-1842").await?;
+    stack.workers[0].resume()?;
+
+    assert_eq!(event.code(), "submit_unknown");
+    let frozen = &stack.workers[0];
+    stack.eventually("the stale write is refused", async |_| Ok(stale_writes(frozen).await? >= 1.0)).await?;
+    one_event_for_each(&stack, 1).await?;
+    submitted_once(&stack, 1)
+}
+
+#[tokio::test]
+async fn frozen_workers_with_many_jobs_in_hand_submit_none_of_them_when_they_wake_up() -> anyhow::Result<()> {
+    let stack = a_stack_with_short_leases().knobs(|knobs| knobs.latency = Duration::from_millis(20).into());
+    let mut stack = stack.set("MJQ_SLOTS", 50).await?;
+    let jobs: Vec<_> = (0..500).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    stack.wire.xadd_jobs(&jobs).await?;
+    stack.eventually("it is in the middle", async |stack| Ok(stack.simulator.ledger().len() >= 100)).await?;
+
+    stack.workers[0].pause()?;
+    stack.add_worker().await?;
+    let is_over = async |stack: &Stack| Ok(stack.events().await?.len() >= jobs.len());
+    stack.eventually("the other one finishes", is_over).await?;
+    stack.workers[0].resume()?;
+    let frozen = &stack.workers[0];
+    stack.eventually("it is awake", async |_| Ok(frozen.get("/livez").await.is_ok())).await?;
+    stack.xadd_job(&imagine("last", "last")).await?;
+
+    let events = one_event_for_each(&stack, jobs.len() + 1).await?;
+    for (job, event) in &events {
+        assert!(["ok", "submit_unknown"].contains(&event.code()), "{job}: {event:?}");
+    }
+    assert_eq!(stack.simulator.stats().created_again, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_job_that_kills_its_workers_again_and_again_ends_as_poison() -> anyhow::Result<()> {
+    let mut stack = a_stack_with_short_leases().set("MJQ_MAX_RECLAIMS", 1).await?;
+    let polls = |stack: &Stack| stack.simulator.stats().polls;
+    stack.xadd_job(&imagine("order-1842", "a red fox [sim: fetch=hang fetch_times=0]")).await?;
+
+    for deaths in 1..=2 {
+        stack.eventually("a poll is on its way", async |stack| Ok(polls(stack) >= deaths)).await?;
+        let last = stack.workers.len() - 1;
+        stack.workers[last].kill9()?;
+        stack.add_worker().await?;
+    }
+
+    let event = stack.event_of("order-1842").await?;
+    assert_eq!((event.outcome(), event.code(), &event.data()?["attempts"]), ("failed", "poison", &json!(1)));
+    assert_eq!(stack.simulator.stats().created, 1);
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! Order and limits: rates and open tasks over all pods, priorities, times, deadlines, cancels.
+
+use std::time::Duration;
+
+use mjq_harness::Stack;
+use mjq_simulator::busiest_second;
+use redis::AsyncCommands;
+use serde_json::{Value, json};
+
+use crate::support::{a_stack, imagine, metric, now_ms, one_event_for_each, submitted_once, with};
+
+#[tokio::test]
+async fn no_second_holds_more_submits_or_polls_than_allowed_however_many_workers_there_are() -> anyhow::Result<()> {
+    let stack = a_stack().workers(2).set("MJQ_UPSTREAM_SUBMIT_RATE", 10).set("MJQ_UPSTREAM_POLL_RATE", 10).await?;
+    let jobs: Vec<_> = (0..30).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+
+    stack.wire.xadd_jobs(&jobs).await?;
+
+    one_event_for_each(&stack, jobs.len()).await?;
+    let arrivals = stack.simulator.arrivals();
+    assert_eq!(arrivals.submits_ms.len(), 30);
+    for (what, arrivals_ms) in [("submits", &arrivals.submits_ms), ("polls", &arrivals.polls_ms)] {
+        let most = busiest_second(arrivals_ms);
+        assert!(most <= 10, "a second with {most} {what}: {arrivals_ms:?}");
+        let took_ms = arrivals_ms.iter().max().zip(arrivals_ms.iter().min()).map_or(0, |(last, first)| last - first);
+        // Nor is the allowance left unused: thirty need two full seconds, not many more.
+        assert!(took_ms < 15_000, "{} {what} took {took_ms} ms", arrivals_ms.len());
+    }
+    submitted_once(&stack, jobs.len())
+}
+
+#[tokio::test]
+async fn no_more_tasks_are_open_than_allowed_however_many_workers_there_are() -> anyhow::Result<()> {
+    let stack = a_stack().workers(2).set("MJQ_UPSTREAM_MAX_OPEN", 5).await?;
+    let jobs: Vec<_> = (0..40).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+
+    stack.wire.xadd_jobs(&jobs).await?;
+
+    one_event_for_each(&stack, jobs.len()).await?;
+    let most = stack.simulator.stats().max_open;
+    assert!((2..=5).contains(&most), "{most} tasks were open at once");
+    submitted_once(&stack, jobs.len())
+}
+
+#[tokio::test]
+async fn jobs_are_submitted_by_priority_and_then_by_age() -> anyhow::Result<()> {
+    let mut stack = a_stack().workers(0).set("MJQ_UPSTREAM_MAX_OPEN", 1).await?;
+    stack.simulator.knobs(|knobs| knobs.duration = Duration::from_millis(20).into());
+    let priorities = ["low", "normal", "high", "low", "high", "normal"];
+    for (n, priority) in priorities.into_iter().enumerate() {
+        stack.xadd_job(&with(imagine(&format!("{priority}-{n}"), priority), "/options/priority", priority)).await?;
+    }
+    stack.xadd_job(&imagine("plain", "plain")).await?;
+
+    stack.add_worker().await?;
+
+    one_event_for_each(&stack, priorities.len() + 1).await?;
+    let order: Vec<String> = stack.simulator.ledger().into_iter().map(|creation| creation.prompt).collect();
+    assert_eq!(order, ["high", "high", "normal", "normal", "plain", "low", "low"]);
+    let events: Vec<String> = stack.events().await?.iter().map(|event| event.job().to_owned()).collect();
+    assert_eq!(events, ["high-2", "high-4", "normal-1", "normal-5", "plain", "low-0", "low-3"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_job_with_a_start_time_is_not_submitted_before_it_and_holds_nobody_up() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    let run_at_ms = now_ms() + 1_500;
+
+    stack.xadd_job(&with(imagine("later", "later"), "/options/run_at_ms", run_at_ms)).await?;
+    stack.xadd_job(&imagine("now", "now")).await?;
+
+    assert!(stack.event_of("now").await?.data()?["timings"]["finished_ms"].as_u64() < Some(run_at_ms));
+    assert_eq!(stack.event_of("later").await?.code(), "ok");
+    let created_ms = stack.simulator.ledger()[1].at_ms;
+    assert!(created_ms >= run_at_ms, "{} ms too early", run_at_ms - created_ms);
+    submitted_once(&stack, 2)
+}
+
+#[tokio::test]
+async fn a_stuck_task_ends_its_job_at_the_deadline_with_what_was_seen_of_it() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    let began_ms = now_ms();
+
+    stack.xadd_job(&with(imagine("stuck", "fox [sim: stuck=46%]"), "/options/deadline_s", 1)).await?;
+
+    let event = stack.event_of("stuck").await?;
+    assert_eq!((event.outcome(), event.code(), event.field("status")), ("failed", "deadline_exceeded", "IN_PROGRESS"));
+    assert_eq!((event.field("task"), event.field("image_url")), (stack.simulator.ledger()[0].task.as_str(), ""));
+    let data = event.data()?;
+    assert_eq!((&data["attempts"], &data["task"]["progress"]), (&json!(1), &json!("46%")));
+    let took_ms = now_ms() - began_ms;
+    assert!((1_000..5_000).contains(&took_ms), "{took_ms} ms");
+    submitted_once(&stack, 1)
+}
+
+#[tokio::test]
+async fn a_job_that_could_not_be_submitted_by_its_deadline_ends_unpaid() -> anyhow::Result<()> {
+    let mut stack = a_stack().await?;
+    stack.simulator.pause().await;
+
+    stack.xadd_job(&with(imagine("order-1842", "a red fox"), "/options/deadline_s", 1)).await?;
+
+    let event = stack.event_of("order-1842").await?;
+    assert_eq!((event.outcome(), event.code()), ("failed", "deadline_exceeded"));
+    assert_eq!(event.data()?["attempts"], 0);
+    submitted_once(&stack, 0)
+}
+
+#[tokio::test]
+async fn a_deadline_of_the_operator_holds_for_jobs_that_have_none() -> anyhow::Result<()> {
+    let stack = a_stack().set("MJQ_DEADLINE_FAST", "1s").set("MJQ_DEADLINE_RELAX", "60m").await?;
+    let relaxed = with(imagine("relaxed", "b [sim: duration=1500ms]"), "/request/model", "mj-relax");
+
+    stack.wire.xadd_jobs(&[imagine("fast", "a [sim: stuck=0%]"), relaxed]).await?;
+
+    assert_eq!(stack.event_of("fast").await?.code(), "deadline_exceeded");
+    assert_eq!(stack.event_of("relaxed").await?.code(), "ok");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_waiting_job_is_cancelled_unpaid() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    let later = with(imagine("waiting", "a red fox"), "/options/run_at_ms", now_ms() + 3_600_000);
+
+    stack.xadd_job(&with(later, "/request/state", "customer 7")).await?;
+    stack.xadd_job(&json!({"cancel": "waiting"})).await?;
+
+    let event = stack.event_of("waiting").await?;
+    assert_eq!((event.outcome(), event.code(), event.state()), ("cancelled", "cancelled", "customer 7"));
+    assert_eq!((event.field("task"), &event.data()?["attempts"]), ("", &json!(0)));
+    submitted_once(&stack, 0)
+}
+
+#[tokio::test]
+async fn an_open_job_is_cancelled_and_no_longer_polled() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    stack.xadd_job(&imagine("open", "a red fox [sim: stuck=46%]")).await?;
+    stack.eventually("it is open", async |stack| Ok(stack.simulator.stats().polls > 0)).await?;
+
+    stack.xadd_job(&json!({"cancel": "open"})).await?;
+
+    let event = stack.event_of("open").await?;
+    let task = stack.simulator.ledger()[0].task.clone();
+    assert_eq!((event.outcome(), event.code(), event.field("task")), ("cancelled", "cancelled", task.as_str()));
+    assert_eq!(event.data()?["attempts"], 1);
+    let polls = stack.simulator.polls(&task);
+    // Another job lives and ends meanwhile: time enough for polls that should not come.
+    stack.xadd_job(&imagine("other", "a blue fox [sim: duration=500ms]")).await?;
+    stack.event_of("other").await?;
+    assert_eq!(stack.simulator.polls(&task), polls);
+    one_event_for_each(&stack, 2).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cancel_that_comes_too_late_or_for_nobody_changes_nothing() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    stack.xadd_job(&imagine("done", "a red fox")).await?;
+    stack.event_of("done").await?;
+
+    stack.wire.xadd_jobs(&[json!({"cancel": "done"}), json!({"cancel": "nobody"}), imagine("last", "last")]).await?;
+
+    stack.event_of("last").await?;
+    let events = one_event_for_each(&stack, 2).await?;
+    assert!(events.values().all(|event| event.outcome() == "completed"));
+    submitted_once(&stack, 2)
+}
+
+#[tokio::test]
+async fn a_cancel_while_the_submit_is_on_its_way_does_not_lose_the_task() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    let prompt = "a red fox [sim: delay=700ms]";
+    stack.xadd_job(&imagine("order-1842", prompt)).await?;
+    stack.eventually("the submit is on its way", async |stack| Ok(stack.simulator.attempted(prompt) == 1)).await?;
+
+    stack.xadd_job(&json!({"cancel": "order-1842"})).await?;
+
+    let event = stack.event_of("order-1842").await?;
+    assert_eq!((event.code(), event.field("task")), ("cancelled", stack.simulator.ledger()[0].task.as_str()));
+    assert_eq!(event.data()?["attempts"], 1);
+    submitted_once(&stack, 1)
+}
+
+#[tokio::test]
+async fn events_of_finished_jobs_are_kept_until_each_group_has_read_them() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    let jobs: Vec<Value> = (0..50).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    let mut redis = stack.wire.redis().await?;
+    let _: () = redis.xgroup_create_mkstream(stack.wire.key("events"), "slow", "0").await?;
+
+    stack.wire.xadd_jobs(&jobs).await?;
+    one_event_for_each(&stack, jobs.len()).await?;
+
+    let worker = &stack.workers[0];
+    let is_counted = async |_: &Stack| Ok(metric(worker, "mjq_jobs_finished_total", "completed").await? >= 50.0);
+    stack.eventually("the worker has counted them", is_counted).await?;
+    assert_eq!(redis.xlen::<_, usize>(stack.wire.key("events")).await?, jobs.len());
+    Ok(())
+}

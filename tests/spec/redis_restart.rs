@@ -1,0 +1,121 @@
+//! Redis may be restarted, killed or frozen: workers stay, wait and go on by themselves.
+
+use std::time::Duration;
+
+use mjq_harness::{RedisOptions, Stack, StackBuilder};
+use serde_json::Value;
+
+use crate::support::{a_stack, imagine, one_event_for_each, submitted_once};
+
+fn durable() -> RedisOptions {
+    RedisOptions::default().append_only().set("appendfsync", "always")
+}
+
+fn a_stack_of_its_own() -> StackBuilder {
+    a_stack().workers(2).own_redis(durable()).knobs(|knobs| knobs.duration = Duration::from_secs(1).into())
+}
+
+fn jobs(count: usize) -> Vec<Value> {
+    (0..count).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect()
+}
+
+/// All jobs completed, and the workers are the ones that began.
+async fn nothing_was_lost(stack: &mut Stack, count: usize) -> anyhow::Result<()> {
+    let events = one_event_for_each(stack, count).await?;
+    for (job, event) in &events {
+        assert_eq!(event.code(), "ok", "{job}: {event:?}");
+    }
+    for worker in &mut stack.workers {
+        assert!(worker.is_running()?);
+    }
+    submitted_once(stack, count)
+}
+
+#[tokio::test]
+async fn a_restart_of_redis_in_the_middle_loses_nothing_and_needs_nobody() -> anyhow::Result<()> {
+    let mut stack = a_stack_of_its_own().await?;
+    stack.wire.xadd_jobs(&jobs(100)).await?;
+    stack.eventually("the first ones are done", async |stack| Ok(stack.events().await?.len() >= 10)).await?;
+
+    stack.redis()?.restart().await?;
+
+    nothing_was_lost(&mut stack, 100).await
+}
+
+#[tokio::test]
+async fn a_redis_that_is_killed_while_jobs_are_submitted_and_stays_away_loses_nothing() -> anyhow::Result<()> {
+    let mut stack = a_stack_of_its_own().knobs(|knobs| knobs.latency = Duration::from_millis(20).into()).await?;
+    stack.wire.xadd_jobs(&jobs(200)).await?;
+    stack.eventually("it is in the middle", async |stack| Ok(stack.simulator.ledger().len() >= 50)).await?;
+
+    stack.redis()?.kill9()?;
+    let worker = &stack.workers[0];
+    let is_noticed = async |_: &Stack| Ok(worker.get("/readyz").await?.0 == 503);
+    stack.eventually("the worker says that it is not ready", is_noticed).await?;
+    stack.redis()?.restart().await?;
+    stack.workers[0].wait_ready().await?;
+
+    nothing_was_lost(&mut stack, 200).await
+}
+
+#[tokio::test]
+async fn a_frozen_redis_is_waited_for() -> anyhow::Result<()> {
+    let mut stack = a_stack_of_its_own().await?;
+    stack.wire.xadd_jobs(&jobs(50)).await?;
+    stack.eventually("it is in the middle", async |stack| Ok(stack.simulator.ledger().len() >= 10)).await?;
+
+    stack.redis()?.pause()?;
+    let worker = &stack.workers[0];
+    let is_noticed = async |_: &Stack| Ok(matches!(worker.get("/readyz").await, Ok((503, _))));
+    stack.eventually("the worker says that it is not ready", is_noticed).await?;
+    stack.redis()?.resume()?;
+
+    nothing_was_lost(&mut stack, 50).await
+}
+
+#[tokio::test]
+async fn connections_that_redis_cuts_and_scripts_that_it_forgets_are_made_anew() -> anyhow::Result<()> {
+    let mut stack = a_stack_of_its_own().await?;
+    stack.wire.xadd_jobs(&jobs(100)).await?;
+
+    for done in [0, 20, 60] {
+        stack.eventually("some more are done", async |stack| Ok(stack.events().await?.len() >= done)).await?;
+        let mut redis = stack.wire.redis().await?;
+        redis::cmd("SCRIPT").arg("FLUSH").exec_async(&mut redis).await?;
+        redis::cmd("CLIENT").arg(&["KILL", "TYPE", "NORMAL", "SKIPME", "YES"]).exec_async(&mut redis).await?;
+    }
+
+    nothing_was_lost(&mut stack, 100).await
+}
+
+#[tokio::test]
+async fn a_worker_that_starts_before_redis_waits_for_it() -> anyhow::Result<()> {
+    let mut stack = a_stack_of_its_own().workers(0).await?;
+    stack.wire.xadd_jobs(&jobs(5)).await?;
+    stack.redis()?.kill9()?;
+
+    let worker = stack.another_worker().start()?;
+    stack.workers.push(worker);
+    let worker = &stack.workers[0];
+    let is_up = async |_: &Stack| Ok(matches!(worker.get("/livez").await, Ok((200, _))));
+    stack.eventually("the worker lives", is_up).await?;
+    stack.redis()?.restart().await?;
+
+    nothing_was_lost(&mut stack, 5).await
+}
+
+#[tokio::test]
+async fn a_full_redis_is_waited_for_without_paying_for_anything_twice() -> anyhow::Result<()> {
+    let mut stack = a_stack_of_its_own().await?;
+    stack.wire.xadd_jobs(&jobs(50)).await?;
+    stack.eventually("it is in the middle", async |stack| Ok(stack.simulator.ledger().len() >= 10)).await?;
+
+    let mut redis = stack.wire.redis().await?;
+    redis::cmd("CONFIG").arg(&["SET", "maxmemory", "1"]).exec_async(&mut redis).await?;
+    let worker = &stack.workers[0];
+    let is_noticed = async |_: &Stack| Ok(worker.get("/readyz").await?.0 == 503);
+    stack.eventually("the worker says that it is not ready", is_noticed).await?;
+    redis::cmd("CONFIG").arg(&["SET", "maxmemory", "0"]).exec_async(&mut redis).await?;
+
+    nothing_was_lost(&mut stack, 50).await
+}

@@ -1,0 +1,15 @@
+//! What the tests share: a quick stack, jobs in a few words, and questions to the simulator's books.
+
+mod cli;
+mod jobs;
+mod metrics;
+mod recorder;
+mod redis_deployment;
+mod verdicts;
+
+pub(crate) use cli::Cli;
+pub(crate) use jobs::{a_stack, action, imagine, now_ms, with};
+pub(crate) use metrics::metric;
+pub(crate) use recorder::Recorder;
+pub(crate) use redis_deployment::{ClusterNode, SentinelPair, TlsRedis};
+pub(crate) use verdicts::{one_event_for_each, submitted_once};
