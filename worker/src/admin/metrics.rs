@@ -162,7 +162,7 @@ fn start_at_zero() {
             counter!("mjq_steps_total", "act" => act, "observation" => *observation).increment(0);
         }
     }
-    for answer in ["written", "written_before", "stale", "gone"] {
+    for answer in ["written", "written_before", "stale", "restored", "gone"] {
         counter!("mjq_settled_total", "answer" => answer).increment(0);
     }
     for answer in ["moved", "late", "forged"] {

@@ -5,7 +5,10 @@
 
 /// A place where the process can be told to die.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(feature = "crash-points"), expect(dead_code, reason = "without the feature, nobody comes by in the middle of an exchange"))]
+#[cfg_attr(
+    not(feature = "crash-points"),
+    expect(dead_code, reason = "without the feature, nobody comes by in the middle of an exchange")
+)]
 pub(super) enum CrashPoint {
     /// Submits are claimed, their intent is in the ledger, and nothing has begun.
     AfterClaim,

@@ -56,12 +56,12 @@ impl Executor {
         metrics::counter!("mjq_steps_total", "act" => act, "observation" => seen.name()).increment(1);
         metrics::histogram!("mjq_step_seconds", "act" => act).record(began.elapsed().as_secs_f64());
         debug!(job.id = %step.job, fence = step.fence, "job {}: {act} saw {}", step.job, seen.name());
-        self.settle(step, &seen).await;
+        self.settle(step, hold, &seen).await;
     }
 
     /// Puts a step back that was claimed and not begun.
     pub(super) async fn hand_back(&self, held: HeldStep) {
-        self.settle(&held.step, &Observation::NotBegun).await;
+        self.settle(&held.step, &held.hold, &Observation::NotBegun).await;
     }
 
     async fn submit(&self, step: &Step, hold: &Hold) -> Observation {
@@ -165,7 +165,7 @@ impl Executor {
         self.upstream.find_by_state(&token(&step.job, step.record.attempts)).await
     }
 
-    async fn settle(&self, step: &Step, seen: &Observation) {
+    async fn settle(&self, step: &Step, hold: &Hold, seen: &Observation) {
         let at = Circumstances {
             now_ms: self.ledger.clock().now_ms(),
             claimed_ms: step.claimed_ms,
@@ -181,7 +181,8 @@ impl Executor {
                 set_aside(step)
             }
         };
-        let settlement = self.settlement(step, seen, transition, at.now_ms).await;
+        let mut settlement = self.settlement(step, seen, transition, at.now_ms).await;
+        settlement.is_certain = hold.is_certain(self.lease);
         if settlement.event.is_some() {
             tell_end(&settlement, seen, at.now_ms);
         }
@@ -191,13 +192,14 @@ impl Executor {
     async fn settlement(&self, step: &Step, seen: &Observation, transition: Transition, now_ms: u64) -> Settlement {
         let Next::End(ending) = transition.next else {
             let (job, fence) = (step.job.clone(), step.fence);
-            return Settlement { job, fence, transition, event: None, follow_ups: Vec::new() };
+            return Settlement { job, fence, is_certain: false, transition, event: None, follow_ups: Vec::new() };
         };
         let completed = transition.record.phase == Phase::Completed;
         let follow_ups = if completed && step.record.has_follow_ups { self.follow_ups(step).await } else { Vec::new() };
         let then: Vec<JobId> = follow_ups.iter().filter_map(|job| job.id.clone()).collect();
         let event = event_of(&step.job, &transition.record, ending, seen, now_ms, then);
-        Settlement { job: step.job.clone(), fence: step.fence, transition, event: Some(event), follow_ups }
+        let (job, fence) = (step.job.clone(), step.fence);
+        Settlement { job, fence, is_certain: false, transition, event: Some(event), follow_ups }
     }
 
     /// The jobs that follow a completed one: each presses a button of its result.

@@ -1,6 +1,6 @@
 //! The renewer: keeps the leases of steps that are under way.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -26,7 +26,9 @@ impl Renewer {
             self.vitals.beat("renewer");
             let holdings = self.slots.holdings();
             for batch in holdings.chunks(Self::BATCH) {
+                let asked = Instant::now();
                 let Ok(lost) = self.ledger.renew(batch, self.lease).await else { return };
+                self.slots.renewed(batch, asked);
                 for job in lost {
                     // A step that ended meanwhile is not lost: nobody works on it any more.
                     if self.slots.lose(&job, batch) {

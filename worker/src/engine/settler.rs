@@ -67,6 +67,13 @@ fn note(settlement: &Settlement, settled: Settled) {
         Settled::Stale => {
             warn!(job.id = %job, fence, "a step of job {job} came too late: another worker has taken it over");
         }
+        Settled::Restored => {
+            error!(
+                job.id = %job,
+                fence,
+                "redis had lost what it knew of job {job}, and has it again: suspected_rollback"
+            );
+        }
         Settled::Gone => error!(job.id = %job, fence, "redis has lost the record of job {job}"),
     }
 }

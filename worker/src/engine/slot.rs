@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use mjq_producer::contract::JobId;
@@ -18,7 +19,7 @@ use crate::ledger::{Holding, Step};
 pub(super) struct Slots {
     free: Arc<Semaphore>,
     total: usize,
-    held: Arc<Mutex<HashMap<Holding, Arc<AtomicBool>>>>,
+    held: Arc<Mutex<HashMap<Holding, Arc<Lease>>>>,
 }
 
 /// A claimed step with the slot that it occupies. Dropping it frees the slot.
@@ -35,8 +36,16 @@ pub(super) struct HeldStep {
 #[derive(Debug)]
 pub(super) struct Hold {
     holding: Holding,
-    is_lost: Arc<AtomicBool>,
+    lease: Arc<Lease>,
     slots: Slots,
+}
+
+/// What this pod knows of its lease on a job.
+#[derive(Debug)]
+struct Lease {
+    is_lost: AtomicBool,
+    /// No later than this it began, or was last renewed.
+    begun: Mutex<Instant>,
 }
 
 impl Slots {
@@ -70,9 +79,9 @@ impl Slots {
     pub(super) fn hold(&self, step: Step) -> Option<HeldStep> {
         let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
         let holding = Holding { job: step.job.clone(), fence: step.fence };
-        let is_lost = Arc::new(AtomicBool::new(false));
-        self.held().insert(holding.clone(), Arc::clone(&is_lost));
-        Some(HeldStep { step, hold: Hold { holding, is_lost, slots: self.clone() }, _permit: permit })
+        let lease = Arc::new(Lease { is_lost: AtomicBool::new(false), begun: Mutex::new(step.claimed_at) });
+        self.held().insert(holding.clone(), Arc::clone(&lease));
+        Some(HeldStep { step, hold: Hold { holding, lease, slots: self.clone() }, _permit: permit })
     }
 
     /// What this pod holds now.
@@ -85,10 +94,18 @@ impl Slots {
         let held = self.held();
         // Only what was asked about: the job may have been claimed here anew since.
         let lost = holdings.iter().filter(|holding| holding.job == *job).filter_map(|holding| held.get(holding));
-        lost.map(|is_lost| is_lost.store(true, Ordering::Relaxed)).count() > 0
+        lost.map(|lease| lease.is_lost.store(true, Ordering::Relaxed)).count() > 0
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<Holding, Arc<AtomicBool>>> {
+    /// Says that the leases of `holdings` were renewed at `asked` or later, but for those that were lost.
+    pub(super) fn renewed(&self, holdings: &[Holding], asked: Instant) {
+        let held = self.held();
+        for lease in holdings.iter().filter_map(|holding| held.get(holding)) {
+            *lease.begun.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+        }
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<Holding, Arc<Lease>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -96,7 +113,12 @@ impl Slots {
 impl Hold {
     /// Whether another pod has taken the job over.
     pub(super) fn is_lost(&self) -> bool {
-        self.is_lost.load(Ordering::Relaxed)
+        self.lease.is_lost.load(Ordering::Relaxed)
+    }
+
+    /// Whether the job must still be this pod's, by its own clock: the lease cannot have run out.
+    pub(super) fn is_certain(&self, lease: Duration) -> bool {
+        !self.is_lost() && self.lease.begun.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < lease
     }
 }
 

@@ -12,6 +12,9 @@ pub struct Settlement {
     pub job: JobId,
     /// The claim that the step was made under.
     pub fence: u64,
+    /// Whether the claim cannot have run out, by the pod's own clock. If the ledger knows less than
+    /// such a claim, it has lost something: a restart with an old file, a failover to an old replica.
+    pub is_certain: bool,
     /// The new record, the next step or the end, and what it told about the upstream.
     pub transition: Transition,
     /// The event, when the job has ended.
@@ -29,7 +32,9 @@ pub enum Settled {
     WrittenBefore,
     /// Somebody has claimed the job since: nothing was written.
     Stale,
-    /// The record is gone. Redis has lost it, or its retention is shorter than a step.
+    /// Redis had lost the claim or the whole record, and has both again: a suspected rollback.
+    Restored,
+    /// The record is gone, and so is the certainty that it should be there.
     Gone,
 }
 
@@ -41,6 +46,7 @@ impl Settled {
             Self::Written => "written",
             Self::WrittenBefore => "written_before",
             Self::Stale => "stale",
+            Self::Restored => "restored",
             Self::Gone => "gone",
         }
     }
@@ -66,6 +72,7 @@ impl Settled {
         match answer {
             1 => Self::Written,
             2 => Self::WrittenBefore,
+            3 => Self::Restored,
             0 => Self::Stale,
             _ => Self::Gone,
         }
@@ -84,7 +91,8 @@ impl Settlement {
         };
         // A record is strings and numbers: there is nothing that serde_json refuses.
         let record_json = serde_json::to_vec(record).unwrap_or_default();
-        args.extend([arg(&self.job), arg(self.fence), arg(record.phase), record_json, arg(pressure), arg(pause_ms)]);
+        args.extend([arg(&self.job), arg(self.fence), arg(u8::from(self.is_certain)), arg(record.deadline_ms)]);
+        args.extend([arg(record.phase), record_json, arg(pressure), arg(pause_ms)]);
         match next {
             Next::Submit(delay) => args.extend([arg("submit"), arg(delay.as_millis())]),
             Next::Poll(delay) => args.extend([arg("poll"), arg(delay.as_millis())]),

@@ -25,8 +25,13 @@ for at = 2, #ARGV, 11 do
   if redis.call('XDEL', P .. 'jobs', entry) == 0 then
     result = 0
   else
-    local known = redis.call('HGET', key, 'h')
-    if not known then
+    local known, fence = unpack(redis.call('HMGET', key, 'h', 'f'))
+    if not known and fence then
+      -- A pod has restored what Redis had lost, but for the job itself.
+      redis.call('HSET', key, 'h', digest, 'sc', score, 'job', job)
+      if state ~= '' then redis.call('HSET', key, 'st', state) end
+      result = 2
+    elseif not known then
       redis.call('HSET', key, 'f', 0, 'p', 'queued', 'h', digest, 'sc', score, 'r', record, 'job', job)
       if state ~= '' then redis.call('HSET', key, 'st', state) end
       if tonumber(run_at) > now then

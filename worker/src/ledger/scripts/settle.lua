@@ -8,11 +8,12 @@
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  retention of ended jobs, ms
 -- ARGV[2…] step after step:
---   id, fence, phase, record,
+--   id, fence, '1' if the claim cannot have run out, deadline (Unix ms), phase, record,
 --   pressure: 'none', 'accepted', 'up', 'saturated' or 'down', and its pause in ms,
 --   then: 'submit' or 'poll', delay ms
 --     or: 'end', type, code, kind, task, status, image url, data, number of follow-ups, job JSON …
--- Returns for each step: 1 written, 2 was written before, 0 the fence is stale, -1 the record is gone
+-- Returns for each step: 1 written, 2 was written before, 0 the fence is stale, -1 the record is gone,
+--   3 Redis had lost the claim or the record, and has it again
 
 local P = KEYS[1]
 local retention_ms = tonumber(ARGV[1])
@@ -64,7 +65,7 @@ end
 
 local results = {}
 while at <= #ARGV do
-  local id, fence, phase, record = arg(), arg(), arg(), arg()
+  local id, fence, is_certain, deadline, phase, record = arg(), arg(), arg() == '1', arg(), arg(), arg()
   local pressure, pause_ms, verb = arg(), tonumber(arg()), arg()
   local key = P .. 'job:' .. id
   local current, cancelled, state, score = unpack(redis.call('HMGET', key, 'f', 'c', 'st', 'sc'))
@@ -78,7 +79,18 @@ while at <= #ARGV do
   end
 
   local result
-  if not current then
+  if is_certain and (not current or tonumber(current) < tonumber(fence)) then
+    -- A claim that cannot have run out is newer than what Redis knows: Redis has lost its last
+    -- writes. What the pod knows counts, or the job would be submitted again.
+    result = 3
+    redis.call('HSET', key, 'f', fence)
+    redis.call('ZREM', SUBMIT, id)
+    redis.call('ZREM', LATER, id)
+    redis.call('ZREM', POLL, id)
+    redis.call('ZREM', LEASES, id)
+    redis.call('ZADD', DEADLINES, deadline, id)
+    redis.call('HINCRBY', P .. 'totals', 'suspected_rollback', 1)
+  elseif not current then
     redis.call('ZREM', LEASES, id)
     result = -1
   elseif current ~= fence then
@@ -87,6 +99,8 @@ while at <= #ARGV do
     result = 2
   else
     result = 1
+  end
+  if result == 1 or result == 3 then
     press(pressure, pause_ms)
     if verb == 'end' then
       local entry = redis.call('XADD', P .. 'events', '*', 'v', '1', 'type', event[1], 'job', id, 'kind', event[3],
@@ -107,7 +121,7 @@ while at <= #ARGV do
       elseif delay_ms > 0 then
         redis.call('ZADD', LATER, now + delay_ms, id)
       else
-        redis.call('ZADD', SUBMIT, score, id)
+        redis.call('ZADD', SUBMIT, score or now, id)
       end
     end
   end
