@@ -1,0 +1,90 @@
+//! The pipeline: jobs enqueued, submitted, polled until their task is done, and their events written.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use mjq_simulator::{Knobs, Odds, Span, SubmitStep};
+
+use super::Variant;
+use crate::{
+    contestant::{ALL, Contestant, Settings, Work},
+    figures::{Figures, quantile},
+    stage::{Durability, Stage},
+    stream::{completed, latencies_ms, until_events},
+};
+
+/// One run of the pipeline.
+#[derive(Clone, Copy)]
+pub(super) struct Pipeline {
+    pub(super) jobs: usize,
+    /// The shortest and the longest task, in ms.
+    pub(super) span_ms: (u64, u64),
+    pub(super) durability: Durability,
+    /// Settings of mjq beside the usual ones; the peers have none that help.
+    pub(super) settings: Settings,
+}
+
+pub(super) const TWO_SECONDS: Pipeline =
+    Pipeline { jobs: 2_000, span_ms: (2_000, 2_000), durability: Durability::EverySecond, settings: &[] };
+
+pub(super) fn variants() -> Vec<Variant> {
+    vec![
+        Variant::new("2,000 jobs, tasks of 2 s", ALL, |who| TWO_SECONDS.run(who)),
+        Variant::new("2,000 jobs, tasks of 1.5 to 3.5 s", ALL, |who| {
+            Pipeline { span_ms: (1_500, 3_500), ..TWO_SECONDS }.run(who)
+        }),
+    ]
+}
+
+impl Pipeline {
+    pub(super) async fn run(self, who: Contestant) -> anyhow::Result<Figures> {
+        let stage = Stage::set(&self.knobs(), self.durability).await?;
+        let worker = who.start(&stage, Work::Pipeline, self.settings).await?;
+        let mut client = who.client(&stage).await?;
+        let (cpu, redis_cpu) = (worker.cpu_s()?, stage.redis_cpu_s().await?);
+        let reads = stage.redis_info("total_reads_processed").await?;
+
+        let began = Instant::now();
+        client.enqueue_many(0, self.jobs).await?;
+        let patience = Duration::from_millis(self.span_ms.1 * 2) + Duration::from_secs(30);
+        let ended = until_events(&stage.redis, self.jobs as u64, patience).await;
+        let wall = began.elapsed().as_secs_f64();
+        if let Err(error) = ended {
+            return Err(error.context(worker.logs()));
+        }
+
+        let per_thousand = 1_000.0 / self.jobs as f64;
+        let worker_cpu = (worker.cpu_s()? - cpu) * per_thousand;
+        let redis_cpu = (stage.redis_cpu_s().await? - redis_cpu) * per_thousand;
+        let reads = stage.redis_info("total_reads_processed").await? - reads;
+        let seen = stage.upstream.seen().await?;
+        let jobs = self.jobs as f64;
+        ensure!(seen.created == self.jobs as u64, "{} jobs, but {} tasks", self.jobs, seen.created);
+        ensure!(completed(&stage.redis).await? == self.jobs, "not all jobs completed");
+        let latencies = latencies_ms(&stage.redis).await?;
+        let latency = |q| quantile(latencies.clone(), q).unwrap_or(f64::NAN);
+        Ok(Figures::default()
+            .lower("wall s", wall)
+            .lower("CPU s per 1,000 jobs, worker + Redis", worker_cpu + redis_cpu)
+            .lower("… of the worker", worker_cpu)
+            .lower("… of Redis", redis_cpu)
+            .lower("peak RSS MiB", worker.peak_rss_mib()?)
+            .lower("finish to event p50 ms", latency(0.5))
+            .lower("finish to event p99 ms", latency(0.99))
+            .plain("polls per job", seen.polls as f64 / jobs)
+            .plain("requests per job", seen.total() as f64 / jobs)
+            .plain("reads by Redis per job (round trips)", reads / jobs))
+    }
+
+    /// Room for every job, and every second answer says that it has to wait (code 22), which is an acceptance too.
+    fn knobs(self) -> Knobs {
+        let ms = Duration::from_millis;
+        Knobs {
+            slots: self.jobs,
+            queue: self.jobs,
+            duration: Span::between(ms(self.span_ms.0), ms(self.span_ms.1)),
+            submit_faults: vec![Odds { rate: 0.5, step: SubmitStep::code(22) }],
+            ..Knobs::default()
+        }
+    }
+}

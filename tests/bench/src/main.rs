@@ -1,0 +1,128 @@
+//! The benchmark: mjq and its peers on the same work, in the same run, on the same Redis and upstream.
+//!
+//! Every contestant is a process of its own, so that its CPU and memory are its own. Each measurement gets a fresh
+//! Redis, a fresh simulated upstream and a fresh worker; contestants take turns within each round, so that a noisy
+//! minute hits all of them. What is printed are medians over the rounds, and the ratio to mjq.
+//!
+//! In reading order: `cases` says what is measured, `contestant` who takes part, `stage` what they run on, `peers` how
+//! the others do the work, `usage` and `stream` what is read afterwards, `figures` and `report` what is made of it.
+
+mod cases;
+mod contestant;
+mod figures;
+mod peers;
+mod report;
+mod stage;
+mod stream;
+mod upstream;
+mod usage;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, ensure};
+use clap::{Parser, Subcommand};
+
+use crate::{
+    cases::{CASES, Case, Variant},
+    figures::Rounds,
+    peers::Peer,
+    report::Report,
+};
+
+/// Measures mjq beside tuned apalis-redis and bullmq-official, on the same work in the same run.
+///
+/// Without a case it runs all that take minutes; `open-100k` and `backlog-1m` run only when they are named.
+#[derive(Debug, Parser)]
+#[command(name = "cargo bench --", version, args_conflicts_with_subcommands = true)]
+struct Args {
+    /// Cases to run: all, or some of those that --list shows
+    cases: Vec<String>,
+    /// Rounds, in each of which all contestants take their turn
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// One round
+    #[arg(long, conflicts_with = "rounds")]
+    quick: bool,
+    /// Shows the cases and ends
+    #[arg(long)]
+    list: bool,
+    /// Where the figures are written
+    #[arg(long, value_name = "FILE", default_value = "target/bench/latest.json")]
+    json: PathBuf,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+/// What the benchmark starts as processes of its own.
+#[derive(Debug, Subcommand)]
+#[command(hide = true)]
+enum Part {
+    /// Serves the simulated upstream until standard input closes.
+    #[command(hide = true)]
+    Upstream {
+        /// The knobs, JSON.
+        knobs: String,
+    },
+    /// Runs a peer's worker until standard input closes.
+    #[command(hide = true)]
+    Peer(Peer),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    match args.part {
+        Some(Part::Upstream { knobs }) => upstream::serve(&knobs).await,
+        Some(Part::Peer(peer)) => peer.run().await,
+        None if args.list => {
+            CASES.iter().for_each(|case| println!("{:<12} {}", case.name, case.about));
+            Ok(())
+        }
+        None => measure(args).await,
+    }
+}
+
+async fn measure(args: Args) -> anyhow::Result<()> {
+    ensure!(!cfg!(debug_assertions), "figures of a debug build say nothing: use cargo bench, or --release");
+    let rounds = if args.quick { 1 } else { args.rounds.max(1) };
+    let cases = chosen(&args.cases)?;
+    mjq_harness::mjq()?;
+    let mut report = Report::begin(rounds).await?;
+    report.print_machine();
+    for case in cases {
+        for variant in (case.variants)() {
+            let measured = run(&variant, if variant.once { 1 } else { rounds }).await;
+            report.add(case, &variant, measured);
+            // After each line, so that an interrupted run leaves what it has.
+            report.write(&args.json)?;
+        }
+    }
+    println!("\nJSON: {}", args.json.display());
+    Ok(())
+}
+
+fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Case>> {
+    if names.is_empty() {
+        return Ok(CASES.iter().filter(|case| case.is_usual).collect());
+    }
+    let find = |name: &String| {
+        let found = CASES.iter().find(|case| case.name == name);
+        found.with_context(|| format!("there is no case {name:?}; --list shows those there are"))
+    };
+    names.iter().map(find).collect()
+}
+
+/// Lets all contestants do the work in turn, round after round, each time another one first.
+async fn run(variant: &Variant, rounds: usize) -> Rounds {
+    let mut measured = Rounds::default();
+    let count = variant.contestants.len();
+    for round in 0..rounds {
+        for turn in 0..count {
+            let contestant = variant.contestants[(round + turn) % count];
+            eprint!("\r\x1b[K{}, round {} of {rounds}: {contestant} …", variant.title, round + 1);
+            measured.add(contestant, (variant.run)(contestant).await);
+        }
+    }
+    eprint!("\r\x1b[K");
+    measured
+}

@@ -1,0 +1,103 @@
+//! mjq without its HTTP: every job admitted, claimed, and settled with its event, by the ledger's own calls.
+//!
+//! The loops and their batches are those of the engine. What is left out is what the no-op handlers of the peers leave
+//! out too: the upstream. What is kept is what they do not have: the record, the fence, the intent, the event.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use mjq_producer::{
+    RedisLink,
+    contract::{Entry, JobId, QueueName, TaskId},
+};
+use mjq_worker::{
+    ledger::{Admission, ClaimLimits, Intake, Ledger, Rate, RawEntry, Settlement, Step},
+    lifecycle::{Circumstances, Next, Observation, Policy, Record, TaskReport, event_of, next},
+};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::{stage::until_abandoned, stream::QUEUE};
+
+const POD: &str = "bench";
+const READ: usize = 256;
+const ADMIT_BATCH: usize = 100;
+const SETTLE_BATCH: usize = 64;
+
+/// Works until standard input closes.
+pub(super) async fn run(redis_url: &str) -> anyhow::Result<()> {
+    let queue = QueueName::new(QUEUE).context("a bad queue name")?;
+    let day = Duration::from_secs(24 * 3600);
+    let ledger = Ledger::new(RedisLink::open(redis_url)?, queue, day, CancellationToken::new());
+    let wake = Arc::new(Notify::new());
+    let (settlements, handed) = mpsc::channel(Ledger::MAX_CLAIM);
+    println!("ready");
+    tokio::spawn(admit(ledger.clone(), RedisLink::open(redis_url)?, Arc::clone(&wake)));
+    tokio::spawn(settle(ledger.clone(), handed));
+    tokio::spawn(claim(ledger, settlements, wake));
+    until_abandoned().await;
+    Ok(())
+}
+
+async fn admit(ledger: Ledger, link: RedisLink, wake: Arc<Notify>) -> anyhow::Result<()> {
+    let intake = Intake::new(link, &ledger, POD);
+    let policy = Policy::default();
+    loop {
+        let entries = ledger.read_intake(&intake, READ).await?;
+        let admissions: Vec<Admission> = entries.into_iter().filter_map(|entry| admission(entry, &policy)).collect();
+        for batch in admissions.chunks(ADMIT_BATCH) {
+            ledger.admit(batch).await?;
+            wake.notify_one();
+        }
+    }
+}
+
+fn admission(raw: RawEntry, policy: &Policy) -> Option<Admission> {
+    let read = Entry::read(raw.version.as_deref(), raw.job.as_deref(), usize::MAX).ok()?;
+    let Entry::Job(job) = read else { return None };
+    let enqueued_ms = raw.id.split('-').next()?.parse().ok()?;
+    let json = String::from_utf8(raw.job?).ok()?;
+    let record = Record::admit(&job, enqueued_ms, policy);
+    Some(Admission { entry: raw.id, id: job.id.clone()?, json, job: *job, record })
+}
+
+async fn claim(ledger: Ledger, settlements: mpsc::Sender<Settlement>, wake: Arc<Notify>) -> anyhow::Result<()> {
+    let no_limit = Rate::per_second(0.0);
+    let lease = Duration::from_secs(15);
+    let limits = ClaimLimits { lease, max_open: 0, submit_rate: no_limit, poll_rate: no_limit };
+    let policy = Policy::default();
+    for serial in 0_u64.. {
+        let claimed = ledger.claim(POD, &serial.to_string(), Ledger::MAX_CLAIM, &limits, 1).await?;
+        if claimed.steps.is_empty() {
+            let _ = tokio::time::timeout(Duration::from_secs(1), wake.notified()).await;
+        }
+        for step in claimed.steps {
+            settlements.send(settlement(step, &policy)?).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Accepted and done in one go.
+fn settlement(step: Step, policy: &Policy) -> anyhow::Result<Settlement> {
+    let now_ms = step.claimed_ms;
+    let Step { job, fence, .. } = step;
+    let at = || Circumstances { now_ms, claimed_ms: now_ms, jitter: 0.5, fence, reclaims: 0, policy };
+    let task = TaskId::new("1730621826053455");
+    let accepted = next(&step.record, &Observation::Accepted { task, queue_position: 0 }, at())?;
+    let seen = Observation::Succeeded(TaskReport { status: "SUCCESS".to_owned(), ..TaskReport::default() });
+    let transition = next(&accepted.record, &seen, at())?;
+    let Next::End(ending) = transition.next else { anyhow::bail!("the job goes on") };
+    let then: Vec<JobId> = Vec::new();
+    let event = event_of(&job, &transition.record, ending, &seen, now_ms, then);
+    Ok(Settlement { job, fence, is_certain: true, transition, event: Some(event), follow_ups: Vec::new() })
+}
+
+async fn settle(ledger: Ledger, mut handed: mpsc::Receiver<Settlement>) -> anyhow::Result<()> {
+    let mut batch = Vec::with_capacity(SETTLE_BATCH);
+    while handed.recv_many(&mut batch, SETTLE_BATCH).await > 0 {
+        ledger.settle(&batch).await?;
+        batch.clear();
+    }
+    Ok(())
+}

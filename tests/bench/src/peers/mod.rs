@@ -1,0 +1,43 @@
+//! The peers: the same work on other queues, each as its documentation has it and tuned as far as it lets itself.
+//!
+//! Both wait for the image in the handler, which is what their users do, and the leanest way that they offer.
+
+pub(crate) mod apalis;
+pub(crate) mod bullmq;
+mod handler;
+mod ledger;
+
+use clap::{Args, ValueEnum};
+
+use crate::contestant::Work;
+
+/// A worker that is not `mjq worker`.
+#[derive(Debug, Args)]
+pub(crate) struct Peer {
+    name: PeerName,
+    work: Work,
+    redis_url: String,
+    upstream_url: String,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PeerName {
+    ApalisRedis,
+    Bullmq,
+    /// No peer: mjq's own ledger, driven without a network to an upstream.
+    Ledger,
+}
+
+impl Peer {
+    /// Handlers at once: as many as a measurement has jobs that wait.
+    pub(crate) const CONCURRENCY: usize = 12_000;
+
+    /// Works until standard input closes.
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        match self.name {
+            PeerName::ApalisRedis => apalis::run(self.work, &self.redis_url, &self.upstream_url).await,
+            PeerName::Bullmq => bullmq::run(self.work, &self.redis_url, &self.upstream_url).await,
+            PeerName::Ledger => ledger::run(&self.redis_url).await,
+        }
+    }
+}
