@@ -143,7 +143,7 @@ async fn a_button_that_the_result_does_not_have_is_named_in_the_reason() -> anyh
 #[tokio::test]
 async fn a_button_that_opens_a_window_makes_one_task_that_waits_for_input() -> anyhow::Result<()> {
     let stack = a_stack().knobs(|knobs| knobs.duration = Duration::from_millis(50).into()).await?;
-    let zoom = with(action("zoom", "u1", "Custom Zoom"), "/options/deadline_s", 3);
+    let zoom = with(action("zoom", "u1", "Custom Zoom"), "/options/deadline_s", 5);
 
     stack.wire.xadd_jobs(&[imagine("grid", "a red fox"), action("u1", "grid", "U1"), zoom]).await?;
 

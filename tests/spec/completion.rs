@@ -9,30 +9,33 @@ use crate::support::{a_stack, imagine, one_event_for_each, submitted_once, with}
 #[tokio::test]
 async fn each_way_in_which_a_task_can_end_has_its_code() -> anyhow::Result<()> {
     let stack = a_stack().await?;
+    let fails = |reason: &str| Script::ends(Outcome::Failure(reason.to_owned()));
+    let runs_as = |word: &str| Script { running_status: Some(word.to_owned()), ..Script::default() };
     let ends = [
-        ("a", "", "completed", "ok", "SUCCESS"),
-        ("b", "noimage", "completed", "ok", "SUCCESS"),
-        ("c", "cancel", "failed", "upstream_failed", "CANCEL"),
-        ("d", r#"fail="Job Timeout""#, "failed", "upstream_failed", "FAILURE"),
-        ("e", r#"fail="[Banned prompt detected] Sorry!""#, "failed", "banned_prompt", "FAILURE"),
-        ("f", r#"fail="可能包含敏感词""#, "failed", "banned_prompt", "FAILURE"),
-        ("g", r#"fail="[Invalid parameter] --ar""#, "failed", "invalid_request", "FAILURE"),
-        ("h", "running=RUNNING", "completed", "ok", "SUCCESS"),
-        ("i", "running=unknown", "completed", "ok", "SUCCESS"),
+        ("success", Script::default(), "completed", "ok", "SUCCESS"),
+        ("without-picture", Script::ends(Outcome::NoImage), "completed", "ok", "SUCCESS"),
+        ("cancelled", Script::ends(Outcome::Cancel), "failed", "upstream_failed", "CANCEL"),
+        ("timeout", fails("Job Timeout"), "failed", "upstream_failed", "FAILURE"),
+        ("banned", fails("[Banned prompt detected] Sorry!"), "failed", "banned_prompt", "FAILURE"),
+        ("sensitive", fails("可能包含敏感词"), "failed", "banned_prompt", "FAILURE"),
+        ("parameter", fails("[Invalid parameter] Invalid value"), "failed", "invalid_request", "FAILURE"),
+        ("running", runs_as("RUNNING"), "completed", "ok", "SUCCESS"),
+        ("odd-word", runs_as("unknown"), "completed", "ok", "SUCCESS"),
     ];
 
-    for (id, marker, ..) in ends {
-        stack.xadd_job(&imagine(id, &format!("fox {id} [sim: {marker}]"))).await?;
+    for (id, script, ..) in &ends {
+        stack.simulator.script(&format!("fox {id}"), script.clone());
+        stack.xadd_job(&imagine(id, &format!("fox {id}"))).await?;
     }
 
     let events = one_event_for_each(&stack, ends.len()).await?;
-    for (id, marker, outcome, code, status) in ends {
-        let event = &events[id];
-        assert_eq!((event.outcome(), event.code(), event.field("status")), (outcome, code, status), "{marker}");
-        assert_eq!(event.data()?["attempts"], 1, "{marker}");
-        assert_eq!(event.field("image_url").is_empty(), code != "ok" || id == "b", "{marker}: {event:?}");
+    for (id, _, outcome, code, status) in &ends {
+        let event = &events[*id];
+        assert_eq!((event.outcome(), event.code(), event.field("status")), (*outcome, *code, *status), "{id}");
+        assert_eq!(event.data()?["attempts"], 1, "{id}");
+        assert_eq!(event.field("image_url").is_empty(), *code != "ok" || *id == "without-picture", "{event:?}");
     }
-    assert_eq!(events["d"].data()?["reason"], "Job Timeout");
+    assert_eq!(events["timeout"].data()?["reason"], "Job Timeout");
     // Where the picture never comes, its end is told more than once.
     assert_eq!(stack.simulator.stats().created, ends.len() as u64);
     assert_eq!(stack.simulator.stats().created_again, 0);
@@ -42,13 +45,13 @@ async fn each_way_in_which_a_task_can_end_has_its_code() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_preview_is_never_published_as_the_picture() -> anyhow::Result<()> {
     let stack = a_stack().await?;
-    stack.simulator.script("fox", Script::default().lasting(Duration::from_secs(1)));
+    stack.simulator.script("fox", Script::default().lasting(Duration::from_secs(2)));
 
     stack.xadd_job(&imagine("order-1842", "a red fox")).await?;
 
     let event = stack.event_of("order-1842").await?;
     let task = &event.data()?["task"];
-    assert!(event.data()?["polls"].as_u64() > Some(2), "nobody looked while there were previews");
+    assert!(event.data()?["polls"].as_u64() > Some(1), "nobody looked while there were previews");
     assert_eq!((task["status"].as_str(), task["progress"].as_str()), (Some("SUCCESS"), Some("100%")));
     assert_eq!(event.field("image_url"), task["imageUrl"]);
     assert!(event.field("image_url").ends_with(".png"), "{}", event.field("image_url"));

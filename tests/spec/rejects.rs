@@ -27,7 +27,7 @@ async fn an_entry_that_names_itself_gets_a_rejected_event_and_its_neighbours_go_
     // The entry, the job and the state that its event is expected to carry, and a word of the reason.
     let entries = [
         (r#"{"id":"kind","kind":"dream","request":{"prompt":"x","state":"s1"}}"#, "kind", "s1", "dream"),
-        (r#"{"id":"no kind","request":{"prompt":"x","state":"s2"}}"#, "no kind", "s2", "kind"),
+        (r#"{"id":"no-kind","request":{"prompt":"x","state":"s2"}}"#, "no-kind", "s2", "kind"),
         (r#"{"id":"bad id","kind":"imagine","request":{"prompt":"x"}}"#, "bad id", "", "id"),
         (long_id_job.as_str(), long_id.as_str(), "", "id"),
         (r#"{"id":"","kind":"imagine","request":{"prompt":"x","state":"s3"}}"#, "", "s3", "id"),
