@@ -1,11 +1,16 @@
 //! The event reader: takes events out of the queue as a member of a consumer group.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use redis::{
     RedisError,
     streams::{StreamAutoClaimReply, StreamId, StreamReadReply},
 };
+use tracing::warn;
 
 use crate::{
     LinkError, RedisLink,
@@ -14,7 +19,9 @@ use crate::{
 
 /// Reads the events of one queue, at least once each: an event is given again until it is acknowledged.
 ///
-/// Members of one group share the events; each group sees all of them.
+/// Members of one group share the events; each group sees all of them. An entry that is no event of
+/// this version hides no other: it is logged, kept aside ([`EventReader::take_unreadable`]) and stays
+/// unacknowledged, for a consumer that can read it.
 #[derive(Debug)]
 pub struct EventReader {
     link: RedisLink,
@@ -22,6 +29,7 @@ pub struct EventReader {
     group: String,
     consumer: String,
     takeover_after: Duration,
+    unreadable: Mutex<Vec<Unreadable>>,
 }
 
 /// One event, to be acknowledged when it has been dealt with.
@@ -31,6 +39,17 @@ pub struct Delivery {
     pub entry: String,
     /// The event.
     pub event: Event,
+}
+
+/// An entry of the event stream that is no event of this version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("entry {entry} is not an event")]
+pub struct Unreadable {
+    /// The stream entry's id.
+    pub entry: String,
+    /// What it lacks.
+    #[source]
+    pub cause: MissingField,
 }
 
 /// Events could not be read.
@@ -48,15 +67,6 @@ pub enum ReadError {
         #[source]
         cause: RedisError,
     },
-    /// An entry is not an event of this version. It stays unacknowledged.
-    #[error("entry {entry} is not an event")]
-    Event {
-        /// The stream entry's id.
-        entry: String,
-        /// What it lacks.
-        #[source]
-        cause: MissingField,
-    },
 }
 
 impl EventReader {
@@ -64,6 +74,8 @@ impl EventReader {
     const BATCH: usize = 100;
     /// The longest that one read waits. The link's time-out is longer.
     const MAX_BLOCK: Duration = Duration::from_secs(10);
+    /// How many unreadable entries are kept for whoever asks; the oldest go first.
+    const MAX_UNREADABLE: usize = 100;
 
     /// Joins `group` as `consumer`. A new group starts with the oldest event that is there.
     ///
@@ -77,6 +89,7 @@ impl EventReader {
             group: group.to_owned(),
             consumer: consumer.to_owned(),
             takeover_after: Duration::from_secs(60),
+            unreadable: Mutex::default(),
         };
         reader.create_group().await?;
         Ok(reader)
@@ -105,38 +118,78 @@ impl EventReader {
         // BLOCK 0 would be for ever.
         let block_ms = wait.min(Self::MAX_BLOCK).as_millis().max(1) as u64;
         command.arg("BLOCK").arg(block_ms).arg("STREAMS").arg(&self.stream).arg(">");
-        match self.link.query::<Option<StreamReadReply>>(&command).await {
-            Ok(reply) => deliveries(reply.unwrap_or_default().keys.into_iter().flat_map(|stream| stream.ids).collect()),
-            // The stream was deleted or Redis lost it: the group is made anew, from the start.
-            Err(cause) if cause.code() == Some("NOGROUP") => self.create_group().await.map(|()| Vec::new()),
-            Err(cause) => Err(self.error(cause)),
+        loop {
+            let reply = match self.link.query::<Option<StreamReadReply>>(&command).await {
+                Ok(reply) => reply.unwrap_or_default(),
+                // The stream was deleted or Redis lost it: the group is made anew, from the start.
+                Err(cause) if cause.code() == Some("NOGROUP") => {
+                    return self.create_group().await.map(|()| Vec::new());
+                }
+                Err(cause) => return Err(self.error(cause)),
+            };
+            let entries: Vec<StreamId> = reply.keys.into_iter().flat_map(|stream| stream.ids).collect();
+            let is_end = entries.is_empty();
+            let events = self.deliver(entries);
+            // None at all means "the end" to the caller, and behind unreadable entries there may be events.
+            if is_end || !events.is_empty() {
+                return Ok(events);
+            }
         }
     }
 
-    /// Says that an event has been dealt with, so that nobody is given it again.
+    /// Returns the entries that were passed over since the last call: the latest 100, none twice in a row.
+    ///
+    /// They stay unacknowledged, and so Redis keeps them and all later events for this group until a consumer
+    /// of a newer version has read them, or [`EventReader::dismiss`] gives them up.
+    #[must_use]
+    pub fn take_unreadable(&self) -> Vec<Unreadable> {
+        std::mem::take(&mut self.unreadable.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Says that events have been dealt with, so that nobody is given them again.
     ///
     /// # Errors
-    /// [`ReadError::Redis`] if Redis did not answer; the event may come again.
+    /// [`ReadError::Redis`] if Redis did not answer; the events may come again.
     pub async fn acknowledge(&self, deliveries: &[Delivery]) -> Result<(), ReadError> {
-        if deliveries.is_empty() {
+        self.acknowledge_entries(deliveries.iter().map(|delivery| delivery.entry.as_str()).collect()).await
+    }
+
+    /// Gives up entries that this version cannot read, for the whole group: nobody is given them again.
+    ///
+    /// # Errors
+    /// As [`EventReader::acknowledge`].
+    pub async fn dismiss(&self, unreadable: &[Unreadable]) -> Result<(), ReadError> {
+        self.acknowledge_entries(unreadable.iter().map(|it| it.entry.as_str()).collect()).await
+    }
+
+    async fn acknowledge_entries(&self, entries: Vec<&str>) -> Result<(), ReadError> {
+        if entries.is_empty() {
             return Ok(());
         }
         let mut command = redis::cmd("XACK");
-        command.arg(&self.stream).arg(&self.group);
-        for delivery in deliveries {
-            command.arg(&delivery.entry);
-        }
+        command.arg(&self.stream).arg(&self.group).arg(entries);
         self.link.query::<u64>(&command).await.map(|_| ()).map_err(|cause| self.error(cause))
     }
 
     async fn take_over(&self) -> Result<Vec<Delivery>, ReadError> {
-        let mut command = redis::cmd("XAUTOCLAIM");
-        command.arg(&self.stream).arg(&self.group).arg(&self.consumer);
-        command.arg(self.takeover_after.as_millis() as u64).arg("0").arg("COUNT").arg(Self::BATCH);
-        match self.link.query::<StreamAutoClaimReply>(&command).await {
-            Ok(reply) => deliveries(reply.claimed),
-            Err(cause) if cause.code() == Some("NOGROUP") => self.create_group().await.map(|()| Vec::new()),
-            Err(cause) => Err(self.error(cause)),
+        let mut from = "0-0".to_owned();
+        loop {
+            let mut command = redis::cmd("XAUTOCLAIM");
+            command.arg(&self.stream).arg(&self.group).arg(&self.consumer);
+            command.arg(self.takeover_after.as_millis() as u64).arg(&from).arg("COUNT").arg(Self::BATCH);
+            let reply = match self.link.query::<StreamAutoClaimReply>(&command).await {
+                Ok(reply) => reply,
+                Err(cause) if cause.code() == Some("NOGROUP") => {
+                    return self.create_group().await.map(|()| Vec::new());
+                }
+                Err(cause) => return Err(self.error(cause)),
+            };
+            let events = self.deliver(reply.claimed);
+            // Unreadable entries at the front must not hide what was abandoned behind them.
+            if !events.is_empty() || reply.next_stream_id == "0-0" {
+                return Ok(events);
+            }
+            from = reply.next_stream_id;
         }
     }
 
@@ -149,20 +202,61 @@ impl EventReader {
         }
     }
 
+    /// Reads entries, and puts aside those that are no events.
+    fn deliver(&self, entries: Vec<StreamId>) -> Vec<Delivery> {
+        let (events, unreadable) = read_all(entries);
+        if !unreadable.is_empty() {
+            unreadable.iter().for_each(|it| warn!("{it}, it is passed over: {}", it.cause));
+            let mut kept = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.retain(|it| !unreadable.contains(it));
+            kept.extend(unreadable);
+            let surplus = kept.len().saturating_sub(Self::MAX_UNREADABLE);
+            kept.drain(..surplus);
+        }
+        events
+    }
+
     fn error(&self, cause: RedisError) -> ReadError {
         ReadError::Redis { stream: self.stream.clone(), cause }
     }
 }
 
-fn deliveries(entries: Vec<StreamId>) -> Result<Vec<Delivery>, ReadError> {
-    entries.into_iter().map(delivery).collect()
+fn read_all(entries: Vec<StreamId>) -> (Vec<Delivery>, Vec<Unreadable>) {
+    let (mut events, mut unreadable) = (Vec::with_capacity(entries.len()), Vec::new());
+    for StreamId { id: entry, map, .. } in entries {
+        let text = |(name, value)| Some((name, redis::from_redis_value(value).ok()?));
+        match Event::read(map.into_iter().filter_map(text).collect::<HashMap<String, String>>()) {
+            Ok(event) => events.push(Delivery { entry, event }),
+            Err(cause) => unreadable.push(Unreadable { entry, cause }),
+        }
+    }
+    (events, unreadable)
 }
 
-fn delivery(entry: StreamId) -> Result<Delivery, ReadError> {
-    let fields: HashMap<String, String> =
-        entry.map.into_iter().filter_map(|(name, value)| Some((name, redis::from_redis_value(value).ok()?))).collect();
-    match Event::read(fields) {
-        Ok(event) => Ok(Delivery { entry: entry.id, event }),
-        Err(cause) => Err(ReadError::Event { entry: entry.id, cause }),
+#[cfg(test)]
+mod tests {
+    use redis::Value;
+
+    use super::*;
+
+    fn entry(id: &str, fields: &[(&str, &str)]) -> StreamId {
+        let field = |(name, value): &(&str, &str)| ((*name).to_owned(), Value::BulkString(value.as_bytes().to_vec()));
+        StreamId { id: id.to_owned(), map: fields.iter().map(field).collect(), ..StreamId::default() }
+    }
+
+    #[test]
+    fn an_unreadable_entry_hides_no_event() {
+        let readable = [("type", "completed"), ("code", "ok"), ("data", "{}"), ("job", "a")];
+
+        let (events, unreadable) = read_all(vec![
+            entry("1-0", &[("type", "dreamt"), ("code", "ok"), ("data", "{}")]),
+            entry("2-0", &readable),
+            entry("3-0", &[]),
+            entry("4-0", &readable),
+        ]);
+
+        assert_eq!(events.iter().map(|it| it.entry.as_str()).collect::<Vec<_>>(), ["2-0", "4-0"]);
+        assert_eq!(unreadable.iter().map(|it| it.entry.as_str()).collect::<Vec<_>>(), ["1-0", "3-0"]);
+        assert_eq!(unreadable[0].cause.to_string(), "the event's field `type` is missing or cannot be read");
     }
 }

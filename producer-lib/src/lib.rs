@@ -20,6 +20,6 @@ mod link;
 mod producer;
 
 pub use builders::{ActionJob, ImagineJob, InvalidJob};
-pub use events::{Delivery, EventReader, ReadError};
+pub use events::{Delivery, EventReader, ReadError, Unreadable};
 pub use link::{LinkError, RedisLink, RedisTopology};
 pub use producer::{EnqueueError, Producer};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use mjq_producer::{EventReader, ReadError};
+use mjq_producer::EventReader;
 use secrecy::ExposeSecret;
 
 use super::{
@@ -85,8 +85,6 @@ impl Events {
                         self.pause(error.into()).await?;
                     }
                 }
-                // It stays unacknowledged, for a consumer that knows its version.
-                Err(error @ ReadError::Event { .. }) => tracing::warn!("passed over: {error}"),
                 Err(error) => self.pause(error.into()).await?,
             }
         }
