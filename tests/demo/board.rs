@@ -100,13 +100,14 @@ pub(crate) fn show_event(screen: &Screen, event: &Event) {
     let took = Duration::from_millis(data.timings.published_ms.saturating_sub(data.timings.enqueued_ms));
     let attempts = format!("{} attempt{}", data.attempts, if data.attempts == 1 { "" } else { "s" });
     let polls = format!("{} poll{}", data.polls, if data.polls == 1 { "" } else { "s" });
+    let state = if event.state.is_empty() { String::new() } else { format!("state {:?}", event.state) };
     screen.line(&format!(
         "{mark} {job} {outcome} {code}  {figures}  {what}  {state}",
         job = screen.bold(&format!("{:12}", plain(&event.job))),
         outcome = event.event_type,
         code = event.code,
         figures = screen.dim(&format!("{:4.1} s  {attempts}  {polls:>8}", took.as_secs_f64())),
-        state = screen.dim(&format!("state {:?}", event.state)),
+        state = screen.dim(&state),
     ));
 }
 

@@ -8,6 +8,7 @@ use serde::Deserialize;
 #[serde(default)]
 pub(crate) struct Look {
     phase: String,
+    is_ended: bool,
     /// The upstream's last status.
     status: String,
     /// Percent, 0 to 100.
@@ -41,9 +42,9 @@ impl Look {
         }
     }
 
-    /// Whether the job stays like this for a moment only.
+    /// Whether this is not worth a line of its own: it is over in a moment, or the event says it better.
     pub(crate) fn is_passing(&self) -> bool {
-        self.phase == "submitting"
+        self.is_ended || self.phase == "submitting"
     }
 }
 

@@ -31,8 +31,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use args::Args;
-use clap::Parser;
 use interrupt::Interrupt;
+use play::Events;
 use screen::Screen;
 use stage::Stage;
 use story::Story;
@@ -42,7 +42,7 @@ use upstream::UpstreamChoice;
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::read();
     let screen = Screen::of_stdout();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
@@ -61,38 +61,35 @@ async fn run(args: &Args, screen: &Screen) -> anyhow::Result<ExitCode> {
     let Some(stage) = interrupt.or(Stage::start(&choice, screen)).await else {
         return Ok(ExitCode::from(INTERRUPTED));
     };
-    let mut stage = stage?;
-    let Some(exit) = interrupt.or(show(&mut stage, args, screen)).await else {
-        stage.end().await;
-        // Ctrl-C is how a demo that stays is meant to end.
-        return Ok(if args.stay { ExitCode::SUCCESS } else { ExitCode::from(INTERRUPTED) });
+    let stage = stage?;
+    let exit = match interrupt.or(show(&stage, screen)).await {
+        None => Ok(ExitCode::from(INTERRUPTED)),
+        Some(Ok((exit, mut events))) if args.stay => {
+            // Ctrl-C is how a demo that stays is meant to end: it does not change the verdict.
+            interrupt.or(stay::stay(&stage, &mut events, screen)).await.transpose().map(|_| exit)
+        }
+        Some(shown) => shown.map(|(exit, _)| exit),
     };
     stage.end().await;
     exit
 }
 
-/// Lets the story happen and judges it; with `--stay`, goes on showing events for ever.
-async fn show(stage: &mut Stage, args: &Args, screen: &Screen) -> anyhow::Result<ExitCode> {
+/// Lets the story happen and judges it.
+async fn show(stage: &Stage, screen: &Screen) -> anyhow::Result<(ExitCode, Events)> {
     let began = Instant::now();
     let story = Story::of(&stage.upstream);
-    let (played, mut events) = play::play(stage, &story, screen).await?;
+    let (played, events) = play::play(stage, &story, screen).await?;
     let books = stage.upstream.books();
     let complaints = verdict::complaints(&story, &played, books.as_ref());
     screen.line(&summary::of(&story, &played, books.as_ref(), began.elapsed()));
-    if !complaints.is_empty() {
-        let lines: Vec<String> = complaints.iter().map(|complaint| format!("  - {complaint}")).collect();
-        screen.line(&screen.red(&format!("✗ This is not what mjq promises:\n{}", lines.join("\n"))));
-        screen.line(&format!("The worker's last lines:\n{}", stage.last_worker_lines()));
-    } else {
-        screen.line(&screen.green("✓ All as promised."));
+    if complaints.is_empty() {
+        screen.line(&screen.green("✓ All as promised. Play with it yourself: cargo demo -- --stay"));
+        return Ok((ExitCode::SUCCESS, events));
     }
-    if args.stay {
-        screen.line(&stay::what_to_try(stage)?);
-        stay::show_events(&mut events, screen).await;
-    } else {
-        screen.line("Play with it yourself: cargo demo -- --stay");
-    }
-    Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let lines: Vec<String> = complaints.iter().map(|complaint| format!("  - {complaint}")).collect();
+    screen.line(&screen.red(&format!("✗ This did not go as it should:\n{}", lines.join("\n"))));
+    screen.line(&format!("The worker's last lines:\n{}", stage.last_worker_lines()));
+    Ok((ExitCode::FAILURE, events))
 }
 
 fn failed(screen: &Screen, error: &anyhow::Error) -> ExitCode {

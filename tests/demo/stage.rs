@@ -89,7 +89,7 @@ fn queue(is_guest: bool) -> anyhow::Result<QueueName> {
 /// Builds the program if it has changed. It takes a minute the first time, which should not look like a hang.
 async fn build(screen: &Screen) -> anyhow::Result<()> {
     let began = Instant::now();
-    let progress = screen.working("Building the mjq program (a minute or two the first time) …");
+    let progress = screen.working("Building the mjq program if need be (a minute or two the first time) …");
     tokio::task::spawn_blocking(|| mjq().map(drop)).await.context("the build was cut off")??;
     drop(progress);
     if began.elapsed() > Duration::from_secs(3) {

@@ -8,8 +8,20 @@ use crate::screen::Screen;
 use crate::stage::Stage;
 use crate::upstream::Upstream;
 
+/// Says what to try and shows events as they come, until it is dropped.
+pub(crate) async fn stay(stage: &Stage, events: &mut Events, screen: &Screen) -> anyhow::Result<()> {
+    screen.line(&what_to_try(stage)?);
+    while let Some(event) = events.recv().await {
+        match event {
+            Ok(event) => show_event(screen, &event),
+            Err(error) => screen.line(&screen.red(&format!("{:#}", anyhow::Error::new(error)))),
+        }
+    }
+    Ok(())
+}
+
 /// Commands that can be copied as they are.
-pub(crate) fn what_to_try(stage: &Stage) -> anyhow::Result<String> {
+fn what_to_try(stage: &Stage) -> anyhow::Result<String> {
     let program = mjq()?;
     let here = std::env::current_dir().unwrap_or_default();
     let program = program.strip_prefix(here).unwrap_or(program).display();
@@ -41,14 +53,4 @@ pub(crate) fn what_to_try(stage: &Stage) -> anyhow::Result<String> {
            {program} enqueue imagine --prompt 'a blue cat' --then U1 --wait\n  \
            {program} events\n"
     ))
-}
-
-/// Shows events as they come, until it is dropped.
-pub(crate) async fn show_events(events: &mut Events, screen: &Screen) {
-    while let Some(event) = events.recv().await {
-        match event {
-            Ok(event) => show_event(screen, &event),
-            Err(error) => screen.line(&screen.red(&format!("{:#}", anyhow::Error::new(error)))),
-        }
-    }
 }

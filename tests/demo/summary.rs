@@ -19,10 +19,13 @@ pub(crate) fn of(story: &Story, events: &[Event], books: Option<&Books>, took: D
             ("tasks", format!("{} created by the API, by its own books{}", books.created, duplicates(books))),
             (
                 "code 22",
-                format!("{} of {} submits: accepted but in line, so never sent again", books.in_line, books.submits),
+                format!(
+                    "answered to {} of {} submits: accepted, but in line; so never sent again",
+                    books.in_line, books.submits
+                ),
             ),
         ]),
-        None => rows.push(("tasks", format!("{} different ones, by their ids", different_tasks(events)))),
+        None => rows.push(("tasks", format!("{}, by their ids in the events", different_tasks(events)))),
     }
     rows.push(("time", format!("{:.1} s from the first job to the last event", took.as_secs_f64())));
     let rows: Vec<String> = rows.iter().map(|(name, what)| format!("  {name:9} {what}")).collect();
