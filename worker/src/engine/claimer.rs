@@ -27,7 +27,7 @@ pub(super) struct Claimer {
     pub(super) lists: ListSupport,
     pub(super) slots: Slots,
     pub(super) claimed: mpsc::Sender<HeldStep>,
-    /// Rings when a job was admitted, here or (as far as this pod hears of it) elsewhere.
+    /// Rings when this pod has admitted a job, or put one back that is due soon.
     pub(super) wake: Arc<Notify>,
     pub(super) draining: CancellationToken,
     pub(super) vitals: Vitals,
@@ -35,8 +35,8 @@ pub(super) struct Claimer {
 
 impl Claimer {
     /// Another pod may have admitted a job without this one hearing of it.
-    const MAX_IDLE: Duration = Duration::from_secs(1);
-    /// Slots that become free within this time are filled by one claim.
+    pub(super) const MAX_IDLE: Duration = Duration::from_secs(1);
+    /// What becomes free or due within this time is claimed at once.
     const GATHER: Duration = Duration::from_millis(2);
 
     /// Claims until the pod drains. Its end of the channel then closes, and apalis comes to an end.
@@ -63,7 +63,7 @@ impl Claimer {
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = self.wake.notified() => {}
+                () = self.wake.notified() => tokio::time::sleep(Self::GATHER).await,
                 () = self.draining.cancelled() => {}
             }
         }

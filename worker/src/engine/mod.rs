@@ -137,7 +137,7 @@ impl Engine {
             self.abandon.clone(),
         ));
         self.prepare_hooks().await;
-        let (settler, settlements) = Settler::new();
+        let (settler, settlements) = Settler::new(Arc::clone(&self.wake));
         let settling = tokio::spawn(settler.run(self.ledger.clone()));
         let stopping = CancellationToken::new();
         let loops = self.start_loops(&slots, &draining, &stopping)?;

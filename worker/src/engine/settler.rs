@@ -1,10 +1,18 @@
 //! The settler: writes down what became of steps, many in one round trip.
 
-use tokio::sync::{mpsc, oneshot};
+use std::sync::Arc;
+
+use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::{error, warn};
 
-use super::crash_point::{self, CrashPoint};
-use crate::ledger::{Ledger, Settled, Settlement};
+use super::{
+    claimer::Claimer,
+    crash_point::{self, CrashPoint},
+};
+use crate::{
+    ledger::{Ledger, Settled, Settlement},
+    lifecycle::Next,
+};
 
 /// Where steps are handed in to be written down. Clones hand in to the same settler.
 #[derive(Debug, Clone)]
@@ -16,6 +24,8 @@ type Handed = (Settlement, oneshot::Sender<Settled>);
 #[derive(Debug)]
 pub(super) struct Settler {
     handed: mpsc::UnboundedReceiver<Handed>,
+    /// Rings the claimer, which may sleep beyond what was just put back.
+    wake: Arc<Notify>,
 }
 
 impl SettlerHandle {
@@ -34,9 +44,9 @@ impl Settler {
     const BATCH: usize = 64;
 
     /// Makes a settler and the handle to it. Its queue is bounded by the slots.
-    pub(super) fn new() -> (Self, SettlerHandle) {
+    pub(super) fn new(wake: Arc<Notify>) -> (Self, SettlerHandle) {
         let (sender, handed) = mpsc::unbounded_channel();
-        (Self { handed }, SettlerHandle(sender))
+        (Self { handed, wake }, SettlerHandle(sender))
     }
 
     /// Writes down what is handed in, until nobody is left to hand anything in.
@@ -50,12 +60,24 @@ impl Settler {
                 continue;
             };
             crash_point::come_by(CrashPoint::AfterSettle);
+            if settlements.iter().any(wants_a_claim) {
+                self.wake.notify_one();
+            }
             for ((settlement, answer), settled) in settlements.iter().zip(answers).zip(settled) {
                 note(settlement, settled);
                 // A step that was timed out no longer waits; that it is written is what counts.
                 let _ = answer.send(settled);
             }
         }
+    }
+}
+
+/// Whether there may be something to claim before the claimer would look by itself.
+fn wants_a_claim(settlement: &Settlement) -> bool {
+    match settlement.transition.next {
+        Next::Submit(delay) | Next::Poll(delay) => delay < Claimer::MAX_IDLE,
+        // An end makes room under the limit of open tasks.
+        Next::End(_) => true,
     }
 }
 
