@@ -71,7 +71,9 @@ async fn the_metrics_count_what_happened_and_pass_the_check_of_prometheus() -> a
     ] {
         assert_eq!(metric(worker, name, labels).await?, value, "{name} {labels}\n{text}");
     }
-    for secret in ["good-job", "open-job", "secret prompt", "secret state", "key-of-the-tests", &stack.simulator.ledger()[0].task] {
+    for secret in
+        ["good-job", "open-job", "secret prompt", "secret state", "key-of-the-tests", &stack.simulator.ledger()[0].task]
+    {
         assert!(!text.contains(secret), "{secret:?} is in the metrics");
     }
     pass_promtool(&text).await

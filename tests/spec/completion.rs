@@ -59,6 +59,25 @@ async fn a_preview_is_never_published_as_the_picture() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn the_end_of_a_task_is_seen_within_the_spacing_of_the_polls_by_a_worker_with_nothing_else_to_do()
+-> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    let mut quickest_ms = u64::MAX;
+
+    // One after the other, so that nobody else's steps keep the worker awake; the best, since the machine may be busy.
+    for n in 0..5 {
+        stack.xadd_job(&imagine(&format!("job-{n}"), &format!("fox {n} [sim: duration=300ms]"))).await?;
+        let data = stack.event_of(&format!("job-{n}")).await?.data()?;
+        let finished_ms = data["task"]["finishTime"].as_u64().unwrap_or_default();
+        quickest_ms = quickest_ms.min(data["timings"]["published_ms"].as_u64().unwrap_or_default() - finished_ms);
+    }
+
+    // The polls are 50 to 200 ms apart.
+    assert!(quickest_ms < 250, "{quickest_ms} ms from the upstream's end to the event");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_task_that_waits_for_input_ends_its_job_as_needs_input_at_the_deadline() -> anyhow::Result<()> {
     let stack = a_stack().await?;
     stack.simulator.script("fox", Script::ends(Outcome::Modal));
