@@ -11,7 +11,10 @@ use crate::ledger::{Counts, Ledger};
 
 /// Counts the queue at most once a second. Clones share the count.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Counted(Arc<Mutex<Option<(Instant, Option<Counts>)>>>);
+pub(super) struct Counted(Arc<Mutex<Option<Last>>>);
+
+/// When Redis was asked, and what it said.
+type Last = (Instant, Option<Counts>);
 
 impl Counted {
     const FRESH: Duration = Duration::from_secs(1);

@@ -60,7 +60,7 @@ const COUNTERS: [(&str, &str); 8] = [
     ("mjq_steps_total", "Steps that this pod performed, by act and by what was seen."),
     (
         "mjq_settled_total",
-        "Steps that this pod wrote down; stale is one that came after a takeover and changed nothing.",
+        "Steps that this pod wrote down; stale came after a takeover and changed nothing, restored and gone mean that Redis lost data.",
     ),
     ("mjq_leases_lost_total", "Leases of this pod that ran out while the step was under way."),
     ("mjq_upstream_requests_total", "HTTP exchanges of this pod with the upstream, by endpoint and class of answer."),
@@ -126,19 +126,35 @@ const STEPS: [(&str, &[&str]); 4] = [
     ("conclude", &["not_begun", "worker_died", "deadline_passed", "cancel_requested", "poisoned"]),
 ];
 
+/// The upstream's endpoints, and what an exchange with each can come to.
+const EXCHANGES: [(&str, &[&str]); 5] = [
+    ("submit", &["ok", "refused", "denied", "unanswered", "unreachable"]),
+    ("fetch", &["ok", "missing", "no_verdict", "unreachable"]),
+    ("list", &["ok", "missing", "no_verdict", "unreachable"]),
+    ("lookup", &["ok", "missing", "no_verdict", "unreachable"]),
+    ("cancel", &["ok", "missing", "no_verdict", "unreachable"]),
+];
+
 /// The calls of the engine that are made again until Redis answers.
-const CALLS: [&str; 14] = [
+const CALLS: [&str; 21] = [
     "admit",
     "cancel",
     "claim",
     "forget_entry",
     "hint",
+    "hook_secret",
+    "modal",
+    "pause",
+    "read_event",
     "read_groups",
+    "read_input",
     "read_job",
     "read_jobs",
+    "read_parent",
     "read_pending",
     "reject",
     "renew",
+    "retry",
     "settle",
     "sweep",
     "take_over_jobs",
@@ -160,6 +176,12 @@ fn start_at_zero() {
         let _ = histogram!("mjq_step_seconds", "act" => act);
         for observation in observations {
             counter!("mjq_steps_total", "act" => act, "observation" => *observation).increment(0);
+        }
+    }
+    for (endpoint, classes) in EXCHANGES {
+        let _ = histogram!("mjq_upstream_request_seconds", "endpoint" => endpoint);
+        for class in classes {
+            counter!("mjq_upstream_requests_total", "endpoint" => endpoint, "class" => *class).increment(0);
         }
     }
     for answer in ["written", "written_before", "stale", "restored", "gone"] {

@@ -30,7 +30,6 @@ impl Admin {
     }
 
     /// All its routes.
-    #[must_use]
     pub fn router(self) -> Router {
         Router::new()
             .route("/livez", get(probes::livez))

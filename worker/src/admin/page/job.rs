@@ -209,7 +209,9 @@ fn facts(view: &JobView) -> Markup {
                 @if let Some(task) = &record.task { dt { "task" } dd { code { (task) } } }
                 @if let Some(task) = &view.hinted_task { dt { "hinted task" } dd { code { (task) } } }
                 @if !record.status.is_empty() { dt { "status" } dd { (record.status) } }
-                @if record.queue_position > 0 { dt { "queued behind" } dd { (record.queue_position) " tasks" } }
+                @if record.queue_position > 0 { dt { "queued behind" } dd {
+                    (record.queue_position) @if record.queue_position == 1 { " task" } @else { " tasks" }
+                } }
                 dt { "enqueued" } dd { (ago(record.enqueued_ms, now_ms)) }
                 @if record.accepted_ms > 0 { dt { "accepted" } dd { (ago(record.accepted_ms, now_ms)) } }
                 @if !view.phase.is_terminal() { dt { "deadline" } dd {

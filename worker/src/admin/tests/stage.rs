@@ -94,7 +94,7 @@ impl Stage {
                 None
             }
         };
-        let settlement = Settlement { job, fence, transition, event, follow_ups: Vec::new() };
+        let settlement = Settlement { job, fence, is_certain: false, transition, event, follow_ups: Vec::new() };
         self.ledger.settle(&[settlement]).await?;
         Ok(())
     }
