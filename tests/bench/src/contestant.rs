@@ -8,12 +8,16 @@ use mjq_producer::{
     ImagineJob, Producer, RedisLink,
     contract::{Job, QueueName},
 };
+use redis::aio::MultiplexedConnection;
 use serde_json::{Value, json};
 
 use crate::{
-    peers::{apalis::ApalisClient, bullmq::BullmqClient},
+    peers::{
+        apalis::{self, ApalisClient},
+        bullmq::{self, BullmqClient},
+    },
     stage::{OwnProcess, Stage},
-    stream::QUEUE,
+    stream::{EVENTS, QUEUE},
     usage,
 };
 
@@ -27,6 +31,8 @@ pub(crate) enum Contestant {
 
 /// Everybody.
 pub(crate) const ALL: &[Contestant] = &[Contestant::Mjq, Contestant::ApalisRedis, Contestant::Bullmq];
+/// Everybody but mjq.
+pub(crate) const PEERS: &[Contestant] = &[Contestant::ApalisRedis, Contestant::Bullmq];
 /// mjq alone, where a peer has nothing to compare.
 pub(crate) const ONLY_MJQ: &[Contestant] = &[Contestant::Mjq];
 
@@ -63,6 +69,16 @@ impl Contestant {
         };
         let (process, _) = OwnProcess::start(&["peer", name, work, &stage.redis_url(), stage.upstream.url()]).await?;
         Ok(Worker::Peer(process))
+    }
+
+    /// How many jobs the contestant has done nothing for, as its own keys tell.
+    pub(crate) async fn done(self, redis: &MultiplexedConnection) -> anyhow::Result<u64> {
+        let command = match self {
+            Self::Mjq => redis::Cmd::xlen(EVENTS),
+            Self::ApalisRedis => redis::Cmd::scard(apalis::done_key()),
+            Self::Bullmq => redis::Cmd::zcard(bullmq::COMPLETED),
+        };
+        Ok(command.query_async(&mut redis.clone()).await?)
     }
 
     /// The contestant's own client.
@@ -185,4 +201,13 @@ fn payload(number: usize) -> Value {
 
 fn prompt(number: usize) -> String {
     format!("a lighthouse in a storm, oil on canvas, no. {number} --ar 3:2")
+}
+
+/// The bytes of the job of this number, as its client writes it.
+pub(crate) fn payload_bytes(who: Contestant, number: usize) -> anyhow::Result<usize> {
+    let json = match who {
+        Contestant::Mjq => serde_json::to_string(&job(number)?)?,
+        Contestant::ApalisRedis | Contestant::Bullmq => payload(number).to_string(),
+    };
+    Ok(json.len())
 }

@@ -33,10 +33,6 @@ pub(crate) struct Seen {
     pub(crate) created: u64,
     /// Looks at tasks, one by one or in batches.
     pub(crate) polls: u64,
-    /// Tasks that wait now.
-    pub(crate) waiting: u64,
-    /// Tasks that run now.
-    pub(crate) running: u64,
 }
 
 impl UpstreamProcess {

@@ -1,5 +1,10 @@
 //! The cases: what is measured.
 
+mod drain;
+mod enqueue;
+mod idle;
+mod kill;
+mod memory;
 mod pipeline;
 
 use std::pin::Pin;
@@ -41,9 +46,48 @@ impl Variant {
 }
 
 /// All cases, in the order in which they run.
-pub(crate) const CASES: &[Case] = &[Case {
-    name: "pipeline",
-    about: "2,000 jobs from enqueue to event, tasks of 2 s and of 1.5 to 3.5 s, half of the answers code 22",
-    is_usual: true,
-    variants: pipeline::variants,
-}];
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        name: "pipeline",
+        about: "2,000 jobs from enqueue to event, half of the answers code 22, AOF everysec",
+        is_usual: true,
+        variants: pipeline::variants,
+    },
+    Case {
+        name: "durability",
+        about: "the same with other promises of Redis",
+        is_usual: true,
+        variants: pipeline::durability,
+    },
+    Case { name: "enqueue", about: "how fast a client enqueues", is_usual: true, variants: enqueue::variants },
+    Case {
+        name: "drain",
+        about: "jobs that do nothing; for mjq admit, claim and settle with its event, without HTTP",
+        is_usual: true,
+        variants: drain::variants,
+    },
+    Case { name: "backlog", about: "the same, as the backlog grows", is_usual: true, variants: drain::backlog },
+    Case { name: "backlog-1m", about: "with 1,000,000 waiting", is_usual: false, variants: drain::backlog_1m },
+    Case {
+        name: "latency",
+        about: "from the upstream's finish to the event: single polls, lists, hooks",
+        is_usual: true,
+        variants: pipeline::latency,
+    },
+    Case { name: "memory", about: "what Redis keeps of a job", is_usual: true, variants: memory::variants },
+    Case { name: "idle", about: "10 s with nothing to do", is_usual: true, variants: idle::variants },
+    Case {
+        name: "kill",
+        about: "kill -9 with 200 tasks open, another worker at once",
+        is_usual: true,
+        variants: kill::variants,
+    },
+    Case { name: "open", about: "10,000 open tasks of 60 s, single polls", is_usual: true, variants: pipeline::open },
+    Case { name: "open-peers", about: "the same for the peers", is_usual: false, variants: pipeline::open_peers },
+    Case {
+        name: "open-100k",
+        about: "100,000 open tasks, looked at every 10 s by lists",
+        is_usual: false,
+        variants: idle::open_100k,
+    },
+];

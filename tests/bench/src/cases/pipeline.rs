@@ -7,7 +7,7 @@ use mjq_simulator::{Knobs, Odds, Span, SubmitStep};
 
 use super::Variant;
 use crate::{
-    contestant::{ALL, Contestant, Settings, Work},
+    contestant::{ALL, Contestant, ONLY_MJQ, PEERS, Settings, Work},
     figures::{Figures, quantile},
     stage::{Durability, Stage},
     stream::{completed, latencies_ms, until_events},
@@ -34,6 +34,48 @@ pub(super) fn variants() -> Vec<Variant> {
             Pipeline { span_ms: (1_500, 3_500), ..TWO_SECONDS }.run(who)
         }),
     ]
+}
+
+/// The same with Redis keeping nothing, and with Redis keeping everything at once.
+pub(super) fn durability() -> Vec<Variant> {
+    vec![
+        Variant::new("2,000 jobs, tasks of 2 s, AOF off", ALL, |who| {
+            Pipeline { durability: Durability::Off, ..TWO_SECONDS }.run(who)
+        }),
+        Variant::new("2,000 jobs, tasks of 2 s, AOF always", ALL, |who| {
+            Pipeline { durability: Durability::Always, ..TWO_SECONDS }.run(who)
+        }),
+    ]
+}
+
+/// mjq's three ways to learn of a finish.
+pub(super) fn latency() -> Vec<Variant> {
+    const MIXED: Pipeline = Pipeline { jobs: 1_000, span_ms: (1_500, 3_500), ..TWO_SECONDS };
+    const LONG: Pipeline = Pipeline { jobs: 500, span_ms: (25_000, 60_000), ..TWO_SECONDS };
+    const LISTS: Settings = &[("MJQ_UPSTREAM_LIST_PATH", "/mj/task/list-by-condition")];
+    const HOOKS: Settings = &[("MJQ_HOOK_URL", "http://{admin}")];
+    vec![
+        Variant::new("1,000 jobs, tasks of 1.5 to 3.5 s, single polls", ONLY_MJQ, |who| MIXED.run(who)),
+        Variant::new("1,000 jobs, tasks of 1.5 to 3.5 s, polls in lists", ONLY_MJQ, |who| {
+            Pipeline { settings: LISTS, ..MIXED }.run(who)
+        }),
+        Variant::new("1,000 jobs, tasks of 1.5 to 3.5 s, hooks", ONLY_MJQ, |who| {
+            Pipeline { settings: HOOKS, ..MIXED }.run(who)
+        }),
+        Variant::new("500 jobs, tasks of 25 to 60 s, single polls", ONLY_MJQ, |who| LONG.run(who)).once(),
+    ]
+}
+
+const MANY_OPEN: Pipeline = Pipeline { jobs: 10_000, span_ms: (60_000, 60_000), ..TWO_SECONDS };
+
+/// Many tasks that all wait.
+pub(super) fn open() -> Vec<Variant> {
+    vec![Variant::new("10,000 open tasks of 60 s", ONLY_MJQ, |who| MANY_OPEN.run(who)).once()]
+}
+
+/// The same for the peers, of which not all survive.
+pub(super) fn open_peers() -> Vec<Variant> {
+    vec![Variant::new("10,000 open tasks of 60 s", PEERS, |who| MANY_OPEN.run(who)).once()]
 }
 
 impl Pipeline {
@@ -66,6 +108,7 @@ impl Pipeline {
         Ok(Figures::default()
             .lower("wall s", wall)
             .lower("CPU s per 1,000 jobs, worker + Redis", worker_cpu + redis_cpu)
+            .plain("CPU s in all, worker", worker_cpu / per_thousand)
             .lower("… of the worker", worker_cpu)
             .lower("… of Redis", redis_cpu)
             .lower("peak RSS MiB", worker.peak_rss_mib()?)

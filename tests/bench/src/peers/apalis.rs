@@ -19,8 +19,10 @@ const BATCH: usize = 1_000;
 
 type Storage = RedisStorage<Value>;
 
-/// The keys that tell how far it is.
-pub(crate) const DONE: &str = "{bench}:done";
+/// The key that tells how far it is.
+pub(crate) fn done_key() -> String {
+    Config::default().queue(QUEUE).done_jobs_set()
+}
 
 async fn storage(redis_url: &str) -> anyhow::Result<Storage> {
     let config = Config::default().queue(QUEUE).batch_size(BATCH).heartbeat_interval(Duration::from_secs(2));
@@ -47,7 +49,7 @@ pub(super) async fn run(work: Work, redis_url: &str, upstream_url: &str) -> anyh
     };
     let worker = WorkerBuilder::new(format!("bench-{}", std::process::id()))
         .backend(storage.poll_with_interval(LOOK_INTERVAL))
-        .concurrency(Peer::CONCURRENCY)
+        .concurrency(Peer::concurrency(work))
         .build(perform);
     println!("ready");
     tokio::select! {

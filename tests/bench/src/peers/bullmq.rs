@@ -28,8 +28,11 @@ pub(super) async fn run(work: Work, redis_url: &str, upstream_url: &str) -> anyh
             Ok(Value::Null)
         }
     };
-    let options =
-        WorkerOptions { connection: connection(redis_url), concurrency: Peer::CONCURRENCY, ..WorkerOptions::default() };
+    let options = WorkerOptions {
+        connection: connection(redis_url),
+        concurrency: Peer::concurrency(work),
+        ..WorkerOptions::default()
+    };
     let _worker = Worker::with_options(QUEUE, perform, options).await.context("the worker did not start")?;
     println!("ready");
     until_abandoned().await;

@@ -3,7 +3,10 @@
 //! The loops and their batches are those of the engine. What is left out is what the no-op handlers of the peers leave
 //! out too: the upstream. What is kept is what they do not have: the record, the fence, the intent, the event.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use mjq_producer::{
@@ -17,7 +20,10 @@ use mjq_worker::{
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::{stage::until_abandoned, stream::QUEUE};
+use crate::{
+    stage::until_abandoned,
+    stream::{QUEUE, until},
+};
 
 const POD: &str = "bench";
 const READ: usize = 256;
@@ -32,11 +38,47 @@ pub(super) async fn run(redis_url: &str) -> anyhow::Result<()> {
     let wake = Arc::new(Notify::new());
     let (settlements, handed) = mpsc::channel(Ledger::MAX_CLAIM);
     println!("ready");
-    tokio::spawn(admit(ledger.clone(), RedisLink::open(redis_url)?, Arc::clone(&wake)));
-    tokio::spawn(settle(ledger.clone(), handed));
-    tokio::spawn(claim(ledger, settlements, wake));
-    until_abandoned().await;
-    Ok(())
+    let admitting = tokio::spawn(admit(ledger.clone(), RedisLink::open(redis_url)?, Arc::clone(&wake)));
+    let settling = tokio::spawn(settle(ledger.clone(), handed));
+    let claiming = tokio::spawn(claim(ledger, settlements, wake));
+    tokio::select! {
+        outcome = admitting => outcome?,
+        outcome = settling => outcome?,
+        outcome = claiming => outcome?,
+        () = until_abandoned() => Ok(()),
+    }
+}
+
+/// Admits `backlog` jobs, and then tells how long each of the claims of 100 steps took that follow, in ms.
+pub(crate) async fn claim_times_ms(redis_url: &str, backlog: usize, claims: usize) -> anyhow::Result<Vec<f64>> {
+    let queue = QueueName::new(QUEUE).context("a bad queue name")?;
+    let day = Duration::from_secs(24 * 3600);
+    let ledger = Ledger::new(RedisLink::open(redis_url)?, queue, day, CancellationToken::new());
+    let link = RedisLink::open(redis_url)?;
+    let admitting = tokio::spawn(admit(ledger.clone(), link.clone(), Arc::default()));
+    let key = ledger.key("due:submit");
+    until(Duration::from_secs(600), async || Ok(link.query::<usize>(redis::cmd("ZCARD").arg(&key)).await? >= backlog))
+        .await?;
+    admitting.abort();
+    let policy = Policy::default();
+    let limits = no_limits();
+    let mut times = Vec::with_capacity(claims);
+    for serial in 0..claims {
+        let began = Instant::now();
+        let claimed = ledger.claim(POD, &serial.to_string(), 100, &limits, 1).await?;
+        times.push(began.elapsed().as_secs_f64() * 1_000.0);
+        let settlements: Vec<_> =
+            claimed.steps.into_iter().map(|step| settlement(step, &policy)).collect::<anyhow::Result<_>>()?;
+        for batch in settlements.chunks(SETTLE_BATCH) {
+            ledger.settle(batch).await?;
+        }
+    }
+    Ok(times)
+}
+
+fn no_limits() -> ClaimLimits {
+    let none = Rate::per_second(0.0);
+    ClaimLimits { lease: Duration::from_secs(15), max_open: 0, submit_rate: none, poll_rate: none }
 }
 
 async fn admit(ledger: Ledger, link: RedisLink, wake: Arc<Notify>) -> anyhow::Result<()> {
@@ -62,9 +104,7 @@ fn admission(raw: RawEntry, policy: &Policy) -> Option<Admission> {
 }
 
 async fn claim(ledger: Ledger, settlements: mpsc::Sender<Settlement>, wake: Arc<Notify>) -> anyhow::Result<()> {
-    let no_limit = Rate::per_second(0.0);
-    let lease = Duration::from_secs(15);
-    let limits = ClaimLimits { lease, max_open: 0, submit_rate: no_limit, poll_rate: no_limit };
+    let limits = no_limits();
     let policy = Policy::default();
     for serial in 0_u64.. {
         let claimed = ledger.claim(POD, &serial.to_string(), Ledger::MAX_CLAIM, &limits, 1).await?;
@@ -85,7 +125,8 @@ fn settlement(step: Step, policy: &Policy) -> anyhow::Result<Settlement> {
     let at = || Circumstances { now_ms, claimed_ms: now_ms, jitter: 0.5, fence, reclaims: 0, policy };
     let task = TaskId::new("1730621826053455");
     let accepted = next(&step.record, &Observation::Accepted { task, queue_position: 0 }, at())?;
-    let seen = Observation::Succeeded(TaskReport { status: "SUCCESS".to_owned(), ..TaskReport::default() });
+    let (status, image_url) = ("SUCCESS".to_owned(), "http://127.0.0.1/image/1730621826053455.png".to_owned());
+    let seen = Observation::Succeeded(TaskReport { status, image_url, ..TaskReport::default() });
     let transition = next(&accepted.record, &seen, at())?;
     let Next::End(ending) = transition.next else { anyhow::bail!("the job goes on") };
     let then: Vec<JobId> = Vec::new();

@@ -5,7 +5,7 @@
 pub(crate) mod apalis;
 pub(crate) mod bullmq;
 mod handler;
-mod ledger;
+pub(crate) mod ledger;
 
 use clap::{Args, ValueEnum};
 
@@ -29,8 +29,13 @@ enum PeerName {
 }
 
 impl Peer {
-    /// Handlers at once: as many as a measurement has jobs that wait.
-    pub(crate) const CONCURRENCY: usize = 12_000;
+    /// Handlers at once: as many as a measurement has jobs that wait; where nothing waits, fewer are quicker.
+    fn concurrency(work: Work) -> usize {
+        match work {
+            Work::Pipeline => 12_000,
+            Work::Nothing => 1_000,
+        }
+    }
 
     /// Works until standard input closes.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
