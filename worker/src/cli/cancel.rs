@@ -10,6 +10,7 @@ use secrecy::ExposeSecret;
 use super::{
     Failure,
     flags::{ClientFlags, Flags},
+    output,
 };
 use crate::settings::Settings;
 
@@ -32,7 +33,10 @@ impl Cancel {
 
     pub(super) async fn run(self, settings: &Settings) -> Result<(), Failure> {
         let producer = Producer::connect(settings.redis_url.expose_secret(), &settings.queue).await?;
-        producer.send(&Command::Cancel(self.job)).await?;
-        Ok(())
+        producer.send(&Command::Cancel(self.job.clone())).await?;
+        output::line(&format!(
+            "the wish to cancel {} is in the queue; the job's event will tell how it ended",
+            self.job
+        ))
     }
 }

@@ -9,7 +9,7 @@ use mjq_producer::{
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Failure, output};
+use super::{Failure, output, words::plain};
 
 /// How events are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,11 +89,6 @@ fn buttons(event: &Event) -> String {
     let buttons = event.data.buttons.as_ref().and_then(|it| serde_json::from_str::<Vec<Button>>(it.get()).ok());
     let name = |button: Button| button.label.filter(|it| !it.is_empty()).or(button.emoji).unwrap_or_default();
     buttons.unwrap_or_default().into_iter().map(name).filter(|it| !it.is_empty()).collect::<Vec<_>>().join(" ")
-}
-
-/// Text from outside must not steer the terminal.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn json(delivery: &Delivery) -> String {

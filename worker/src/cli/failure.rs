@@ -4,6 +4,8 @@ use std::{error::Error, io};
 
 use mjq_producer::{EnqueueError, ReadError};
 
+use crate::ledger::{Abandoned, RetryError, ViewError};
+
 /// A command did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -16,6 +18,12 @@ pub enum Failure {
     /// The job was waited for, and has no result. It was printed already.
     #[error("the job has no result")]
     NoResult,
+    /// What was asked for cannot be done now, or the answer is no.
+    #[error("{0}")]
+    NotDone(String),
+    /// The doctor found something wrong. It was printed already.
+    #[error("something is wrong")]
+    Unwell,
     /// stdout is closed or full.
     #[error("could not print")]
     Output(#[source] io::Error),
@@ -38,14 +46,14 @@ impl Failure {
             Self::Redis(_) => Self::UNAVAILABLE,
             // `mjq events | head` has seen enough: nothing went wrong.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-            Self::NoResult | Self::Output(_) | Self::Worker(_) => 1,
+            Self::NoResult | Self::NotDone(_) | Self::Unwell | Self::Output(_) | Self::Worker(_) => 1,
         }
     }
 
     /// The failure and its causes in one line; `None` when nothing is left to say.
     #[must_use]
     pub fn message(&self) -> Option<String> {
-        if matches!(self, Self::NoResult) || self.exit_code() == 0 {
+        if matches!(self, Self::NoResult | Self::Unwell) || self.exit_code() == 0 {
             return None;
         }
         let mut words = vec![self.to_string()];
@@ -81,6 +89,30 @@ impl From<redis::RedisError> for Failure {
     }
 }
 
+impl From<ViewError> for Failure {
+    fn from(error: ViewError) -> Self {
+        match error {
+            ViewError::Redis(cause) => cause.into(),
+            ViewError::Late => Self::Redis(error.into()),
+        }
+    }
+}
+
+impl From<Abandoned> for Failure {
+    fn from(_: Abandoned) -> Self {
+        Self::Redis("it did not answer in time".into())
+    }
+}
+
+impl From<RetryError> for Failure {
+    fn from(error: RetryError) -> Self {
+        match error {
+            RetryError::Abandoned(abandoned) => abandoned.into(),
+            RetryError::NotKnown | RetryError::NotEnded(_) | RetryError::Changed => Self::NotDone(error.to_string()),
+        }
+    }
+}
+
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self::Output(error)
@@ -101,12 +133,18 @@ mod tests {
             (Failure::Usage("no".into()), 64),
             (Failure::Redis(io_error(io::ErrorKind::ConnectionRefused).into()), 69),
             (Failure::NoResult, 1),
+            (Failure::Unwell, 1),
+            (RetryError::NotKnown.into(), 1),
+            (Abandoned.into(), 69),
+            (RetryError::Abandoned(Abandoned).into(), 69),
+            (ViewError::Late.into(), 69),
             (Failure::Worker(io_error(io::ErrorKind::AddrInUse).into()), 1),
             (Failure::Output(io_error(io::ErrorKind::StorageFull)), 1),
             (Failure::Output(io_error(io::ErrorKind::BrokenPipe)), 0),
         ] {
             assert_eq!(failure.exit_code(), code, "{failure:?}");
-            assert_eq!(failure.message().is_none(), code == 0 || matches!(failure, Failure::NoResult), "{failure:?}");
+            let was_told = matches!(failure, Failure::NoResult | Failure::Unwell);
+            assert_eq!(failure.message().is_none(), code == 0 || was_told, "{failure:?}");
         }
     }
 

@@ -14,6 +14,12 @@ pub(super) fn data_url(path: &Path) -> Result<String, String> {
     Ok(format!("data:{media_type};base64,{}", STANDARD.encode(bytes)))
 }
 
+/// As [`data_url`], of a PNG and nothing else.
+pub(super) fn png_data_url(path: &Path) -> Result<String, String> {
+    let url = data_url(path)?;
+    if url.starts_with("data:image/png;") { Ok(url) } else { Err(format!("{} is no PNG", path.display())) }
+}
+
 /// What the first bytes say. A file's name may lie, and the upstream would take money for it.
 fn media_type(bytes: &[u8]) -> Option<&'static str> {
     match bytes {

@@ -1,23 +1,38 @@
 //! The command line: `mjq worker` runs a pod, everything else talks to a queue.
 //!
 //! One file per command. They share `flags` (settings as flags), `failure` (exit codes), `output`
-//! (stdout that may be closed), `event_log` (events without consuming them) and `event_view`.
+//! (stdout that may be closed), `words` (times and texts), `event_log` (events without consuming
+//! them), `event_view`, `open_ledger` (the ledger, without a worker's patience), `next_step` and
+//! `job_json`.
 
 mod failure;
 mod flags;
 mod output;
+mod words;
 
 mod event_log;
 mod event_view;
 
-mod cancel;
-mod check_config;
 mod enqueue;
 mod events;
 mod image;
 mod progress;
 mod wait;
 mod worker;
+
+mod job_json;
+mod next_step;
+mod open_ledger;
+
+mod cancel;
+mod check_config;
+mod doctor;
+mod jobs;
+mod modal;
+mod pause;
+mod ready;
+mod retry;
+mod show;
 
 use std::process::ExitCode;
 
@@ -34,9 +49,11 @@ Examples:
   mjq enqueue imagine --prompt 'a lighthouse in a storm --ar 3:2' --wait
   mjq enqueue action --job order-1842 --button U1 --wait
   mjq events --follow
+  mjq jobs --failed
+  mjq doctor
 
-Exit codes: 0 done; 1 the job failed, was cancelled or rejected; 64 bad usage;
-69 Redis cannot be reached; 78 bad settings.";
+Exit codes: 0 done; 1 not done: the job has no result, cannot be retried, is not there, something is wrong;
+64 bad usage; 69 Redis cannot be reached; 78 bad settings.";
 
 /// A durable job queue for Midjourney-style image APIs.
 ///
@@ -58,8 +75,24 @@ enum Command {
     Enqueue(enqueue::Enqueue),
     /// Show the events of finished jobs
     Events(events::Events),
+    /// List jobs: open, ended, failed
+    Jobs(jobs::Jobs),
+    /// Show everything about one job: where it stands, what comes next, its timeline
+    Show(show::Show),
     /// Ask for a job to be cancelled
     Cancel(cancel::Cancel),
+    /// Try a job that failed or was cancelled once more, perhaps for a new charge
+    Retry(retry::Retry),
+    /// Give a task the input that it waits for: a prompt, a mask
+    Modal(modal::Modal),
+    /// Pause the queue, or only its submits, for all workers
+    Pause(pause::Pause),
+    /// Resume what was paused
+    Resume(pause::Resume),
+    /// Check Redis, the queue and the upstream, and say what helps
+    Doctor(doctor::Doctor),
+    /// Ask the worker on this machine whether it is ready
+    Ready(ready::Ready),
     /// Check the settings and show what counts, secrets hidden
     CheckConfig(check_config::CheckConfig),
 }
@@ -84,7 +117,15 @@ impl Cli {
             Command::Worker(worker) => worker.flags(),
             Command::Enqueue(enqueue) => enqueue.flags(),
             Command::Events(events) => events.flags(),
+            Command::Jobs(jobs) => jobs.flags(),
+            Command::Show(show) => show.flags(),
             Command::Cancel(cancel) => cancel.flags(),
+            Command::Retry(retry) => retry.flags(),
+            Command::Modal(modal) => modal.flags(),
+            Command::Pause(pause) => pause.flags(),
+            Command::Resume(resume) => resume.flags(),
+            Command::Doctor(doctor) => doctor.flags(),
+            Command::Ready(ready) => ready.flags(),
             Command::CheckConfig(check_config) => check_config.flags(),
         };
         let Flags { texts, config } = flags.clone();
@@ -100,7 +141,15 @@ impl Cli {
             Command::Worker(_) => worker::run(loaded.settings).await,
             Command::Enqueue(enqueue) => enqueue.run(&loaded.settings).await,
             Command::Events(events) => events.run(&loaded.settings).await,
+            Command::Jobs(jobs) => jobs.run(&loaded.settings).await,
+            Command::Show(show) => show.run(&loaded.settings).await,
             Command::Cancel(cancel) => cancel.run(&loaded.settings).await,
+            Command::Retry(retry) => retry.run(&loaded.settings).await,
+            Command::Modal(modal) => modal.run(&loaded.settings).await,
+            Command::Pause(pause) => pause.run(&loaded.settings).await,
+            Command::Resume(resume) => resume.run(&loaded.settings).await,
+            Command::Doctor(doctor) => doctor.run(&loaded.settings).await,
+            Command::Ready(ready) => ready.run(&loaded.settings).await,
             Command::CheckConfig(check_config) => check_config.run(&loaded),
         }
     }
@@ -119,8 +168,8 @@ mod tests {
     }
 
     #[test]
-    fn each_setting_is_a_flag_of_the_worker_and_of_check_config() {
-        for name in ["worker", "check-config"] {
+    fn each_setting_is_a_flag_of_the_commands_that_are_about_a_worker() {
+        for name in ["worker", "check-config", "doctor"] {
             let mut command = Cli::command().find_subcommand(name).unwrap().clone();
             let help = command.render_long_help().to_string();
 
@@ -133,7 +182,9 @@ mod tests {
 
     #[test]
     fn each_other_command_has_the_flags_that_are_for_everyone() {
-        for path in [vec!["enqueue", "imagine"], vec!["enqueue", "action"], vec!["events"], vec!["cancel"]] {
+        let commands = ["events", "jobs", "show", "cancel", "retry", "modal", "pause", "resume", "ready"];
+        let jobs = [vec!["enqueue", "imagine"], vec!["enqueue", "action"]];
+        for path in jobs.into_iter().chain(commands.map(|name| vec![name])) {
             let command = path.iter().fold(Cli::command(), |it, name| it.find_subcommand(name).unwrap().clone());
 
             for setting in TABLE {
@@ -166,6 +217,10 @@ mod tests {
             &["mjq", "enqueue", "imagine", "--prompt", "cat", "--priority", "urgent"],
             &["mjq", "cancel"],
             &["mjq", "cancel", "a b"],
+            &["mjq", "jobs", "--limit", "0"],
+            &["mjq", "show"],
+            &["mjq", "retry", "a b"],
+            &["mjq", "modal"],
         ] {
             let error = Cli::try_parse_from(arguments).unwrap_err();
 

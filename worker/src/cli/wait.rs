@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::{
     Failure,
     event_log::{EventLog, Position},
+    open_ledger::open_ledger,
     progress::Progress,
 };
 use crate::settings::Settings;
@@ -39,6 +40,11 @@ impl Waiting {
             Some(id) => log.find_before(&position, id).await?,
             None => None,
         };
+        // Unless it is being tried once more.
+        let earlier = match earlier {
+            Some(_) if is_open(settings, id).await => None,
+            earlier => earlier,
+        };
         Ok(Self { log, position, earlier, progress: Progress::of(settings) })
     }
 
@@ -56,6 +62,12 @@ impl Waiting {
             never = progress.show(job) => match never {},
         }
     }
+}
+
+/// Whether the ledger says that the job has not ended. Producers that must not read it never retry jobs.
+async fn is_open(settings: &Settings, id: Option<&JobId>) -> bool {
+    let (Some(id), Ok(ledger)) = (id, open_ledger(settings).await) else { return false };
+    ledger.job(id).await.is_ok_and(|job| job.is_some_and(|job| !job.phase.is_terminal()))
 }
 
 /// The next event of the job. Redis may be away for a while: the job is enqueued and will end.

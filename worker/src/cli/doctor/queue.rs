@@ -1,0 +1,318 @@
+//! The queue: does it move, and does anybody read what comes out of it?
+
+use redis::{
+    Value,
+    streams::{StreamInfoGroup, StreamInfoGroupsReply},
+};
+
+use super::Finding;
+use crate::{
+    cli::words::{counted, due, plain, span},
+    ledger::{Counts, Ledger, Pod, RejectedEntry, ViewError},
+    settings::Settings,
+};
+
+/// What is known about the queue at one moment.
+#[derive(Debug, Default)]
+struct Facts {
+    counts: Counts,
+    live_workers: Vec<Pod>,
+    /// Steps whose worker did not come back, and which no other has taken over.
+    expired_leases: u64,
+    groups: Vec<Group>,
+    last_rejected: Option<RejectedEntry>,
+    retention_ms: u64,
+}
+
+/// A consumer group of the event stream.
+#[derive(Debug, Default)]
+struct Group {
+    name: String,
+    /// Given to a consumer and not acknowledged.
+    pending: u64,
+    /// Not given to anybody yet, where Redis can tell.
+    unread: Option<u64>,
+    /// The time of the oldest event that is not acknowledged, Unix milliseconds.
+    oldest_ms: Option<u64>,
+}
+
+/// Looks at the queue.
+pub(super) async fn examine(ledger: &Ledger, settings: &Settings) -> Vec<Finding> {
+    match gather(ledger, settings).await {
+        Ok(facts) => facts.judge(),
+        Err(error) => vec![Finding::bad(
+            format!("the ledger cannot be read: {}", std::error::Error::source(&error).unwrap_or(&error)),
+            "see what is said about Redis above",
+        )],
+    }
+}
+
+async fn gather(ledger: &Ledger, settings: &Settings) -> Result<Facts, ViewError> {
+    let counts = ledger.counts().await?;
+    let now_ms = counts.now_ms;
+    // By Redis's clock: this machine's may differ from those of the workers.
+    let is_live = |pod: &Pod| u128::from(now_ms.saturating_sub(pod.seen_ms)) < Pod::LIVE_FOR.as_millis();
+    let live_workers = ledger.workers().await?.into_iter().filter(is_live).collect();
+    let mut command = redis::cmd("ZCOUNT");
+    command.arg(ledger.key("leases")).arg("-inf").arg(now_ms);
+    let expired_leases = ledger.link().query(&command).await.map_err(ViewError::Redis)?;
+    let last_rejected = ledger.rejected(1).await?.into_iter().next();
+    let retention_ms = settings.retention.as_millis() as u64;
+    Ok(Facts { counts, live_workers, expired_leases, groups: groups(ledger).await?, last_rejected, retention_ms })
+}
+
+async fn groups(ledger: &Ledger) -> Result<Vec<Group>, ViewError> {
+    let stream = ledger.queue().events_stream();
+    let mut command = redis::cmd("XINFO");
+    command.arg("GROUPS").arg(&stream);
+    let reply: StreamInfoGroupsReply = match ledger.link().query(&command).await {
+        // There is no stream before the first event.
+        Err(error) if error.to_string().contains("no such key") => StreamInfoGroupsReply::default(),
+        reply => reply.map_err(ViewError::Redis)?,
+    };
+    let mut groups = Vec::new();
+    for StreamInfoGroup { name, pending, lag, .. } in reply.groups {
+        let mut command = redis::cmd("XPENDING");
+        command.arg(&stream).arg(&name);
+        let summary: Vec<Value> = ledger.link().query(&command).await.map_err(ViewError::Redis)?;
+        let oldest = summary.into_iter().nth(1).and_then(|value| redis::from_redis_value::<String>(value).ok());
+        let oldest_ms = oldest.and_then(|id| id.split('-').next()?.parse().ok());
+        groups.push(Group { name, pending: pending as u64, unread: lag.map(|lag| lag as u64), oldest_ms });
+    }
+    Ok(groups)
+}
+
+impl Facts {
+    /// A job that waits for longer than this to be submitted is worth a word.
+    const LONG_WAIT_S: f64 = 300.0;
+    /// A lease that ran out is taken over within seconds, as long as any worker has a free slot.
+    const LONG_UNACKNOWLEDGED_MS: u64 = 300_000;
+
+    fn judge(&self) -> Vec<Finding> {
+        let mut findings = vec![self.workers()];
+        findings.extend(self.leases());
+        findings.extend(self.pauses());
+        findings.extend(self.upstream());
+        findings.push(self.waiting());
+        findings.extend(self.readers());
+        findings.extend(self.rejected());
+        findings.extend(self.rollbacks());
+        findings
+    }
+
+    fn has_work(&self) -> bool {
+        self.counts.arrived + self.counts.open > 0
+    }
+
+    fn workers(&self) -> Finding {
+        let live = self.live_workers.len() as u64;
+        let (busy, slots) =
+            self.live_workers.iter().fold((0, 0), |(busy, slots), pod| (busy + pod.busy, slots + pod.slots));
+        match live {
+            0 if self.has_work() => Finding::bad(
+                format!("no worker is alive, and {} wait", counted(self.counts.arrived + self.counts.open, "job")),
+                "start one: `mjq worker`, with this MJQ_REDIS_URL and MJQ_QUEUE",
+            ),
+            0 => Finding::doubtful("no worker is alive, and there is nothing to do", "start one: `mjq worker`"),
+            _ => Finding::good(format!("{} alive, {busy} of {} busy", counted(live, "worker"), counted(slots, "slot"))),
+        }
+    }
+
+    fn leases(&self) -> Option<Finding> {
+        let left = self.expired_leases;
+        match (left, self.live_workers.len()) {
+            // Of no worker alive enough was said.
+            (0, _) | (_, 0) => None,
+            _ => Some(Finding::doubtful(
+                format!("{} of workers that died are not taken over yet", counted(left, "step")),
+                "look again in some seconds; if it stays, all slots are busy: more workers, or more MJQ_SLOTS",
+            )),
+        }
+    }
+
+    fn pauses(&self) -> Option<Finding> {
+        let upstream = &self.counts.upstream;
+        if upstream.is_paused {
+            return Some(Finding::doubtful("it is paused: nothing is submitted or polled", "mjq resume"));
+        }
+        upstream.are_submits_paused.then(|| Finding::doubtful("its submits are paused", "mjq resume --submits"))
+    }
+
+    fn upstream(&self) -> Vec<Finding> {
+        let (upstream, now_ms) = (&self.counts.upstream, self.counts.now_ms);
+        let mut findings = Vec::new();
+        if upstream.is_down() {
+            findings.push(Finding::bad(
+                format!(
+                    "the breaker is open after {}: nothing is submitted; next probe {}",
+                    counted(upstream.failures, "failure"),
+                    due(upstream.probe_ms, now_ms)
+                ),
+                "`mjq jobs` shows the upstream's words; check MJQ_UPSTREAM_KEY and the quota; it closes by itself",
+            ));
+        }
+        if upstream.gate_ms > now_ms {
+            findings.push(Finding::doubtful(
+                format!("the upstream asked to be left alone; next submit {}", due(upstream.gate_ms, now_ms)),
+                "it goes on by itself; a lower MJQ_UPSTREAM_SUBMIT_RATE avoids it",
+            ));
+        }
+        if let Some(limit) = upstream.limit {
+            findings.push(Finding::doubtful(
+                format!(
+                    "the upstream said that it was full: {} at most for now",
+                    counted(limit.max(1.0) as u64, "open task")
+                ),
+                "it grows again by itself; MJQ_UPSTREAM_MAX_OPEN at what the upstream can take avoids refusals",
+            ));
+        }
+        findings
+    }
+
+    fn waiting(&self) -> Finding {
+        let counts = &self.counts;
+        let open = format!("{} waiting, {} upstream", counts.arrived + counts.queued + counts.delayed, counts.polling);
+        let seconds = counts.oldest_waiting_seconds();
+        if seconds < Self::LONG_WAIT_S {
+            return Finding::good(format!("jobs: {open}, {} ended lately", counts.ended));
+        }
+        Finding::doubtful(
+            format!("jobs: {open}; the oldest has waited for {}", span((seconds * 1000.0) as u64)),
+            "see above for pauses, limits and workers; otherwise more jobs come in than the upstream takes",
+        )
+    }
+
+    fn readers(&self) -> Vec<Finding> {
+        if self.groups.is_empty() {
+            let kept = span(self.retention_ms);
+            return vec![Finding::good(format!("no consumer group reads the events; each is kept for {kept}"))];
+        }
+        self.groups.iter().map(|group| self.reader(group)).collect()
+    }
+
+    fn reader(&self, group: &Group) -> Finding {
+        let Group { pending, unread, .. } = group;
+        let name = plain(&group.name);
+        let left = match unread {
+            Some(unread) => format!("{unread} to read, {pending} to acknowledge"),
+            None => format!("{pending} to acknowledge"),
+        };
+        let age_ms = group.oldest_ms.map_or(0, |oldest_ms| self.counts.now_ms.saturating_sub(oldest_ms));
+        if age_ms >= Self::LONG_UNACKNOWLEDGED_MS {
+            return Finding::doubtful(
+                format!("consumer group {name}: {left}, the oldest for {}: Redis keeps all later events", span(age_ms)),
+                format!(
+                    "let its consumers acknowledge what they have dealt with; or, if nobody needs it, XGROUP DESTROY … {name}"
+                ),
+            );
+        }
+        if unread.is_some_and(|unread| unread > 10_000) {
+            return Finding::doubtful(
+                format!("consumer group {name}: {left}"),
+                format!("start more consumers; or, if nobody needs it, XGROUP DESTROY … {name}"),
+            );
+        }
+        Finding::good(format!("consumer group {name}: {left}"))
+    }
+
+    fn rejected(&self) -> Option<Finding> {
+        let last = self.last_rejected.as_ref()?;
+        let age = span(self.counts.now_ms.saturating_sub(last.rejected_ms));
+        Some(Finding::doubtful(
+            format!(
+                "{} could not be read, the last one {age} ago: {}",
+                if self.counts.rejected == 1 {
+                    "1 entry".to_owned()
+                } else {
+                    format!("{} entries", self.counts.rejected)
+                },
+                plain(&last.reason)
+            ),
+            "correct the producer; the dashboard and /api/v1/rejected show what was sent",
+        ))
+    }
+
+    fn rollbacks(&self) -> Option<Finding> {
+        let count = *self.counts.totals.get("suspected_rollback")?;
+        Some(Finding::doubtful(
+            format!("Redis had lost its last writes {}; they were written again", counted(count, "time")),
+            "appendfsync always, where such a loss costs more than the disk",
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Verdict, *};
+    use crate::ledger::Upstream;
+
+    fn healthy() -> Facts {
+        let worker = Pod { name: "a".into(), slots: 256, busy: 3, ..Pod::default() };
+        let counts = Counts { now_ms: 10_000_000, open: 5, polling: 5, ..Counts::default() };
+        Facts { counts, live_workers: vec![worker], retention_ms: 86_400_000, ..Facts::default() }
+    }
+
+    fn with_upstream(upstream: Upstream) -> Facts {
+        let facts = healthy();
+        Facts { counts: Counts { upstream, ..facts.counts }, ..facts }
+    }
+
+    fn with_group(group: Group) -> Facts {
+        Facts { groups: vec![group], ..healthy() }
+    }
+
+    #[test]
+    fn a_healthy_queue_has_nothing_to_hear() {
+        let findings =
+            with_group(Group { name: "billing".into(), pending: 3, oldest_ms: Some(9_999_000), ..Group::default() })
+                .judge();
+
+        assert!(findings.iter().all(|it| it.verdict == Verdict::Good), "{findings:?}");
+        assert_eq!(findings[0].said, "1 worker alive, 3 of 256 slots busy");
+    }
+
+    #[test]
+    fn each_fault_is_named_with_its_cure() {
+        let group = |pending, unread, oldest_ms| Group { name: "billing".into(), pending, unread, oldest_ms };
+        let rejected = RejectedEntry {
+            entry: "1-0".into(),
+            rejected_ms: 9_998_000,
+            reason: "not JSON".into(),
+            text: String::new(),
+        };
+        let old = Counts { oldest_waiting_ms: 9_000_000, ..healthy().counts };
+        let rolled_back = Counts { totals: [("suspected_rollback".to_owned(), 2)].into(), ..healthy().counts };
+        for (facts, verdict, said) in [
+            (Facts { live_workers: vec![], ..healthy() }, Verdict::Bad, "no worker is alive, and 5 jobs wait"),
+            (
+                Facts { live_workers: vec![], counts: Counts::default(), ..healthy() },
+                Verdict::Doubtful,
+                "nothing to do",
+            ),
+            (Facts { expired_leases: 1, ..healthy() }, Verdict::Doubtful, "1 step of workers that died"),
+            (with_upstream(Upstream { is_paused: true, ..Upstream::default() }), Verdict::Doubtful, "it is paused"),
+            (with_upstream(Upstream { are_submits_paused: true, ..Upstream::default() }), Verdict::Doubtful, "submits"),
+            (
+                with_upstream(Upstream { failures: 3, probe_ms: 10_002_500, ..Upstream::default() }),
+                Verdict::Bad,
+                "open after 3 failures: nothing is submitted; next probe in 2.5 s",
+            ),
+            (with_upstream(Upstream { gate_ms: 10_002_500, ..Upstream::default() }), Verdict::Doubtful, "left alone"),
+            (with_upstream(Upstream { limit: Some(3.7), ..Upstream::default() }), Verdict::Doubtful, "3 open tasks"),
+            (Facts { counts: old, ..healthy() }, Verdict::Doubtful, "waited for 16m 40s"),
+            (
+                with_group(group(1, Some(0), Some(9_000_000))),
+                Verdict::Doubtful,
+                "1 to acknowledge, the oldest for 16m 40s",
+            ),
+            (with_group(group(0, Some(10_001), None)), Verdict::Doubtful, "10001 to read"),
+            (Facts { last_rejected: Some(rejected), ..healthy() }, Verdict::Doubtful, "2.0 s ago: not JSON"),
+            (Facts { counts: rolled_back, ..healthy() }, Verdict::Doubtful, "2 times"),
+        ] {
+            let findings = facts.judge();
+
+            let found = findings.iter().find(|it| it.verdict == verdict && it.said.contains(said));
+            assert!(found.is_some_and(|it| !it.cure.is_empty()), "{said}: {findings:?}");
+        }
+    }
+}

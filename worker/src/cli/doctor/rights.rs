@@ -1,0 +1,81 @@
+//! What the user of the Redis URL may do, found out by trying what does no harm.
+
+use redis::{Cmd, RedisError};
+
+use super::Finding;
+use crate::ledger::Ledger;
+
+/// A key that is never there, and a group and a consumer that nobody has.
+const NOBODY: &str = "mjq-doctor";
+
+/// Writes and deletes a key in one act, with one command of each kind that the scripts use.
+const TRIAL: &str = "\
+local key = KEYS[1]
+redis.call('TIME')
+redis.call('HSET', key, 'a', 1) redis.call('HINCRBY', key, 'a', 1) redis.call('HMGET', key, 'a')
+redis.call('PEXPIRE', key, 1000) redis.call('PERSIST', key) redis.call('DEL', key)
+redis.call('ZADD', key, 1, 'a') redis.call('ZRANGEBYSCORE', key, 0, 1) redis.call('ZPOPMIN', key)
+redis.call('LPUSH', key, 1) redis.call('LTRIM', key, 1, 0)
+redis.call('SET', key, 1, 'PX', 1000) redis.call('DEL', key)
+redis.call('XADD', key, '*', 'a', 'b') redis.call('XINFO', 'GROUPS', key) redis.call('DEL', key)
+return 1";
+
+/// Tries everything that a worker does, each on a key of its kind.
+pub(super) async fn examine(ledger: &Ledger) -> Finding {
+    let mut missing = Vec::new();
+    for (what, command) in trials(ledger) {
+        match ledger.link().query::<redis::Value>(&command).await {
+            // No such group, no such key: it may be done, and there is nothing to do.
+            Err(error) if is_no_permission(&error) => missing.push(what),
+            _ => {}
+        }
+    }
+    judge(&missing)
+}
+
+fn trials(ledger: &Ledger) -> Vec<(&'static str, Cmd)> {
+    let (jobs, events) = (ledger.queue().jobs_stream(), ledger.queue().events_stream());
+    let trial = |what, name: &str, arguments: &[&str]| {
+        let mut command = redis::cmd(name);
+        command.arg(arguments);
+        (what, command)
+    };
+    vec![
+        trial("read jobs (XREADGROUP)", "XREADGROUP", &["GROUP", NOBODY, NOBODY, "COUNT", "1", "STREAMS", &jobs, ">"]),
+        trial("take jobs over (XAUTOCLAIM)", "XAUTOCLAIM", &[&jobs, NOBODY, NOBODY, "0", "0-0", "COUNT", "1"]),
+        trial("make its consumer group (XGROUP)", "XGROUP", &["SETID", &jobs, NOBODY, "0"]),
+        trial("acknowledge jobs (XACK)", "XACK", &[&jobs, NOBODY, "0-1"]),
+        trial("delete jobs that were taken in (XDEL)", "XDEL", &[&jobs, "0-1"]),
+        trial("run scripts (EVAL)", "EVAL", &[TRIAL, "1", &ledger.key(NOBODY)]),
+        trial("see who has read events (XINFO)", "XINFO", &["GROUPS", &events]),
+        trial("see who has acknowledged events (XPENDING)", "XPENDING", &[&events, NOBODY]),
+        trial("show that it lives (HDEL)", "HDEL", &[&ledger.key("workers"), NOBODY]),
+    ]
+}
+
+/// Redis says so in different words for a command, a key, and a command within a script.
+fn is_no_permission(error: &RedisError) -> bool {
+    let words = error.to_string();
+    error.code() == Some("NOPERM") || words.contains("ACL failure") || words.contains("can't run this command")
+}
+
+fn judge(missing: &[&str]) -> Finding {
+    match missing {
+        [] => Finding::good("the user of MJQ_REDIS_URL may do all that a worker does"),
+        missing => Finding::bad(
+            format!("the user of MJQ_REDIS_URL must not: {}", missing.join(", ")),
+            "give it the rights of the user `worker` in deploy/acl.conf",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Verdict, *};
+
+    #[test]
+    fn what_is_missing_is_named() {
+        assert_eq!(judge(&[]).verdict, Verdict::Good);
+        assert!(judge(&["a (A)", "b (B)"]).said.ends_with("must not: a (A), b (B)"));
+    }
+}

@@ -1,0 +1,132 @@
+//! `mjq jobs`: lists jobs.
+
+use clap::Args;
+
+use super::{
+    Failure,
+    flags::{ClientFlags, Flags},
+    job_json,
+    next_step::next_step,
+    open_ledger::open_ledger,
+    output,
+    words::{clipped, plain, span},
+};
+use crate::{ledger::JobLine, settings::Settings};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Shows open jobs, of each lane those that come next, and then those that ended last.
+
+Examples:
+  mjq jobs
+  mjq jobs --failed --limit 100
+  mjq jobs --failed --json | jq -r 'select(.code == \"poison\") | .id' | xargs -n1 mjq retry")]
+pub(super) struct Jobs {
+    /// Only jobs that failed or were cancelled, among the 1,000 that ended last
+    #[arg(long)]
+    failed: bool,
+    /// At most this many open jobs, and as many ended ones
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+    /// Print one line of JSON for each job
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: ClientFlags,
+}
+
+impl Jobs {
+    pub(super) fn flags(&self) -> &Flags {
+        &self.settings.0
+    }
+
+    pub(super) async fn run(self, settings: &Settings) -> Result<(), Failure> {
+        let ledger = open_ledger(settings).await?;
+        let limit = usize::from(self.limit);
+        let jobs = if self.failed {
+            ledger.failures(limit).await?
+        } else {
+            let latest = ledger.latest(limit).await?;
+            [latest.open, latest.ended].concat()
+        };
+        if self.json {
+            return jobs.iter().try_for_each(|job| output::line(&job_json::of_line(job).to_string()));
+        }
+        if jobs.is_empty() {
+            // Not on stdout: a script counts lines there.
+            eprintln!("no such jobs in queue {}", settings.queue);
+            return Ok(());
+        }
+        let now_ms = ledger.clock().now_ms();
+        let rows: Vec<_> = jobs.iter().map(|job| row(job, now_ms)).collect();
+        table(&rows).try_for_each(|line| output::line(&line))
+    }
+}
+
+const TITLES: [&str; 5] = ["JOB", "KIND", "PHASE", "AGE", ""];
+
+fn row(job: &JobLine, now_ms: u64) -> [String; 5] {
+    [
+        job.id.to_string(),
+        job.record.kind.as_str().to_owned(),
+        job.phase.to_string(),
+        span(now_ms.saturating_sub(job.record.enqueued_ms)),
+        clipped(&plain(&what(job, now_ms)), 100),
+    ]
+}
+
+/// How it ended, or how far it is and what comes next.
+fn what(job: &JobLine, now_ms: u64) -> String {
+    match &job.event {
+        Some(event) if !event.image_url.is_empty() => event.image_url.clone(),
+        Some(event) if job.phase.is_terminal() => with_reason(event.code.as_str(), &event.data.reason),
+        _ if job.phase.is_terminal() => job.record.reason.clone(),
+        _ => {
+            let next = next_step(job.phase, job.place, now_ms);
+            let next = if job.record.progress > 0 { format!("{} %, {next}", job.record.progress) } else { next };
+            with_reason(&next, &job.record.reason)
+        }
+    }
+}
+
+fn with_reason(text: &str, reason: &str) -> String {
+    if reason.is_empty() { text.to_owned() } else { format!("{text}: {reason}") }
+}
+
+/// Lines with their columns below each other.
+fn table(rows: &[[String; 5]]) -> impl Iterator<Item = String> {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([TITLES[column].len()]).max().unwrap_or_default()
+    };
+    let [job, kind, phase, age] = [0, 1, 2, 3].map(width);
+    let line = move |[a, b, c, d, e]: [&str; 5]| {
+        format!("{a:job$}  {b:kind$}  {c:phase$}  {d:>age$}  {e}").trim_end().to_owned()
+    };
+    let title = line(TITLES);
+    std::iter::once(title).chain(rows.iter().map(move |row| line(row.each_ref().map(String::as_str))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_below_each_other() {
+        let rows = [
+            ["a", "imagine", "polling", "3.2 s", "46 %, next look now"].map(str::to_owned),
+            ["order-1842", "action", "failed", "4m 12s", "poison"].map(str::to_owned),
+        ];
+
+        let lines: Vec<String> = table(&rows).collect();
+
+        assert_eq!(
+            lines,
+            [
+                "JOB         KIND     PHASE       AGE",
+                "a           imagine  polling   3.2 s  46 %, next look now",
+                "order-1842  action   failed   4m 12s  poison",
+            ]
+        );
+    }
+}

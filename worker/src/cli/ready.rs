@@ -1,0 +1,132 @@
+//! `mjq ready`: asks the worker on this machine whether it is any use.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use clap::Args;
+use serde::Deserialize;
+
+use super::{
+    Failure,
+    flags::{ClientFlags, Flags},
+    output,
+};
+use crate::settings::Settings;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exits with 0 when the worker that listens at MJQ_ADMIN_ADDR is ready, else with 1 and the reason. It is
+made for the health checks of containers whose image has no shell:
+
+  healthcheck: { test: [\"CMD\", \"mjq\", \"ready\"], interval: 5s }")]
+pub(super) struct Ready {
+    #[command(flatten)]
+    settings: ClientFlags,
+}
+
+/// What `/readyz` says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Readiness {
+    is_ready: bool,
+    redis_answers: bool,
+    ledger_works: bool,
+    is_taking_work: bool,
+}
+
+impl Ready {
+    const TIMEOUT: Duration = Duration::from_secs(3);
+
+    pub(super) fn flags(&self) -> &Flags {
+        &self.settings.0
+    }
+
+    pub(super) async fn run(self, settings: &Settings) -> Result<(), Failure> {
+        let address = reachable(settings.admin_addr);
+        let readiness = ask(address).await.map_err(|why| {
+            Failure::NotDone(format!("no worker answers at http://{address} (MJQ_ADMIN_ADDR): {why}"))
+        })?;
+        match readiness.complaint() {
+            None => output::line("ready"),
+            Some(complaint) => Err(Failure::NotDone(format!("not ready: {complaint}"))),
+        }
+    }
+}
+
+impl Readiness {
+    /// Why the worker is of no use; `None` when it is.
+    fn complaint(&self) -> Option<&'static str> {
+        match self {
+            Self { is_ready: true, .. } => None,
+            Self { is_taking_work: false, .. } => Some("the worker was told to stop"),
+            Self { redis_answers: false, .. } => Some("Redis does not answer"),
+            Self { ledger_works: false, .. } => {
+                Some("Redis answers, and does not carry out what the worker asks of it")
+            }
+            Self { .. } => Some("the worker does not say why"),
+        }
+    }
+}
+
+/// Where a server that listens on `address` is reached from this machine.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+async fn ask(address: SocketAddr) -> Result<Readiness, String> {
+    // The HTTP client wants to have it, also where it never speaks TLS.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let words = |error: reqwest::Error| root_cause(&error);
+    let client = reqwest::Client::builder().timeout(Ready::TIMEOUT).no_proxy().build().map_err(words)?;
+    let answer = client.get(format!("http://{address}/readyz")).send().await.map_err(words)?;
+    let status = answer.status();
+    let body = answer.text().await.map_err(words)?;
+    serde_json::from_str(&body).map_err(|_| format!("HTTP {status} is not the answer of a worker"))
+}
+
+fn root_cause(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_listens_everywhere_is_asked_on_this_machine() {
+        for (address, asked) in
+            [("0.0.0.0:8081", "127.0.0.1:8081"), ("[::]:8081", "[::1]:8081"), ("10.0.0.7:80", "10.0.0.7:80")]
+        {
+            assert_eq!(reachable(address.parse().unwrap()).to_string(), asked);
+        }
+    }
+
+    #[test]
+    fn a_worker_that_is_not_ready_says_why() {
+        for (body, complaint) in [
+            (r#"{"is_ready":true,"redis_answers":true,"ledger_works":true,"is_taking_work":true}"#, None),
+            (r#"{"redis_answers":true,"ledger_works":true}"#, Some("told to stop")),
+            (r#"{"is_taking_work":true}"#, Some("Redis does not answer")),
+            (r#"{"is_taking_work":true,"redis_answers":true}"#, Some("does not carry out")),
+        ] {
+            let found = serde_json::from_str::<Readiness>(body).unwrap().complaint();
+
+            assert_eq!(found.is_some(), complaint.is_some(), "{body}");
+            assert!(found.unwrap_or_default().contains(complaint.unwrap_or_default()), "{body}: {found:?}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! `mjq show`: everything about one job.
+
+use clap::Args;
+use mjq_producer::contract::{Event, EventType, JobId};
+
+use super::{
+    Failure,
+    flags::{ClientFlags, Flags},
+    job_json,
+    next_step::next_step,
+    open_ledger::open_ledger,
+    output,
+    words::{clipped, counted, due, instant, plain, span},
+};
+use crate::{
+    ledger::JobView,
+    lifecycle::{Moment, Phase},
+    settings::Settings,
+};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Pictures in the request are shown by their size. Ended jobs are known for the time of MJQ_RETENTION.
+
+Examples:
+  mjq show order-1842
+  mjq show order-1842 --json | jq .timeline")]
+pub(super) struct Show {
+    /// The job's id
+    #[arg(value_name = "JOB")]
+    job: JobId,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: ClientFlags,
+}
+
+impl Show {
+    pub(super) fn flags(&self) -> &Flags {
+        &self.settings.0
+    }
+
+    pub(super) async fn run(self, settings: &Settings) -> Result<(), Failure> {
+        let view = open_ledger(settings).await?.job(&self.job).await?.ok_or_else(|| {
+            Failure::NotDone(format!(
+                "queue {} has no job {}: it is not admitted yet, was never enqueued, or ended longer ago than the retention",
+                settings.queue, self.job
+            ))
+        })?;
+        if self.json {
+            return output::line(&job_json::of_view(&view).to_string());
+        }
+        output::line(&report(&view))
+    }
+}
+
+/// The longest text that is shown of a field, in characters.
+const MAX_TEXT: usize = 2_000;
+
+fn report(view: &JobView) -> String {
+    let record = &view.record;
+    let mut rows = vec![
+        ("next", next(view)),
+        ("task", [record.task.as_ref().map_or("", |task| task.as_str()), &record.status, &progress(view)].join(" ")),
+        (
+            "attempts",
+            format!("{} of {}, {}", record.attempts, record.max_attempts, counted(record.polls.into(), "poll")),
+        ),
+        (
+            "takeovers",
+            if view.reclaims > 0 { counted(view.reclaims.into(), "worker") + " died on it" } else { String::new() },
+        ),
+        ("deadline", deadline(view)),
+        ("reason", record.reason.clone()),
+        ("note", notes(view)),
+        ("follows", record.follows.as_ref().map(ToString::to_string).unwrap_or_default()),
+    ];
+    rows.extend(view.event.iter().flat_map(|event| outcome(event, view.event_entry.as_deref())));
+    rows.push((
+        "state",
+        view.state.as_deref().filter(|it| !it.is_empty()).map(|it| format!("{it:?}")).unwrap_or_default(),
+    ));
+    rows.extend(
+        view.job
+            .iter()
+            .flat_map(|job| &job.then)
+            .enumerate()
+            .map(|(place, step)| ("then", format!("{} as {}", step.button, view.id.follow_up(place)))),
+    );
+    rows.push(("request", request(view)));
+    let rows = rows.into_iter().map(|(name, text)| (name, clipped(plain(&text).trim(), MAX_TEXT)));
+    let rows = rows.filter(|(_, text)| !text.is_empty()).map(|(name, text)| format!("  {name:10} {text}"));
+    let head = format!("{} {}, {}", view.id, record.kind.as_str(), view.phase);
+    [head].into_iter().chain(rows).chain(timeline(&record.timeline)).collect::<Vec<_>>().join("\n")
+}
+
+fn next(view: &JobView) -> String {
+    let next = next_step(view.phase, view.place, view.now_ms);
+    match view.is_cancel_requested && !view.phase.is_terminal() {
+        true => format!("{next}; it is to be cancelled"),
+        false => next,
+    }
+}
+
+fn progress(view: &JobView) -> String {
+    let record = &view.record;
+    match (view.phase, record.progress, record.queue_position) {
+        (Phase::Polling, 0, 1..) => format!("({} before it upstream)", counted(record.queue_position.into(), "task")),
+        (Phase::Polling, 1.., _) => format!("{} %", record.progress),
+        _ => String::new(),
+    }
+}
+
+fn deadline(view: &JobView) -> String {
+    match view.phase.is_terminal() {
+        true => String::new(),
+        false => format!("{} ({})", instant(view.record.deadline_ms), due(view.record.deadline_ms, view.now_ms)),
+    }
+}
+
+fn notes(view: &JobView) -> String {
+    let mut notes = Vec::new();
+    if view.record.possible_duplicate {
+        notes.push("the upstream may have made (and billed) more than one task");
+    }
+    if view.record.adopted {
+        notes.push("its task was found again after the submit's answer was lost");
+    }
+    notes.join("; ")
+}
+
+fn outcome(event: &Event, entry: Option<&str>) -> [(&'static str, String); 3] {
+    let code = if event.event_type == EventType::Completed { "" } else { event.code.as_str() };
+    [
+        ("event", format!("{} {} {code}", entry.unwrap_or_default(), event.event_type)),
+        ("", event.data.reason.clone()),
+        ("picture", event.image_url.clone()),
+    ]
+}
+
+fn request(view: &JobView) -> String {
+    match &view.job {
+        Some(job) => job.request.as_json().to_owned(),
+        None => format!("{} bytes, too large to be shown", view.job_bytes),
+    }
+}
+
+/// The first moment by the clock, each later one by the time since the first.
+fn timeline(moments: &[Moment]) -> Vec<String> {
+    let first_ms = moments.first().map_or(0, |Moment(at_ms, ..)| *at_ms);
+    let line = |(place, Moment(at_ms, fence, phase)): (usize, &Moment)| {
+        let name = if place == 0 { "timeline" } else { "" };
+        let when = if place == 0 { instant(*at_ms) } else { format!("+{}", span(at_ms.saturating_sub(first_ms))) };
+        let claim = if *fence == 0 { String::new() } else { format!("  (claim {fence})") };
+        format!("  {name:10} {when:24}  {phase}{claim}")
+    };
+    moments.iter().enumerate().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_timeline_begins_with_a_time_and_goes_on_with_spans() {
+        let moments = [
+            Moment(1_700_000_000_123, 0, Phase::Queued),
+            Moment(1_700_000_000_223, 1, Phase::Submitting),
+            Moment(1_700_000_003_623, 1, Phase::Polling),
+        ];
+
+        let lines = timeline(&moments);
+
+        assert_eq!(
+            lines,
+            [
+                "  timeline   2023-11-14T22:13:20.123Z  queued",
+                "             +100 ms                   submitting  (claim 1)",
+                "             +3.5 s                    polling  (claim 1)",
+            ]
+        );
+    }
+}
