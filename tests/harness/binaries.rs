@@ -19,19 +19,47 @@ pub fn mjq() -> anyhow::Result<&'static Path> {
     program.as_deref().map_err(|error| anyhow!("{error}"))
 }
 
-fn named_or_built() -> anyhow::Result<PathBuf> {
-    let Some(named) = std::env::var_os("MJQ_BIN") else {
-        return build("mjq-worker", "mjq");
-    };
-    let path = PathBuf::from(named);
-    ensure!(path.is_file(), "MJQ_BIN is {}, expected the path of a program", path.display());
-    Ok(path)
+/// The path of a copy of `mjq` that was built with features that only tests may have, such as `crash-points`.
+///
+/// It lies in a folder of its own, so that nobody who asks for [`mjq()`] gets it. `MJQ_BIN` counts here, too.
+///
+/// # Errors
+/// When it does not compile; the compiler has then said why on standard error.
+pub fn mjq_with(features: &[&str]) -> anyhow::Result<PathBuf> {
+    if let Some(named) = named()? {
+        return Ok(named);
+    }
+    let built = build("mjq-worker", "mjq", features)?;
+    let dir = own_target_dir_and_profile()?.0.join("chaos");
+    std::fs::create_dir_all(&dir).with_context(|| format!("could not create {}", dir.display()))?;
+    let copy = dir.join(format!("mjq-{}", features.join("-")));
+    let draft = copy.with_extension(std::process::id().to_string());
+    // A program that runs cannot be written to, but it can be replaced.
+    std::fs::copy(&built, &draft).and_then(|_| std::fs::rename(&draft, &copy)).context("could not copy mjq")?;
+    // Cargo keeps one program of that name: the usual one must be there again for everybody else.
+    build("mjq-worker", "mjq", &[])?;
+    Ok(copy)
 }
 
-fn build(package: &str, program: &str) -> anyhow::Result<PathBuf> {
+fn named_or_built() -> anyhow::Result<PathBuf> {
+    match named()? {
+        Some(named) => Ok(named),
+        None => build("mjq-worker", "mjq", &[]),
+    }
+}
+
+fn named() -> anyhow::Result<Option<PathBuf>> {
+    let Some(named) = std::env::var_os("MJQ_BIN") else { return Ok(None) };
+    let path = PathBuf::from(named);
+    ensure!(path.is_file(), "MJQ_BIN is {}, expected the path of a program", path.display());
+    Ok(Some(path))
+}
+
+fn build(package: &str, program: &str, features: &[&str]) -> anyhow::Result<PathBuf> {
     let (target_dir, profile) = own_target_dir_and_profile()?;
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--quiet", "--package", package, "--bin", program, "--profile", &profile])
+        .args(["--features", &features.join(",")])
         .args(["--message-format", "json-render-diagnostics", "--target-dir"])
         .arg(target_dir)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))

@@ -25,7 +25,7 @@ mod stack;
 mod wire;
 mod worker_process;
 
-pub use binaries::mjq;
+pub use binaries::{mjq, mjq_with};
 pub use event::Event;
 pub use eventually::{PATIENCE, eventually, eventually_within};
 pub use free_port::free_port;

@@ -1,6 +1,7 @@
 //! One worker pod as a process: `mjq worker`, watched and steered from outside.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use crate::free_port;
 #[derive(Clone, Debug)]
 pub struct WorkerBuilder {
     name: String,
+    program: Option<PathBuf>,
     settings: BTreeMap<String, String>,
     echoes: bool,
 }
@@ -45,7 +47,8 @@ impl WorkerProcess {
     /// Begins a worker on this Redis, with no settings of the environment taken over.
     #[must_use]
     pub fn on(redis_url: &str) -> WorkerBuilder {
-        let builder = WorkerBuilder { name: "worker".to_owned(), settings: BTreeMap::new(), echoes: true };
+        let builder =
+            WorkerBuilder { name: "worker".to_owned(), program: None, settings: BTreeMap::new(), echoes: true };
         builder.set("MJQ_REDIS_URL", redis_url)
     }
 
@@ -182,6 +185,13 @@ impl WorkerBuilder {
         self
     }
 
+    /// Runs this program instead of the freshly built one; see [`crate::mjq_with`].
+    #[must_use]
+    pub fn program(mut self, program: &Path) -> Self {
+        self.program = Some(program.to_owned());
+        self
+    }
+
     /// Keeps its lines to [`WorkerProcess::logs`] instead of printing them too.
     #[must_use]
     pub fn quiet(mut self) -> Self {
@@ -195,7 +205,11 @@ impl WorkerBuilder {
     /// When the program does not compile or start.
     pub fn start(self) -> anyhow::Result<WorkerProcess> {
         let port = free_port()?;
-        let mut command = Command::new(mjq()?);
+        let program = match &self.program {
+            Some(program) => program,
+            None => mjq()?,
+        };
+        let mut command = Command::new(program);
         command.arg("worker").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // The developer's own settings must not decide whether a test passes.
         std::env::vars_os()

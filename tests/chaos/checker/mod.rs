@@ -1,0 +1,128 @@
+//! The checker: which of mjq's promises a history breaks.
+//!
+//! One invariant per file, each a pure function of the history. None of them believes the worker about anything that
+//! the upstream's books, the streams or the producers can tell.
+
+mod billing;
+mod deadlines;
+mod delivery;
+mod leftovers;
+mod limits;
+mod promises;
+mod states;
+mod terminal;
+mod timelines;
+mod truth;
+
+use serde::Serialize;
+
+use crate::history::History;
+
+/// A broken promise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Violation {
+    /// Which promise.
+    pub(crate) invariant: &'static str,
+    /// The job concerned, if there is one.
+    pub(crate) job: Option<String>,
+    /// What was seen, and what should have been.
+    pub(crate) what: String,
+}
+
+type Check = fn(&History) -> Vec<(Option<String>, String)>;
+
+/// Each invariant by name, in the order in which they are told.
+pub(crate) const INVARIANTS: [(&str, Check); 10] = [
+    ("one terminal event", terminal::check),
+    ("paid once", billing::check),
+    ("delivered once", delivery::check),
+    ("state intact", states::check),
+    ("event tells the truth", truth::check),
+    ("ended by its deadline", deadlines::check),
+    ("history is legal", timelines::check),
+    ("nothing left behind", leftovers::check),
+    ("limits kept", limits::check),
+    ("promises of the preset", promises::check),
+];
+
+/// Checks everything.
+pub(crate) fn check(history: &History) -> Vec<Violation> {
+    INVARIANTS
+        .iter()
+        .flat_map(|(invariant, check)| check(history).into_iter().map(|(job, what)| Violation { invariant, job, what }))
+        .collect()
+}
+
+/// What one invariant has to say: the job concerned, and what is wrong.
+type Findings = Vec<(Option<String>, String)>;
+
+fn about(job: &str, what: impl Into<String>) -> (Option<String>, String) {
+    (Some(job.to_owned()), what.into())
+}
+
+#[cfg(test)]
+mod samples {
+    //! Histories for the invariants' own tests.
+
+    use mjq_simulator::Creation;
+
+    use crate::history::{Asked, History, Kept, TaskSeen, Told, prompt_of};
+
+    /// A job that went well in every respect.
+    pub(super) fn a_good_history() -> History {
+        let mut history = History::default();
+        history.jobs.insert(
+            "j1".to_owned(),
+            Asked { state: "j1 🦊".to_owned(), deadline_ms: 900_000, is_certain: true, ..Asked::default() },
+        );
+        history.events.push(Told {
+            entry: "2000-0".to_owned(),
+            outcome: "completed".to_owned(),
+            job: "j1".to_owned(),
+            state: "j1 🦊".to_owned(),
+            task: "t1".to_owned(),
+            code: "ok".to_owned(),
+            image_url: "http://sim/image/t1.png".to_owned(),
+            attempts: 1,
+            enqueued_ms: 1000,
+            published_ms: 2000,
+            ..Told::default()
+        });
+        history.received.insert("2000-0".to_owned(), "j1".to_owned());
+        history.creations.push(a_creation("j1", "t1"));
+        let task = TaskSeen { status: "SUCCESS".to_owned(), image_url: "http://sim/image/t1.png".to_owned() };
+        history.tasks.insert("t1".to_owned(), task);
+        let moments = [(1000, 0, "queued"), (1100, 1, "submitting"), (1150, 1, "polling"), (2000, 4, "completed")];
+        history.records.insert(
+            "j1".to_owned(),
+            Kept {
+                phase: "completed".to_owned(),
+                fence: 4,
+                timeline: moments.map(|(at_ms, fence, phase)| (at_ms, fence, phase.to_owned())).into(),
+            },
+        );
+        history
+    }
+
+    pub(super) fn a_creation(job: &str, task: &str) -> Creation {
+        Creation {
+            task: task.to_owned(),
+            prompt: prompt_of(job),
+            state: None,
+            action: "IMAGINE".to_owned(),
+            at_ms: 1120,
+            parent: None,
+            custom_id: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_good_history_breaks_nothing() {
+        assert_eq!(check(&samples::a_good_history()), []);
+    }
+}
