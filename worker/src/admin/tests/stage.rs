@@ -84,8 +84,15 @@ impl Stage {
         let policy = Policy::default();
         let now_ms = self.ledger.clock().now_ms();
         let Step { job, fence, record, flags, .. } = step;
-        let at =
-            Circumstances { now_ms, claimed_ms: now_ms, jitter: 0.5, fence, reclaims: flags.reclaims, policy: &policy };
+        let at = Circumstances {
+            now_ms,
+            claimed_ms: now_ms,
+            jitter: 0.5,
+            fence,
+            reclaims: flags.reclaims,
+            policy: &policy,
+            pace: None,
+        };
         let mut transition = next(&record, seen, at)?;
         let event = match &mut transition.next {
             Next::End(ending) => Some(event_of(&job, &transition.record, *ending, seen, now_ms, Vec::new())),
@@ -94,7 +101,8 @@ impl Stage {
                 None
             }
         };
-        let settlement = Settlement { job, fence, is_certain: false, transition, event, follow_ups: Vec::new() };
+        let settlement =
+            Settlement { job, fence, is_certain: false, ran_ms: None, transition, event, follow_ups: Vec::new() };
         self.ledger.settle(&[settlement]).await?;
         Ok(())
     }
@@ -151,11 +159,11 @@ pub(super) fn report(status: &str, percent: u8, image_url: &str, buttons: Option
     let raw = |text: String| RawValue::from_string(text).ok();
     TaskReport {
         status: status.to_owned(),
+        started_ms: 0,
         progress: Some(percent),
         image_url: image_url.to_owned(),
-        fail_reason: String::new(),
         buttons: buttons.and_then(|text| raw(text.to_owned())),
-        finished_ms: 0,
         raw: raw(format!(r#"{{"id":"1","status":"{status}","imageUrl":"{image_url}"}}"#)),
+        ..TaskReport::default()
     }
 }
