@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     peers::{
-        apalis::{self, ApalisClient},
+        apalis::{self, ApalisClient, Tuning},
         bullmq::{self, BullmqClient},
     },
     stage::{OwnProcess, Stage},
@@ -26,11 +26,16 @@ use crate::{
 pub(crate) enum Contestant {
     Mjq,
     ApalisRedis,
+    /// apalis-redis without its locks and events.
+    ApalisBare,
     Bullmq,
 }
 
 /// Everybody.
 pub(crate) const ALL: &[Contestant] = &[Contestant::Mjq, Contestant::ApalisRedis, Contestant::Bullmq];
+/// Everybody, and what apalis-redis could do at the price of its promises.
+pub(crate) const ALL_AND_BARE: &[Contestant] =
+    &[Contestant::Mjq, Contestant::ApalisRedis, Contestant::ApalisBare, Contestant::Bullmq];
 /// Everybody but mjq.
 pub(crate) const PEERS: &[Contestant] = &[Contestant::ApalisRedis, Contestant::Bullmq];
 /// mjq alone, where a peer has nothing to compare.
@@ -61,6 +66,7 @@ impl Contestant {
             Self::Mjq if work == Work::Pipeline => return start_mjq(stage, settings).await,
             Self::Mjq => "ledger",
             Self::ApalisRedis => "apalis-redis",
+            Self::ApalisBare => "apalis-bare",
             Self::Bullmq => "bullmq",
         };
         let work = match work {
@@ -75,7 +81,7 @@ impl Contestant {
     pub(crate) async fn done(self, redis: &MultiplexedConnection) -> anyhow::Result<u64> {
         let command = match self {
             Self::Mjq => redis::Cmd::xlen(EVENTS),
-            Self::ApalisRedis => redis::Cmd::scard(apalis::done_key()),
+            Self::ApalisRedis | Self::ApalisBare => redis::Cmd::scard(apalis::done_key()),
             Self::Bullmq => redis::Cmd::zcard(bullmq::COMPLETED),
         };
         Ok(command.query_async(&mut redis.clone()).await?)
@@ -88,7 +94,10 @@ impl Contestant {
                 let link = RedisLink::open(&stage.redis_url())?;
                 Client::Mjq(Producer::new(link, &QueueName::new(QUEUE).context("a bad queue name")?))
             }
-            Self::ApalisRedis => Client::ApalisRedis(Box::new(ApalisClient::connect(&stage.redis_url()).await?)),
+            Self::ApalisRedis | Self::ApalisBare => {
+                let tuning = if self == Self::ApalisBare { Tuning::Bare } else { Tuning::Usual };
+                Client::ApalisRedis(Box::new(ApalisClient::connect(&stage.redis_url(), tuning).await?))
+            }
             Self::Bullmq => Client::Bullmq(Box::new(BullmqClient::connect(&stage.redis_url()).await?)),
         })
     }
@@ -99,6 +108,7 @@ impl fmt::Display for Contestant {
         f.pad(match self {
             Self::Mjq => "mjq",
             Self::ApalisRedis => "apalis-redis",
+            Self::ApalisBare => "… without locks",
             Self::Bullmq => "bullmq-official",
         })
     }
@@ -207,7 +217,7 @@ fn prompt(number: usize) -> String {
 pub(crate) fn payload_bytes(who: Contestant, number: usize) -> anyhow::Result<usize> {
     let json = match who {
         Contestant::Mjq => serde_json::to_string(&job(number)?)?,
-        Contestant::ApalisRedis | Contestant::Bullmq => payload(number).to_string(),
+        Contestant::ApalisRedis | Contestant::ApalisBare | Contestant::Bullmq => payload(number).to_string(),
     };
     Ok(json.len())
 }

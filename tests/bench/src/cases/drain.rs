@@ -6,7 +6,7 @@ use mjq_simulator::Knobs;
 
 use super::Variant;
 use crate::{
-    contestant::{ALL, Contestant, ONLY_MJQ, Work},
+    contestant::{ALL_AND_BARE, Contestant, ONLY_MJQ, Work},
     figures::{Figures, quantile},
     peers::ledger::claim_times_ms,
     stage::{Durability, Stage},
@@ -14,14 +14,14 @@ use crate::{
 };
 
 pub(super) fn variants() -> Vec<Variant> {
-    vec![Variant::new("20,000 jobs that do nothing", ALL, |who| drain(who, 20_000))]
+    vec![Variant::new("20,000 jobs that do nothing", ALL_AND_BARE, |who| drain(who, 20_000))]
 }
 
 /// The backlog of a bad morning.
 pub(super) fn backlog() -> Vec<Variant> {
     vec![
-        Variant::new("10,000 jobs that do nothing", ALL, |who| drain(who, 10_000)).once(),
-        Variant::new("100,000 jobs that do nothing", ALL, |who| drain(who, 100_000)).once(),
+        Variant::new("10,000 jobs that do nothing", ALL_AND_BARE, |who| drain(who, 10_000)).once(),
+        Variant::new("100,000 jobs that do nothing", ALL_AND_BARE, |who| drain(who, 100_000)).once(),
         Variant::new("claims of 100 with 10,000 admitted", ONLY_MJQ, |_| claims(10_000)),
         Variant::new("claims of 100 with 100,000 admitted", ONLY_MJQ, |_| claims(100_000)).once(),
     ]

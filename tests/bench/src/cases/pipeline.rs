@@ -7,7 +7,7 @@ use mjq_simulator::{Knobs, Odds, Span, SubmitStep};
 
 use super::Variant;
 use crate::{
-    contestant::{ALL, Contestant, ONLY_MJQ, PEERS, Settings, Work},
+    contestant::{ALL, ALL_AND_BARE, Contestant, ONLY_MJQ, PEERS, Settings, Work},
     figures::{Figures, quantile},
     stage::{Durability, Stage},
     stream::{completed, latencies_ms, until_events},
@@ -29,7 +29,7 @@ pub(super) const TWO_SECONDS: Pipeline =
 
 pub(super) fn variants() -> Vec<Variant> {
     vec![
-        Variant::new("2,000 jobs, tasks of 2 s", ALL, |who| TWO_SECONDS.run(who)),
+        Variant::new("2,000 jobs, tasks of 2 s", ALL_AND_BARE, |who| TWO_SECONDS.run(who)),
         Variant::new("2,000 jobs, tasks of 1.5 to 3.5 s", ALL, |who| {
             Pipeline { span_ms: (1_500, 3_500), ..TWO_SECONDS }.run(who)
         }),

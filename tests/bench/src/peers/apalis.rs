@@ -1,4 +1,6 @@
-//! apalis with apalis-redis, tuned: a look at Redis each 100 ms, batches of 1,000, neither locks nor events of its own.
+//! apalis with apalis-redis, tuned: a look at Redis each 100 ms, batches of 1,000.
+//!
+//! `Bare` goes further than its users should: without its locks and its events it has nothing left to slow it down.
 //!
 //! Its fetch stops for good when about 8,000 jobs are due at once (Lua cannot unpack more), since every job passes
 //! through the set of scheduled ones. So that it can be measured at all, this client moves due jobs on to the list of
@@ -19,14 +21,24 @@ const BATCH: usize = 1_000;
 
 type Storage = RedisStorage<Value>;
 
+/// How far it is tuned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tuning {
+    /// As its users should.
+    Usual,
+    /// Without locks and events.
+    Bare,
+}
+
 /// The key that tells how far it is.
 pub(crate) fn done_key() -> String {
     Config::default().queue(QUEUE).done_jobs_set()
 }
 
-async fn storage(redis_url: &str) -> anyhow::Result<Storage> {
+async fn storage(redis_url: &str, tuning: Tuning) -> anyhow::Result<Storage> {
     let config = Config::default().queue(QUEUE).batch_size(BATCH).heartbeat_interval(Duration::from_secs(2));
-    let config = config.missed_heartbeats(5).lock_tasks(false).emit_events(false);
+    let config = config.missed_heartbeats(5).lock_tasks(tuning == Tuning::Usual);
+    let config = config.emit_events(tuning == Tuning::Usual);
     let client = redis::Client::open(redis_url)?;
     // With the default of 500 ms a script that holds Redis for longer ends the worker.
     let patient = redis::aio::ConnectionManagerConfig::new().set_response_timeout(Some(Duration::from_secs(30)));
@@ -35,8 +47,8 @@ async fn storage(redis_url: &str) -> anyhow::Result<Storage> {
 }
 
 /// Works until standard input closes.
-pub(super) async fn run(work: Work, redis_url: &str, upstream_url: &str) -> anyhow::Result<()> {
-    let storage = storage(redis_url).await?;
+pub(super) async fn run(tuning: Tuning, work: Work, redis_url: &str, upstream_url: &str) -> anyhow::Result<()> {
+    let storage = storage(redis_url, tuning).await?;
     let handler = Handler::new(redis_url, upstream_url).await?;
     let perform = move |job: Value| {
         let handler = handler.clone();
@@ -64,8 +76,8 @@ pub(crate) struct ApalisClient {
 }
 
 impl ApalisClient {
-    pub(crate) async fn connect(redis_url: &str) -> anyhow::Result<Self> {
-        Ok(Self { storage: storage(redis_url).await? })
+    pub(crate) async fn connect(redis_url: &str, tuning: Tuning) -> anyhow::Result<Self> {
+        Ok(Self { storage: storage(redis_url, tuning).await? })
     }
 
     pub(crate) async fn enqueue(&mut self, job: Value) -> anyhow::Result<()> {

@@ -9,6 +9,7 @@ pub(crate) mod ledger;
 
 use clap::{Args, ValueEnum};
 
+use self::apalis::Tuning;
 use crate::contestant::Work;
 
 /// A worker that is not `mjq worker`.
@@ -23,6 +24,7 @@ pub(crate) struct Peer {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum PeerName {
     ApalisRedis,
+    ApalisBare,
     Bullmq,
     /// No peer: mjq's own ledger, driven without a network to an upstream.
     Ledger,
@@ -40,7 +42,8 @@ impl Peer {
     /// Works until standard input closes.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         match self.name {
-            PeerName::ApalisRedis => apalis::run(self.work, &self.redis_url, &self.upstream_url).await,
+            PeerName::ApalisRedis => apalis::run(Tuning::Usual, self.work, &self.redis_url, &self.upstream_url).await,
+            PeerName::ApalisBare => apalis::run(Tuning::Bare, self.work, &self.redis_url, &self.upstream_url).await,
             PeerName::Bullmq => bullmq::run(self.work, &self.redis_url, &self.upstream_url).await,
             PeerName::Ledger => ledger::run(&self.redis_url).await,
         }
