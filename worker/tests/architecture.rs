@@ -60,7 +60,8 @@ fn every_import_follows_the_arrows() {
 #[test]
 fn the_check_reads_what_it_means_to_read() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the worker lies in the workspace");
-    for (folder, _) in FORBIDDEN.iter().filter(|(folder, _)| folder.starts_with("worker") || folder.starts_with("prod")) {
+    for (folder, _) in FORBIDDEN.iter().filter(|(folder, _)| folder.starts_with("worker") || folder.starts_with("prod"))
+    {
         assert!(!sources_in(&workspace.join(folder)).is_empty(), "{folder} has no sources");
     }
 }

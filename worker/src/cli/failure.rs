@@ -85,6 +85,10 @@ impl From<ReadError> for Failure {
 
 impl From<redis::RedisError> for Failure {
     fn from(error: redis::RedisError) -> Self {
+        // A pipeline's error has no code of its own, but it repeats those of its commands.
+        if error.code() == Some("NOPERM") || error.to_string().contains("NoPerm") {
+            return Self::NotDone("the user of MJQ_REDIS_URL may not do that; see `mjq doctor`".to_owned());
+        }
         Self::Redis(error.into())
     }
 }

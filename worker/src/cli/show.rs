@@ -61,7 +61,7 @@ const MAX_TEXT: usize = 2_000;
 fn report(view: &JobView) -> String {
     let record = &view.record;
     let mut rows = vec![
-        ("next", next(view)),
+        ("now", now(view)),
         ("task", [record.task.as_ref().map_or("", |task| task.as_str()), &record.status, &progress(view)].join(" ")),
         (
             "attempts",
@@ -76,7 +76,7 @@ fn report(view: &JobView) -> String {
         ("note", notes(view)),
         ("follows", record.follows.as_ref().map(ToString::to_string).unwrap_or_default()),
     ];
-    rows.extend(view.event.iter().flat_map(|event| outcome(event, view.event_entry.as_deref())));
+    rows.extend(view.event.iter().flat_map(|event| outcome(view, event)));
     rows.push((
         "state",
         view.state.as_deref().filter(|it| !it.is_empty()).map(|it| format!("{it:?}")).unwrap_or_default(),
@@ -95,7 +95,7 @@ fn report(view: &JobView) -> String {
     [head].into_iter().chain(rows).chain(timeline(&record.timeline)).collect::<Vec<_>>().join("\n")
 }
 
-fn next(view: &JobView) -> String {
+fn now(view: &JobView) -> String {
     let next = next_step(view.phase, view.place, view.now_ms);
     match view.is_cancel_requested && !view.phase.is_terminal() {
         true => format!("{next}; it is to be cancelled"),
@@ -130,11 +130,15 @@ fn notes(view: &JobView) -> String {
     notes.join("; ")
 }
 
-fn outcome(event: &Event, entry: Option<&str>) -> [(&'static str, String); 3] {
+fn outcome<'a>(view: &JobView, event: &Event) -> [(&'a str, String); 3] {
+    // A job that is tried once more still has the event of its first end.
+    let name = if view.phase.is_terminal() { "event" } else { "earlier" };
+    let entry = view.event_entry.as_deref();
+    let reason = if event.data.reason == view.record.reason { "" } else { &event.data.reason };
     let code = if event.event_type == EventType::Completed { "" } else { event.code.as_str() };
     [
-        ("event", format!("{} {} {code}", entry.unwrap_or_default(), event.event_type)),
-        ("", event.data.reason.clone()),
+        (name, format!("{} {} {code}", entry.unwrap_or_default(), event.event_type)),
+        ("", reason.to_owned()),
         ("picture", event.image_url.clone()),
     ]
 }

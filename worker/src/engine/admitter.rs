@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use mjq_producer::contract::{Command, Entry, Job, JobId, Malformed};
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::vitals::Vitals;
+use super::{alarm::Alarm, vitals::Vitals};
 use crate::{
     ledger::{Abandoned, Admission, Admitted, CommandAnswer, Intake, Ledger, RawEntry, Rejection},
     lifecycle::{Policy, Record, rejection},
@@ -20,7 +20,7 @@ pub(super) struct Admitter {
     pub(super) policy: Arc<Policy>,
     pub(super) max_job_bytes: usize,
     pub(super) lease: Duration,
-    pub(super) wake: Arc<Notify>,
+    pub(super) alarm: Alarm,
     pub(super) vitals: Vitals,
 }
 
@@ -74,7 +74,7 @@ impl Admitter {
             for (admission, admitted) in batch.iter().zip(self.ledger.admit(&batch).await?) {
                 note(&admission.id, admitted);
             }
-            self.wake.notify_one();
+            self.alarm.ring_within(Duration::ZERO);
         }
         for batch in by_size(sorted.rejections, |rejection| rejection.text.len().min(Rejection::MAX_TEXT)) {
             self.ledger.reject(&batch).await?;
@@ -87,7 +87,7 @@ impl Admitter {
             if self.obey(&entry, &command).await? {
                 self.ledger.forget_entry(&entry).await?;
             }
-            self.wake.notify_one();
+            self.alarm.ring_within(Duration::ZERO);
         }
         Ok(())
     }

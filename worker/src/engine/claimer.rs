@@ -1,14 +1,12 @@
 //! The claimer: claims as many steps as there are free slots, when there is something to claim.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use tokio::{
-    sync::{Notify, mpsc},
-    time::Instant,
-};
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    alarm::Alarm,
     crash_point::{self, CrashPoint},
     poller::ListSupport,
     slot::{HeldStep, Slots},
@@ -27,15 +25,13 @@ pub(super) struct Claimer {
     pub(super) lists: ListSupport,
     pub(super) slots: Slots,
     pub(super) claimed: mpsc::Sender<HeldStep>,
-    /// Rings when this pod has admitted a job, or put one back that is due soon.
-    pub(super) wake: Arc<Notify>,
+    /// Brought forward when this pod admits a job, or puts one back that is due soon.
+    pub(super) alarm: Alarm,
     pub(super) draining: CancellationToken,
     pub(super) vitals: Vitals,
 }
 
 impl Claimer {
-    /// Another pod may have admitted a job without this one hearing of it.
-    pub(super) const MAX_IDLE: Duration = Duration::from_secs(1);
     /// What becomes free or due within this time is claimed at once.
     const GATHER: Duration = Duration::from_millis(2);
 
@@ -49,11 +45,14 @@ impl Claimer {
                 () = self.draining.cancelled() => break,
             }
             serial += 1;
+            self.alarm.wind();
             let Some(claimed) = self.claim(serial).await else { break };
+            if let Some(more_after) = claimed.more_after {
+                self.alarm.ring_within(more_after);
+            }
             if claimed.steps.iter().any(|step| step.record.phase == Phase::Submitting) {
                 crash_point::come_by(CrashPoint::AfterClaim);
             }
-            let pause = self.pause_after(&claimed);
             for step in claimed.steps {
                 // No more is claimed than there are free slots, and nobody else takes one. The channel
                 // has room for every slot, so this never waits.
@@ -61,9 +60,9 @@ impl Claimer {
                     drop(self.claimed.send(held).await);
                 }
             }
+            tokio::time::sleep(Self::GATHER).await;
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.wake.notified() => tokio::time::sleep(Self::GATHER).await,
+                () = self.alarm.rung() => {}
                 () = self.draining.cancelled() => {}
             }
         }
@@ -76,12 +75,5 @@ impl Claimer {
         let claimed = self.ledger.claim(&self.pod, &request, limit, &self.limits, polls_per_request).await.ok()?;
         metrics::histogram!("mjq_claim_seconds").record(began.elapsed().as_secs_f64());
         Some(claimed)
-    }
-
-    fn pause_after(&self, claimed: &Claimed) -> Duration {
-        match claimed.more_after {
-            Some(more_after) => more_after.clamp(Self::GATHER, Self::MAX_IDLE),
-            None => Self::MAX_IDLE,
-        }
     }
 }

@@ -9,6 +9,7 @@ use tracing::{debug, error, info};
 
 use super::{
     crash_point::{self, CrashPoint},
+    pacer::Paces,
     poller::Poller,
     request::{Press, RequestMaker, find_button, token},
     settler::SettlerHandle,
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     ledger::{Ledger, Parent, Rate, Settlement, Step},
-    lifecycle::{Act, Circumstances, Next, Observation, Phase, Policy, Pressure, Transition, event_of, next},
+    lifecycle::{Act, Circumstances, Next, Observation, Phase, Policy, Pressure, Transition, event_of, next, ran_ms},
     upstream::Upstream,
 };
 
@@ -27,6 +28,7 @@ pub(super) struct Executor {
     pub(super) upstream: Upstream,
     pub(super) poller: Poller,
     pub(super) settler: SettlerHandle,
+    pub(super) paces: Paces,
     pub(super) requests: RequestMaker,
     pub(super) policy: Arc<Policy>,
     pub(super) lease: Duration,
@@ -166,12 +168,14 @@ impl Executor {
     }
 
     async fn settle(&self, step: &Step, hold: &Hold, seen: &Observation) {
+        let pace = self.paces.of(&step.record);
         let at = Circumstances {
             now_ms: self.ledger.clock().now_ms(),
             claimed_ms: step.claimed_ms,
             jitter: rand::random(),
             fence: step.fence,
             reclaims: step.flags.reclaims,
+            pace: pace.as_deref(),
             policy: &self.policy,
         };
         let transition = match next(&step.record, seen, at) {
@@ -192,14 +196,26 @@ impl Executor {
     async fn settlement(&self, step: &Step, seen: &Observation, transition: Transition, now_ms: u64) -> Settlement {
         let Next::End(ending) = transition.next else {
             let (job, fence) = (step.job.clone(), step.fence);
-            return Settlement { job, fence, is_certain: false, transition, event: None, follow_ups: Vec::new() };
+            return Settlement {
+                job,
+                fence,
+                is_certain: false,
+                transition,
+                ran_ms: None,
+                event: None,
+                follow_ups: Vec::new(),
+            };
         };
         let completed = transition.record.phase == Phase::Completed;
         let follow_ups = if completed && step.record.has_follow_ups { self.follow_ups(step).await } else { Vec::new() };
         let then: Vec<JobId> = follow_ups.iter().filter_map(|job| job.id.clone()).collect();
         let event = event_of(&step.job, &transition.record, ending, seen, now_ms, then);
+        let ran_ms = match seen {
+            Observation::Succeeded(task) => ran_ms(&transition.record, task, now_ms),
+            _ => None,
+        };
         let (job, fence) = (step.job.clone(), step.fence);
-        Settlement { job, fence, is_certain: false, transition, event: Some(event), follow_ups }
+        Settlement { job, fence, is_certain: false, transition, ran_ms, event: Some(event), follow_ups }
     }
 
     /// The jobs that follow a completed one: each presses a button of its result.

@@ -1,6 +1,9 @@
 //! Hooks: what the upstream tells without being asked. A hint, never a verdict.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -10,10 +13,9 @@ use axum::{
     routing::post,
 };
 use mjq_producer::contract::{JobId, TaskId};
-use tokio::sync::Notify;
 use tracing::debug;
 
-use super::hook_address::HookAddress;
+use super::{alarm::Alarm, hook_address::HookAddress};
 use crate::{ledger::Ledger, upstream::hinted_task};
 
 /// What the receiver needs.
@@ -22,7 +24,7 @@ pub(super) struct Hooks {
     pub(super) ledger: Ledger,
     /// Not set before Redis has told the secret, and when there are no hooks.
     pub(super) address: Arc<OnceLock<HookAddress>>,
-    pub(super) wake: Arc<Notify>,
+    pub(super) alarm: Alarm,
 }
 
 impl Hooks {
@@ -55,7 +57,7 @@ async fn receive(
         metrics::counter!("mjq_hooks_total", "answer" => if moved { "moved" } else { "late" }).increment(1);
         debug!(job.id = %job, "a hook about job {job} came");
         if moved {
-            hooks.wake.notify_one();
+            hooks.alarm.ring_within(Duration::ZERO);
         }
     });
     StatusCode::OK

@@ -15,6 +15,7 @@
 //! when the leases run out.
 
 mod admitter;
+mod alarm;
 mod backend;
 mod claimer;
 mod crash_point;
@@ -23,6 +24,7 @@ mod executor;
 mod heart;
 mod hook_address;
 mod hooks;
+mod pacer;
 mod poller;
 mod renewer;
 mod request;
@@ -42,7 +44,7 @@ use apalis_core::worker::builder::WorkerBuilder;
 use axum::Router;
 use mjq_producer::RedisLink;
 use secrecy::ExposeSecret;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info};
 
@@ -55,11 +57,13 @@ use crate::{
     upstream::Upstream,
 };
 use admitter::Admitter;
+use alarm::Alarm;
 use backend::LedgerBackend;
 use claimer::Claimer;
 use executor::Executor;
 use heart::Heart;
 use hook_address::HookAddress;
+use pacer::Paces;
 use poller::Poller;
 use renewer::Renewer;
 use request::RequestMaker;
@@ -74,7 +78,8 @@ pub struct Engine {
     ledger: Ledger,
     upstream: Upstream,
     vitals: Vitals,
-    wake: Arc<Notify>,
+    paces: Paces,
+    alarm: Alarm,
     hook_address: Arc<OnceLock<HookAddress>>,
     /// Ends calls to a Redis that does not answer, when the pod has to leave.
     abandon: CancellationToken,
@@ -100,7 +105,8 @@ impl Engine {
             ledger,
             upstream,
             vitals: Vitals::default(),
-            wake: Arc::new(Notify::new()),
+            paces: Paces::default(),
+            alarm: Alarm::new(),
             hook_address: Arc::default(),
             abandon,
         })
@@ -121,7 +127,7 @@ impl Engine {
     /// The receiver of hooks, to be served wherever the admin listens.
     pub fn hooks(&self) -> Router {
         let address = Arc::clone(&self.hook_address);
-        hooks::Hooks { ledger: self.ledger.clone(), address, wake: Arc::clone(&self.wake) }.router()
+        hooks::Hooks { ledger: self.ledger.clone(), address, alarm: self.alarm.clone() }.router()
     }
 
     /// Works until `draining`, and then until what has begun is finished.
@@ -137,7 +143,7 @@ impl Engine {
             self.abandon.clone(),
         ));
         self.prepare_hooks().await;
-        let (settler, settlements) = Settler::new(Arc::clone(&self.wake));
+        let (settler, settlements) = Settler::new(self.alarm.clone());
         let settling = tokio::spawn(settler.run(self.ledger.clone()));
         let stopping = CancellationToken::new();
         let loops = self.start_loops(&slots, &draining, &stopping)?;
@@ -211,10 +217,11 @@ impl Engine {
             policy: Arc::new(self.policy()),
             max_job_bytes: self.settings.max_job_bytes,
             lease: self.settings.lease,
-            wake: Arc::clone(&self.wake),
+            alarm: self.alarm.clone(),
             vitals: self.vitals.clone(),
         };
         loops.spawn(admitter.run(draining.clone()));
+        loops.spawn(self.paces.clone().learn(self.ledger.clone(), draining.clone()));
         loops.spawn(sweeper::sweep(self.ledger.clone(), draining.clone()));
         let renewer = Renewer {
             ledger: self.ledger.clone(),
@@ -249,7 +256,7 @@ impl Engine {
             lists: poller.lists(),
             slots: slots.clone(),
             claimed,
-            wake: Arc::clone(&self.wake),
+            alarm: self.alarm.clone(),
             draining: draining.clone(),
             vitals: self.vitals.clone(),
         }
@@ -262,6 +269,7 @@ impl Engine {
             upstream: self.upstream.clone(),
             poller,
             settler,
+            paces: self.paces.clone(),
             requests: RequestMaker { state: self.settings.upstream_state, hooks: self.hook_address.get().cloned() },
             has_lookup: policy.adoption.lookup,
             policy: Arc::new(policy),

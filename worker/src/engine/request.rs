@@ -81,11 +81,9 @@ pub(super) fn find_button(buttons: Option<&RawValue>, wanted: &ParentButton) -> 
         emoji: Option<String>,
     }
     let buttons: Vec<Button> = serde_json::from_str(buttons?.get()).ok()?;
-    let wanted = wanted.button.trim();
+    let wanted = Some(wanted.button.trim()).filter(|wanted| !wanted.is_empty())?;
     let is_named = |text: &Option<String>| text.as_ref().is_some_and(|text| text.trim().eq_ignore_ascii_case(wanted));
-    let by_name = |button: &&Button| {
-        is_named(&button.label) || is_named(&button.emoji) || (!wanted.is_empty() && button.custom_id == wanted)
-    };
+    let by_name = |button: &&Button| is_named(&button.label) || is_named(&button.emoji) || button.custom_id == wanted;
     let usual = usual_part(wanted);
     let by_usual_part = |button: &&Button| usual.as_ref().is_some_and(|part| button.custom_id.contains(part));
     let found = buttons.iter().find(by_name).or_else(|| buttons.iter().find(by_usual_part))?;

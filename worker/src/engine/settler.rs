@@ -1,12 +1,12 @@
 //! The settler: writes down what became of steps, many in one round trip.
 
-use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
 use super::{
-    claimer::Claimer,
+    alarm::Alarm,
     crash_point::{self, CrashPoint},
 };
 use crate::{
@@ -24,8 +24,8 @@ type Handed = (Settlement, oneshot::Sender<Settled>);
 #[derive(Debug)]
 pub(super) struct Settler {
     handed: mpsc::UnboundedReceiver<Handed>,
-    /// Rings the claimer, which may sleep beyond what was just put back.
-    wake: Arc<Notify>,
+    /// The claimer may sleep beyond what was just put back.
+    alarm: Alarm,
 }
 
 impl SettlerHandle {
@@ -44,9 +44,9 @@ impl Settler {
     const BATCH: usize = 64;
 
     /// Makes a settler and the handle to it. Its queue is bounded by the slots.
-    pub(super) fn new(wake: Arc<Notify>) -> (Self, SettlerHandle) {
+    pub(super) fn new(alarm: Alarm) -> (Self, SettlerHandle) {
         let (sender, handed) = mpsc::unbounded_channel();
-        (Self { handed, wake }, SettlerHandle(sender))
+        (Self { handed, alarm }, SettlerHandle(sender))
     }
 
     /// Writes down what is handed in, until nobody is left to hand anything in.
@@ -60,8 +60,8 @@ impl Settler {
                 continue;
             };
             crash_point::come_by(CrashPoint::AfterSettle);
-            if settlements.iter().any(wants_a_claim) {
-                self.wake.notify_one();
+            if let Some(delay) = settlements.iter().map(next_claim_after).min() {
+                self.alarm.ring_within(delay);
             }
             for ((settlement, answer), settled) in settlements.iter().zip(answers).zip(settled) {
                 note(settlement, settled);
@@ -72,12 +72,12 @@ impl Settler {
     }
 }
 
-/// Whether there may be something to claim before the claimer would look by itself.
-fn wants_a_claim(settlement: &Settlement) -> bool {
+/// When there may be something to claim because of this settlement.
+fn next_claim_after(settlement: &Settlement) -> Duration {
     match settlement.transition.next {
-        Next::Submit(delay) | Next::Poll(delay) => delay < Claimer::MAX_IDLE,
+        Next::Submit(delay) | Next::Poll(delay) => delay,
         // An end makes room under the limit of open tasks.
-        Next::End(_) => true,
+        Next::End(_) => Duration::ZERO,
     }
 }
 

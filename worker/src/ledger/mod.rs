@@ -16,8 +16,10 @@
 //! | `deadlines` | zset | jobs that have not ended, by deadline |
 //! | `ended` | zset | jobs that have, by when |
 //! | `upstream` | hash | what all pods share: pauses, breaker, adaptive limit |
+//! | `pace:<kind>:<mode>` | list | how long the latest tasks ran, ms |
 //! | `rate:submit`, `rate:poll` | list | the latest grants, for the rate limits |
 //! | `claim:<pod>` | string | the pod's last claim, in case its reply was lost |
+//! | `room` | string | written by each claim to learn whether Redis has room |
 //! | `workers` | hash | live pods |
 //! | `totals` | hash | ended jobs by type and code |
 //! | `rejected` | stream | entries that could not be read, with the reason |
@@ -28,6 +30,7 @@ mod clock;
 mod commands;
 mod event_trim;
 mod intake;
+mod pace;
 mod parent;
 mod pods;
 mod renewal;

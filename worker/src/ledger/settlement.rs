@@ -3,7 +3,7 @@
 use mjq_producer::contract::{Event, Job, JobId};
 
 use super::{Abandoned, Ledger, arg, scripts};
-use crate::lifecycle::{Next, Pressure, Transition};
+use crate::lifecycle::{Next, PaceClass, Pressure, Transition};
 
 /// What became of one step.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub struct Settlement {
     pub is_certain: bool,
     /// The new record, the next step or the end, and what it told about the upstream.
     pub transition: Transition,
+    /// How long its task ran, in milliseconds, when the job has completed.
+    pub ran_ms: Option<u64>,
     /// The event, when the job has ended.
     pub event: Option<Event>,
     /// Jobs that are enqueued in the same moment, when it has completed.
@@ -102,6 +104,7 @@ impl Settlement {
                 args.extend([arg("end"), arg(ending.event_type), arg(ending.code), arg(record.kind.as_str())]);
                 args.extend([text(|event| &event.task), text(|event| &event.status), text(|event| &event.image_url)]);
                 args.push(event.map(|event| event.data.to_json()).unwrap_or_default().into_bytes());
+                args.extend([arg(PaceClass::of(record)), arg(self.ran_ms.unwrap_or(0))]);
                 args.push(arg(self.follow_ups.len()));
                 args.extend(self.follow_ups.iter().map(|job| serde_json::to_vec(job).unwrap_or_default()));
             }

@@ -15,6 +15,15 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// The mode as the ledger writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Relax => "relax",
+        }
+    }
+
     /// Reads the mode from where the family of upstreams looks for it: AGICTO's `model` (`mj-relax`),
     /// `accountFilter.modes` (`["RELAX"]`) and the prompt's `--relax`.
     #[must_use]

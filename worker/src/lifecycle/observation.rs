@@ -134,6 +134,8 @@ pub struct TaskReport {
     pub fail_reason: String,
     /// The buttons below the result, verbatim.
     pub buttons: Option<Box<RawValue>>,
+    /// The upstream's clock when the task began to run, Unix milliseconds; 0 when it does not tell.
+    pub started_ms: u64,
     /// The upstream's clock when the task finished, Unix milliseconds; 0 when it does not tell.
     pub finished_ms: u64,
     /// The whole task object, verbatim.

@@ -8,7 +8,10 @@ use std::time::Duration;
 use backoff::{ExponentialBackoff, backoff::Backoff};
 use mjq_producer::contract::OnUnknown;
 
-use super::{Mode, Record};
+use super::{
+    Mode, Pace, Record,
+    pace::{self, Headway},
+};
 
 /// The settings that the state machine goes by.
 #[derive(Debug, Clone)]
@@ -69,6 +72,8 @@ impl Policy {
     const REFUSAL_FACTOR: f64 = 1.6;
     /// Where code 22 says that others come first, the first poll waits a share of the usual spacing for each.
     const QUEUE_SHARE: f64 = 0.25;
+    /// When a task is first looked at while nothing is known of its class.
+    const FIRST_POLL: Duration = Duration::from_secs(1);
 
     /// The deadline of a job that does not say itself.
     #[must_use]
@@ -97,23 +102,29 @@ impl Policy {
 
     /// The delay before the first poll of a task that was just accepted.
     #[must_use]
-    pub fn first_poll(&self, queue_position: u32, jitter: f64) -> Duration {
-        let queue = self.poll_min.mul_f64(f64::from(queue_position) * Self::QUEUE_SHARE);
-        self.within_bounds(spread(self.poll_min + queue, jitter))
+    pub fn first_poll(&self, queue_position: u32, pace: Option<&Pace>, jitter: f64) -> Duration {
+        if let Some(delay) = pace::first_look(pace).filter(|_| queue_position == 0) {
+            return self.within_bounds(delay);
+        }
+        // Nobody has seen a picture in less than a second, however eager the settings are.
+        let usual = self.poll_min.max(Self::FIRST_POLL);
+        let queue = usual.mul_f64(f64::from(queue_position) * Self::QUEUE_SHARE);
+        self.within_bounds(spread(usual + queue, jitter))
     }
 
     /// The delay before the next poll of a task that goes on.
     ///
-    /// With progress to go by, it is a share of the time that seems to be left, so that polls come
-    /// closer together towards the end. Without, it is a share of the time that was waited so far,
-    /// so that the wait is never much longer than it has to be.
+    /// With progress or a history to go by, see [`Pace`]. Without, it is a share of the time that was
+    /// waited so far, so that the wait is never much longer than it has to be.
     #[must_use]
-    pub fn next_poll(&self, record: &Record, now_ms: u64, jitter: f64) -> Duration {
-        let delay = match time_left(record, now_ms) {
-            Some(left) => left.mul_f64(0.5),
-            None => Duration::from_millis(now_ms.saturating_sub(record.accepted_ms)).mul_f64(0.125),
-        };
-        self.within_bounds(spread(delay, jitter))
+    pub fn next_poll(&self, record: &Record, pace: Option<&Pace>, now_ms: u64, jitter: f64) -> Duration {
+        let running = record.started_ms > 0;
+        let headway = Headway { elapsed_ms: now_ms.saturating_sub(record.started_ms), progress: record.progress };
+        if let Some(delay) = pace::next_look(pace, headway).filter(|_| running) {
+            return self.within_bounds(delay);
+        }
+        let waited = Duration::from_millis(now_ms.saturating_sub(record.accepted_ms));
+        self.within_bounds(spread(waited.mul_f64(0.125), jitter))
     }
 
     /// The delay before a poll that told nothing is made again.
@@ -149,15 +160,6 @@ impl Policy {
 #[must_use]
 pub fn redis_retry_delay(tries: u32) -> Duration {
     exponential(Duration::from_millis(50), Duration::from_secs(1), 1.7, tries)
-}
-
-/// What the progress so far says about the time that is left; `None` when it says nothing.
-fn time_left(record: &Record, now_ms: u64) -> Option<Duration> {
-    let (start_ms, start_percent) = record.progress_start?;
-    let elapsed_ms = now_ms.saturating_sub(start_ms);
-    let gained = record.progress.checked_sub(start_percent).filter(|gained| *gained > 0)?;
-    let per_percent = elapsed_ms as f64 / f64::from(gained);
-    Some(Duration::from_millis((per_percent * f64::from(100 - record.progress.min(100))) as u64))
 }
 
 /// The delay after `times` tries, each `factor` longer than the one before.
@@ -215,7 +217,7 @@ mod tests {
 
         assert_eq!(policy.after_refusal(0, None, 0.0), Duration::from_millis(800));
         assert_eq!(policy.after_refusal(0, None, 1.0), Duration::from_millis(1200));
-        assert_eq!(policy.first_poll(0, 0.0), S(1));
-        assert_eq!(policy.first_poll(10_000, 0.5), S(15));
+        assert_eq!(policy.first_poll(0, None, 0.0), S(1));
+        assert_eq!(policy.first_poll(10_000, None, 0.5), S(15));
     }
 }

@@ -136,9 +136,9 @@ pub struct Record {
     /// Percent, 0 to 100, as the upstream last reported it.
     #[serde(rename = "pg", default, skip_serializing_if = "is_default")]
     pub progress: u8,
-    /// When progress was first seen above 0, and how much it was then.
-    #[serde(rename = "ps", default, skip_serializing_if = "is_default")]
-    pub progress_start: Option<(u64, u8)>,
+    /// The task began to run, as well as that is known.
+    #[serde(rename = "sa", default, skip_serializing_if = "is_default")]
+    pub started_ms: u64,
     /// Tasks before this one when the upstream queued it (code 22). For display and the first poll.
     #[serde(rename = "q", default, skip_serializing_if = "is_default")]
     pub queue_position: u32,
@@ -214,7 +214,7 @@ impl Record {
             accepted_ms: 0,
             status: String::new(),
             progress: 0,
-            progress_start: None,
+            started_ms: 0,
             queue_position: 0,
             polls: 0,
             blind_polls: 0,
@@ -246,7 +246,7 @@ impl Record {
             accepted_ms: 0,
             status: String::new(),
             progress: 0,
-            progress_start: None,
+            started_ms: 0,
             queue_position: 0,
             blind_polls: 0,
             missing: None,

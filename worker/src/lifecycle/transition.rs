@@ -5,7 +5,7 @@ use std::time::Duration;
 use mjq_producer::contract::{Code, EventType, OnUnknown, TaskId};
 
 use super::{
-    Ending, Phase, Policy, Record,
+    Ending, Pace, Phase, Policy, Record,
     observation::{Busy, FailureClass, Observation, TaskReport},
 };
 
@@ -22,6 +22,8 @@ pub struct Circumstances<'a> {
     pub fence: u64,
     /// Times that a lease of this job ran out, up to this claim.
     pub reclaims: u32,
+    /// How long tasks of this job's class lately ran.
+    pub pace: Option<&'a Pace>,
     /// The settings.
     pub policy: &'a Policy,
 }
@@ -174,7 +176,7 @@ impl Step<'_> {
         }
         self.record.queue_position = queue_position;
         self.begin_polling(task);
-        Next::Poll(self.at.policy.first_poll(queue_position, self.at.jitter))
+        Next::Poll(self.at.policy.first_poll(queue_position, self.at.pace, self.at.jitter))
     }
 
     fn count_attempt(&mut self) {
@@ -191,7 +193,8 @@ impl Step<'_> {
         record.reason.clear();
         record.status.clear();
         record.progress = 0;
-        record.progress_start = None;
+        // A task that nobody waits before runs at once.
+        record.started_ms = if record.queue_position == 0 { self.at.now_ms } else { 0 };
         self.enter(Phase::Polling);
     }
 
@@ -287,7 +290,7 @@ impl Step<'_> {
     fn running(&mut self, task: &TaskReport) -> Next {
         self.saw(task);
         self.enter(Phase::Polling);
-        self.poll_again(|job| job.at.policy.next_poll(&job.record, job.at.now_ms, job.at.jitter))
+        self.poll_again(|job| job.at.policy.next_poll(&job.record, job.at.pace, job.at.now_ms, job.at.jitter))
     }
 
     fn succeeded(&mut self, task: &TaskReport) -> Next {
@@ -374,9 +377,11 @@ impl Step<'_> {
         task.status.clone_into(&mut record.status);
         if let Some(progress) = task.progress {
             record.progress = progress;
-            if progress > 0 && record.progress_start.is_none() {
-                record.progress_start = Some((self.at.now_ms, progress));
-            }
+        }
+        if record.started_ms == 0 && (record.progress > 0 || task.started_ms > 0) {
+            // The upstream's clock is believed only as far as it agrees with what was seen.
+            let may_be_true = (record.accepted_ms..=self.at.now_ms).contains(&task.started_ms);
+            record.started_ms = if may_be_true { task.started_ms } else { self.at.now_ms };
         }
     }
 

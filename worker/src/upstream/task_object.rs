@@ -128,6 +128,7 @@ impl<'a> TaskObject<'a> {
             image_url: self.image_url().unwrap_or_default(),
             fail_reason: tidy(&self.fail_reason()),
             buttons: self.fields.get("buttons").and_then(buttons),
+            started_ms: self.time_ms(&["startTime", "start_time"]),
             finished_ms: self.time_ms(&["finishTime", "finish_time"]),
             raw: Some(self.json.to_raw()),
         }

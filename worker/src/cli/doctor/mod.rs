@@ -46,11 +46,11 @@ impl Doctor {
         let mut is_well = true;
         let (findings, ledger) = redis::examine(settings).await;
         is_well &= self.print("redis", "Redis", &findings)?;
-        if let Some(ledger) = ledger {
+        if let Some(ledger) = &ledger {
             let title = format!("Queue {}", settings.queue);
-            is_well &= self.print("queue", &title, &queue::examine(&ledger, settings).await)?;
+            is_well &= self.print("queue", &title, &queue::examine(ledger, settings).await)?;
         }
-        is_well &= self.print("upstream", "Upstream", &upstream::examine(settings).await)?;
+        is_well &= self.print("upstream", "Upstream", &upstream::examine(settings, ledger.as_ref()).await)?;
         if is_well { Ok(()) } else { Err(Failure::Unwell) }
     }
 

@@ -50,7 +50,7 @@ async fn answers(link: &RedisLink) -> Finding {
     };
     let asked = Instant::now();
     match link.query::<String>(&redis::cmd("PING")).await {
-        Ok(_) => Finding::good(format!("it answers within {:.1} ms ({how})", asked.elapsed().as_secs_f64() * 1000.0)),
+        Ok(_) => Finding::good(format!("it answers within {:.2} ms ({how})", asked.elapsed().as_secs_f64() * 1000.0)),
         Err(error) => Finding::bad(format!("it answered once, and then not: {error}"), "look at its own log"),
     }
 }

@@ -63,7 +63,7 @@ fn judge(missing: &[&str]) -> Finding {
     match missing {
         [] => Finding::good("the user of MJQ_REDIS_URL may do all that a worker does"),
         missing => Finding::bad(
-            format!("the user of MJQ_REDIS_URL must not: {}", missing.join(", ")),
+            format!("the user of MJQ_REDIS_URL may not: {}", missing.join(", ")),
             "give it the rights of the user `worker` in deploy/acl.conf",
         ),
     }
@@ -76,6 +76,6 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         assert_eq!(judge(&[]).verdict, Verdict::Good);
-        assert!(judge(&["a (A)", "b (B)"]).said.ends_with("must not: a (A), b (B)"));
+        assert!(judge(&["a (A)", "b (B)"]).said.ends_with("may not: a (A), b (B)"));
     }
 }

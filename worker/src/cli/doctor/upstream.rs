@@ -1,13 +1,15 @@
 //! The upstream: is it there, and does it let us in?
 //!
-//! It is asked for a task that cannot exist. Nothing is submitted, nothing is billed.
+//! It is asked for a task that cannot exist, and for one that the queue knows, if there is any: only that
+//! shows whether the path is right. Nothing is submitted, nothing is billed.
 
 use std::time::Duration;
 
-use mjq_producer::contract::TaskId;
+use mjq_producer::contract::{JobId, TaskId};
 
-use super::Finding;
+use super::{Finding, Verdict};
 use crate::{
+    ledger::Ledger,
     lifecycle::Observation,
     settings::Settings,
     upstream::{Upstream, UpstreamSettings},
@@ -18,19 +20,49 @@ const NO_TASK: &str = "1000000000000000";
 /// Longer than this is no health, whatever `MJQ_UPSTREAM_TIMEOUT_MS` allows.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Looks at the upstream.
-pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
+/// Looks at the upstream. `ledger` knows tasks to ask for.
+pub(super) async fn examine(settings: &Settings, ledger: Option<&Ledger>) -> Vec<Finding> {
     let key = if settings.upstream_key.is_some() {
         None
     } else {
         Some(Finding::doubtful("no key is sent", "set MJQ_UPSTREAM_KEY or MJQ_UPSTREAM_KEY_FILE, unless it needs none"))
     };
     let asked = UpstreamSettings { timeout: settings.upstream_timeout.min(PATIENCE), ..settings.upstream() };
-    let answer = match Upstream::new(&asked) {
-        Ok(upstream) => judge(&asked, &upstream.fetch(&TaskId::new(NO_TASK)).await),
-        Err(error) => Finding::bad(error.to_string(), "mjq check-config"),
+    let upstream = match Upstream::new(&asked) {
+        Ok(upstream) => upstream,
+        Err(error) => return vec![Finding::bad(error.to_string(), "mjq check-config")],
     };
-    [Some(answer), key].into_iter().flatten().collect()
+    let answer = judge(&asked, &upstream.fetch(&TaskId::new(NO_TASK)).await);
+    let known = match ledger {
+        // Whoever is not let in for one task is not for another.
+        Some(ledger) if answer.verdict == Verdict::Good => known_task(ledger).await,
+        _ => None,
+    };
+    let known = match known {
+        Some((job, task)) => Some(judge_known(&job, &upstream.fetch(&task).await)),
+        None => None,
+    };
+    [Some(answer), known, key].into_iter().flatten().collect()
+}
+
+/// The task of an open job, or of one that ended lately.
+async fn known_task(ledger: &Ledger) -> Option<(JobId, TaskId)> {
+    let latest = ledger.latest(50).await.ok()?;
+    let jobs = latest.open.into_iter().chain(latest.ended);
+    jobs.filter_map(|job| Some((job.id, job.record.task?))).next()
+}
+
+fn judge_known(job: &JobId, seen: &Observation) -> Finding {
+    match seen {
+        Observation::Missing => Finding::doubtful(
+            format!("it does not know the task of job {job} either"),
+            "unless that is long ago: check MJQ_UPSTREAM_FETCH_PATH, and that it is the upstream of this queue",
+        ),
+        Observation::NoVerdict { reason, .. } => {
+            Finding::doubtful(format!("it does not tell about the task of job {job}: {reason}"), "look again")
+        }
+        _ => Finding::good(format!("it shows the task of job {job}")),
+    }
 }
 
 fn judge(asked: &UpstreamSettings, seen: &Observation) -> Finding {
@@ -38,7 +70,7 @@ fn judge(asked: &UpstreamSettings, seen: &Observation) -> Finding {
     let Observation::NoVerdict { reason, .. } = seen else {
         return match seen {
             Observation::Missing => {
-                Finding::good(format!("{base} answers, and says rightly that it does not know a task that never was"))
+                Finding::good(format!("{base} answers, and does not know a task that never was, as it should"))
             }
             _ => Finding::doubtful(
                 format!("{base} answers with a task ({}) that never was", seen.name()),
@@ -80,7 +112,7 @@ fn status_of(reason: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Verdict, *};
+    use super::*;
 
     fn settings() -> UpstreamSettings {
         UpstreamSettings::new("https://api.example/v1".parse().unwrap())
@@ -93,6 +125,14 @@ mod tests {
     #[test]
     fn an_upstream_that_does_not_know_the_task_is_well() {
         assert_eq!(judge(&settings(), &Observation::Missing).verdict, Verdict::Good);
+    }
+
+    #[test]
+    fn a_real_task_proves_the_path() {
+        let job = JobId::new("a").unwrap();
+
+        assert_eq!(judge_known(&job, &Observation::Running(Default::default())).verdict, Verdict::Good);
+        assert!(judge_known(&job, &Observation::Missing).cure.contains("MJQ_UPSTREAM_FETCH_PATH"));
     }
 
     #[test]

@@ -109,6 +109,11 @@ local function wake_in(ms)
   if ms and (more < 0 or ms < more) then more = math.max(ms, 0) end
 end
 
+-- Redis refuses a script on a full memory only until its first write. So the first write asks: while
+-- there is no room, what has begun goes on, and nothing new is paid for.
+local has_room = not redis.pcall('SET', P .. 'room', 1).err
+if not has_room then redis.call('DEL', P .. 'room') end
+
 for _, id in ipairs(due(LEASES, limit)) do take(id, 1, false) end
 
 for _, id in ipairs(due(DEADLINES, limit - #steps)) do
@@ -143,7 +148,7 @@ if not is_paused then
   end
   if fits * polls_per_request <= #polls then wake_in(wait) end
 
-  if not submits_paused and waiting > 0 then
+  if has_room and not submits_paused and waiting > 0 then
     local wanted = math.min(limit - #steps, waiting)
     local cap = max_open
     if control[4] and (cap == 0 or tonumber(control[4]) < cap) then cap = math.max(1, math.floor(control[4])) end

@@ -11,7 +11,8 @@
 --   id, fence, '1' if the claim cannot have run out, deadline (Unix ms), phase, record,
 --   pressure: 'none', 'accepted', 'up', 'saturated' or 'down', and its pause in ms,
 --   then: 'submit' or 'poll', delay ms
---     or: 'end', type, code, kind, task, status, image url, data, number of follow-ups, job JSON …
+--     or: 'end', type, code, kind, task, status, image url, data, pace class, ms that the task ran (0: not
+--     known), number of follow-ups, job JSON …
 -- Returns for each step: 1 written, 2 was written before, 0 the fence is stale, -1 the record is gone,
 --   3 Redis had lost the claim or the record, and has it again
 
@@ -71,7 +72,7 @@ while at <= #ARGV do
   local current, cancelled, state, score = unpack(redis.call('HMGET', key, 'f', 'c', 'st', 'sc'))
   local delay_ms, event, follow_ups
   if verb == 'end' then
-    event = { arg(), arg(), arg(), arg(), arg(), arg(), arg() }
+    event = { arg(), arg(), arg(), arg(), arg(), arg(), arg(), arg(), arg() }
     follow_ups = {}
     for i = 1, tonumber(arg()) do follow_ups[i] = arg() end
   else
@@ -111,6 +112,9 @@ while at <= #ARGV do
       redis.call('PEXPIRE', key, retention_ms)
       redis.call('ZREM', DEADLINES, id)
       redis.call('ZADD', P .. 'ended', now, id)
+      if event[9] ~= '0' and redis.call('LPUSH', P .. 'pace:' .. event[8], event[9]) > 128 then
+        redis.call('LTRIM', P .. 'pace:' .. event[8], 0, 63)
+      end
       redis.call('HINCRBY', P .. 'totals', event[1] .. ':' .. event[2], 1)
     else
       redis.call('HSET', key, 'p', phase, 'r', record)

@@ -76,7 +76,11 @@ impl Life {
     /// What would become of the job.
     fn would(&self, seen: &Observation) -> Result<Transition, Illegal> {
         let Self { now_ms, jitter, fence, reclaims, ref policy, .. } = *self;
-        next(&self.record, seen, Circumstances { now_ms, claimed_ms: now_ms, jitter, fence, reclaims, policy })
+        next(
+            &self.record,
+            seen,
+            Circumstances { now_ms, claimed_ms: now_ms, jitter, fence, reclaims, pace: None, policy },
+        )
     }
 
     fn left(&self) -> Duration {

@@ -1,0 +1,89 @@
+//! The alarm: when the claimer looks next. Anybody may bring it forward.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::Instant};
+
+/// The time of the claimer's next look. Clones share it.
+#[derive(Debug, Clone)]
+pub(super) struct Alarm(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    at: Mutex<Instant>,
+    brought_forward: Notify,
+}
+
+impl Alarm {
+    /// Another pod may have admitted a job without this one hearing of it.
+    const MAX_IDLE: Duration = Duration::from_secs(1);
+
+    /// Makes an alarm that rings at once.
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Shared { at: Mutex::new(Instant::now()), brought_forward: Notify::new() }))
+    }
+
+    /// Rings within `delay`, or earlier.
+    pub(super) fn ring_within(&self, delay: Duration) {
+        let wanted = Instant::now() + delay.min(Self::MAX_IDLE);
+        let mut at = self.0.at.lock().unwrap_or_else(PoisonError::into_inner);
+        if wanted < *at {
+            *at = wanted;
+            self.0.brought_forward.notify_one();
+        }
+    }
+
+    /// Forgets what it was set to. Called before a look, so that what comes up during it counts.
+    pub(super) fn wind(&self) {
+        *self.0.at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + Self::MAX_IDLE;
+    }
+
+    /// Waits until it rings.
+    pub(super) async fn rung(&self) {
+        loop {
+            let at = *self.0.at.lock().unwrap_or_else(PoisonError::into_inner);
+            tokio::select! {
+                () = tokio::time::sleep_until(at) => return,
+                () = self.0.brought_forward.notified() => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_asks_for_the_earliest_time_gets_it() {
+        let alarm = Alarm::new();
+        alarm.wind();
+        let began = Instant::now();
+        alarm.ring_within(Duration::from_millis(700));
+        alarm.ring_within(Duration::from_millis(300));
+        alarm.ring_within(Duration::from_millis(500));
+
+        alarm.rung().await;
+
+        assert!((300..310).contains(&began.elapsed().as_millis()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_up_while_it_waits_brings_it_forward() {
+        let alarm = Alarm::new();
+        alarm.wind();
+        let began = Instant::now();
+        let other = alarm.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            other.ring_within(Duration::from_millis(50));
+        });
+
+        alarm.rung().await;
+
+        assert!((150..160).contains(&began.elapsed().as_millis()));
+    }
+}
