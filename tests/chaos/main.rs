@@ -5,7 +5,8 @@
 //!
 //! In reading order: [`args`] says what can be asked for, [`plan`] what the seed decides, [`world`] starts it all out of
 //! [`pod`]s behind [`fault_proxy`]s, [`producers`] and [`consumers`] keep the [`books`], [`nemesis`] breaks things,
-//! [`collect`] gathers the [`history`], [`checker`] judges it, and [`report`] tells. [`run`] puts these in order.
+//! [`collect`] gathers the [`history`], [`checker`] judges it, and [`report`] tells. [`run`] puts these in order. [`matrix`] leaves
+//! nothing to chance.
 
 mod args;
 mod dice;
@@ -26,6 +27,7 @@ mod collect;
 mod history;
 mod report;
 
+mod matrix;
 mod run;
 
 use std::path::PathBuf;
@@ -45,6 +47,10 @@ async fn main() -> anyhow::Result<ExitCode> {
     let dir = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/chaos"));
     std::fs::create_dir_all(&dir)?;
 
+    if args.matrix {
+        let is_good = matrix::run(&program).await?;
+        return Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     let report = run::run(Plan::of(&args, seed), &program, &dir).await?;
     report.print();
     let file = args.report.unwrap_or_else(|| dir.join(format!("report-{seed}.json")));
