@@ -8,3 +8,5 @@ pub mod lifecycle;
 pub mod settings;
 pub mod telemetry;
 pub mod upstream;
+
+mod planted_bug;

@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     ledger::{Ledger, Parent, Rate, Settlement, Step},
-    lifecycle::{Act, Circumstances, Next, Observation, Phase, Policy, Pressure, Transition, event_of, next, ran_ms},
+    lifecycle::{
+        Act, Busy, Circumstances, Next, Observation, Phase, Policy, Pressure, Transition, event_of, next, ran_ms,
+    },
+    planted_bug::PlantedBug,
     upstream::Upstream,
 };
 
@@ -92,7 +95,12 @@ impl Executor {
         crash_point::come_by(CrashPoint::BeforePost);
         let seen = crash_point::in_exchange(self.upstream.submit(job.kind, body)).await;
         crash_point::come_by(CrashPoint::AfterAnswer);
-        seen
+        match seen {
+            Observation::Accepted { queue_position: 1.., .. } if PlantedBug::ResubmitOn22.is_planted() => {
+                Observation::Refused { busy: Busy::WithoutId, retry_after: None, reason: String::new() }
+            }
+            seen => seen,
+        }
     }
 
     /// Gives a waiting task the input that somebody sent.
@@ -187,6 +195,11 @@ impl Executor {
         };
         let mut settlement = self.settlement(step, seen, transition, at.now_ms).await;
         settlement.is_certain = hold.is_certain(self.lease);
+        if PlantedBug::NoFence.is_planted() {
+            let mut command = redis::cmd("HGET");
+            command.arg(self.ledger.key(&format!("job:{}", step.job))).arg("f");
+            settlement.fence = self.ledger.link().query(&command).await.unwrap_or(step.fence);
+        }
         if settlement.event.is_some() {
             tell_end(&settlement, seen, at.now_ms);
         }

@@ -3,7 +3,10 @@
 use mjq_producer::contract::{Event, Job, JobId};
 
 use super::{Abandoned, Intake, Ledger, arg, scripts};
-use crate::lifecycle::{Record, conflict};
+use crate::{
+    lifecycle::{Record, conflict},
+    planted_bug::PlantedBug,
+};
 
 /// An entry that is a job.
 #[derive(Debug)]
@@ -103,6 +106,7 @@ impl Admission {
         let conflict = conflict(id, job.kind.as_str(), state.clone(), record.enqueued_ms, now_ms);
         args.extend([arg(entry), arg(id), arg(job.digest()), arg(json)]);
         args.push(serde_json::to_vec(record).unwrap_or_default());
+        let state = if PlantedBug::StateReserialised.is_planted() { state.escape_default().to_string() } else { state };
         args.extend([arg(state), arg(record.submit_score()), arg(job.options.run_at_ms), arg(record.deadline_ms)]);
         args.extend([arg(job.kind.as_str()), conflict.data.to_json().into_bytes()]);
     }
