@@ -77,7 +77,8 @@ pub(crate) async fn history(world: &World, books: &Books) -> anyhow::Result<Hist
     let simulator = world.simulator.lock().await;
     history.creations = simulator.ledger();
     history.arrivals = simulator.arrivals();
-    history.max_open = simulator.stats().max_open;
+    let stats = simulator.stats();
+    (history.max_open, history.answers) = (stats.max_open, stats.answers);
     drop(simulator);
     let http = reqwest::Client::builder().no_proxy().build().context("could not make an HTTP client")?;
     for creation in &history.creations {

@@ -29,6 +29,8 @@ pub(crate) struct History {
     pub(crate) leftovers: BTreeMap<String, u64>,
     /// When requests arrived upstream.
     pub(crate) arrivals: Arrivals,
+    /// How often submits were answered in which way.
+    pub(crate) answers: BTreeMap<String, u64>,
     /// Most tasks that were open upstream at once.
     pub(crate) max_open: u64,
     /// What the workers were told to keep.

@@ -6,7 +6,7 @@
 //! In reading order: [`args`] says what can be asked for, [`plan`] what the seed decides, [`world`] starts it all out of
 //! [`pod`]s behind [`fault_proxy`]s, [`producers`] and [`consumers`] keep the [`books`], [`nemesis`] breaks things,
 //! [`collect`] gathers the [`history`], [`checker`] judges it, and [`report`] tells. [`run`] puts these in order. [`matrix`] leaves
-//! nothing to chance.
+//! nothing to chance, and [`self_test`] shows that the checker can fail.
 
 mod args;
 mod dice;
@@ -29,6 +29,7 @@ mod report;
 
 mod matrix;
 mod run;
+mod self_test;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,12 +44,17 @@ async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     let seed = args.seed.unwrap_or_else(any_seed);
     println!("seed {seed}");
-    let program = mjq_harness::mjq_with(&["crash-points"])?;
+    let features: &[&str] = if args.self_test { &["crash-points", "planted-bugs"] } else { &["crash-points"] };
+    let program = mjq_harness::mjq_with(features)?;
     let dir = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/chaos"));
     std::fs::create_dir_all(&dir)?;
 
     if args.matrix {
         let is_good = matrix::run(&program).await?;
+        return Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    if args.self_test {
+        let is_good = self_test::run(&Plan::of(&args, seed), &program, &dir).await?;
         return Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let report = run::run(Plan::of(&args, seed), &program, &dir).await?;

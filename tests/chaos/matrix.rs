@@ -65,7 +65,7 @@ const CRASH_POINTS: [Option<&str>; 7] = [
 ];
 
 /// The kinds of lost answers by name.
-const LOST: [&str; 9] = ["close", "reset", "empty", "broken", "html", "500", "502", "504", "hang"];
+const LOST: [&str; 10] = ["close", "reset", "empty", "half", "broken", "html", "500", "502", "504", "hang"];
 
 fn fault(kind: usize) -> Fault {
     let status = |status| Fault::Status { status, retry_after: None, html: true };
@@ -73,6 +73,7 @@ fn fault(kind: usize) -> Fault {
         "close" => Fault::Close,
         "reset" => Fault::Reset,
         "empty" => Fault::Empty,
+        "half" => Fault::Half,
         "broken" => Fault::Broken,
         "html" => Fault::Html,
         "500" => status(500),

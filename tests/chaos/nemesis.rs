@@ -216,7 +216,10 @@ impl Nemesis {
         let fault = self.fault();
         self.world.simulator.lock().await.knobs(|knobs| {
             if of_submits {
-                let (before, after) = (SubmitStep::fault(fault.clone()), SubmitStep::fault(fault).after_creation());
+                // These two say that nothing was taken. An upstream that lies there cannot be helped.
+                let refuses = matches!(fault, Fault::Status { status: 429 | 503, .. });
+                let before = SubmitStep::fault(fault);
+                let after = if refuses { before.clone() } else { before.clone().after_creation() };
                 knobs.submit_faults = vec![
                     Odds { rate: rate / 2.0, step: before },
                     Odds { rate: rate / 2.0, step: after },

@@ -23,6 +23,7 @@ pub(crate) struct Report {
     pub(crate) settled_after_seconds: f64,
     pub(crate) figures: BTreeMap<String, u64>,
     pub(crate) outcomes: BTreeMap<String, u64>,
+    pub(crate) answers: BTreeMap<String, u64>,
     pub(crate) faults: BTreeMap<&'static str, u32>,
     pub(crate) exits_ms: Vec<u64>,
     /// Whether all was over in time. What is not over is a violation, too.
@@ -63,6 +64,7 @@ impl Report {
             settled_after_seconds: 0.0,
             figures: figures.map(|(name, count)| (name.to_owned(), count)).into(),
             outcomes,
+            answers: history.answers.clone(),
             faults: BTreeMap::new(),
             exits_ms: history.promises.exits_ms.clone(),
             is_quiet: true,
@@ -95,6 +97,7 @@ impl Report {
         );
         section("figures", self.figures.iter().map(|(name, count)| (name.clone(), *count)));
         section("outcomes", self.outcomes.iter().map(|(name, count)| (name.clone(), *count)));
+        section("answers to submits", self.answers.iter().map(|(name, count)| (name.clone(), *count)));
         section("faults", self.faults.iter().map(|(name, count)| ((*name).to_owned(), u64::from(*count))));
         if let Some(longest) = self.exits_ms.iter().max() {
             println!("\n  {} workers were asked to end; the slowest took {longest} ms", self.exits_ms.len());
