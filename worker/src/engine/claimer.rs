@@ -33,7 +33,7 @@ pub(super) struct Claimer {
 
 impl Claimer {
     /// What becomes free or due within this time is claimed at once.
-    const GATHER: Duration = Duration::from_millis(2);
+    const GATHER: Duration = Duration::from_millis(4);
 
     /// Claims until the pod drains. Its end of the channel then closes, and apalis comes to an end.
     pub(super) async fn run(self) {

@@ -12,11 +12,11 @@ use axum::{
     http::StatusCode,
     routing::post,
 };
-use mjq_producer::contract::{JobId, TaskId};
+use mjq_producer::contract::JobId;
 use tracing::debug;
 
 use super::{alarm::Alarm, hook_address::HookAddress};
-use crate::{ledger::Ledger, upstream::hinted_task};
+use crate::{ledger::Ledger, upstream::Hint};
 
 /// What the receiver needs.
 #[derive(Clone)]
@@ -52,8 +52,8 @@ async fn receive(
         return StatusCode::NOT_FOUND;
     }
     tokio::spawn(async move {
-        let task: Option<TaskId> = hinted_task(&body);
-        let moved = hooks.ledger.hint(&job, task.as_ref()).await.unwrap_or(false);
+        let Hint { task, goes_on } = Hint::read(&body);
+        let moved = hooks.ledger.hint(&job, task.as_ref(), goes_on).await.unwrap_or(false);
         metrics::counter!("mjq_hooks_total", "answer" => if moved { "moved" } else { "late" }).increment(1);
         debug!(job.id = %job, "a hook about job {job} came");
         if moved {

@@ -42,6 +42,7 @@ impl SettlerHandle {
 impl Settler {
     /// A script must not hold Redis for long.
     const BATCH: usize = 64;
+    const GATHER: Duration = Duration::from_millis(1);
 
     /// Makes a settler and the handle to it. Its queue is bounded by the slots.
     pub(super) fn new(alarm: Alarm) -> (Self, SettlerHandle) {
@@ -53,6 +54,12 @@ impl Settler {
     pub(super) async fn run(mut self, ledger: Ledger) {
         let mut batch = Vec::with_capacity(Self::BATCH);
         while self.handed.recv_many(&mut batch, Self::BATCH).await > 0 {
+            // What is handed in within a moment goes along: a script call costs more than a step in it.
+            tokio::time::sleep(Self::GATHER).await;
+            while batch.len() < Self::BATCH {
+                let Ok(handed) = self.handed.try_recv() else { break };
+                batch.push(handed);
+            }
             let (settlements, answers): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
             crash_point::come_by(CrashPoint::BeforeSettle);
             let Ok(settled) = ledger.settle(&settlements).await else {

@@ -78,8 +78,6 @@ pub struct Step {
 impl Ledger {
     /// The most steps of one claim: a script must not hold Redis for long.
     pub const MAX_CLAIM: usize = 256;
-    /// Jobs up to this size come with the claim.
-    const INLINE_BYTES: usize = 8 * 1024;
 
     /// Claims up to `limit` steps for `pod`; fewer, even none, is normal.
     ///
@@ -107,7 +105,6 @@ impl Ledger {
             arg(limits.poll_rate.count),
             arg(limits.poll_rate.window.as_millis()),
             arg(polls_per_request.max(1)),
-            arg(Self::INLINE_BYTES),
         ];
         let (claimed_at, reply): (Instant, ClaimReply) = self
             .until_answered(scripts::CLAIM.name(), || async {
@@ -126,9 +123,11 @@ impl Ledger {
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
     pub async fn job_json(&self, job: &JobId) -> Result<Option<String>, Abandoned> {
-        let mut command = redis::cmd("HGET");
-        command.arg(self.key(&format!("job:{job}"))).arg("job");
-        self.until_answered("read_job", || self.0.link.query(&command)).await
+        let mut command = redis::cmd("HMGET");
+        command.arg(self.key(&format!("job:{job}"))).arg(&["job", "large"]);
+        let (small, large): (Option<String>, Option<String>) =
+            self.until_answered("read_job", || self.0.link.query(&command)).await?;
+        Ok(small.or(large))
     }
 }
 

@@ -83,12 +83,13 @@ impl Ledger {
     }
 
     /// Moves a job's next look to now, because a hook said so; `task` helps if its id is not known.
+    /// A task that `goes_on` is looked at only if it was being looked for.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
-    pub async fn hint(&self, job: &JobId, task: Option<&TaskId>) -> Result<bool, Abandoned> {
+    pub async fn hint(&self, job: &JobId, task: Option<&TaskId>, goes_on: bool) -> Result<bool, Abandoned> {
         let task = task.map(TaskId::as_str).unwrap_or_default();
-        self.call(&scripts::HINT, &[arg(job), arg(task)]).await
+        self.call(&scripts::HINT, &[arg(job), arg(task), arg(u8::from(goes_on))]).await
     }
 
     /// Retries a job that failed or was cancelled: a new attempt, perhaps a new charge, and a new event.
@@ -106,7 +107,9 @@ impl Ledger {
         }
         let record: Option<Record> = record.and_then(|json| serde_json::from_str(&json).ok());
         let (fence, record) = fence.zip(record).ok_or(RetryError::NotKnown)?;
-        let record = record.revive(self.clock().now_ms(), fence + 1, policy);
+        let (seconds, micros): (u64, u64) =
+            self.until_answered("time", || self.link().query(&redis::cmd("TIME"))).await?;
+        let record = record.revive(seconds * 1000 + micros / 1000, fence + 1, policy);
         let json = serde_json::to_vec(&record).unwrap_or_default();
         let args = [arg(job), arg(fence), json, arg(record.deadline_ms)];
         match self.call::<u8>(&scripts::RETRY, &args).await? {

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `jobs` | stream | in: jobs and commands, until they are admitted |
 //! | `events` | stream | out: one entry per terminal fact |
-//! | `job:<id>` | hash | `f` fence, `p` phase, `r` record, `h` digest of the body, `job` the job, `st` state, `sc` submit score, `rc` reclaims, `rn` fence of the last reclaim, `c` cancel mark, `modal` the latest input, `mn` how many, `me` its entry, `hint` task a hook told, `ev` its event |
+//! | `job:<id>` | hash | `f` fence, `p` phase, `r` record, `h` digest of the body, `job` the job (`large` when it is), `st` state, `sc` submit score, `rc` reclaims, `rn` fence of the last reclaim, `c` cancel mark, `modal` the latest input, `mn` how many, `me` its entry, `hint` task a hook told, `ev` its event |
 //! | `due:submit` | zset | queued jobs by priority, then age |
 //! | `due:later` | zset | queued jobs by the time from which they may be submitted |
 //! | `due:poll` | zset | open tasks by the time of their next look |

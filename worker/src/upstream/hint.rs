@@ -1,13 +1,29 @@
-//! A hook's body: the whole task object, of which only the id is believed, and that as a hint.
+//! A hook's body: the whole task object, of which little is believed, and that as a hint.
 
 use mjq_producer::contract::TaskId;
 
-use super::{json::Json, task_object::TaskObject};
+use super::{
+    json::Json,
+    task_object::{Status, TaskObject},
+};
 
-/// Reads the task's id out of a hook's body; `None` when there is none that can be read.
-#[must_use]
-pub fn hinted_task(body: &[u8]) -> Option<TaskId> {
-    TaskObject::new_task(Json::read(std::str::from_utf8(body).ok()?)?)
+/// What a hook told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hint {
+    /// The task's id; `None` when there is none that can be read.
+    pub task: Option<TaskId>,
+    /// Whether the task goes on, so that a look at it would find nothing new.
+    pub goes_on: bool,
+}
+
+impl Hint {
+    /// Reads a hook's body. One that cannot be read is a hint all the same: something happened.
+    #[must_use]
+    pub fn read(body: &[u8]) -> Self {
+        let Some(json) = std::str::from_utf8(body).ok().and_then(Json::read) else { return Self::default() };
+        let goes_on = TaskObject::of(json).is_some_and(|task| matches!(task.status(), Status::Running));
+        Self { task: TaskObject::new_task(json), goes_on }
+    }
 }
 
 #[cfg(test)]
@@ -15,11 +31,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hook_tells_the_id_of_its_task() {
-        let body = br#"{"id":14001934816969359,"action":"IMAGINE","status":"IN_PROGRESS","progress":"31%"}"#;
+    fn a_hook_tells_the_id_of_its_task_and_whether_it_goes_on() {
+        let task = Some(TaskId::new("14001934816969359"));
+        for (status, goes_on) in [("IN_PROGRESS", true), ("SUCCESS", false), ("FAILURE", false), ("MODAL", false)] {
+            let body = format!(r#"{{"id":14001934816969359,"action":"IMAGINE","status":"{status}"}}"#);
 
-        assert_eq!(hinted_task(body), Some(TaskId::new("14001934816969359")));
-        assert_eq!(hinted_task(b"nonsense"), None);
-        assert_eq!(hinted_task(b"[]"), None);
+            assert_eq!(Hint::read(body.as_bytes()), Hint { task: task.clone(), goes_on }, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_hook_that_cannot_be_read_is_a_hint_all_the_same() {
+        assert_eq!(Hint::read(b"nonsense"), Hint::default());
+        assert_eq!(Hint::read(b"[]"), Hint::default());
     }
 }

@@ -37,7 +37,7 @@ pub use classify_poll::classify_poll;
 pub use classify_submit::classify_submit;
 pub use client::{Upstream, UpstreamError};
 pub use failure_class::class_of_failure;
-pub use hint::hinted_task;
+pub use hint::Hint;
 pub use metering::{AnswerClass, EndpointClass, describe_metrics};
 pub use retry_after::read_retry_after;
 pub use settings::UpstreamSettings;

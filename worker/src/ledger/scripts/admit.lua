@@ -16,11 +16,31 @@ local group = ARGV[1]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
-local results = {}
+-- A larger job goes into a field that no claim reads along.
+local LARGE = 8192
+local results, acknowledged, submits, deadlines = {}, {}, {}, {}
+
+local function create(key, id, digest, job, record, state, score, run_at, deadline)
+  local field = #job > LARGE and 'large' or 'job'
+  if state == '' then
+    redis.call('HSET', key, 'f', 0, 'p', 'queued', 'h', digest, 'sc', score, 'r', record, field, job)
+  else
+    redis.call('HSET', key, 'f', 0, 'p', 'queued', 'h', digest, 'sc', score, 'r', record, field, job, 'st', state)
+  end
+  if tonumber(run_at) > now then
+    redis.call('ZADD', P .. 'due:later', run_at, id)
+  else
+    submits[#submits + 1] = score
+    submits[#submits + 1] = id
+  end
+  deadlines[#deadlines + 1] = deadline
+  deadlines[#deadlines + 1] = id
+end
+
 for at = 2, #ARGV, 11 do
   local entry, id, digest, job, record, state, score, run_at, deadline, kind, conflict = unpack(ARGV, at, at + 10)
   local key = P .. 'job:' .. id
-  redis.call('XACK', P .. 'jobs', group, entry)
+  acknowledged[#acknowledged + 1] = entry
   local result
   if redis.call('XDEL', P .. 'jobs', entry) == 0 then
     result = 0
@@ -28,18 +48,10 @@ for at = 2, #ARGV, 11 do
     local known, fence = unpack(redis.call('HMGET', key, 'h', 'f'))
     if not known and fence then
       -- A pod has restored what Redis had lost, but for the job itself.
-      redis.call('HSET', key, 'h', digest, 'sc', score, 'job', job)
-      if state ~= '' then redis.call('HSET', key, 'st', state) end
+      redis.call('HSET', key, 'h', digest, 'sc', score, 'job', job, 'st', state)
       result = 2
     elseif not known then
-      redis.call('HSET', key, 'f', 0, 'p', 'queued', 'h', digest, 'sc', score, 'r', record, 'job', job)
-      if state ~= '' then redis.call('HSET', key, 'st', state) end
-      if tonumber(run_at) > now then
-        redis.call('ZADD', P .. 'due:later', run_at, id)
-      else
-        redis.call('ZADD', P .. 'due:submit', score, id)
-      end
-      redis.call('ZADD', P .. 'deadlines', deadline, id)
+      create(key, id, digest, job, record, state, score, run_at, deadline)
       result = 1
     elseif known == digest then
       result = 2
@@ -52,4 +64,7 @@ for at = 2, #ARGV, 11 do
   end
   results[#results + 1] = result
 end
+redis.call('XACK', P .. 'jobs', group, unpack(acknowledged))
+if #submits > 0 then redis.call('ZADD', P .. 'due:submit', unpack(submits)) end
+if #deadlines > 0 then redis.call('ZADD', P .. 'deadlines', unpack(deadlines)) end
 return results

@@ -11,16 +11,16 @@
 -- ARGV[5]  most open tasks, 0 = no limit
 -- ARGV[6]  submits per window, 0 = no limit    ARGV[7]  that window, ms
 -- ARGV[8]  poll requests per window, 0 = none  ARGV[9]  that window, ms
--- ARGV[10] polls that one request carries      ARGV[11] bytes up to which a job is returned inline
+-- ARGV[10] polls that one request carries
 -- Returns {now ms, ms until there may be more to claim (-1: nothing is waiting), step …}; a step is
---   {id, fence, 1 if reclaimed, phase, record, reclaims, 1 if cancelled, hinted task or '', inputs, job or ''}
+--   {id, fence, 1 if reclaimed, phase, record, reclaims, 1 if cancelled, hinted task or '', inputs, job or '' when it is large}
 
 local P = KEYS[1]
 local pod, request = ARGV[1], ARGV[2]
 local limit, lease_ms, max_open = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local submit_n, submit_window = tonumber(ARGV[6]), tonumber(ARGV[7])
 local poll_n, poll_window = tonumber(ARGV[8]), tonumber(ARGV[9])
-local polls_per_request, inline_max = tonumber(ARGV[10]), tonumber(ARGV[11])
+local polls_per_request = tonumber(ARGV[10])
 local SUBMIT, LATER, POLL = P .. 'due:submit', P .. 'due:later', P .. 'due:poll'
 local LEASES, DEADLINES, UPSTREAM = P .. 'leases', P .. 'deadlines', P .. 'upstream'
 local MEMO = P .. 'claim:' .. pod
@@ -30,23 +30,20 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local steps, leased, memo = {}, {}, {}
 
 local function give(id, fence, reclaimed, phase, fields)
-  local job = ''
-  if phase == 'submitting' and redis.call('HSTRLEN', P .. 'job:' .. id, 'job') <= inline_max then
-    job = redis.call('HGET', P .. 'job:' .. id, 'job') or ''
-  end
   steps[#steps + 1] =
     { id, fence, reclaimed, phase, fields[3], tonumber(fields[4] or 0), fields[5] and 1 or 0, fields[6] or '',
-      tonumber(fields[7] or 0), job }
+      tonumber(fields[7] or 0), phase == 'submitting' and fields[8] or '' }
 end
 
-local function read(id)
-  return redis.call('HMGET', P .. 'job:' .. id, 'f', 'p', 'r', 'rc', 'c', 'hint', 'mn')
+local function read(id, submits)
+  -- A large job is in another field, to be read apart: a claim must not hold Redis for long.
+  return redis.call('HMGET', P .. 'job:' .. id, 'f', 'p', 'r', 'rc', 'c', 'hint', 'mn', submits and 'job' or '-')
 end
 
 local last = redis.call('GET', MEMO)
 if last and string.sub(last, 1, #request + 1) == request .. ' ' then
   for id, fence in string.gmatch(string.sub(last, #request + 2), '(%S+) (%d+)') do
-    local fields = read(id)
+    local fields = read(id, true)
     if fields[1] == fence and redis.call('ZSCORE', LEASES, id) then
       -- The lease begins anew: the pod hears of the step only now.
       redis.call('ZADD', LEASES, now + lease_ms, id)
@@ -59,7 +56,7 @@ end
 
 local function take(id, reclaimed, submits)
   local key = P .. 'job:' .. id
-  local fields = read(id)
+  local fields = read(id, submits)
   if not fields[1] then
     -- A record that is gone (retention, a lost last second of AOF) leaves nothing to do.
     redis.call('ZREM', LEASES, id)
@@ -75,7 +72,7 @@ local function take(id, reclaimed, submits)
   else
     redis.call('HSET', key, 'f', fence)
   end
-  leased[#leased + 1] = now + lease_ms
+  leased[#leased + 1] = string.format('%d', now + lease_ms)
   leased[#leased + 1] = id
   memo[#memo + 1] = id .. ' ' .. fence
   give(id, fence, reclaimed, phase, fields)

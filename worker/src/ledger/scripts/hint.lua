@@ -3,6 +3,7 @@
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  job id
 -- ARGV[2]  the task id that the hook told, or ''
+-- ARGV[3]  '1' if the task goes on: then only a job whose task is being looked for is looked at
 -- Returns 1 the look was moved to now, 0 there is nothing to look at
 
 local P = KEYS[1]
@@ -11,6 +12,7 @@ local phase = redis.call('HGET', key, 'p')
 if not phase then return 0 end
 -- Kept also while the submit is under way: its answer may get lost after this hook has come.
 if ARGV[2] ~= '' and (phase == 'unknown' or phase == 'submitting') then redis.call('HSET', key, 'hint', ARGV[2]) end
+if ARGV[3] == '1' and phase ~= 'unknown' then return 0 end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 return redis.call('ZADD', P .. 'due:poll', 'XX', 'LT', 'CH', now, ARGV[1])

@@ -8,6 +8,9 @@
 local P = KEYS[1]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+-- On a full memory Redis refuses a script only until its first write, so this one comes first: what
+-- has begun must be written down.
+redis.call('DEL', P .. 'room')
 local lost = {}
 for at = 2, #ARGV, 2 do
   local id = ARGV[at]

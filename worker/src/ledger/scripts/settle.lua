@@ -24,37 +24,60 @@ local LEASES, DEADLINES, UPSTREAM = P .. 'leases', P .. 'deadlines', P .. 'upstr
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
+-- Writes to the sorted sets are gathered and made at the end, one command for each set.
+local adds, removes = {}, {}
+local function add(set, score, id)
+  adds[set] = adds[set] or {}
+  table.insert(adds[set], string.format('%d', score))
+  table.insert(adds[set], id)
+end
+local function remove(set, id)
+  removes[set] = removes[set] or {}
+  table.insert(removes[set], id)
+end
+
+local upstream
+local function upstream_field(name)
+  upstream = upstream or redis.call('HMGET', UPSTREAM, 'down', 'down_until_ms', 'limit', 'lowered_ms')
+  return tonumber(upstream[name] or 0)
+end
+local DOWN, DOWN_UNTIL, LIMIT, LOWERED = 1, 2, 3, 4
+
 -- Additive increase, multiplicative decrease, between 1 and whatever was open when it got too much.
 -- The breaker opens with the first failure and doubles its pause, from 2 s to 2 min.
 local function press(pressure, pause_ms)
   if pressure == 'none' then return end
+  local down, limit = upstream_field(DOWN), upstream_field(LIMIT)
   if pressure == 'down' then
-    local down, until_ms = unpack(redis.call('HMGET', UPSTREAM, 'down', 'down_until_ms'))
     local is_probe = redis.call('HDEL', UPSTREAM, 'probing') == 1
     -- Answers to requests that left before the breaker opened say nothing new.
-    if down and tonumber(until_ms or 0) > now and not is_probe then return end
-    down = tonumber(down or 0) + 1
-    local wait = math.min(120000, 1000 * 2 ^ math.min(down, 7))
-    redis.call('HSET', UPSTREAM, 'down', down, 'down_until_ms', string.format('%.0f', now + wait))
+    if down > 0 and upstream_field(DOWN_UNTIL) > now and not is_probe then return end
+    local wait = math.min(120000, 1000 * 2 ^ math.min(down + 1, 7))
+    upstream[DOWN], upstream[DOWN_UNTIL] = down + 1, now + wait
+    redis.call('HSET', UPSTREAM, 'down', down + 1, 'down_until_ms', string.format('%d', now + wait))
     return
   end
-  redis.call('HDEL', UPSTREAM, 'down', 'down_until_ms', 'probing')
-  local limit, lowered_ms = unpack(redis.call('HMGET', UPSTREAM, 'limit', 'lowered_ms'))
-  limit = tonumber(limit or 0)
+  if down > 0 then
+    upstream[DOWN], upstream[DOWN_UNTIL] = 0, 0
+    redis.call('HDEL', UPSTREAM, 'down', 'down_until_ms', 'probing')
+  end
   if pressure == 'accepted' and limit > 0 then
+    upstream[LIMIT] = limit + 1 / limit
     if limit > 10000 then
+      upstream[LIMIT] = 0
       redis.call('HDEL', UPSTREAM, 'limit')
     else
-      redis.call('HSET', UPSTREAM, 'limit', string.format('%.4f', limit + 1 / limit))
+      redis.call('HSET', UPSTREAM, 'limit', string.format('%.4f', upstream[LIMIT]))
     end
   elseif pressure == 'saturated' then
     -- Many refusals of one moment are one sign, not many.
-    if now - tonumber(lowered_ms or 0) >= 1000 then
+    if now - upstream_field(LOWERED) >= 1000 then
       local open = redis.call('ZCARD', POLL) + redis.call('ZCARD', LEASES)
       local from = (limit > 0 and limit < open) and limit or open
-      redis.call('HSET', UPSTREAM, 'limit', string.format('%.4f', math.max(1, from * 0.8)), 'lowered_ms', now)
+      upstream[LIMIT], upstream[LOWERED] = math.max(1, from * 0.8), now
+      redis.call('HSET', UPSTREAM, 'limit', string.format('%.4f', upstream[LIMIT]), 'lowered_ms', now)
     end
-    if pause_ms > 0 then redis.call('HSET', UPSTREAM, 'gate_ms', string.format('%.0f', now + pause_ms)) end
+    if pause_ms > 0 then redis.call('HSET', UPSTREAM, 'gate_ms', string.format('%d', now + pause_ms)) end
   end
 end
 
@@ -64,71 +87,84 @@ local function arg()
   return ARGV[at - 1]
 end
 
-local results = {}
+local steps, ids = {}, {}
 while at <= #ARGV do
-  local id, fence, is_certain, deadline, phase, record = arg(), arg(), arg() == '1', arg(), arg(), arg()
-  local pressure, pause_ms, verb = arg(), tonumber(arg()), arg()
-  local key = P .. 'job:' .. id
-  local current, cancelled, state, score = unpack(redis.call('HMGET', key, 'f', 'c', 'st', 'sc'))
-  local delay_ms, event, follow_ups
-  if verb == 'end' then
-    event = { arg(), arg(), arg(), arg(), arg(), arg(), arg(), arg(), arg() }
-    follow_ups = {}
-    for i = 1, tonumber(arg()) do follow_ups[i] = arg() end
+  local step = { id = arg(), fence = arg(), is_certain = arg() == '1', deadline = tonumber(arg()), phase = arg() }
+  step.record, step.pressure, step.pause_ms, step.verb = arg(), arg(), tonumber(arg()), arg()
+  if step.verb == 'end' then
+    step.event = { arg(), arg(), arg(), arg(), arg(), arg(), arg(), arg(), arg() }
+    step.follow_ups = {}
+    for i = 1, tonumber(arg()) do step.follow_ups[i] = arg() end
   else
-    delay_ms = tonumber(arg())
+    step.delay_ms = tonumber(arg())
   end
+  steps[#steps + 1] = step
+  ids[#ids + 1] = step.id
+end
+-- On a full memory Redis refuses a script only until its first write, so this one comes first: what
+-- has begun must be written down.
+redis.call('DEL', P .. 'room')
+local leased = #ids > 0 and redis.call('ZMSCORE', LEASES, unpack(ids)) or {}
 
-  local result
-  if is_certain and (not current or tonumber(current) < tonumber(fence)) then
+local function finish(step, key, state)
+  local event = step.event
+  local entry = redis.call('XADD', P .. 'events', '*', 'v', '1', 'type', event[1], 'job', step.id, 'kind', event[3],
+    'state', state or '', 'task', event[4], 'status', event[5], 'code', event[2], 'image_url', event[6],
+    'data', event[7])
+  for _, job in ipairs(step.follow_ups) do redis.call('XADD', P .. 'jobs', '*', 'v', '1', 'job', job) end
+  redis.call('HSET', key, 'p', step.phase, 'r', step.record, 'ev', entry)
+  redis.call('PEXPIRE', key, retention_ms)
+  remove(DEADLINES, step.id)
+  add(P .. 'ended', now, step.id)
+  if event[9] ~= '0' and redis.call('LPUSH', P .. 'pace:' .. event[8], event[9]) > 128 then
+    redis.call('LTRIM', P .. 'pace:' .. event[8], 0, 63)
+  end
+  redis.call('HINCRBY', P .. 'totals', event[1] .. ':' .. event[2], 1)
+end
+
+local function put_back(step, key, cancelled, score)
+  redis.call('HSET', key, 'p', step.phase, 'r', step.record)
+  if cancelled then
+    add(POLL, now, step.id)
+  elseif step.verb == 'poll' then
+    add(POLL, now + step.delay_ms, step.id)
+  elseif step.delay_ms > 0 then
+    add(LATER, now + step.delay_ms, step.id)
+  else
+    add(SUBMIT, score or now, step.id)
+  end
+end
+
+local function settle(step, is_leased)
+  local id, key = step.id, P .. 'job:' .. step.id
+  local current, cancelled, state, score = unpack(redis.call('HMGET', key, 'f', 'c', 'st', 'sc'))
+  local result = 1
+  if step.is_certain and (not current or tonumber(current) < tonumber(step.fence)) then
     -- A claim that cannot have run out is newer than what Redis knows: Redis has lost its last
     -- writes. What the pod knows counts, or the job would be submitted again.
     result = 3
-    redis.call('HSET', key, 'f', fence)
-    redis.call('ZREM', SUBMIT, id)
-    redis.call('ZREM', LATER, id)
-    redis.call('ZREM', POLL, id)
-    redis.call('ZREM', LEASES, id)
-    redis.call('ZADD', DEADLINES, deadline, id)
+    redis.call('HSET', key, 'f', step.fence)
+    for _, lane in ipairs({ SUBMIT, LATER, POLL }) do redis.call('ZREM', lane, id) end
+    redis.call('ZADD', DEADLINES, step.deadline, id)
     redis.call('HINCRBY', P .. 'totals', 'suspected_rollback', 1)
   elseif not current then
-    redis.call('ZREM', LEASES, id)
-    result = -1
-  elseif current ~= fence then
-    result = 0
-  elseif redis.call('ZREM', LEASES, id) == 0 then
-    result = 2
-  else
-    result = 1
+    remove(LEASES, id)
+    return -1
+  elseif current ~= step.fence then
+    return 0
+  elseif not is_leased then
+    return 2
   end
-  if result == 1 or result == 3 then
-    press(pressure, pause_ms)
-    if verb == 'end' then
-      local entry = redis.call('XADD', P .. 'events', '*', 'v', '1', 'type', event[1], 'job', id, 'kind', event[3],
-        'state', state or '', 'task', event[4], 'status', event[5], 'code', event[2], 'image_url', event[6],
-        'data', event[7])
-      for _, job in ipairs(follow_ups) do redis.call('XADD', P .. 'jobs', '*', 'v', '1', 'job', job) end
-      redis.call('HSET', key, 'p', phase, 'r', record, 'ev', entry)
-      redis.call('PEXPIRE', key, retention_ms)
-      redis.call('ZREM', DEADLINES, id)
-      redis.call('ZADD', P .. 'ended', now, id)
-      if event[9] ~= '0' and redis.call('LPUSH', P .. 'pace:' .. event[8], event[9]) > 128 then
-        redis.call('LTRIM', P .. 'pace:' .. event[8], 0, 63)
-      end
-      redis.call('HINCRBY', P .. 'totals', event[1] .. ':' .. event[2], 1)
-    else
-      redis.call('HSET', key, 'p', phase, 'r', record)
-      if cancelled then
-        redis.call('ZADD', POLL, now, id)
-      elseif verb == 'poll' then
-        redis.call('ZADD', POLL, now + delay_ms, id)
-      elseif delay_ms > 0 then
-        redis.call('ZADD', LATER, now + delay_ms, id)
-      else
-        redis.call('ZADD', SUBMIT, score or now, id)
-      end
-    end
-  end
-  results[#results + 1] = result
+  remove(LEASES, id)
+  press(step.pressure, step.pause_ms)
+  if step.verb == 'end' then finish(step, key, state) else put_back(step, key, cancelled, score) end
+  return result
 end
+
+local results = {}
+for i, step in ipairs(steps) do
+  results[i] = settle(step, leased[i])
+end
+for set, members in pairs(removes) do redis.call('ZREM', set, unpack(members)) end
+for set, members in pairs(adds) do redis.call('ZADD', set, unpack(members)) end
 return results

@@ -39,12 +39,11 @@ pub struct JobView {
     pub event: Option<Event>,
 }
 
-type Fields = (
-    (Option<u64>, Option<String>, Option<String>, Option<u32>, Option<String>),
-    (Option<String>, Option<String>, Option<String>),
-    u64,
-);
+type Claimable = (Option<u64>, Option<String>, Option<String>, Option<u32>, Option<String>);
+type Told = (Option<String>, Option<String>, Option<String>);
+type Fields = (Claimable, Told, u64);
 type Scores = (Option<f64>, Option<f64>, Option<f64>, Option<u64>, Option<f64>);
+type JobReply = (Claimable, Told, u64, u64, Option<f64>, Option<f64>, Option<f64>, Option<u64>, Option<f64>);
 
 impl Ledger {
     /// Larger jobs are not read for a page.
@@ -60,24 +59,28 @@ impl Ledger {
         commands.cmd("HMGET").arg(&key).arg(&["f", "p", "r", "rc", "c"]);
         commands.cmd("HMGET").arg(&key).arg(&["hint", "st", "ev"]);
         commands.cmd("HSTRLEN").arg(&key).arg("job");
+        commands.cmd("HSTRLEN").arg(&key).arg("large");
         commands.cmd("ZSCORE").arg(self.key("leases")).arg(id.as_str());
         commands.cmd("ZSCORE").arg(self.key("due:poll")).arg(id.as_str());
         commands.cmd("ZSCORE").arg(self.key("due:later")).arg(id.as_str());
         commands.cmd("ZRANK").arg(self.key("due:submit")).arg(id.as_str());
         commands.cmd("ZSCORE").arg(self.key("ended")).arg(id.as_str());
-        let (first, second, job_bytes, lease, poll, later, rank, ended) = self.read(&commands).await?;
+        let (first, second, small, large, lease, poll, later, rank, ended): JobReply = self.read(&commands).await?;
+        // It is in one of two fields, by its size.
+        let job_bytes = small + large;
         let (fields, scores): (Fields, Scores) = ((first, second, job_bytes), (lease, poll, later, rank, ended));
         let Some(mut view) = JobView::read(id, fields, scores, self.clock().now_ms()) else {
             return Ok(None);
         };
 
         let mut commands = redis::pipe();
-        let wanted_field = if view.job_bytes <= Self::MAX_SHOWN_BYTES { "job" } else { "no such field" };
-        commands.cmd("HGET").arg(&key).arg(wanted_field);
+        let is_shown = view.job_bytes <= Self::MAX_SHOWN_BYTES;
+        commands.cmd("HMGET").arg(&key).arg("job").arg(if is_shown { "large" } else { "no such field" });
         let entry = view.event_entry.as_deref().unwrap_or("0-1");
         commands.cmd("XRANGE").arg(self.queue().events_stream()).arg(entry).arg(entry);
-        let (job, events): (Option<String>, StreamRangeReply) = self.read(&commands).await?;
-        view.job = job.and_then(|job| serde_json::from_str(&hide_images(&job)).ok());
+        let ((small, large), events): ((Option<String>, Option<String>), StreamRangeReply) =
+            self.read(&commands).await?;
+        view.job = small.or(large).and_then(|job| serde_json::from_str(&hide_images(&job)).ok());
         view.event = events.ids.into_iter().next().and_then(read_event);
         Ok(Some(view))
     }
