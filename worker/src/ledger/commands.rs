@@ -107,8 +107,8 @@ impl Ledger {
         }
         let record: Option<Record> = record.and_then(|json| serde_json::from_str(&json).ok());
         let (fence, record) = fence.zip(record).ok_or(RetryError::NotKnown)?;
-        let (seconds, micros): (u64, u64) =
-            self.until_answered("time", || self.link().query(&redis::cmd("TIME"))).await?;
+        let time = redis::cmd("TIME");
+        let (seconds, micros): (u64, u64) = self.until_answered("time", || self.link().query(&time)).await?;
         let record = record.revive(seconds * 1000 + micros / 1000, fence + 1, policy);
         let json = serde_json::to_vec(&record).unwrap_or_default();
         let args = [arg(job), arg(fence), json, arg(record.deadline_ms)];
