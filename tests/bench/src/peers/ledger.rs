@@ -122,7 +122,7 @@ async fn claim(ledger: Ledger, settlements: mpsc::Sender<Settlement>, wake: Arc<
 fn settlement(step: Step, policy: &Policy) -> anyhow::Result<Settlement> {
     let now_ms = step.claimed_ms;
     let Step { job, fence, .. } = step;
-    let at = || Circumstances { now_ms, claimed_ms: now_ms, jitter: 0.5, fence, reclaims: 0, policy };
+    let at = || Circumstances { now_ms, claimed_ms: now_ms, jitter: 0.5, fence, reclaims: 0, pace: None, policy };
     let task = TaskId::new("1730621826053455");
     let accepted = next(&step.record, &Observation::Accepted { task, queue_position: 0 }, at())?;
     let (status, image_url) = ("SUCCESS".to_owned(), "http://127.0.0.1/image/1730621826053455.png".to_owned());
@@ -131,7 +131,15 @@ fn settlement(step: Step, policy: &Policy) -> anyhow::Result<Settlement> {
     let Next::End(ending) = transition.next else { anyhow::bail!("the job goes on") };
     let then: Vec<JobId> = Vec::new();
     let event = event_of(&job, &transition.record, ending, &seen, now_ms, then);
-    Ok(Settlement { job, fence, is_certain: true, transition, event: Some(event), follow_ups: Vec::new() })
+    Ok(Settlement {
+        job,
+        fence,
+        is_certain: true,
+        transition,
+        ran_ms: None,
+        event: Some(event),
+        follow_ups: Vec::new(),
+    })
 }
 
 async fn settle(ledger: Ledger, mut handed: mpsc::Receiver<Settlement>) -> anyhow::Result<()> {
