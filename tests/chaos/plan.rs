@@ -27,6 +27,8 @@ pub(crate) struct Plan {
     /// Share of tasks that fail.
     pub(crate) failure_rate: f64,
     pub(crate) load: Load,
+    /// The longest that the upstream takes to answer on a good day.
+    pub(crate) slowest_answer_ms: u64,
     /// A bug that the worker is built with, to see the checker find it.
     pub(crate) planted_bug: Option<&'static str>,
 }
@@ -77,11 +79,13 @@ impl Plan {
             },
             failure_rate: if dice.says(50) { 0.03 } else { 0.0 },
             load: Load::PerSecond(20),
+            slowest_answer_ms: dice.one_of(&[40, 400]),
             planted_bug: None,
         };
         let plain = Self {
             adoption: Adoption::Impossible,
             limits: Limits { deadline_slack_ms: 20_000, ..Limits::default() },
+            slowest_answer_ms: 40,
             ..plan.clone()
         };
         match args.preset {
@@ -122,12 +126,13 @@ impl Plan {
     pub(crate) fn knobs(&self) -> Knobs {
         let ms = Duration::from_millis;
         // In a burst, as long as things break; nobody is refused, since refusals make long waits of their own.
-        let (slots, queue) = if matches!(self.load, Load::AtOnce(_)) { (50, 2_000) } else { (70, 200) };
+        let (slots, queue) = if matches!(self.load, Load::AtOnce(_)) { (50, 2_000) } else { (20, 300) };
         Knobs {
             slots,
             queue,
             duration: Span::between(ms(300), ms(1500)),
-            latency: Span::between(ms(1), ms(40)),
+            // The longer an exchange takes, the more often something breaks in its middle.
+            latency: Span::between(ms(1), ms(self.slowest_answer_ms)),
             failure_rate: self.failure_rate,
             public_url: Some("http://pictures.example".to_owned()),
             hook_loss: 0.05,

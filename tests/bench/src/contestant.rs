@@ -53,7 +53,7 @@ pub(crate) enum Work {
 /// A contestant's worker; it ends when it is dropped.
 pub(crate) enum Worker {
     Mjq(Box<WorkerProcess>),
-    Peer(OwnProcess),
+    Peer(Box<OwnProcess>),
 }
 
 /// Settings of mjq's worker that a measurement adds.
@@ -74,7 +74,7 @@ impl Contestant {
             Work::Nothing => "nothing",
         };
         let (process, _) = OwnProcess::start(&["peer", name, work, &stage.redis_url(), stage.upstream.url()]).await?;
-        Ok(Worker::Peer(process))
+        Ok(Worker::Peer(Box::new(process)))
     }
 
     /// How many jobs the contestant has done nothing for, as its own keys tell.

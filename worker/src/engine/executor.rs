@@ -86,7 +86,7 @@ impl Executor {
         };
         let press = match self.press(step, &job.request).await {
             Ok(press) => press,
-            Err(seen) => return seen,
+            Err(seen) => return *seen,
         };
         let body = self.requests.body(&step.job, &step.record, &job.request, press.as_ref());
         if !self.may_begin(step, hold, self.submits_are_paced) {
@@ -117,25 +117,25 @@ impl Executor {
     }
 
     /// Finds the button that an action presses, when it names one of an earlier job.
-    async fn press(&self, step: &Step, request: &Request) -> Result<Option<Press>, Observation> {
+    async fn press(&self, step: &Step, request: &Request) -> Result<Option<Press>, Box<Observation>> {
         let Some(wanted) = request.parent_button().filter(|_| step.record.kind == Kind::Action) else {
             return Ok(None);
         };
-        let gone = |reason: String| Err(Observation::Denied { code: Code::ParentGone, reason });
-        match self.ledger.parent(&wanted.job).await.map_err(|_| Observation::NotBegun)? {
+        let gone = |reason: String| Err(Box::new(Observation::Denied { code: Code::ParentGone, reason }));
+        match self.ledger.parent(&wanted.job).await.map_err(|_| Box::new(Observation::NotBegun))? {
             Parent::Completed { task, buttons } => match find_button(buttons.as_deref(), &wanted) {
                 Some(custom_id) => Ok(Some(Press { task, custom_id })),
                 None => {
                     let reason = format!("job {} has no button {}", wanted.job, wanted.button);
-                    Err(Observation::Denied { code: Code::InvalidRequest, reason })
+                    Err(Box::new(Observation::Denied { code: Code::InvalidRequest, reason }))
                 }
             },
-            Parent::Open => Err(Observation::ParentPending),
+            Parent::Open => Err(Box::new(Observation::ParentPending)),
             Parent::Ended => gone(format!("job {} ended without a result", wanted.job)),
             Parent::NotKnown => {
                 let waited_ms = self.ledger.clock().now_ms().saturating_sub(step.record.enqueued_ms);
                 if Duration::from_millis(waited_ms) < Self::PARENT_MAY_COME {
-                    return Err(Observation::ParentPending);
+                    return Err(Box::new(Observation::ParentPending));
                 }
                 gone(format!("job {} is not known", wanted.job))
             }
@@ -196,9 +196,11 @@ impl Executor {
         let mut settlement = self.settlement(step, seen, transition, at.now_ms).await;
         settlement.is_certain = hold.is_certain(self.lease);
         if PlantedBug::NoFence.is_planted() {
-            let mut command = redis::cmd("HGET");
-            command.arg(self.ledger.key(&format!("job:{}", step.job))).arg("f");
-            settlement.fence = self.ledger.link().query(&command).await.unwrap_or(step.fence);
+            let (mut fence, mut lease) = (redis::cmd("HGET"), redis::cmd("ZADD"));
+            fence.arg(self.ledger.key(&format!("job:{}", step.job))).arg("f");
+            lease.arg(self.ledger.key("leases")).arg(at.now_ms).arg(step.job.as_str());
+            settlement.fence = self.ledger.link().query(&fence).await.unwrap_or(step.fence);
+            let _ = self.ledger.link().query::<u64>(&lease).await;
         }
         if settlement.event.is_some() {
             tell_end(&settlement, seen, at.now_ms);

@@ -283,6 +283,8 @@ impl Step<'_> {
 
     fn found(&mut self, task: &TaskId) -> Next {
         self.record.adopted = true;
+        // Its fate is known now.
+        self.record.unknown_ms = 0;
         self.begin_polling(task);
         Next::Poll(Duration::ZERO)
     }
