@@ -39,6 +39,8 @@ impl Admitter {
     const READ_BYTES: usize = 4 * 1024 * 1024;
     /// What one script call should carry.
     const CALL_BYTES: usize = 512 * 1024;
+    /// How long leaving the group may take. It is a courtesy: nothing depends on it.
+    const LEAVE: Duration = Duration::from_millis(500);
 
     /// Admits until `draining`.
     pub(super) async fn run(self, draining: CancellationToken) {
@@ -60,8 +62,10 @@ impl Admitter {
                 break;
             }
         }
-        if let Err(error) = self.intake.leave().await {
-            debug!(error = %error, "could not leave the consumer group: {error}");
+        match tokio::time::timeout(Self::LEAVE, self.intake.leave()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => debug!(error = %error, "could not leave the consumer group: {error}"),
+            Err(_) => debug!("could not leave the consumer group: redis does not answer"),
         }
     }
 

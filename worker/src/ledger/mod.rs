@@ -134,7 +134,12 @@ impl Ledger {
     {
         let began = Instant::now();
         for tries in 0.. {
-            let error = match attempt().await {
+            // A call to a Redis that hangs takes long to fail: the pod must not wait for that, either.
+            let answer = tokio::select! {
+                answer = attempt() => answer,
+                () = self.0.abandon.cancelled() => break,
+            };
+            let error = match answer {
                 Ok(answer) => {
                     self.note_answer(what, tries, began);
                     return Ok(answer);
