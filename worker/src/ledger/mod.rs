@@ -2,7 +2,7 @@
 //!
 //! One typed call per script in `scripts/`, and one script per transition. Every script is one atomic
 //! act, may be sent again after a lost reply, and touches a bounded number of jobs. Redis's `TIME` is
-//! the only clock. Trouble with Redis is retried in [`Ledger::call`], never seen above it.
+//! the only clock. Trouble with Redis is retried in `Ledger::call`, never seen above it.
 //!
 //! | key | type | what |
 //! |---|---|---|
