@@ -126,7 +126,7 @@ impl Plan {
     pub(crate) fn knobs(&self) -> Knobs {
         let ms = Duration::from_millis;
         // In a burst, as long as things break; nobody is refused, since refusals make long waits of their own.
-        let (slots, queue) = if matches!(self.load, Load::AtOnce(_)) { (50, 2_000) } else { (20, 300) };
+        let (slots, queue) = if matches!(self.load, Load::AtOnce(_)) { (50, 2_000) } else { (28, 300) };
         Knobs {
             slots,
             queue,
