@@ -154,7 +154,8 @@ impl Engine {
         settling.await.context("the settler broke down")?;
         stopping.cancel();
         loops.close();
-        loops.wait().await;
+        // They have nothing left to lose: a beat or a look at a Redis that hangs is not waited for.
+        let _ = tokio::time::timeout(Duration::from_secs(1), loops.wait()).await;
         drain.abort();
         info!("worker {} has drained", self.pod);
         result
