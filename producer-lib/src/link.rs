@@ -4,7 +4,11 @@
 //! can hang: every command has a deadline. It does not retry a command, because only the caller
 //! knows whether doing it twice is harmless.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, FromRedisValue, IntoConnectionInfo, Pipeline, RedisError,
@@ -34,8 +38,15 @@ pub struct RedisLink(Arc<Link>);
 struct Link {
     source: Source,
     response_timeout: Duration,
+    current: Mutex<Current>,
+}
+
+/// The connection in use, if there is one.
+struct Current {
     // The number tells a connection that failed from the one that has replaced it since.
-    current: Mutex<(u64, Option<Connection>)>,
+    generation: u64,
+    begun: Instant,
+    connection: Option<Connection>,
 }
 
 enum Source {
@@ -87,7 +98,8 @@ impl RedisLink {
         // Both crates of ours that speak TLS use ring; whoever comes second finds it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let source = Source::read(url, response_timeout)?;
-        Ok(Self(Arc::new(Link { source, response_timeout, current: Mutex::new((0, None)) })))
+        let current = Mutex::new(Current { generation: 0, begun: Instant::now(), connection: None });
+        Ok(Self(Arc::new(Link { source, response_timeout, current })))
     }
 
     /// How the Redis behind this link is deployed.
@@ -131,6 +143,18 @@ impl RedisLink {
         self.bounded(generation, answer).await
     }
 
+    /// Gives up the connection if it is older than `moment`: the next command makes a new one.
+    ///
+    /// For those who cannot wait until a silent connection turns out to be half-open.
+    pub fn give_up_older_than(&self, moment: Instant) {
+        // Whoever holds the lock is about to connect.
+        if let Ok(mut current) = self.0.current.try_lock()
+            && current.begun < moment
+        {
+            current.connection = None;
+        }
+    }
+
     async fn bounded<T>(&self, generation: u64, answer: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
         // The client has its own deadline; this one also covers a Cluster's redirections.
         let limit = self.0.response_timeout + Self::CONNECT_TIMEOUT;
@@ -146,18 +170,19 @@ impl RedisLink {
 
     async fn connection(&self) -> RedisResult<(u64, Connection)> {
         let mut current = self.0.current.lock().await;
-        if let (generation, Some(connection)) = &*current {
-            return Ok((*generation, connection.clone()));
+        if let Some(connection) = &current.connection {
+            return Ok((current.generation, connection.clone()));
         }
         let connection = self.0.source.connect(self.0.response_timeout).await?;
-        *current = (current.0 + 1, Some(connection.clone()));
-        Ok((current.0, connection))
+        let generation = current.generation + 1;
+        *current = Current { generation, begun: Instant::now(), connection: Some(connection.clone()) };
+        Ok((generation, connection))
     }
 
     async fn forget(&self, generation: u64) {
         let mut current = self.0.current.lock().await;
-        if current.0 == generation {
-            current.1 = None;
+        if current.generation == generation {
+            current.connection = None;
         }
     }
 }

@@ -31,6 +31,9 @@ mod matrix;
 mod run;
 mod self_test;
 
+#[cfg(test)]
+mod leaving;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};

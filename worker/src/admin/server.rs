@@ -21,7 +21,7 @@ pub struct Admin {
 
 impl Admin {
     /// How long answers under way may take after the stop.
-    const GRACE: Duration = Duration::from_secs(1);
+    const GRACE: Duration = Duration::from_millis(500);
 
     /// Puts it together. [`metrics::install`] gives the handle.
     #[must_use]

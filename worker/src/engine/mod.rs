@@ -60,6 +60,7 @@ use admitter::Admitter;
 use alarm::Alarm;
 use backend::LedgerBackend;
 use claimer::Claimer;
+use drain::Drain;
 use executor::Executor;
 use heart::Heart;
 use hook_address::HookAddress;
@@ -136,12 +137,15 @@ impl Engine {
     /// When the runtime of the steps broke down. Trouble with Redis or the upstream is none.
     pub async fn run(self, draining: CancellationToken) -> anyhow::Result<()> {
         let slots = Slots::new(self.settings.slots);
-        let drain = tokio::spawn(drain::give_up_in_time(
-            draining.clone(),
-            slots.clone(),
-            self.settings.upstream_timeout,
-            self.abandon.clone(),
-        ));
+        let drain = Drain {
+            draining: draining.clone(),
+            slots: slots.clone(),
+            ledger: self.ledger.clone(),
+            upstream: self.upstream.clone(),
+            exchange: self.settings.upstream_timeout,
+            abandon: self.abandon.clone(),
+        };
+        let drain = tokio::spawn(drain.give_up_in_time());
         self.prepare_hooks().await;
         let (settler, settlements) = Settler::new(self.alarm.clone());
         let settling = tokio::spawn(settler.run(self.ledger.clone()));
@@ -155,7 +159,7 @@ impl Engine {
         stopping.cancel();
         loops.close();
         // They have nothing left to lose: a beat or a look at a Redis that hangs is not waited for.
-        let _ = tokio::time::timeout(Duration::from_secs(1), loops.wait()).await;
+        let _ = tokio::time::timeout(Duration::from_millis(500), loops.wait()).await;
         drain.abort();
         info!("worker {} has drained", self.pod);
         result

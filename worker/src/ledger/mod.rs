@@ -74,6 +74,8 @@ struct Inner {
     retention: Duration,
     /// Whether the last call was answered.
     is_reachable: watch::Sender<bool>,
+    /// Says that the pod is about to leave: a silent connection is not waited for any more.
+    hurry: CancellationToken,
     /// Ends the retries of a pod that has to leave while Redis is away.
     abandon: CancellationToken,
 }
@@ -84,12 +86,16 @@ struct Inner {
 pub struct Abandoned;
 
 impl Ledger {
+    /// How long a call may take once the pod is about to leave; then it is made again over a new connection.
+    const HURRIED_CALL: Duration = Duration::from_millis(500);
+
     /// Opens the ledger of `queue`. It connects with its first call.
     #[must_use]
     pub fn new(link: RedisLink, queue: QueueName, retention: Duration, abandon: CancellationToken) -> Self {
         let prefix = queue.prefix();
         let is_reachable = watch::channel(false).0;
-        Self(Arc::new(Inner { link, queue, prefix, clock: RedisClock::default(), retention, is_reachable, abandon }))
+        let (clock, hurry) = (RedisClock::default(), CancellationToken::new());
+        Self(Arc::new(Inner { link, queue, prefix, clock, retention, is_reachable, hurry, abandon }))
     }
 
     /// Redis's time, as last heard and carried on by this machine's monotonic clock.
@@ -116,6 +122,12 @@ impl Ledger {
         self.0.is_reachable.subscribe()
     }
 
+    /// Makes all calls hurry, because the pod is about to leave: over a half-open connection, what has
+    /// to be written would otherwise wait longer than the pod does.
+    pub fn hurry(&self) {
+        self.0.hurry.cancel();
+    }
+
     /// Makes one of this queue's keys.
     #[must_use]
     pub fn key(&self, name: &str) -> String {
@@ -135,8 +147,13 @@ impl Ledger {
         let began = Instant::now();
         for tries in 0.. {
             // A call to a Redis that hangs takes long to fail: the pod must not wait for that, either.
+            let asked = Instant::now();
             let answer = tokio::select! {
                 answer = attempt() => answer,
+                () = self.out_of_patience() => {
+                    self.0.link.give_up_older_than(asked);
+                    Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into())
+                }
                 () = self.0.abandon.cancelled() => break,
             };
             let error = match answer {
@@ -156,6 +173,12 @@ impl Ledger {
             }
         }
         Err(Abandoned)
+    }
+
+    /// Ends when a call takes too long for a pod that is about to leave; else never.
+    async fn out_of_patience(&self) {
+        self.0.hurry.cancelled().await;
+        tokio::time::sleep(Self::HURRIED_CALL).await;
     }
 
     fn note_answer(&self, what: &str, tries: u32, began: Instant) {

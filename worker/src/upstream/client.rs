@@ -8,7 +8,10 @@
 use std::{
     collections::HashMap,
     error::Error,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -75,6 +78,23 @@ struct Inner {
     list: Option<Address>,
     cancel: Option<Address>,
     lookup: Option<Address>,
+    under_way: AtomicUsize,
+}
+
+/// An exchange that is under way, for as long as this exists.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl<'a> UnderWay<'a> {
+    fn count(counter: &'a AtomicUsize) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Self(counter)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Upstream {
@@ -108,7 +128,14 @@ impl Upstream {
             list: settings.list_path.as_deref().map(|path| fixed("list", path)).transpose()?,
             cancel: settings.cancel_path.as_deref().map(|path| filled("cancel", path, "{id}")).transpose()?,
             lookup: settings.lookup_path.as_deref().map(|path| fixed("lookup", path)).transpose()?,
+            under_way: AtomicUsize::new(0),
         })))
+    }
+
+    /// How many exchanges are under way.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.0.under_way.load(Ordering::Relaxed)
     }
 
     /// Submits a job: `body` is sent as it is.
@@ -190,6 +217,7 @@ impl Upstream {
     }
 
     async fn exchange(&self, request: RequestBuilder, max_bytes: usize) -> Exchange {
+        let _under_way = UnderWay::count(&self.0.under_way);
         let mut response = request.send().await.map_err(|error| failure_of(&error))?;
         let status = response.status().as_u16();
         let retry_after = retry_after(response.headers());
