@@ -34,6 +34,7 @@ pub(super) fn set(counts: Option<&Counts>) {
     gauge!("mjq_events").set(counts.events as f64);
     gauge!("mjq_events_unread").set(counts.events_unread as f64);
     gauge!("mjq_rejected_entries").set(counts.rejected as f64);
+    gauge!("mjq_suspected_rollbacks").set(counts.totals.get("suspected_rollback").copied().unwrap_or(0) as f64);
 
     let flag = |is_set: bool| if is_set { 1.0 } else { 0.0 };
     let upstream = &counts.upstream;

@@ -68,7 +68,7 @@ const COUNTERS: [(&str, &str); 8] = [
     ("mjq_hooks_total", "Hooks that this pod received; moved is one that brought a look forward."),
 ];
 
-const GAUGES: [(&str, &str); 16] = [
+const GAUGES: [(&str, &str); 17] = [
     ("mjq_build_info", "Always 1; the label is this pod's version."),
     ("mjq_slots", "Steps that this pod performs at once."),
     ("mjq_slots_busy", "Steps that this pod performs this moment."),
@@ -90,6 +90,7 @@ const GAUGES: [(&str, &str); 16] = [
     ("mjq_events", "Entries of the event stream."),
     ("mjq_events_unread", "Events that the slowest consumer group has yet to acknowledge."),
     ("mjq_rejected_entries", "Entries that could not be read and are kept."),
+    ("mjq_suspected_rollbacks", "Steps of the whole queue that Redis had lost with its last writes, and has again."),
     (
         "mjq_upstream_limit",
         "Tasks that may be open upstream since it said that they were too many; 0 is no such limit.",

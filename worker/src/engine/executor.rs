@@ -11,6 +11,7 @@ use super::{
     crash_point::{self, CrashPoint},
     pacer::Paces,
     poller::Poller,
+    recall::{Forgotten, Recall},
     request::{Press, RequestMaker, find_button, token},
     settler::SettlerHandle,
     slot::{HeldStep, Hold},
@@ -31,6 +32,7 @@ pub(super) struct Executor {
     pub(super) upstream: Upstream,
     pub(super) poller: Poller,
     pub(super) settler: SettlerHandle,
+    pub(super) recall: Recall,
     pub(super) paces: Paces,
     pub(super) requests: RequestMaker,
     pub(super) policy: Arc<Policy>,
@@ -92,8 +94,13 @@ impl Executor {
         if !self.may_begin(step, hold, self.submits_are_paced) {
             return Observation::NotBegun;
         }
+        let sending = match self.recall.begin(step) {
+            Ok(sending) => sending,
+            Err(forgotten) => return self.remember(step, forgotten).await,
+        };
         crash_point::come_by(CrashPoint::BeforePost);
         let seen = crash_point::in_exchange(self.upstream.submit(job.kind, body)).await;
+        sending.saw(&seen);
         crash_point::come_by(CrashPoint::AfterAnswer);
         match seen {
             Observation::Accepted { queue_position: 1.., .. } if PlantedBug::ResubmitOn22.is_planted() => {
@@ -101,6 +108,15 @@ impl Executor {
             }
             seen => seen,
         }
+    }
+
+    /// Takes what was seen of a submit that Redis has forgotten, instead of making it again.
+    async fn remember(&self, step: &Step, forgotten: Forgotten) -> Observation {
+        let (job, fence) = (&step.job, step.fence);
+        error!(job.id = %job, fence, "redis has forgotten that job {job} was submitted: suspected_rollback");
+        // Nothing depends on the count.
+        let _ = self.ledger.note_rollback().await;
+        forgotten.seen().await
     }
 
     /// Gives a waiting task the input that somebody sent.

@@ -26,6 +26,7 @@ mod hook_address;
 mod hooks;
 mod pacer;
 mod poller;
+mod recall;
 mod renewer;
 mod request;
 mod settler;
@@ -66,6 +67,7 @@ use heart::Heart;
 use hook_address::HookAddress;
 use pacer::Paces;
 use poller::Poller;
+use recall::Recall;
 use renewer::Renewer;
 use request::RequestMaker;
 use settler::{Settler, SettlerHandle};
@@ -274,6 +276,7 @@ impl Engine {
             upstream: self.upstream.clone(),
             poller,
             settler,
+            recall: Recall::default(),
             paces: self.paces.clone(),
             requests: RequestMaker { state: self.settings.upstream_state, hooks: self.hook_address.get().cloned() },
             has_lookup: policy.adoption.lookup,

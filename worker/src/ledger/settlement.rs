@@ -67,6 +67,16 @@ impl Ledger {
         let answers: Vec<i64> = self.call(&scripts::SETTLE, &args).await?;
         Ok(answers.into_iter().map(Settled::read).collect())
     }
+
+    /// Counts one more sign that Redis has lost its last writes, as a settlement does that finds one.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered.
+    pub async fn note_rollback(&self) -> Result<(), Abandoned> {
+        let mut command = redis::cmd("HINCRBY");
+        command.arg(self.key("totals")).arg("suspected_rollback").arg(1);
+        self.until_answered("note_rollback", || self.link().query::<u64>(&command)).await.map(|_| ())
+    }
 }
 
 impl Settled {

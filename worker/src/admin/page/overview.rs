@@ -37,6 +37,12 @@ impl Overview {
             @if !self.pods.iter().any(|pod| pod.is_live) {
                 div .banner.bad { b { "No worker is live." } "Jobs wait safely until one is." }
             }
+            @if let Some(times) = self.counts.totals.get("suspected_rollback") {
+                div .banner.bad {
+                    b { "Redis had lost its last writes." }
+                    "What workers still knew of " (count(*times)) " steps was written again. `mjq doctor` says more."
+                }
+            }
             @if upstream.is_paused {
                 div .banner { b { "Paused." } "The upstream is asked nothing until somebody resumes." }
             } @else if upstream.are_submits_paused {
