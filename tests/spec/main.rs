@@ -22,11 +22,19 @@ mod upstream_answers;
 
 mod limits;
 
+mod adoption;
+
+mod modal;
+
 mod backlog;
+
+mod breaker;
 
 mod crash;
 
 mod redis_restart;
+
+mod redis_rollback;
 
 mod drain;
 
@@ -35,5 +43,9 @@ mod producer_library;
 mod deployments;
 
 mod cli;
+
+mod pause;
+
+mod retry;
 
 mod admin;

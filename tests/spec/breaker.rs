@@ -1,0 +1,68 @@
+//! The breaker: an upstream that lets nobody in is left alone by all workers, until a probe finds it well again.
+
+use mjq_harness::{Stack, WorkerProcess};
+use serde_json::Value;
+
+use crate::support::{a_stack, imagine, job_view, metric, one_event_for_each, submitted_once};
+
+const SLOTS: u64 = 4;
+
+/// How many requests the upstream turned away.
+fn refusals(stack: &Stack) -> u64 {
+    stack.simulator.stats().requests.get("unauthorized").copied().unwrap_or(0)
+}
+
+/// Whether the worker's metrics, API and page all show the breaker open, or all show it closed.
+async fn shows_breaker(worker: &WorkerProcess, is_open: bool) -> anyhow::Result<bool> {
+    let metric = metric(worker, "mjq_upstream_breaker_open", "").await? == 1.0;
+    let queue: Value = serde_json::from_str(&worker.get("/api/v1/queue").await?.1)?;
+    let api = queue["counts"]["upstream"]["failures"].as_u64().unwrap_or(0) > 0;
+    let page = worker.get("/").await?.1.contains("The upstream takes nothing.");
+    Ok([metric, api, page] == [is_open; 3])
+}
+
+#[tokio::test]
+async fn a_key_that_is_refused_stops_all_workers_burns_no_attempt_and_is_seen_until_a_probe_succeeds()
+-> anyhow::Result<()> {
+    let stack = a_stack().workers(2).set("MJQ_SLOTS", SLOTS).await?;
+    stack.simulator.knobs(|knobs| knobs.key = Some("another key".to_owned()));
+    let jobs: Vec<_> = (0..60).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+
+    stack.wire.xadd_jobs(&jobs).await?;
+    for worker in &stack.workers {
+        stack.eventually("the breaker is seen", async |_| shows_breaker(worker, true).await).await?;
+    }
+    stack.eventually("it was probed twice", async |stack| Ok(refusals(stack) >= 3)).await?;
+    // What was under way when it opened, and since then one probe at a time for both workers together.
+    assert!(refusals(&stack) <= 2 * SLOTS + 3, "{} requests while nobody was let in", refusals(&stack));
+    assert!(stack.events().await?.is_empty());
+    for n in 0..jobs.len() {
+        assert_eq!(job_view(&stack.workers[1], &format!("job-{n}")).await?["attempts"], 0);
+    }
+    stack.simulator.knobs(|knobs| knobs.key = None);
+
+    let events = one_event_for_each(&stack, jobs.len()).await?;
+    for event in events.values() {
+        assert_eq!((event.code(), event.data()?["attempts"].as_u64()), ("ok", Some(1)), "{event:?}");
+    }
+    for worker in &stack.workers {
+        stack.eventually("it is closed", async |_| shows_breaker(worker, false).await).await?;
+    }
+    submitted_once(&stack, jobs.len())
+}
+
+#[tokio::test]
+async fn an_open_breaker_lets_open_tasks_be_watched_to_their_end() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    stack.xadd_job(&imagine("open", "a red fox [sim: duration=1500ms]")).await?;
+    stack.eventually("it is open", async |stack| Ok(stack.simulator.ledger().len() == 1)).await?;
+
+    stack.xadd_job(&imagine("barred", "a blue fox [sim: status=401 times=2]")).await?;
+    let worker = &stack.workers[0];
+    stack.eventually("the breaker is seen", async |_| shows_breaker(worker, true).await).await?;
+
+    let first = &stack.wire.first_events(1).await?[0];
+    assert_eq!((first.job(), first.code()), ("open", "ok"));
+    assert_eq!(stack.event_of("barred").await?.code(), "ok");
+    submitted_once(&stack, 2)
+}
