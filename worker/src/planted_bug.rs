@@ -9,6 +9,10 @@ pub(crate) enum PlantedBug {
     ResubmitOn22,
     /// A step is written down under whatever fence the job has by then.
     NoFence,
+    /// The event is published apart, before the transition whose fence is checked.
+    PublishBeforeTransition,
+    /// A lease is not renewed while its step runs.
+    LeaseNotRenewed,
     /// The event stream is cut to a length, whether or not its events were read.
     TrimUnread,
     /// The caller's state goes through a serializer on its way.
@@ -30,6 +34,8 @@ impl PlantedBug {
         let name = match self {
             Self::ResubmitOn22 => "resubmit_on_22",
             Self::NoFence => "no_fence",
+            Self::PublishBeforeTransition => "publish_before_transition",
+            Self::LeaseNotRenewed => "lease_not_renewed",
             Self::TrimUnread => "trim_unread",
             Self::StateReserialised => "state_reserialised",
         };

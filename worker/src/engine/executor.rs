@@ -218,10 +218,42 @@ impl Executor {
             settlement.fence = self.ledger.link().query(&fence).await.unwrap_or(step.fence);
             let _ = self.ledger.link().query::<u64>(&lease).await;
         }
+        if PlantedBug::PublishBeforeTransition.is_planted() {
+            self.publish_apart(&settlement).await;
+        }
         if settlement.event.is_some() {
             tell_end(&settlement, seen, at.now_ms);
         }
         self.settler.settle(settlement).await;
+    }
+
+    /// A planted bug: the event goes out before anybody has checked the fence.
+    async fn publish_apart(&self, settlement: &Settlement) {
+        let Some(event) = &settlement.event else { return };
+        let mut state = redis::cmd("HGET");
+        state.arg(self.ledger.key(&format!("job:{}", settlement.job))).arg("st");
+        let state: Option<String> = self.ledger.link().query(&state).await.unwrap_or_default();
+        let mut publish = redis::cmd("XADD");
+        publish.arg(self.ledger.queue().events_stream()).arg("*").arg("v").arg("1");
+        publish
+            .arg("type")
+            .arg(event.event_type.as_str())
+            .arg("job")
+            .arg(event.job.as_str())
+            .arg("kind")
+            .arg(&event.kind);
+        publish
+            .arg("state")
+            .arg(state.unwrap_or_default())
+            .arg("task")
+            .arg(&event.task)
+            .arg("status")
+            .arg(&event.status);
+        publish.arg("code").arg(event.code.as_str()).arg("image_url").arg(&event.image_url);
+        publish.arg("data").arg(event.data.to_json());
+        let _ = self.ledger.link().query::<String>(&publish).await;
+        // The transition is another round trip, and those take their time on a bad day.
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
     async fn settlement(&self, step: &Step, seen: &Observation, transition: Transition, now_ms: u64) -> Settlement {

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{slot::Slots, vitals::Vitals};
-use crate::ledger::Ledger;
+use crate::{ledger::Ledger, planted_bug::PlantedBug};
 
 /// Renews every third of a lease, so that two renewals may fail.
 pub(super) struct Renewer {
@@ -24,6 +24,9 @@ impl Renewer {
     pub(super) async fn run(self, stop: CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(self.lease / 3)).await.is_some() {
             self.vitals.beat("renewer");
+            if PlantedBug::LeaseNotRenewed.is_planted() {
+                continue;
+            }
             let holdings = self.slots.holdings();
             for batch in holdings.chunks(Self::BATCH) {
                 let asked = Instant::now();

@@ -1,14 +1,16 @@
 //! The scripts: loaded by hash, sent whole when Redis does not have them.
 
-use std::sync::LazyLock;
+use std::{borrow::Cow, sync::LazyLock};
 
 use mjq_producer::RedisLink;
 use redis::{FromRedisValue, RedisResult};
 
+use crate::planted_bug::PlantedBug;
+
 /// One Lua script.
 pub(super) struct Script {
     name: &'static str,
-    text: &'static str,
+    text: Cow<'static, str>,
     hash: String,
 }
 
@@ -33,9 +35,22 @@ scripts! {
     SWEEP = "sweep";
 }
 
+/// In front of a script, it adds no event to the stream: whoever planted this bug has done so before.
+const NO_EVENT: &str = "local real = redis
+local redis = setmetatable({ call = function(command, key, ...)
+  if command == 'XADD' and key == KEYS[1] .. 'events' then return '0-0' end
+  return real.call(command, key, ...)
+end }, { __index = real })
+";
+
 impl Script {
     fn new(name: &'static str, text: &'static str) -> Self {
-        Self { name, text, hash: redis::Script::new(text).get_hash().to_owned() }
+        let text = match name {
+            "settle" if PlantedBug::PublishBeforeTransition.is_planted() => Cow::Owned(format!("{NO_EVENT}{text}")),
+            _ => Cow::Borrowed(text),
+        };
+        let hash = redis::Script::new(&text).get_hash().to_owned();
+        Self { name, text, hash }
     }
 
     /// The transition's name.
@@ -56,7 +71,7 @@ impl Script {
             command
         };
         match link.query(&command("EVALSHA", &self.hash)).await {
-            Err(error) if error.code() == Some("NOSCRIPT") => link.query(&command("EVAL", self.text)).await,
+            Err(error) if error.code() == Some("NOSCRIPT") => link.query(&command("EVAL", &self.text)).await,
             answer => answer,
         }
     }
