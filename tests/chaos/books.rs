@@ -26,6 +26,10 @@ pub(crate) struct Pages {
     pub(crate) faults: BTreeMap<&'static str, u32>,
     /// When the last worker was killed, Unix milliseconds.
     pub(crate) last_kill_ms: u64,
+    /// When frozen workers were thawed, Unix milliseconds.
+    pub(crate) thaws_ms: Vec<u64>,
+    /// Events that left the stream before they reached a consumer, and whom they were about.
+    pub(crate) vanished: BTreeMap<String, String>,
     /// How long workers took to end when they were asked to.
     pub(crate) exits_ms: Vec<u64>,
 }

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context;
-use mjq_harness::Event;
+use mjq_harness::{Event, Wire};
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::books::Books;
-use crate::history::{History, Kept, TaskSeen, Told};
+use crate::history::{History, Kept, KeySeen, TaskSeen, Told};
 use crate::world::World;
 
 const GLANCE: Duration = Duration::from_millis(200);
@@ -62,6 +62,8 @@ pub(crate) async fn history(world: &World, books: &Books) -> anyhow::Result<Hist
         history.rejections.clone_from(&pages.rejections);
         history.received.clone_from(&pages.received);
         history.promises.exits_ms.clone_from(&pages.exits_ms);
+        history.vanished.clone_from(&pages.vanished);
+        history.thaws_ms.clone_from(&pages.thaws_ms);
     }
     history.events = world.wire.events().await?.iter().map(told).collect::<anyhow::Result<_>>()?;
     history.leftovers = leftovers(world).await?;
@@ -77,17 +79,56 @@ pub(crate) async fn history(world: &World, books: &Books) -> anyhow::Result<Hist
     let simulator = world.simulator.lock().await;
     history.creations = simulator.ledger();
     history.arrivals = simulator.arrivals();
-    let stats = simulator.stats();
-    (history.max_open, history.answers) = (stats.max_open, stats.answers);
+    history.answers = simulator.stats().answers;
     drop(simulator);
-    let http = reqwest::Client::builder().no_proxy().build().context("could not make an HTTP client")?;
     for creation in &history.creations {
-        history.tasks.insert(creation.task.clone(), task(&http, world, &creation.task).await?);
+        history.tasks.insert(creation.task.clone(), task(world, &creation.task).await?);
     }
     Ok(history)
 }
 
-fn told(event: &Event) -> anyhow::Result<Told> {
+/// How much memory Redis uses for what it keeps and does.
+pub(crate) async fn memory_bytes(wire: &Wire) -> anyhow::Result<u64> {
+    let mut redis = wire.redis().await?;
+    let info: String = redis::cmd("INFO").arg("memory").query_async(&mut redis).await?;
+    let used = info.lines().find_map(|line| line.strip_prefix("used_memory:"));
+    used.and_then(|bytes| bytes.trim().parse().ok()).context("Redis does not say how much memory it uses")
+}
+
+/// Takes the census of all keys, and then the finished jobs away, to see what is left without them.
+///
+/// Called when all workers and consumers are gone, since their connections need memory, too.
+pub(crate) async fn census(world: &World, history: &mut History) -> anyhow::Result<()> {
+    let wire = &world.wire;
+    history.memory_before_bytes = world.memory_before_bytes;
+    history.memory_after_bytes = memory_bytes(wire).await?;
+    let mut redis = wire.redis().await?;
+    let mut cursor = 0_u64;
+    loop {
+        let (next, keys): (u64, Vec<String>) =
+            redis::cmd("SCAN").arg(cursor).arg("COUNT").arg(500).query_async(&mut redis).await?;
+        for key in keys {
+            let lives_ms: i64 = redis.pttl(&key).await?;
+            let length = if key.contains("}:rate:") { redis.llen(&key).await? } else { 0 };
+            history.keys.insert(key, KeySeen { expires: lives_ms >= 0, length });
+        }
+        cursor = next;
+        if cursor == 0 {
+            break;
+        }
+    }
+    let ended = ["events", "ended", "rejected", "totals"].map(|name| wire.key(name));
+    let of_jobs = history.keys.keys().filter(|key| key.starts_with(&wire.key("job:")) || ended.contains(key));
+    for keys in of_jobs.collect::<Vec<_>>().chunks(500) {
+        let _: u64 = redis.del(keys).await?;
+    }
+    // What was freed is still to be swept up, and the table of keys to shrink.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    history.memory_without_jobs_bytes = memory_bytes(wire).await?;
+    Ok(())
+}
+
+pub(crate) fn told(event: &Event) -> anyhow::Result<Told> {
     let data = event.data()?;
     let number = |value: &Value| value.as_u64().unwrap_or(0);
     Ok(Told {
@@ -117,15 +158,16 @@ async fn record(redis: &mut MultiplexedConnection, key: &str) -> anyhow::Result<
 }
 
 /// Reads how the upstream itself sees a task.
-async fn task(http: &reqwest::Client, world: &World, id: &str) -> anyhow::Result<TaskSeen> {
+pub(crate) async fn task(world: &World, id: &str) -> anyhow::Result<TaskSeen> {
     let url = format!("{}/sim/tasks/{id}", world.simulator_url);
-    let text = http.get(&url).send().await?.text().await?;
+    let text = world.http.get(&url).send().await?.text().await?;
     let answer: Value = serde_json::from_str(&text).with_context(|| format!("{url} says {text:?}"))?;
     let text = |field: &str| answer["task"][field].as_str().unwrap_or_default().to_owned();
     let status = text("status");
     // The simulator's own path does not know the public URL that its pictures are told by.
     let image_url = text("imageUrl").replace(&own_base(&text("imageUrl")), "http://pictures.example");
-    Ok(TaskSeen { status, image_url })
+    let finished_ms = answer["task"]["finishTime"].as_u64().unwrap_or(0);
+    Ok(TaskSeen { status, image_url, finished_ms })
 }
 
 fn own_base(url: &str) -> String {

@@ -27,12 +27,22 @@ pub(crate) struct History {
     pub(crate) records: BTreeMap<String, Kept>,
     /// What lies in the private structures after quiescence, by key. Nothing should.
     pub(crate) leftovers: BTreeMap<String, u64>,
+    /// Events that were in the stream, reached no consumer and are gone: the job, by stream entry.
+    pub(crate) vanished: BTreeMap<String, String>,
+    /// Every key of Redis after quiescence.
+    pub(crate) keys: BTreeMap<String, KeySeen>,
+    /// What Redis held before the first job.
+    pub(crate) memory_before_bytes: u64,
+    /// What it holds after the last, finished jobs included.
+    pub(crate) memory_after_bytes: u64,
+    /// What is left of that without the finished jobs.
+    pub(crate) memory_without_jobs_bytes: u64,
+    /// When a frozen worker was thawed, Unix milliseconds.
+    pub(crate) thaws_ms: Vec<u64>,
     /// When requests arrived upstream.
     pub(crate) arrivals: Arrivals,
     /// How often submits were answered in which way.
     pub(crate) answers: BTreeMap<String, u64>,
-    /// Most tasks that were open upstream at once.
-    pub(crate) max_open: u64,
     /// What the workers were told to keep.
     pub(crate) limits: Limits,
     /// What the preset promises beside the invariants.
@@ -91,6 +101,17 @@ pub(crate) struct Told {
 pub(crate) struct TaskSeen {
     pub(crate) status: String,
     pub(crate) image_url: String,
+    /// When it ended, Unix milliseconds; 0 while it is open.
+    pub(crate) finished_ms: u64,
+}
+
+/// A key of Redis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct KeySeen {
+    /// Whether it goes by itself.
+    pub(crate) expires: bool,
+    /// How many entries it has, where that counts.
+    pub(crate) length: u64,
 }
 
 /// The ledger's record of a job.
@@ -107,6 +128,8 @@ pub(crate) struct Kept {
 pub(crate) struct Limits {
     /// Submits in any second.
     pub(crate) submits_per_second: u32,
+    /// Polls in any second, a list of many tasks counted once.
+    pub(crate) polls_per_second: u32,
     /// Tasks open upstream.
     pub(crate) max_open: u32,
     /// How much later than its deadline a job may end: faults take their time.

@@ -4,9 +4,9 @@
 //! and a network in between that can fail. Everything that is left to chance comes from one seed.
 //!
 //! In reading order: [`args`] says what can be asked for, [`plan`] what the seed decides, [`world`] starts it all out of
-//! [`pod`]s behind [`fault_proxy`]s, [`producers`] and [`consumers`] keep the [`books`], [`nemesis`] breaks things,
-//! [`collect`] gathers the [`history`], [`checker`] judges it, and [`report`] tells. [`run`] puts these in order. [`matrix`] leaves
-//! nothing to chance, and [`self_test`] shows that the checker can fail.
+//! [`pod`]s behind [`fault_proxy`]s, [`producers`] and [`consumers`] keep the [`books`], [`nemesis`] breaks things while
+//! the [`overseer`] watches, [`collect`] gathers the [`history`], [`checker`] judges it, and [`report`] tells. [`run`] puts
+//! these in order. [`matrix`] leaves nothing to chance, and [`self_test`] shows that the checker can fail.
 
 mod args;
 mod dice;
@@ -21,6 +21,7 @@ mod consumers;
 mod producers;
 
 mod nemesis;
+mod overseer;
 
 mod checker;
 mod collect;
@@ -28,6 +29,7 @@ mod history;
 mod report;
 
 mod matrix;
+mod outcome_table;
 mod run;
 mod self_test;
 

@@ -1,6 +1,6 @@
 //! The matrix: each crash point with each kind of lost answer under each policy, one by one and without chance.
 //!
-//! [`expected`] is the table that ARCHITECTURE.md quotes; a run shows that the worker keeps to it.
+//! The [`outcome_table`](crate::outcome_table) says what has to come of each; a run shows that the worker keeps to it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,64 +8,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use mjq_harness::{PATIENCE, RedisOptions, RedisProcess, Wire, WorkerBuilder, WorkerProcess};
+use mjq_harness::{PATIENCE, RedisOptions, RedisProcess, Wire, WorkerBuilder, WorkerProcess, free_port};
 use mjq_simulator::{Fault, Knobs, Script, Simulator, SubmitStep};
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::history::prompt_of;
+use crate::outcome_table::{Answer, CRASH_POINTS, LOST, Outcome, POLICIES, Policy, answers, expected, words};
 
 /// How many cells are tried at the same time.
 const AT_ONCE: usize = 10;
 /// Longer than the worker waits before it dies in the middle of an exchange.
 const LATE: Duration = Duration::from_millis(700);
-
-/// What becomes of a submit whose fate nobody can know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Policy {
-    /// It fails, and the task cannot be found.
-    Fail,
-    /// It is made again, and the task cannot be found.
-    Resubmit,
-    /// The task is searched for by its `state`; if there is none, it fails.
-    Lookup,
-}
-
-/// How the first submit is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Answer {
-    /// As usual: the task is created, and its id comes back.
-    Given,
-    /// Not at all, or in no useful way; nothing was created.
-    LostBefore(usize),
-    /// The same, and the task was created.
-    LostAfter(usize),
-}
-
-/// The end of a job as everybody can see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Outcome {
-    code: String,
-    billed: usize,
-    attempts: u64,
-    possible_duplicate: bool,
-    adopted: bool,
-}
-
-/// The points at which the worker can die, in the order in which it comes by them; `None` is that it does not.
-const CRASH_POINTS: [Option<&str>; 7] = [
-    None,
-    Some("after_claim"),
-    Some("before_post"),
-    Some("after_post"),
-    Some("after_answer"),
-    Some("before_settle"),
-    Some("after_settle"),
-];
-
-/// The kinds of lost answers by name.
-const LOST: [&str; 10] = ["close", "reset", "empty", "half", "broken", "html", "500", "502", "504", "hang"];
+/// How long a task runs whose end is told by a callback.
+const OUTLASTS: Duration = Duration::from_secs(4);
 
 fn fault(kind: usize) -> Fault {
     let status = |status| Fault::Status { status, retry_after: None, html: true };
@@ -83,38 +40,6 @@ fn fault(kind: usize) -> Fault {
     }
 }
 
-/// What has to come of it.
-fn expected(policy: Policy, crash: Option<&str>, answer: Answer) -> Outcome {
-    let creates = |answer| usize::from(!matches!(answer, Answer::LostBefore(_)));
-    let never_sent = matches!(crash, Some("after_claim" | "before_post"));
-    let was_written = matches!(crash, None | Some("after_settle"));
-    let billed = if never_sent { 0 } else { creates(answer) };
-    let completed = |billed, attempts, possible_duplicate, adopted| Outcome {
-        code: "ok".to_owned(),
-        billed,
-        attempts,
-        possible_duplicate,
-        adopted,
-    };
-    if answer == Answer::Given && was_written {
-        return completed(1, 1, false, false);
-    }
-    // From here on nobody knows: the intent is written down, and an answer is not.
-    match policy {
-        Policy::Lookup if billed == 1 => completed(1, 1, false, true),
-        Policy::Fail | Policy::Lookup => Outcome {
-            code: "submit_unknown".to_owned(),
-            billed,
-            attempts: 1,
-            possible_duplicate: false,
-            adopted: false,
-        },
-        // What was never sent could not lose its answer: the second submit does.
-        Policy::Resubmit if never_sent && answer != Answer::Given => completed(creates(answer) + 1, 3, true, false),
-        Policy::Resubmit => completed(billed + 1, 2, true, false),
-    }
-}
-
 /// Tries all cells with workers of this program; prints the table; says whether all were as expected.
 pub(crate) async fn run(program: &Path) -> anyhow::Result<bool> {
     let redis = RedisProcess::spawn(RedisOptions::default()).await?;
@@ -127,7 +52,7 @@ pub(crate) async fn run(program: &Path) -> anyhow::Result<bool> {
         turns: Semaphore::new(AT_ONCE),
     });
     let mut cells = JoinSet::new();
-    for policy in [Policy::Fail, Policy::Resubmit, Policy::Lookup] {
+    for policy in POLICIES {
         for (number, crash) in CRASH_POINTS.into_iter().enumerate() {
             for answer in answers() {
                 let stage = Arc::clone(&stage);
@@ -150,12 +75,6 @@ pub(crate) async fn run(program: &Path) -> anyhow::Result<bool> {
     Ok(print(&table))
 }
 
-fn answers() -> Vec<Answer> {
-    let lost = 0..LOST.len();
-    let lost = lost.flat_map(|kind| [Answer::LostBefore(kind), Answer::LostAfter(kind)]);
-    [Answer::Given].into_iter().chain(lost).collect()
-}
-
 /// What all cells share. Each has a queue of its own.
 struct Stage {
     redis_url: String,
@@ -176,13 +95,16 @@ impl Stage {
             Answer::LostAfter(kind) => SubmitStep::fault(fault(kind)).after_creation(),
         };
         let step = if crash == Some("after_post") { step.delayed(LATE) } else { step };
-        self.simulator.script(&prompt, Script::submits([step]));
+        let script = Script::submits([step]);
+        // What a callback tells while nobody is there is lost: the task has to outlast the way from one worker to the next.
+        let script = if policy == Policy::Hook { script.lasting(OUTLASTS) } else { script };
+        self.simulator.script(&prompt, script);
         let on_unknown = if policy == Policy::Resubmit { "resubmit" } else { "fail" };
         let options = json!({ "on_unknown": on_unknown });
         let request = json!({ "prompt": prompt, "state": name });
         wire.xadd_job(&json!({"id": name, "kind": "imagine", "request": request, "options": options})).await?;
 
-        let mut worker = self.worker(policy, &name);
+        let mut worker = self.worker(policy, &name)?;
         if let Some(point) = crash {
             let mut victim = worker.clone().set("MJQ_CRASH_POINT", point).start()?;
             let status = victim.exited(PATIENCE).await?;
@@ -203,7 +125,7 @@ impl Stage {
         })
     }
 
-    fn worker(&self, policy: Policy, queue: &str) -> WorkerBuilder {
+    fn worker(&self, policy: Policy, queue: &str) -> anyhow::Result<WorkerBuilder> {
         let worker = WorkerProcess::on(&self.redis_url)
             .queue(queue)
             .upstream(&self.simulator.url())
@@ -215,10 +137,18 @@ impl Stage {
             .set("MJQ_UPSTREAM_POLL_RATE", 0)
             .set("MJQ_UPSTREAM_TIMEOUT_MS", 1500)
             .set("MJQ_UNKNOWN_GRACE_MS", 3000);
-        if policy != Policy::Lookup {
-            return worker;
-        }
-        worker.set("MJQ_UPSTREAM_STATE", "token").set("MJQ_UPSTREAM_LOOKUP_PATH", "/mj/task/list")
+        Ok(match policy {
+            Policy::Fail | Policy::Resubmit => worker,
+            Policy::Lookup => {
+                worker.set("MJQ_UPSTREAM_STATE", "token").set("MJQ_UPSTREAM_LOOKUP_PATH", "/mj/task/list")
+            }
+            Policy::Hook => {
+                // The heir listens where its predecessor did, as behind a service's address.
+                let admin = format!("127.0.0.1:{}", free_port()?);
+                let worker = worker.set("MJQ_HOOK_URL", format!("http://{admin}")).set("MJQ_ADMIN_ADDR", admin);
+                worker.set("MJQ_UNKNOWN_GRACE_MS", OUTLASTS.as_millis() * 2)
+            }
+        })
     }
 }
 
@@ -230,7 +160,7 @@ fn print(table: &Table) -> bool {
         "\n{:<9} {:<14} {:<44} {:<44} answer lost after the task was created",
         "unknown", "dies", "answered", "answer lost before a task was created"
     );
-    for policy in [Policy::Fail, Policy::Resubmit, Policy::Lookup] {
+    for policy in POLICIES {
         for (number, crash) in CRASH_POINTS.into_iter().enumerate() {
             let cell = |is_in: fn(&Answer) -> bool| {
                 let row = table.iter().filter(|((p, n, answer), _)| *p == policy && *n == number && is_in(answer));
@@ -265,30 +195,4 @@ fn print(table: &Table) -> bool {
     }
     println!("\n{} cells, {}", table.len(), if is_good { "all as expected" } else { "not all as expected" });
     is_good
-}
-
-fn words(outcome: &Outcome) -> String {
-    let Outcome { code, billed, attempts, possible_duplicate, adopted } = outcome;
-    let duplicate = if *possible_duplicate { " dup?" } else { "" };
-    let adopted = if *adopted { " adopted" } else { "" };
-    format!("{code}, billed {billed}, attempts {attempts}{duplicate}{adopted}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_is_billed_twice_unless_the_policy_allows_it_and_the_event_says_so() {
-        for policy in [Policy::Fail, Policy::Resubmit, Policy::Lookup] {
-            for crash in CRASH_POINTS {
-                for answer in answers() {
-                    let outcome = expected(policy, crash, answer);
-
-                    assert!(outcome.billed <= 1 || (policy == Policy::Resubmit && outcome.possible_duplicate));
-                    assert!(outcome.billed as u64 <= outcome.attempts);
-                }
-            }
-        }
-    }
 }

@@ -25,7 +25,8 @@ pub(crate) struct Nemesis {
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
-const PROCESS_FAULTS: [&str; 6] =
+/// What happens to processes.
+pub(crate) const PROCESS_FAULTS: [&str; 6] =
     ["kill -9 worker", "kill -9 worker", "freeze worker", "replace worker", "kill -9 redis", "freeze redis"];
 
 const OTHER_FAULTS: [&str; 11] = [
@@ -46,7 +47,7 @@ impl Nemesis {
     /// Breaks processes until it is told to stop.
     pub(crate) async fn break_processes(mut self) -> anyhow::Result<()> {
         while self.lets_pass(300, 2500).await {
-            let fault = self.dice.one_of(&PROCESS_FAULTS);
+            let fault = self.dice.one_of(self.world.plan.process_faults);
             self.books.note_fault(fault);
             self.break_process(fault).await?;
             self.world.lead_hooks().await;
@@ -114,6 +115,7 @@ impl Nemesis {
                 self.world.pods[pod].lock().await.freeze()?;
                 let lease_ms = Plan::LEASE.as_millis() as u64;
                 self.hold(lease_ms / 2, lease_ms * 5 / 2).await;
+                self.books.open().thaws_ms.push(now_ms());
                 self.world.pods[pod].lock().await.thaw()?;
             }
             "replace worker" => {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
+use mjq_simulator::busiest_second;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::checker::{INVARIANTS, Violation};
+use crate::checker::{INVARIANTS, Violation, most_open};
 use crate::history::History;
 use crate::plan::Plan;
 
@@ -55,6 +56,12 @@ impl Report {
             ("submit_unknown", count(|event| event.code == "submit_unknown")),
             ("submits", history.arrivals.submits_ms.len() as u64),
             ("polls", history.arrivals.polls_ms.len() as u64),
+            ("submits in the busiest second", busiest_second(&history.arrivals.submits_ms) as u64),
+            ("polls in the busiest second", busiest_second(&history.arrivals.polls_ms) as u64),
+            ("jobs with an open task at once", most_open(history).unsigned_abs()),
+            ("Redis at the start, KiB", history.memory_before_bytes / 1024),
+            ("Redis at the end, KiB", history.memory_after_bytes / 1024),
+            ("Redis without finished jobs, KiB", history.memory_without_jobs_bytes / 1024),
         ];
         let concerned = violations.iter().filter_map(|violation| violation.job.as_deref());
         let concerned = concerned.take(200).map(|job| (job.to_owned(), about(history, job))).collect();
@@ -115,7 +122,7 @@ impl Report {
         if self.violations.is_empty() {
             return println!("\nno promise was broken");
         }
-        println!("\nBROKEN; again with: cargo chaos -- --seed {} --preset {}", self.plan.seed, self.plan.preset);
+        println!("\nBROKEN; again with: {}", self.plan.command());
         for Violation { invariant, job, what } in self.violations.iter().take(40) {
             println!("  {invariant}: {} {what}", job.as_deref().unwrap_or("-"));
         }

@@ -12,12 +12,13 @@ use tokio::time::Instant;
 
 use crate::args::Preset;
 use crate::books::Books;
-use crate::checker;
+use crate::checker::{self, Violation};
 use crate::collect;
 use crate::consumers;
 use crate::dice::Dice;
 use crate::history::History;
 use crate::nemesis::Nemesis;
+use crate::overseer;
 use crate::plan::Plan;
 use crate::producers::Enqueuer;
 use crate::report::Report;
@@ -39,10 +40,10 @@ pub(crate) async fn run(plan: Plan, program: &Path, dir: &Path) -> anyhow::Resul
     let (stop_consuming, consuming) = watch::channel(false);
     let consumers = start_consumers(&world, &books, &consuming)?;
 
-    break_things_under_load(&world, &books, began).await?;
+    let caught = break_things_under_load(&world, &books, began).await?;
     let healed = Instant::now();
     world.heal().await?;
-    let is_quiet = quiet(&world, &books, began).await?;
+    let is_quiet = caught.is_empty() && quiet(&world, &books, began).await?;
     let settled_after = healed.elapsed();
     stop_consuming.send_replace(true);
     consumers.join_all().await;
@@ -52,7 +53,13 @@ pub(crate) async fn run(plan: Plan, program: &Path, dir: &Path) -> anyhow::Resul
     for pod in &world.pods {
         pod.lock().await.put_away();
     }
-    let violations = checker::check(&history);
+    // What was caught in the act stopped the run: nothing else is over, and the rest could not be judged.
+    let violations = if caught.is_empty() {
+        collect::census(&world, &mut history).await?;
+        checker::check(&history)
+    } else {
+        caught
+    };
     let mut report = Report::of(plan, &history, violations);
     report.is_quiet = is_quiet;
     report.seconds = began.elapsed().as_secs_f64();
@@ -76,8 +83,12 @@ fn start_consumers(
     Ok(consumers)
 }
 
-/// Enqueues and breaks, for as long as the plan says.
-async fn break_things_under_load(world: &Arc<World>, books: &Arc<Books>, began: Instant) -> anyhow::Result<()> {
+/// Enqueues and breaks, for as long as the plan says, or until the overseer has caught something.
+async fn break_things_under_load(
+    world: &Arc<World>,
+    books: &Arc<Books>,
+    began: Instant,
+) -> anyhow::Result<Vec<Violation>> {
     let plan = &world.plan;
     let dice = Dice::seeded(plan.seed);
     let (stop, stopping) = watch::channel(false);
@@ -102,16 +113,19 @@ async fn break_things_under_load(world: &Arc<World>, books: &Arc<Books>, began: 
         Preset::Kills => drop(at_work.spawn(nemesis("processes").kill_workers())),
         Preset::Rolling => drop(at_work.spawn(nemesis("processes").replace_workers())),
     }
+    let overseeing = tokio::spawn(overseer::watch(Arc::clone(world), Arc::clone(books), stop.clone()));
     let end = Instant::now() + plan.lasts;
-    while Instant::now() < end {
-        tokio::time::sleep_until(end.min(Instant::now() + Duration::from_secs(3))).await;
+    let mut stopped = stopping.clone();
+    while Instant::now() < end && !*stopping.borrow() {
+        let pause = end.min(Instant::now() + Duration::from_secs(3));
+        let _ = tokio::time::timeout_at(pause, stopped.wait_for(|stop| *stop)).await;
         tell(books, began, "breaking");
     }
     stop.send_replace(true);
     while let Some(ended) = at_work.join_next().await {
         ended.context("a part of the run broke down")??;
     }
-    Ok(())
+    overseeing.await.context("the overseer broke down")
 }
 
 /// Waits until all is over, and tells how it goes.
@@ -144,7 +158,7 @@ fn promise(plan: &Plan, books: &Books, history: &mut History) {
         Preset::All => {}
         Preset::Kills => promises.finished_by_ms = books.open().last_kill_ms + KILLS_ARE_OVER_MS,
         Preset::Rolling => {
-            promises.longest_exit_ms = (LONGEST_EXIT + Plan::EXCHANGE).as_millis() as u64;
+            promises.longest_exit_ms = (LONGEST_EXIT + plan.exchange).as_millis() as u64;
             promises.knows_everything = true;
         }
     }

@@ -8,6 +8,7 @@ use mjq_harness::{RedisOptions, RedisProcess, Wire};
 use mjq_simulator::Simulator;
 use tokio::sync::Mutex;
 
+use crate::collect::memory_bytes;
 use crate::fault_proxy::{FaultProxy, Network};
 use crate::plan::{Adoption, Plan};
 use crate::pod::{Pod, Recipe, fresh_log_dir};
@@ -21,6 +22,9 @@ pub(crate) struct World {
     pub(crate) simulator: Mutex<Simulator>,
     pub(crate) simulator_url: String,
     pub(crate) pods: Vec<Mutex<Pod>>,
+    pub(crate) http: reqwest::Client,
+    /// What Redis held before the first job.
+    pub(crate) memory_before_bytes: u64,
     /// Where the upstream's callbacks come in; leads to one of the workers.
     hooks: FaultProxy,
 }
@@ -48,7 +52,8 @@ impl World {
             pod.start()?;
             pods.push(Mutex::new(pod));
         }
-        let world = Self {
+        let http = reqwest::Client::builder().no_proxy().build().context("could not make an HTTP client")?;
+        let mut world = Self {
             plan,
             wire: Wire::new(&redis.url(), &queue),
             redis_url: redis.url(),
@@ -56,12 +61,15 @@ impl World {
             simulator_url: simulator.url(),
             simulator: Mutex::new(simulator),
             pods,
+            http,
+            memory_before_bytes: 0,
             hooks,
         };
         for pod in &world.pods {
             pod.lock().await.wait_ready().await?;
         }
         world.lead_hooks().await;
+        world.memory_before_bytes = memory_bytes(&world.wire).await?;
         Ok(world)
     }
 

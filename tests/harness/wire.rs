@@ -92,10 +92,19 @@ impl Wire {
     /// # Errors
     /// When Redis does not answer, or an event is no text.
     pub async fn events(&self) -> anyhow::Result<Vec<Event>> {
+        self.events_after(None).await
+    }
+
+    /// The events that are in the stream now and came after an entry, oldest first.
+    ///
+    /// # Errors
+    /// As [`Wire::events`].
+    pub async fn events_after(&self, entry: Option<&str>) -> anyhow::Result<Vec<Event>> {
         let mut redis = self.redis().await?;
         let mut events: Vec<Event> = Vec::new();
         loop {
-            let from = events.last().map_or_else(|| "-".to_owned(), |event| format!("({}", event.entry));
+            let last = events.last().map(|event| event.entry.as_str()).or(entry);
+            let from = last.map_or_else(|| "-".to_owned(), |entry| format!("({entry}"));
             let page: StreamRangeReply =
                 redis.xrange_count(self.key("events"), from, "+", PAGE).await.context("could not read events")?;
             if page.ids.is_empty() {

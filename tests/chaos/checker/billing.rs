@@ -24,11 +24,24 @@ pub(super) fn check(history: &History) -> Findings {
     findings
 }
 
-fn job(history: &History, asked: &Asked, event: Option<&Told>, billed: &[&Creation]) -> Vec<String> {
-    let mut findings = Vec::new();
+/// Jobs that were billed more than once and may not be.
+pub(super) fn twice(history: &History) -> Findings {
+    let may_not = |id: &str| history.jobs.get(id).is_some_and(|asked| !asked.may_resubmit);
+    let creations = history.creations_by_job();
+    let twice = creations.into_iter().filter(|(id, billed)| may_not(id) && times(history, billed) > 1);
+    twice.map(|(id, billed)| about(id, format!("was billed {} times, and may not be", billed.len()))).collect()
+}
+
+/// How often a job was billed for the same thing.
+fn times(history: &History, billed: &[&Creation]) -> usize {
     // A task that failed may be replaced by a new one, which is an attempt of its own and no duplicate.
     let failed = |creation: &&&Creation| history.tasks.get(&creation.task).is_some_and(|task| task.status == "FAILURE");
-    let times = billed.len() - billed.iter().filter(failed).count().min(billed.len() - 1);
+    billed.len() - billed.iter().filter(failed).count().min(billed.len() - 1)
+}
+
+fn job(history: &History, asked: &Asked, event: Option<&Told>, billed: &[&Creation]) -> Vec<String> {
+    let mut findings = Vec::new();
+    let times = times(history, billed);
     if times > 1 && !asked.may_resubmit {
         findings.push(format!("was billed {times} times, and may not be submitted twice"));
     }

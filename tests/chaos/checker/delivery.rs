@@ -6,7 +6,7 @@ use super::{Findings, about};
 use crate::history::History;
 
 pub(super) fn check(history: &History) -> Findings {
-    let mut findings = Findings::new();
+    let mut findings = gone(history);
     let mut entries = BTreeSet::new();
     for event in &history.events {
         entries.insert(event.entry.as_str());
@@ -18,6 +18,12 @@ pub(super) fn check(history: &History) -> Findings {
         findings.push(about(job, format!("event {entry} was given to a consumer and is not in the stream")));
     }
     findings
+}
+
+/// Events that went out of the stream before anybody had read them.
+pub(super) fn gone(history: &History) -> Findings {
+    let gone = history.vanished.iter().filter(|(entry, _)| !history.received.contains_key(*entry));
+    gone.map(|(entry, job)| about(job, format!("event {entry} left the stream, and nobody had read it"))).collect()
 }
 
 #[cfg(test)]
@@ -34,5 +40,16 @@ mod tests {
         let found: Vec<_> = check(&history).into_iter().filter_map(|(job, _)| job).collect();
 
         assert_eq!(found, ["j1", "j0"]);
+    }
+
+    #[test]
+    fn an_event_that_was_trimmed_unread_is_found_and_one_that_was_read_may_go() {
+        let mut history = a_good_history();
+        history.vanished = [("2000-0".to_owned(), "j1".to_owned())].into();
+        assert_eq!(gone(&history), []);
+
+        history.vanished.insert("1-0".to_owned(), "j0".to_owned());
+
+        assert_eq!(check(&history).len(), 1);
     }
 }

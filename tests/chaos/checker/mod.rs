@@ -1,9 +1,10 @@
 //! The checker: which of mjq's promises a history breaks.
 //!
 //! One invariant per file, each a pure function of the history. None of them believes the worker about anything that
-//! the upstream's books, the streams or the producers can tell.
+//! the upstream's books, the streams or the producers can tell. Some hold at any time, and are watched while things break.
 
 mod billing;
+mod census;
 mod deadlines;
 mod delivery;
 mod leftovers;
@@ -14,6 +15,7 @@ mod terminal;
 mod timelines;
 mod truth;
 
+pub(crate) use limits::most_open;
 use serde::Serialize;
 
 use crate::history::History;
@@ -32,7 +34,7 @@ pub(crate) struct Violation {
 type Check = fn(&History) -> Vec<(Option<String>, String)>;
 
 /// Each invariant by name, in the order in which they are told.
-pub(crate) const INVARIANTS: [(&str, Check); 10] = [
+pub(crate) const INVARIANTS: [(&str, Check); 11] = [
     ("one terminal event", terminal::check),
     ("paid once", billing::check),
     ("delivered once", delivery::check),
@@ -41,16 +43,35 @@ pub(crate) const INVARIANTS: [(&str, Check); 10] = [
     ("ended by its deadline", deadlines::check),
     ("history is legal", timelines::check),
     ("nothing left behind", leftovers::check),
+    ("memory given back", census::check),
     ("limits kept", limits::check),
     ("promises of the preset", promises::check),
 ];
 
-/// Checks everything.
+/// Those that hold at any time, however much is still under way.
+const ONLINE: [(&str, Check); 4] = [
+    ("one terminal event", terminal::twice),
+    ("paid once", billing::twice),
+    ("delivered once", delivery::gone),
+    ("state intact", states::check),
+];
+
+/// Checks everything, after quiescence.
 pub(crate) fn check(history: &History) -> Vec<Violation> {
-    INVARIANTS
-        .iter()
-        .flat_map(|(invariant, check)| check(history).into_iter().map(|(job, what)| Violation { invariant, job, what }))
-        .collect()
+    violations(&INVARIANTS, history)
+}
+
+/// Checks what must hold at any time.
+pub(crate) fn check_online(history: &History) -> Vec<Violation> {
+    violations(&ONLINE, history)
+}
+
+fn violations(invariants: &[(&'static str, Check)], history: &History) -> Vec<Violation> {
+    let of = |(invariant, check): &(&'static str, Check)| {
+        let invariant = *invariant;
+        check(history).into_iter().map(move |(job, what)| Violation { invariant, job, what })
+    };
+    invariants.iter().flat_map(of).collect()
 }
 
 /// What one invariant has to say: the job concerned, and what is wrong.
@@ -90,7 +111,11 @@ mod samples {
         });
         history.received.insert("2000-0".to_owned(), "j1".to_owned());
         history.creations.push(a_creation("j1", "t1"));
-        let task = TaskSeen { status: "SUCCESS".to_owned(), image_url: "http://sim/image/t1.png".to_owned() };
+        let task = TaskSeen {
+            status: "SUCCESS".to_owned(),
+            image_url: "http://sim/image/t1.png".to_owned(),
+            finished_ms: 1900,
+        };
         history.tasks.insert("t1".to_owned(), task);
         let moments = [(1000, 0, "queued"), (1100, 1, "submitting"), (1150, 1, "polling"), (2000, 4, "completed")];
         history.records.insert(
@@ -120,9 +145,24 @@ mod samples {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::Asked;
 
     #[test]
     fn a_good_history_breaks_nothing() {
         assert_eq!(check(&samples::a_good_history()), []);
+        assert_eq!(check_online(&samples::a_good_history()), []);
+    }
+
+    #[test]
+    fn a_second_event_and_a_second_task_are_found_while_other_jobs_are_still_under_way() {
+        let mut history = samples::a_good_history();
+        history.jobs.insert("j2".to_owned(), Asked { is_certain: true, ..Asked::default() });
+        assert_eq!(check_online(&history), []);
+
+        history.events.push(history.events[0].clone());
+        history.creations.push(samples::a_creation("j1", "t2"));
+
+        let broken: Vec<_> = check_online(&history).into_iter().map(|violation| violation.invariant).collect();
+        assert_eq!(broken, ["one terminal event", "paid once"]);
     }
 }

@@ -1,4 +1,4 @@
-//! Each job's timeline is a path of the state machine, and its fences never go back.
+//! Each job's timeline is a path of the state machine, and its fences strictly increase.
 
 use super::{Findings, about};
 use crate::history::{History, Kept};
@@ -43,9 +43,9 @@ fn path(record: &Kept) -> Option<String> {
         if next_fence < fence {
             return Some(format!("went from fence {fence} back to {next_fence}"));
         }
-        // Two submits are two claims.
-        if to == "submitting" && next_fence == fence && *fence > 0 {
-            return Some(format!("was submitted again under fence {fence}"));
+        // Each step is a claim of its own; only a submit is two moments of one claim, its intent and its answer.
+        if next_fence == fence && (from != "submitting" || to == "submitting") {
+            return Some(format!("went from {from} to {to} under one fence, {fence}"));
         }
     }
     let (_, last_fence, last) = moments.last()?;
@@ -75,6 +75,7 @@ mod tests {
         assert_eq!(broken(|_| ()), 0);
         assert_eq!(broken(|record| drop(record.timeline.remove(1))), 1);
         assert_eq!(broken(|record| record.timeline[2].1 = 0), 1);
+        assert_eq!(broken(|record| (record.timeline[3].1, record.fence) = (1, 1)), 1);
         assert_eq!(broken(|record| record.fence = 5), 1);
     }
 }
