@@ -68,7 +68,8 @@ impl Executor {
 
     /// Puts a step back that was claimed and not begun.
     pub(super) async fn hand_back(&self, held: HeldStep) {
-        self.settle(&held.step, &held.hold, &Observation::NotBegun).await;
+        let act = Act::of(&held.step.record, &held.step.flags, self.policy.max_reclaims);
+        self.settle(&held.step, &held.hold, &act.unbegun()).await;
     }
 
     async fn submit(&self, step: &Step, hold: &Hold) -> Observation {

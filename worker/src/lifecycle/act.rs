@@ -83,6 +83,17 @@ impl Act {
             _ => Self::Conclude(Conclusion::NotBegun),
         }
     }
+
+    /// What is seen of a step that is handed back: that nothing was begun, unless the claim tells more.
+    ///
+    /// A submit whose worker died may have left: to put it back into its lane would submit it again.
+    #[must_use]
+    pub fn unbegun(&self) -> Observation {
+        match self {
+            Self::Submit | Self::Poll(_) | Self::Adopt(_) => Observation::NotBegun,
+            Self::Conclude(conclusion) => (*conclusion).into(),
+        }
+    }
 }
 
 impl From<Conclusion> for Observation {
@@ -121,7 +132,17 @@ mod tests {
                 let act = Act::of(&record(Phase::Submitting), &flags, 5);
 
                 assert_eq!(act, Act::Conclude(Conclusion::WorkerDied));
+                assert!(matches!(act.unbegun(), Observation::WorkerDied), "a drain would submit it again");
             }
+        }
+    }
+
+    #[test]
+    fn what_was_not_begun_is_handed_back_as_that() {
+        for phase in [Phase::Submitting, Phase::Polling, Phase::Unknown] {
+            let act = Act::of(&record(phase), &Flags::default(), 5);
+
+            assert!(matches!(act.unbegun(), Observation::NotBegun), "{phase}");
         }
     }
 
