@@ -5,6 +5,7 @@
 
 mod properties;
 mod scenarios;
+mod simulation;
 mod table;
 
 use std::time::Duration;

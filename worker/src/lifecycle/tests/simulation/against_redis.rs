@@ -1,0 +1,491 @@
+//! The model against the scripts: random operations, played on both, must leave the same queue behind.
+//!
+//! Time is the one thing that a real Redis does not lend. So every wait here is an hour, and an hour passes for some
+//! jobs at a time: their scores are set to the past on both sides.
+
+use std::{fmt::Write as _, time::Duration};
+
+use mjq_harness::{shared_redis, unique_queue};
+use mjq_producer::{
+    RedisLink,
+    contract::{Code, Entry, EventType, Job, JobId, ModalInput, TaskId},
+};
+use redis::{FromRedisValue, streams::StreamRangeReply};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    dice::Dice,
+    ledger_model::{Admittance, Answer, Claim, ClaimedStep, LedgerModel, Outcome},
+    number,
+};
+use crate::{
+    ledger::{Admission, Admitted, ClaimLimits, Holding, Ledger, Paused, Rate, Settled, Settlement, Step},
+    lifecycle::{Ending, Next, Observation, Phase, Policy, Pressure, Record, Transition, event_of},
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+/// Scores of two acts must not be equal in Redis and different here.
+const MOMENT: Duration = Duration::from_millis(2);
+const PODS: [&str; 2] = ["pod-a", "pod-b"];
+const LANES: [&str; 6] = ["due:submit", "due:later", "due:poll", "leases", "deadlines", "ended"];
+
+/// Both ledgers, and what the pods hold.
+struct Both {
+    dice: Dice,
+    real: Ledger,
+    model: LedgerModel,
+    /// The model's clock: it moves on by one with each act.
+    now_ms: u64,
+    requests: u64,
+    /// Steps that were claimed, the settled ones too.
+    steps: Vec<ClaimedStep>,
+    last_claim: Option<Claim>,
+    last_outcomes: Vec<Outcome>,
+    story: String,
+}
+
+#[tokio::test]
+async fn the_scripts_do_what_the_model_promises() -> anyhow::Result<()> {
+    let seeds = match number("MJQ_SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..12,
+    };
+    for seed in seeds {
+        let mut both = Both::start(seed).await?;
+        for act in 0..100 {
+            both.act().await?;
+            let (real, model) = (both.real_state().await?, both.model_state());
+            assert_eq!(real, model, "after act {act}: MJQ_SIM_SEED={seed}\n{}", both.story);
+        }
+    }
+    Ok(())
+}
+
+impl Both {
+    async fn start(seed: u64) -> anyhow::Result<Self> {
+        let link = RedisLink::open(shared_redis().await?.url())?;
+        let real = Ledger::new(link, unique_queue().parse()?, HOUR, CancellationToken::new());
+        Ok(Self {
+            dice: Dice::seeded(seed),
+            real,
+            model: LedgerModel::default(),
+            // Beyond the grace after which an earlier saturation no longer counts.
+            now_ms: 1_000_000,
+            requests: 0,
+            steps: Vec::new(),
+            last_claim: None,
+            last_outcomes: Vec::new(),
+            story: String::new(),
+        })
+    }
+
+    async fn act(&mut self) -> anyhow::Result<()> {
+        tokio::time::sleep(MOMENT).await;
+        self.now_ms += 1;
+        match self.dice.below(24) {
+            0..4 => self.admit().await,
+            4..8 => self.claim().await,
+            8 => self.claim_again().await,
+            9..13 => self.settle().await,
+            13 => self.settle_again().await,
+            14 => self.renew().await,
+            15 => self.cancel().await,
+            16 => self.hint().await,
+            17 => self.give_input().await,
+            18 => self.steer().await,
+            _ => self.let_time_pass().await,
+        }
+    }
+
+    async fn admit(&mut self) -> anyhow::Result<()> {
+        // Few ids and two bodies: known ones and conflicts occur.
+        let (id, body) = (self.some_job(), if self.dice.permille(100) { "other" } else { "cat" });
+        let priority = *self.dice.pick(&["high", "normal", "low"]);
+        let json = format!(
+            r#"{{"id":"{id}","kind":"imagine","request":{{"prompt":"{body}"}},"options":{{"priority":"{priority}"}}}}"#
+        );
+        let Ok(Entry::Job(job)) = Entry::read(None, Some(json.as_bytes()), 1 << 20) else { panic!("a valid job") };
+        let mut job: Job = *job;
+        if self.dice.permille(200) {
+            job.options.run_at_ms = 9_000_000_000_000;
+        }
+        // The score of a job is its priority and its age, told by the entry and not by a clock.
+        let record = Record { deadline_ms: 9_000_000_000_000, ..Record::admit(&job, self.now_ms, &Policy::default()) };
+        writeln!(self.story, "admit {id} {body} {priority} at {}", job.options.run_at_ms)?;
+
+        let mut command = redis::cmd("XADD");
+        command.arg(self.real.queue().jobs_stream()).arg("*").arg("v").arg(1).arg("job").arg(&json);
+        let entry: String = self.query(&command).await?;
+        let digest = job.digest();
+        let run_at_ms = job.options.run_at_ms;
+        let admission = Admission { entry, id: id.clone(), json, job, record: record.clone() };
+        let real = self.real.admit(&[admission]).await?[0];
+        let model = self.model.admit(&id, &digest, record, run_at_ms, self.now_ms);
+
+        let told = match real {
+            Admitted::New => Admittance::New,
+            Admitted::Known => Admittance::Known,
+            Admitted::Conflict => Admittance::Conflict,
+            Admitted::Elsewhere => panic!("nobody else is here"),
+        };
+        assert_eq!(told, model, "{}", self.story);
+        Ok(())
+    }
+
+    async fn claim(&mut self) -> anyhow::Result<()> {
+        self.requests += 1;
+        let claim = Claim {
+            pod: (*self.dice.pick(&PODS)).to_owned(),
+            request: self.requests,
+            limit: *self.dice.pick(&[0, 1, 2, 4, 5, 8, 64]),
+            lease_ms: HOUR.as_millis() as u64,
+            max_open: *self.dice.pick(&[0, 0, 1, 4]),
+            polls_per_request: *self.dice.pick(&[1, 1, 50]),
+        };
+        self.last_claim = Some(claim.clone());
+        self.claim_as(claim).await?;
+        if self.dice.permille(300) { self.claim_again().await } else { Ok(()) }
+    }
+
+    /// As after a lost answer.
+    async fn claim_again(&mut self) -> anyhow::Result<()> {
+        match self.last_claim.clone() {
+            Some(claim) => self.claim_as(claim).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn claim_as(&mut self, claim: Claim) -> anyhow::Result<()> {
+        let no_limit = Rate::per_second(0.0);
+        let limits = ClaimLimits {
+            lease: Duration::from_millis(claim.lease_ms),
+            max_open: u32::try_from(claim.max_open)?,
+            submit_rate: no_limit,
+            poll_rate: no_limit,
+        };
+        let (request, per_request) = (claim.request.to_string(), u32::try_from(claim.polls_per_request)?);
+        let real = self.real.claim(&claim.pod, &request, claim.limit, &limits, per_request).await?;
+        let (steps, more_after) = self.model.claim(&claim, self.now_ms);
+        writeln!(self.story, "{claim:?}\n  gives {:?}", steps.iter().map(told).collect::<Vec<_>>())?;
+
+        let real_steps: Vec<_> = real.steps.iter().map(told_really).collect();
+        assert_eq!(real_steps, steps.iter().map(told).collect::<Vec<_>>(), "{}", self.story);
+        for (real, model) in real.steps.iter().zip(&steps) {
+            assert_eq!(real.record, model.record, "{}", self.story);
+        }
+        // How soon is a matter of clocks; whether at once, later or never is not.
+        let when = |ms: Option<u64>| ms.map(|ms| ms > 0);
+        let real_more = when(real.more_after.map(|after| after.as_millis() as u64));
+        assert_eq!(real_more, when(more_after), "when there is more: {}", self.story);
+        self.steps.extend(steps);
+        Ok(())
+    }
+
+    async fn settle(&mut self) -> anyhow::Result<()> {
+        // A saturation within a second of another is none, and this test does not know how long its seconds are.
+        let lowered_ago = self.dice.permille(500);
+        let real_ms: u64 = if lowered_ago { 0 } else { 9_000_000_000_000 };
+        self.model.upstream.lowered_ms = if lowered_ago { 0 } else { self.now_ms };
+        self.set_upstream("lowered_ms", real_ms).await?;
+        let mut outcomes: Vec<Outcome> = Vec::new();
+        for _ in 0..=self.dice.below(3) {
+            // Any step that was ever claimed: stale ones and settled ones, too.
+            let newest = self.steps.len().saturating_sub(6);
+            let from = if self.dice.permille(700) { &self.steps[newest..] } else { &self.steps[..] };
+            if from.is_empty() {
+                return Ok(());
+            }
+            let step = self.dice.pick(from).clone();
+            if !outcomes.iter().any(|outcome| outcome.job == step.job) {
+                outcomes.push(self.outcome(&step));
+            }
+        }
+        self.last_outcomes.clone_from(&outcomes);
+        self.settle_as(&outcomes).await
+    }
+
+    /// As after a lost answer.
+    async fn settle_again(&mut self) -> anyhow::Result<()> {
+        let outcomes = self.last_outcomes.clone();
+        // What moves limits by the second moves them once.
+        let is_gauged = |outcome: &Outcome| matches!(outcome.transition.pressure, Pressure::Saturated(_));
+        if outcomes.is_empty() || outcomes.iter().any(is_gauged) {
+            return Ok(());
+        }
+        self.settle_as(&outcomes).await
+    }
+
+    fn outcome(&mut self, step: &ClaimedStep) -> Outcome {
+        let dice = &self.dice;
+        let ends = [Phase::Completed, Phase::Failed, Phase::Cancelled];
+        let goes_on = [Phase::Queued, Phase::Polling, Phase::Unknown, Phase::Held];
+        let phase = *dice.pick(if dice.permille(120) { &ends[..] } else { &goes_on[..] });
+        let delay = *dice.pick(&[Duration::ZERO, HOUR]);
+        let next = match phase {
+            Phase::Completed => ended(EventType::Completed, Code::Ok),
+            Phase::Failed => ended(EventType::Failed, Code::UpstreamFailed),
+            Phase::Cancelled => ended(EventType::Cancelled, Code::Cancelled),
+            Phase::Queued => Next::Submit(delay),
+            _ => Next::Poll(delay),
+        };
+        let pressure = *dice.pick(&[
+            Pressure::None,
+            Pressure::None,
+            Pressure::Accepted,
+            Pressure::Up,
+            Pressure::Saturated(Duration::ZERO),
+            Pressure::Saturated(HOUR),
+            Pressure::Down,
+            Pressure::Down,
+        ]);
+        let record = Record { phase, polls: step.record.polls + 1, ..step.record.clone() };
+        let event = match next {
+            Next::End(ending) => {
+                let seen = Observation::NotBegun;
+                Some(event_of(&step.job, &record, ending, &seen, self.now_ms, Vec::new()))
+            }
+            _ => None,
+        };
+        // Now and then a pod knows of a claim that Redis has lost.
+        let is_certain = dice.permille(300);
+        let fence = step.fence + if is_certain && dice.permille(300) { 1 + dice.below(3) } else { 0 };
+        let transition = Transition { record, next, pressure };
+        Outcome { job: step.job.clone(), fence, is_certain, transition, event }
+    }
+
+    async fn settle_as(&mut self, outcomes: &[Outcome]) -> anyhow::Result<()> {
+        let settlements: Vec<Settlement> = outcomes.iter().map(settlement).collect();
+        for outcome in outcomes {
+            let Transition { record, next, pressure } = &outcome.transition;
+            writeln!(
+                self.story,
+                "settle {} {} certain {}: {} {next:?} {pressure:?}",
+                outcome.job, outcome.fence, outcome.is_certain, record.phase
+            )?;
+        }
+
+        let real = self.real.settle(&settlements).await?;
+        let model = self.model.settle(outcomes, self.now_ms);
+
+        let told = real.into_iter().map(|settled| match settled {
+            Settled::Written => Answer::Written,
+            Settled::WrittenBefore => Answer::WrittenBefore,
+            Settled::Stale => Answer::Stale,
+            Settled::Restored => Answer::Restored,
+            Settled::Gone => panic!("nothing goes"),
+        });
+        assert_eq!(told.collect::<Vec<_>>(), model, "{}", self.story);
+        Ok(())
+    }
+
+    async fn renew(&mut self) -> anyhow::Result<()> {
+        let held: Vec<(JobId, u64)> =
+            self.steps.iter().rev().take(4).map(|step| (step.job.clone(), step.fence)).collect();
+        let holdings: Vec<Holding> =
+            held.iter().map(|(job, fence)| Holding { job: job.clone(), fence: *fence }).collect();
+        writeln!(self.story, "renew {held:?}")?;
+
+        let real = self.real.renew(&holdings, HOUR).await?;
+
+        assert_eq!(real, self.model.renew(&held, HOUR.as_millis() as u64, self.now_ms), "{}", self.story);
+        Ok(())
+    }
+
+    async fn cancel(&mut self) -> anyhow::Result<()> {
+        let job = self.some_job();
+        writeln!(self.story, "cancel {job}")?;
+        self.real.cancel(&job).await?;
+        self.model.cancel(&job);
+        Ok(())
+    }
+
+    async fn hint(&mut self) -> anyhow::Result<()> {
+        let (job, task, goes_on) = (self.some_job(), TaskId::new("12463258"), self.dice.permille(500));
+        writeln!(self.story, "hint {job}, goes on: {goes_on}")?;
+        self.real.hint(&job, Some(&task), goes_on).await?;
+        self.model.hint(&job, &task, goes_on, self.now_ms);
+        Ok(())
+    }
+
+    async fn give_input(&mut self) -> anyhow::Result<()> {
+        let (job, entry) = (self.some_job(), format!("1-{}", self.dice.below(3)));
+        writeln!(self.story, "input {entry} for {job}")?;
+        let input = ModalInput { job: job.clone(), prompt: None, mask_base64: None };
+        self.real.give_input(&entry, &input).await?;
+        self.model.give_input(&job, &entry);
+        Ok(())
+    }
+
+    /// An operator pauses or resumes.
+    async fn steer(&mut self) -> anyhow::Result<()> {
+        let is_paused = self.dice.permille(300);
+        writeln!(self.story, "paused: {is_paused}")?;
+        match self.dice.permille(500) {
+            true => {
+                self.real.pause(Paused::All, is_paused).await?;
+                self.model.upstream.is_paused = is_paused;
+            }
+            false => {
+                self.real.pause(Paused::Submits, is_paused).await?;
+                self.model.upstream.are_submits_paused = is_paused;
+            }
+        }
+        Ok(())
+    }
+
+    /// An hour passes for one job in one place, for all there, or for the upstream as a whole.
+    async fn let_time_pass(&mut self) -> anyhow::Result<()> {
+        if self.dice.permille(300) {
+            writeln!(self.story, "the upstream's pause is over")?;
+            (self.model.upstream.gate_ms, self.model.upstream.down_until_ms) = (0, 0);
+            self.set_upstream("gate_ms", 0).await?;
+            return self.set_upstream("down_until_ms", 0).await;
+        }
+        let name = *self.dice.pick(&LANES[1..5]);
+        let mut jobs: Vec<JobId> = self.lane(name).jobs().cloned().collect();
+        if self.dice.permille(500) && !jobs.is_empty() {
+            jobs = vec![self.dice.pick(&jobs).clone()];
+        }
+        for job in jobs {
+            writeln!(self.story, "{job} is due in {name}")?;
+            let score = 1 + self.dice.below(1000);
+            let mut command = redis::cmd("ZADD");
+            command.arg(self.real.key(name)).arg(score).arg(job.as_str());
+            self.query::<u64>(&command).await?;
+            self.lane_mut(name).add(&job, score);
+        }
+        Ok(())
+    }
+
+    fn some_job(&self) -> JobId {
+        JobId::new(&format!("job-{}", self.dice.below(16))).unwrap()
+    }
+
+    fn lane(&self, name: &str) -> &super::lane::Lane {
+        match name {
+            "due:submit" => &self.model.submit,
+            "due:later" => &self.model.later,
+            "due:poll" => &self.model.poll,
+            "leases" => &self.model.leases,
+            "deadlines" => &self.model.deadlines,
+            _ => &self.model.ended,
+        }
+    }
+
+    fn lane_mut(&mut self, name: &str) -> &mut super::lane::Lane {
+        match name {
+            "due:later" => &mut self.model.later,
+            "due:poll" => &mut self.model.poll,
+            "leases" => &mut self.model.leases,
+            _ => &mut self.model.deadlines,
+        }
+    }
+
+    async fn set_upstream(&self, field: &str, value: u64) -> anyhow::Result<()> {
+        let mut command = redis::cmd("HSET");
+        command.arg(self.real.key("upstream")).arg(field).arg(value);
+        self.query::<u64>(&command).await.map(|_| ())
+    }
+
+    async fn query<T: FromRedisValue>(&self, command: &redis::Cmd) -> anyhow::Result<T> {
+        Ok(self.real.link().query(command).await?)
+    }
+
+    /// What can be seen in Redis, in lines.
+    async fn real_state(&self) -> anyhow::Result<String> {
+        let mut state = String::new();
+        for name in LANES {
+            let mut command = redis::cmd("ZRANGE");
+            command.arg(self.real.key(name)).arg(0).arg(-1);
+            writeln!(state, "{name}: {}", self.query::<Vec<String>>(&command).await?.join(" "))?;
+        }
+        for job in self.model.jobs.keys() {
+            type Fields = (u64, String, Option<u32>, Option<u8>, Option<String>, Option<u32>);
+            let mut command = redis::cmd("HMGET");
+            command.arg(self.real.key(&format!("job:{job}"))).arg(&["f", "p", "rc", "c", "hint", "mn"]);
+            let (fence, phase, reclaims, cancelled, hint, inputs): Fields = self.query(&command).await?;
+            let (reclaims, inputs) = (reclaims.unwrap_or(0), inputs.unwrap_or(0));
+            let is_cancelled = cancelled.is_some();
+            writeln!(state, "{job}: {fence} {phase} {reclaims} {is_cancelled} {hint:?} {inputs}")?;
+        }
+        let mut command = redis::cmd("XRANGE");
+        command.arg(self.real.queue().events_stream()).arg("-").arg("+");
+        let events: StreamRangeReply = self.query(&command).await?;
+        for event in events.ids {
+            let field = |name: &str| event.get::<String>(name).unwrap_or_default();
+            // A conflict is told at admission, with its own event.
+            if field("type") != "rejected" {
+                writeln!(state, "event {} {} {}", field("job"), field("type"), field("code"))?;
+            }
+        }
+        type Shared = (Option<f64>, Option<u32>, Option<u8>);
+        let mut command = redis::cmd("HMGET");
+        command.arg(self.real.key("upstream")).arg(&["limit", "down", "probing"]);
+        let (limit, down, probing): Shared = self.query(&command).await?;
+        let (limit, down) = (limit.unwrap_or(0.0), down.unwrap_or(0));
+        writeln!(state, "limit {limit:.2}, down {down}, probing {}", probing.is_some())?;
+        Ok(state)
+    }
+
+    /// The same of the model.
+    fn model_state(&self) -> String {
+        let mut state = String::new();
+        for name in LANES {
+            let jobs: Vec<&str> = self.lane(name).jobs().map(JobId::as_str).collect();
+            let _ = writeln!(state, "{name}: {}", jobs.join(" "));
+        }
+        for (job, row) in &self.model.jobs {
+            let hint = row.hint.as_ref().map(TaskId::as_str);
+            let (fence, phase, reclaims, is_cancelled, inputs) =
+                (row.fence, row.phase, row.reclaims, row.is_cancelled, row.inputs);
+            let _ = writeln!(state, "{job}: {fence} {phase} {reclaims} {is_cancelled} {hint:?} {inputs}");
+        }
+        for event in &self.model.events {
+            let _ = writeln!(state, "event {} {} {}", event.job, event.event_type.as_str(), event.code.as_str());
+        }
+        let shared = &self.model.upstream;
+        let _ = writeln!(state, "limit {:.2}, down {}, probing {}", shared.limit, shared.down, shared.is_probing);
+        state
+    }
+}
+
+fn ended(event_type: EventType, code: Code) -> Next {
+    Next::End(Ending { event_type, code })
+}
+
+fn settlement(outcome: &Outcome) -> Settlement {
+    let Outcome { job, fence, is_certain, transition, event } = outcome.clone();
+    Settlement { job, fence, is_certain, transition, ran_ms: None, event, follow_ups: Vec::new() }
+}
+
+type Told = (String, u64, Phase, bool, bool, u32, u32, Option<TaskId>);
+
+fn told(step: &ClaimedStep) -> Told {
+    let flags = &step.flags;
+    let job = step.job.to_string();
+    (
+        job,
+        step.fence,
+        step.record.phase,
+        flags.is_reclaimed,
+        flags.is_cancelled,
+        flags.inputs,
+        flags.reclaims,
+        flags.hinted_task.clone(),
+    )
+}
+
+fn told_really(step: &Step) -> Told {
+    let flags = &step.flags;
+    let job = step.job.to_string();
+    (
+        job,
+        step.fence,
+        step.record.phase,
+        flags.is_reclaimed,
+        flags.is_cancelled,
+        flags.inputs,
+        flags.reclaims,
+        flags.hinted_task.clone(),
+    )
+}

@@ -1,0 +1,57 @@
+//! A lane: what a sorted set of Redis is to the ledger.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mjq_producer::contract::JobId;
+
+/// Jobs by score, and by id where the scores are equal.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    scores: BTreeMap<JobId, u64>,
+    order: BTreeSet<(u64, JobId)>,
+}
+
+impl Lane {
+    /// Puts a job into its place, whether or not it is there already.
+    pub(super) fn add(&mut self, job: &JobId, score: u64) {
+        self.remove(job);
+        self.scores.insert(job.clone(), score);
+        self.order.insert((score, job.clone()));
+    }
+
+    pub(super) fn remove(&mut self, job: &JobId) {
+        if let Some(score) = self.scores.remove(job) {
+            self.order.remove(&(score, job.clone()));
+        }
+    }
+
+    pub(super) fn score(&self, job: &JobId) -> Option<u64> {
+        self.scores.get(job).copied()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.scores.len()
+    }
+
+    /// Up to `at_most` jobs whose time has come, in order.
+    pub(super) fn due(&self, now_ms: u64, at_most: usize) -> Vec<JobId> {
+        let due = self.order.iter().take_while(|(score, _)| *score <= now_ms);
+        due.take(at_most).map(|(_, job)| job.clone()).collect()
+    }
+
+    /// Takes up to `at_most` jobs off its front.
+    pub(super) fn pop(&mut self, at_most: usize) -> Vec<JobId> {
+        let popped: Vec<JobId> = self.jobs().take(at_most).cloned().collect();
+        popped.iter().for_each(|job| self.remove(job));
+        popped
+    }
+
+    /// All jobs, in order.
+    pub(super) fn jobs(&self) -> impl Iterator<Item = &JobId> {
+        self.order.iter().map(|(_, job)| job)
+    }
+
+    pub(super) fn first_score(&self) -> Option<u64> {
+        self.order.first().map(|(score, _)| *score)
+    }
+}

@@ -1,0 +1,452 @@
+//! The model of the ledger: what the Lua scripts promise, in plain Rust, with the time as an argument.
+//!
+//! `against_redis` plays the same operations on this and on the scripts, so that neither drifts from the other. Left
+//! out are rates, retention and the full memory, which have tests of their own.
+
+use std::collections::BTreeMap;
+
+use mjq_producer::contract::{Event, JobId, TaskId};
+
+use super::{lane::Lane, sabotage::Sabotage};
+use crate::lifecycle::{Flags, Next, Phase, Pressure, Record, Transition};
+
+/// One queue's ledger.
+#[derive(Debug, Default)]
+pub(super) struct LedgerModel {
+    pub(super) jobs: BTreeMap<JobId, Row>,
+    pub(super) submit: Lane,
+    pub(super) later: Lane,
+    pub(super) poll: Lane,
+    pub(super) leases: Lane,
+    pub(super) deadlines: Lane,
+    pub(super) ended: Lane,
+    pub(super) upstream: Shared,
+    /// Each pod's last claim.
+    memos: BTreeMap<String, (u64, Vec<(JobId, u64)>)>,
+    /// What was published, in order.
+    pub(super) events: Vec<Event>,
+    pub(super) restored: u32,
+    sabotage: Option<Sabotage>,
+}
+
+/// What is kept of one job.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub(super) fence: u64,
+    pub(super) phase: Phase,
+    pub(super) record: Record,
+    pub(super) digest: String,
+    pub(super) reclaims: u32,
+    reclaim_fence: u64,
+    pub(super) is_cancelled: bool,
+    pub(super) hint: Option<TaskId>,
+    pub(super) inputs: u32,
+    last_input: String,
+    /// The pod that claimed it last.
+    pub(super) holder: String,
+}
+
+/// What all pods share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) is_paused: bool,
+    pub(super) are_submits_paused: bool,
+    pub(super) gate_ms: u64,
+    pub(super) limit: f64,
+    pub(super) lowered_ms: u64,
+    pub(super) down: u32,
+    pub(super) down_until_ms: u64,
+    pub(super) is_probing: bool,
+}
+
+/// A claim that is made.
+#[derive(Debug, Clone)]
+pub(super) struct Claim {
+    pub(super) pod: String,
+    /// Names it: asked again, it gives the same.
+    pub(super) request: u64,
+    pub(super) limit: usize,
+    pub(super) lease_ms: u64,
+    pub(super) max_open: usize,
+    pub(super) polls_per_request: usize,
+}
+
+/// A step that was claimed.
+#[derive(Debug, Clone)]
+pub(super) struct ClaimedStep {
+    pub(super) job: JobId,
+    pub(super) fence: u64,
+    /// With the phase that the claim left it in.
+    pub(super) record: Record,
+    pub(super) flags: Flags,
+    pub(super) claimed_ms: u64,
+}
+
+/// What became of a step.
+#[derive(Debug, Clone)]
+pub(super) struct Outcome {
+    pub(super) job: JobId,
+    pub(super) fence: u64,
+    pub(super) is_certain: bool,
+    pub(super) transition: Transition,
+    pub(super) event: Option<Event>,
+}
+
+/// What the ledger says to an outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    Written,
+    WrittenBefore,
+    Stale,
+    Restored,
+}
+
+/// What the ledger says to a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admittance {
+    New,
+    Known,
+    Conflict,
+}
+
+impl LedgerModel {
+    pub(super) fn with(sabotage: Option<Sabotage>) -> Self {
+        Self { sabotage, ..Self::default() }
+    }
+
+    pub(super) fn admit(
+        &mut self,
+        job: &JobId,
+        digest: &str,
+        record: Record,
+        run_at_ms: u64,
+        now_ms: u64,
+    ) -> Admittance {
+        if let Some(row) = self.jobs.get(job) {
+            return if row.digest == digest { Admittance::Known } else { Admittance::Conflict };
+        }
+        if run_at_ms > now_ms {
+            self.later.add(job, run_at_ms);
+        } else {
+            self.submit.add(job, record.submit_score());
+        }
+        self.deadlines.add(job, record.deadline_ms);
+        let row = Row {
+            fence: 0,
+            phase: Phase::Queued,
+            record,
+            digest: digest.to_owned(),
+            reclaims: 0,
+            reclaim_fence: 0,
+            is_cancelled: false,
+            hint: None,
+            inputs: 0,
+            last_input: String::new(),
+            holder: String::new(),
+        };
+        self.jobs.insert(job.clone(), row);
+        Admittance::New
+    }
+
+    /// The steps, and ms until there may be more; `None` when nothing waits.
+    pub(super) fn claim(&mut self, claim: &Claim, now_ms: u64) -> (Vec<ClaimedStep>, Option<u64>) {
+        let memo = self.memos.get(&claim.pod).filter(|(request, _)| *request == claim.request);
+        if let Some((_, given)) = memo.filter(|_| self.sabotage != Some(Sabotage::NoMemo)).cloned() {
+            return (self.give_again(&given, claim, now_ms), Some(0));
+        }
+        let mut taking = Taking { claim: claim.clone(), now_ms, steps: Vec::new(), more_after: None };
+        for job in self.leases.due(now_ms, claim.limit) {
+            self.take(&mut taking, &job, true, false);
+        }
+        for job in self.deadlines.due(now_ms, taking.free()) {
+            self.deadlines.add(&job, now_ms + claim.lease_ms);
+            if self.leases.score(&job).is_none() {
+                self.leave_lanes(&job);
+                self.take(&mut taking, &job, false, false);
+            }
+        }
+        for job in self.later.due(now_ms, 256) {
+            self.later.remove(&job);
+            self.submit.add(&job, self.jobs[&job].record.submit_score());
+        }
+        if !self.upstream.is_paused {
+            self.take_polls(&mut taking);
+            self.take_submits(&mut taking);
+        }
+        let Taking { steps, mut more_after, .. } = taking;
+        if !steps.is_empty() {
+            let given = steps.iter().map(|step| (step.job.clone(), step.fence)).collect();
+            steps.iter().for_each(|step| self.leases.add(&step.job, now_ms + claim.lease_ms));
+            self.memos.insert(claim.pod.clone(), (claim.request, given));
+        }
+        if steps.len() >= claim.limit {
+            return (steps, Some(0));
+        }
+        for lane in [&self.poll, &self.later, &self.leases, &self.deadlines] {
+            if let Some(first) = lane.first_score().filter(|first| *first > now_ms) {
+                more_after = Some(more_after.unwrap_or(u64::MAX).min(first - now_ms));
+            }
+        }
+        (steps, more_after)
+    }
+
+    /// What became of each, in order. Lanes are looked at before and changed after all of them.
+    pub(super) fn settle(&mut self, outcomes: &[Outcome], now_ms: u64) -> Vec<Answer> {
+        let leased: Vec<bool> = outcomes.iter().map(|outcome| self.leases.score(&outcome.job).is_some()).collect();
+        let mut answers = Vec::new();
+        let mut places = Vec::new();
+        for (outcome, is_leased) in outcomes.iter().zip(leased) {
+            let answer = self.judge(outcome, is_leased);
+            if matches!(answer, Answer::Written | Answer::Restored) {
+                self.press(outcome.transition.pressure, now_ms);
+                places.push((outcome, self.write(outcome, now_ms)));
+            }
+            answers.push(answer);
+        }
+        for (outcome, place) in places {
+            self.leases.remove(&outcome.job);
+            match place {
+                Place::Submit(score) => self.submit.add(&outcome.job, score),
+                Place::Later(at_ms) => self.later.add(&outcome.job, at_ms),
+                Place::Poll(at_ms) => self.poll.add(&outcome.job, at_ms),
+                Place::Ended => {
+                    self.deadlines.remove(&outcome.job);
+                    self.ended.add(&outcome.job, now_ms);
+                }
+            }
+        }
+        answers
+    }
+
+    /// The jobs whose claims no longer hold.
+    pub(super) fn renew(&mut self, holdings: &[(JobId, u64)], lease_ms: u64, now_ms: u64) -> Vec<JobId> {
+        let mut lost = Vec::new();
+        for (job, fence) in holdings {
+            let holds = self.jobs.get(job).is_some_and(|row| row.fence == *fence) && self.leases.score(job).is_some();
+            match holds {
+                true => self.leases.add(job, now_ms + lease_ms),
+                false => lost.push(job.clone()),
+            }
+        }
+        lost
+    }
+
+    pub(super) fn cancel(&mut self, job: &JobId) {
+        let Some(row) = self.jobs.get_mut(job).filter(|row| !row.phase.is_terminal()) else { return };
+        row.is_cancelled = true;
+        if self.leases.score(job).is_none() {
+            self.submit.remove(job);
+            self.later.remove(job);
+            self.poll.add(job, 0);
+        }
+    }
+
+    pub(super) fn hint(&mut self, job: &JobId, task: &TaskId, goes_on: bool, now_ms: u64) {
+        let Some(row) = self.jobs.get_mut(job) else { return };
+        if matches!(row.phase, Phase::Unknown | Phase::Submitting) {
+            row.hint = Some(task.clone());
+        }
+        if goes_on && row.phase != Phase::Unknown {
+            return;
+        }
+        if self.poll.score(job).is_some_and(|due_ms| due_ms > now_ms) {
+            self.poll.add(job, now_ms);
+        }
+    }
+
+    pub(super) fn give_input(&mut self, job: &JobId, entry: &str) {
+        let Some(row) = self.jobs.get_mut(job).filter(|row| !row.phase.is_terminal()) else { return };
+        if row.last_input != entry {
+            entry.clone_into(&mut row.last_input);
+            row.inputs += 1;
+        }
+        if row.phase == Phase::Held && self.poll.score(job).is_some() {
+            self.poll.add(job, 0);
+        }
+    }
+
+    fn leave_lanes(&mut self, job: &JobId) {
+        for lane in [&mut self.submit, &mut self.later, &mut self.poll] {
+            lane.remove(job);
+        }
+    }
+
+    fn give_again(&mut self, given: &[(JobId, u64)], claim: &Claim, now_ms: u64) -> Vec<ClaimedStep> {
+        let mut steps = Vec::new();
+        for (job, fence) in given {
+            let row = &self.jobs[job];
+            if row.fence == *fence && self.leases.score(job).is_some() {
+                steps.push(row.step(job, row.reclaim_fence == *fence, now_ms));
+                self.leases.add(job, now_ms + claim.lease_ms);
+            }
+        }
+        steps
+    }
+
+    fn take(&mut self, taking: &mut Taking, job: &JobId, is_reclaimed: bool, submits: bool) {
+        let Some(row) = self.jobs.get_mut(job) else { return };
+        row.fence += 1;
+        let is_told = is_reclaimed && self.sabotage != Some(Sabotage::SilentReclaim);
+        if is_reclaimed {
+            row.reclaims += 1;
+            row.reclaim_fence = row.fence;
+        } else if submits {
+            row.phase = Phase::Submitting;
+        }
+        row.holder.clone_from(&taking.claim.pod);
+        taking.steps.push(row.step(job, is_told, taking.now_ms));
+    }
+
+    fn take_polls(&mut self, taking: &mut Taking) {
+        let (free, per_request) = (taking.free(), taking.claim.polls_per_request);
+        let fits = free.div_ceil(per_request) * per_request;
+        // A quarter of the slots is kept for submits.
+        let kept = (free / 4).min(self.submit.len());
+        let polls = self.poll.due(taking.now_ms, (free - kept).min(fits));
+        for job in &polls {
+            self.poll.remove(job);
+            self.take(taking, job, false, false);
+        }
+        if fits <= polls.len() {
+            taking.wake_in(0);
+        }
+    }
+
+    fn take_submits(&mut self, taking: &mut Taking) {
+        let waiting = self.submit.len();
+        if self.upstream.are_submits_paused || waiting == 0 {
+            return;
+        }
+        let mut wanted = taking.free().min(waiting);
+        let mut cap = taking.claim.max_open;
+        let limit = self.upstream.limit;
+        if limit > 0.0 && (cap == 0 || limit < cap as f64) {
+            cap = (limit as usize).max(1);
+        }
+        if cap > 0 {
+            wanted = wanted.min(cap.saturating_sub(self.poll.len() + self.leases.len() + taking.steps.len()));
+        }
+        let is_down = self.upstream.down > 0;
+        let gate_ms = self.upstream.gate_ms.max(if is_down { self.upstream.down_until_ms } else { 0 });
+        if gate_ms > taking.now_ms {
+            taking.wake_in(gate_ms - taking.now_ms);
+            return;
+        }
+        if is_down && wanted > 0 {
+            wanted = 1;
+            self.upstream.down_until_ms = taking.now_ms + 5000;
+            self.upstream.is_probing = true;
+        }
+        for job in self.submit.pop(wanted) {
+            self.take(taking, &job, false, true);
+        }
+    }
+
+    fn judge(&mut self, outcome: &Outcome, is_leased: bool) -> Answer {
+        let Some(row) = self.jobs.get_mut(&outcome.job) else { return Answer::Stale };
+        if outcome.is_certain && row.fence < outcome.fence {
+            row.fence = outcome.fence;
+            self.restored += 1;
+            self.leave_lanes(&outcome.job);
+            self.deadlines.add(&outcome.job, outcome.transition.record.deadline_ms);
+            return Answer::Restored;
+        }
+        if row.fence != outcome.fence {
+            return if self.sabotage == Some(Sabotage::NoFence) { Answer::Written } else { Answer::Stale };
+        }
+        match is_leased || self.sabotage == Some(Sabotage::SettlesTwice) {
+            true => Answer::Written,
+            false => Answer::WrittenBefore,
+        }
+    }
+
+    fn write(&mut self, outcome: &Outcome, now_ms: u64) -> Place {
+        let Transition { record, next, .. } = &outcome.transition;
+        self.events.extend(outcome.event.clone());
+        let Some(row) = self.jobs.get_mut(&outcome.job) else { return Place::Ended };
+        row.phase = record.phase;
+        row.record = record.clone();
+        match next {
+            Next::End(_) => Place::Ended,
+            _ if row.is_cancelled => Place::Poll(now_ms),
+            Next::Poll(delay) => Place::Poll(now_ms + delay.as_millis() as u64),
+            Next::Submit(delay) if delay.as_millis() > 0 => Place::Later(now_ms + delay.as_millis() as u64),
+            Next::Submit(_) => Place::Submit(record.submit_score()),
+        }
+    }
+
+    fn press(&mut self, pressure: Pressure, now_ms: u64) {
+        let open = (self.poll.len() + self.leases.len()) as f64;
+        let shared = &mut self.upstream;
+        match pressure {
+            Pressure::None => return,
+            Pressure::Down => {
+                let is_probe = std::mem::take(&mut shared.is_probing);
+                if shared.down == 0 || shared.down_until_ms <= now_ms || is_probe {
+                    shared.down += 1;
+                    shared.down_until_ms = now_ms + (1000 << shared.down.min(7)).min(120_000);
+                }
+                return;
+            }
+            Pressure::Accepted | Pressure::Up | Pressure::Saturated(_) => {}
+        }
+        if shared.down > 0 {
+            (shared.down, shared.down_until_ms, shared.is_probing) = (0, 0, false);
+        }
+        match pressure {
+            Pressure::Accepted if shared.limit > 10_000.0 => shared.limit = 0.0,
+            Pressure::Accepted if shared.limit > 0.0 => shared.limit += 1.0 / shared.limit,
+            Pressure::Saturated(pause) => {
+                if now_ms >= shared.lowered_ms + 1000 {
+                    let from = if shared.limit > 0.0 && shared.limit < open { shared.limit } else { open };
+                    (shared.limit, shared.lowered_ms) = ((from * 0.8).max(1.0), now_ms);
+                }
+                if !pause.is_zero() {
+                    shared.gate_ms = now_ms + pause.as_millis() as u64;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Where a job goes after its step.
+enum Place {
+    Submit(u64),
+    Later(u64),
+    Poll(u64),
+    Ended,
+}
+
+/// A claim in the making.
+struct Taking {
+    claim: Claim,
+    now_ms: u64,
+    steps: Vec<ClaimedStep>,
+    more_after: Option<u64>,
+}
+
+impl Taking {
+    fn free(&self) -> usize {
+        self.claim.limit.saturating_sub(self.steps.len())
+    }
+
+    fn wake_in(&mut self, ms: u64) {
+        self.more_after = Some(self.more_after.unwrap_or(u64::MAX).min(ms));
+    }
+}
+
+impl Row {
+    fn step(&self, job: &JobId, is_reclaimed: bool, now_ms: u64) -> ClaimedStep {
+        let flags = Flags {
+            is_reclaimed,
+            is_overdue: now_ms >= self.record.deadline_ms,
+            is_cancelled: self.is_cancelled,
+            inputs: self.inputs,
+            hinted_task: self.hint.clone(),
+            reclaims: self.reclaims,
+        };
+        let record = Record { phase: self.phase, ..self.record.clone() };
+        ClaimedStep { job: job.clone(), fence: self.fence, record, flags, claimed_ms: now_ms }
+    }
+}

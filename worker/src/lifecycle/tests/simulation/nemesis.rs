@@ -1,0 +1,114 @@
+//! The nemesis: starts the pods, and kills, freezes and drains them at any of their awaits; takes Redis away.
+
+use std::{cell::Cell, rc::Rc, time::Duration};
+
+use tokio::{task::JoinSet, time::sleep};
+
+use super::{pod::Pod, world::World};
+use crate::lifecycle::Phase;
+
+pub(super) struct Nemesis {
+    world: Rc<World>,
+    pods: Vec<Place>,
+    names: u64,
+}
+
+/// Where one pod after the other lives.
+struct Place {
+    name: String,
+    is_draining: Rc<Cell<bool>>,
+    /// The pod's main loop. Whatever it had under way dies with it.
+    life: JoinSet<()>,
+}
+
+impl Nemesis {
+    pub(super) fn start(world: Rc<World>) -> Self {
+        let pods = world.weather.pods;
+        let mut nemesis = Self { world, pods: Vec::new(), names: 0 };
+        for number in 0..pods {
+            let place = nemesis.launch(number);
+            nemesis.pods.push(place);
+        }
+        nemesis
+    }
+
+    pub(super) async fn run(mut self) {
+        while self.world.is_stormy() {
+            sleep(self.world.dice.ms(0, self.world.weather.peace_ms)).await;
+            let number = self.world.dice.below(self.pods.len() as u64);
+            match self.world.dice.below(10) {
+                0..4 => self.kill(number).await,
+                4..7 => self.freeze(number),
+                7..9 => self.drain(number).await,
+                _ => self.take_redis_away(),
+            }
+        }
+        // The pods live as long as this does.
+        std::future::pending::<()>().await;
+    }
+
+    fn launch(&mut self, number: u64) -> Place {
+        self.names += 1;
+        let (name, is_draining) = (format!("pod-{}", self.names), Rc::new(Cell::new(false)));
+        let pod = Pod::new(self.world.clone(), name.clone(), number, is_draining.clone());
+        let mut life = JoinSet::new();
+        life.spawn_local(Rc::new(pod).run());
+        Place { name, is_draining, life }
+    }
+
+    /// kill -9, and another one in its place.
+    async fn kill(&mut self, number: u64) {
+        self.trouble(number, "is killed");
+        self.pods[number as usize].life.shutdown().await;
+        self.replace(number).await;
+    }
+
+    /// SIGTERM, and another one in its place when it is gone.
+    async fn drain(&mut self, number: u64) {
+        let place = &mut self.pods[number as usize];
+        self.world.note(|| format!("{} drains", place.name));
+        place.is_draining.set(true);
+        while place.life.join_next().await.is_some() {}
+        self.replace(number).await;
+    }
+
+    async fn replace(&mut self, number: u64) {
+        sleep(self.world.dice.ms(0, 3_000)).await;
+        self.world.frozen_until_ms.borrow_mut().remove(&number);
+        self.pods[number as usize] = self.launch(number);
+    }
+
+    /// SIGSTOP and, some time later, SIGCONT.
+    fn freeze(&mut self, number: u64) {
+        self.trouble(number, "is frozen");
+        let thaws_ms = self.world.now_ms() + self.world.dice.below(2 * self.world.weather.lease_ms + 4_000);
+        self.world.frozen_until_ms.borrow_mut().insert(number, thaws_ms);
+        self.world.troubled_until(thaws_ms);
+    }
+
+    fn take_redis_away(&mut self) {
+        self.world.note(|| "redis is away".to_owned());
+        let longest = 2 * self.world.weather.lease_ms;
+        let back_ms = self.world.now_ms() + self.world.dice.below(longest);
+        self.world.redis_away_until_ms.set(back_ms);
+        self.world.troubled_until(back_ms);
+        // No pod can keep its leases now.
+        for number in 0..self.pods.len() as u64 {
+            self.trouble(number, "has lost redis");
+        }
+    }
+
+    /// From now on, nobody can be sure of what this pod was submitting, or will be.
+    fn trouble(&mut self, number: u64, what: &str) {
+        let name = &self.pods[number as usize].name;
+        self.world.note(|| format!("{name} {what}"));
+        self.world.tally.borrow_mut().count(what);
+        self.world.troubled.borrow_mut().insert(name.clone());
+        let ledger = self.world.ledger.borrow();
+        let submitting = ledger.jobs.iter().filter(|(_, row)| row.holder == *name && row.phase == Phase::Submitting);
+        self.world.ambiguous.borrow_mut().extend(submitting.map(|(job, _)| job.clone()));
+    }
+}
+
+/// How long a pod waits for what it has begun, when it drains.
+pub(super) const DRAIN: Duration = Duration::from_secs(3);

@@ -1,0 +1,139 @@
+//! The world of one seed: what everybody in it shares, and its story from the first job to the last.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    time::Duration,
+};
+
+use mjq_producer::contract::JobId;
+use tokio::{
+    runtime::Builder,
+    task::{LocalSet, spawn_local},
+    time::{Instant, sleep},
+};
+
+use super::{
+    START_MS, checker, customers::customers, dice::Dice, ledger_model::LedgerModel, nemesis::Nemesis,
+    sabotage::Sabotage, tally::Tally, upstream::Upstream, weather::Weather,
+};
+
+/// What everybody shares. There is one thread, and no borrow is held over an await.
+pub(super) struct World {
+    pub(super) dice: Dice,
+    pub(super) weather: Weather,
+    pub(super) ledger: RefCell<LedgerModel>,
+    pub(super) upstream: RefCell<Upstream>,
+    pub(super) sabotage: Option<Sabotage>,
+    /// Jobs of whose submit the answer was lost, or whose worker was lost in it: the only honest unknowns.
+    pub(super) ambiguous: RefCell<BTreeSet<JobId>>,
+    /// Pods that were killed or frozen at some time.
+    pub(super) troubled: RefCell<BTreeSet<String>>,
+    /// Until when each pod is frozen, by its number.
+    pub(super) frozen_until_ms: RefCell<BTreeMap<u64, u64>>,
+    pub(super) redis_away_until_ms: Cell<u64>,
+    /// When the last pod is well again.
+    pub(super) calm_from_ms: Cell<u64>,
+    pub(super) problems: RefCell<Vec<String>>,
+    pub(super) tally: RefCell<Tally>,
+    began: Instant,
+    trace: Option<RefCell<Vec<String>>>,
+}
+
+/// What became of a world.
+pub(super) struct Verdict {
+    pub(super) problems: Vec<String>,
+    pub(super) tally: Tally,
+    pub(super) trace: Vec<String>,
+}
+
+impl World {
+    /// Longer than any deadline, storm and freeze together.
+    const END_MS: u64 = 400_000;
+    /// What zombies and lost answers may still stir up after the last end.
+    const AFTERMATH: Duration = Duration::from_secs(60);
+
+    /// Lets the world of `seed` live from its beginning to its end.
+    pub(super) fn play(seed: u64, sabotage: Option<Sabotage>, is_traced: bool) -> Verdict {
+        let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        LocalSet::new().block_on(&runtime, async {
+            let world = Rc::new(Self::new(seed, sabotage, is_traced));
+            world.live().await;
+            Verdict {
+                problems: world.problems.take(),
+                tally: world.tally.take(),
+                trace: world.trace.as_ref().map(RefCell::take).unwrap_or_default(),
+            }
+        })
+    }
+
+    fn new(seed: u64, sabotage: Option<Sabotage>, is_traced: bool) -> Self {
+        let dice = Dice::seeded(seed);
+        let weather = Weather::of(&dice);
+        Self {
+            dice,
+            weather,
+            ledger: RefCell::new(LedgerModel::with(sabotage)),
+            upstream: RefCell::default(),
+            sabotage,
+            ambiguous: RefCell::default(),
+            troubled: RefCell::default(),
+            frozen_until_ms: RefCell::default(),
+            redis_away_until_ms: Cell::new(0),
+            calm_from_ms: Cell::new(START_MS + Weather::STORM_MS),
+            problems: RefCell::default(),
+            tally: RefCell::default(),
+            began: Instant::now(),
+            trace: is_traced.then(RefCell::default),
+        }
+    }
+
+    async fn live(self: &Rc<Self>) {
+        let nemesis = spawn_local(Nemesis::start(self.clone()).run());
+        let customers = spawn_local(customers(self.clone()));
+        while !(customers.is_finished() && self.is_over()) && self.age_ms() < Self::END_MS {
+            sleep(Duration::from_millis(500)).await;
+        }
+        sleep(Self::AFTERMATH).await;
+        nemesis.abort();
+        // The pods go with their nemesis; what they had under way is dropped.
+        let _ = nemesis.await;
+        checker::check(self);
+    }
+
+    fn is_over(&self) -> bool {
+        self.ledger.borrow().jobs.values().all(|row| row.phase.is_terminal())
+    }
+
+    /// How old the world is, ms.
+    pub(super) fn age_ms(&self) -> u64 {
+        self.began.elapsed().as_millis() as u64
+    }
+
+    /// Redis's clock.
+    pub(super) fn now_ms(&self) -> u64 {
+        START_MS + self.age_ms()
+    }
+
+    pub(super) fn is_stormy(&self) -> bool {
+        self.age_ms() < Weather::STORM_MS
+    }
+
+    pub(super) fn problem(&self, problem: String) {
+        self.note(|| format!("PROBLEM {problem}"));
+        self.problems.borrow_mut().push(problem);
+    }
+
+    /// Nobody is to be blamed for being late before that.
+    pub(super) fn troubled_until(&self, until_ms: u64) {
+        self.calm_from_ms.set(self.calm_from_ms.get().max(until_ms));
+    }
+
+    /// Writes a line of the story, if anybody reads it.
+    pub(super) fn note(&self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &self.trace {
+            trace.borrow_mut().push(format!("{:>7} {}", self.age_ms(), line()));
+        }
+    }
+}
