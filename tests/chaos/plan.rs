@@ -87,7 +87,7 @@ impl Plan {
             lists,
             limits,
             failure_rate: if dice.says(50) { 0.03 } else { 0.0 },
-            load: Load::PerSecond(20),
+            load: Load::PerSecond(if has_limits { 15 } else { 20 }),
             upstream_slots: 28,
             exchange: Duration::from_secs(2),
             slowest_answer_ms: dice.one_of(&[40, 400]),

@@ -24,8 +24,10 @@ use crate::producers::Enqueuer;
 use crate::report::Report;
 use crate::world::World;
 
-/// How long a healed world may take until it is quiet.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a healed world may take until it is quiet: a backlog behind limits takes its time on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(360);
+/// How long it is waited for when nothing ends any more.
+const STANDSTILL: Duration = Duration::from_secs(40);
 /// The preset "kills" promises that all is over so long after the last kill.
 const KILLS_ARE_OVER_MS: u64 = 30_000;
 /// A worker that is asked to stop may take so long, and one HTTP exchange.
@@ -131,13 +133,18 @@ async fn break_things_under_load(
 /// Waits until all is over, and tells how it goes.
 async fn quiet(world: &World, books: &Books, began: Instant) -> anyhow::Result<bool> {
     // What a planted bug has lost does not come, however long one waits.
-    let patience = if world.plan.planted_bug.is_some() { PATIENCE / 6 } else { PATIENCE };
-    let deadline = Instant::now() + patience;
-    while Instant::now() < deadline {
+    let standstill = if world.plan.planted_bug.is_some() { STANDSTILL / 4 } else { STANDSTILL };
+    let deadline = Instant::now() + PATIENCE;
+    let (mut ended, mut moved) = (0, Instant::now());
+    while Instant::now() < deadline && moved.elapsed() < standstill {
         if collect::wait_until_quiet(world, books, Duration::from_secs(3)).await? {
             return Ok(true);
         }
         tell(books, began, "healed");
+        let ended_now = books.open().ended.len();
+        if ended_now > ended {
+            (ended, moved) = (ended_now, Instant::now());
+        }
     }
     Ok(false)
 }

@@ -36,15 +36,17 @@ fn path(record: &Kept) -> Option<String> {
     }
     let skipped = usize::from(moments.len() >= TRIMMED);
     for pair in moments.windows(2).skip(skipped) {
-        let [(_, fence, from), (_, next_fence, to)] = pair else { continue };
+        let [(at_ms, fence, from), (next_at_ms, next_fence, to)] = pair else { continue };
         if !EDGES.iter().any(|(phase, next)| phase == from && next.contains(&to.as_str())) {
             return Some(format!("went from {from} to {to}"));
         }
         if next_fence < fence {
             return Some(format!("went from fence {fence} back to {next_fence}"));
         }
-        // Each step is a claim of its own; only a submit is two moments of one claim, its intent and its answer.
-        if next_fence == fence && (from != "submitting" || to == "submitting") {
+        // Each step is a claim of its own. Two moments of one claim are a submit's intent and its answer, and what one
+        // answer means at once: a refusal at the deadline puts the job back and ends it.
+        let is_one_claim = from == "submitting" || at_ms == next_at_ms;
+        if next_fence == fence && (!is_one_claim || to == "submitting") {
             return Some(format!("went from {from} to {to} under one fence, {fence}"));
         }
     }
