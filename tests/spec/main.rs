@@ -25,6 +25,7 @@ mod limits;
 mod adoption;
 
 mod modal;
+mod late;
 
 mod backlog;
 

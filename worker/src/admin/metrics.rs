@@ -54,13 +54,17 @@ const HISTOGRAMS: [(&str, &[f64], &str); 4] = [
     ),
 ];
 
-const COUNTERS: [(&str, &str); 8] = [
+const COUNTERS: [(&str, &str); 9] = [
     ("mjq_jobs_admitted_total", "Entries of the job stream that this pod dealt with, by what became of them."),
     ("mjq_jobs_finished_total", "Jobs that this pod brought to their end, by the event's type and code."),
     ("mjq_steps_total", "Steps that this pod performed, by act and by what was seen."),
     (
         "mjq_settled_total",
         "Steps that this pod wrote down; stale came after a takeover and changed nothing, restored and gone mean that Redis lost data.",
+    ),
+    (
+        "mjq_revisits_total",
+        "Looks of this pod at tasks whose job the deadline had ended, by what was seen; succeeded is a late success.",
     ),
     ("mjq_leases_lost_total", "Leases of this pod that ran out while the step was under way."),
     ("mjq_upstream_requests_total", "HTTP exchanges of this pod with the upstream, by endpoint and class of answer."),
@@ -137,8 +141,9 @@ const EXCHANGES: [(&str, &[&str]); 5] = [
 ];
 
 /// The calls of the engine that are made again until Redis answers.
-const CALLS: [&str; 21] = [
+const CALLS: [&str; 23] = [
     "admit",
+    "annotate",
     "cancel",
     "claim",
     "forget_entry",
@@ -156,6 +161,7 @@ const CALLS: [&str; 21] = [
     "reject",
     "renew",
     "retry",
+    "revisit",
     "settle",
     "sweep",
     "take_over_jobs",
@@ -177,6 +183,11 @@ fn start_at_zero() {
         let _ = histogram!("mjq_step_seconds", "act" => act);
         for observation in observations {
             counter!("mjq_steps_total", "act" => act, "observation" => *observation).increment(0);
+        }
+    }
+    for (_, observations) in STEPS.iter().filter(|(act, _)| *act == "poll") {
+        for observation in *observations {
+            counter!("mjq_revisits_total", "observation" => *observation).increment(0);
         }
     }
     for (endpoint, classes) in EXCHANGES {

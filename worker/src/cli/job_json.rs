@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     ledger::{JobLine, JobView, Place},
-    lifecycle::{Moment, Phase, Record},
+    lifecycle::{Phase, Record},
 };
 
 /// A job in a list.
@@ -22,7 +22,6 @@ pub(super) fn of_line(line: &JobLine) -> Value {
 /// Everything about one job, with pictures hidden.
 pub(super) fn of_view(view: &JobView) -> Value {
     let mut fields = of_record(view.id.as_str(), view.phase, view.place, &view.record);
-    let moment = |Moment(at_ms, fence, phase): &Moment| json!({ "at_ms": at_ms, "fence": fence, "phase": phase });
     let more = json!({
         "now_ms": view.now_ms,
         "is_ended": view.phase.is_terminal(),
@@ -37,7 +36,8 @@ pub(super) fn of_view(view: &JobView) -> Value {
         "adopted": view.record.adopted,
         "possible_duplicate": view.record.possible_duplicate,
         "follows": view.record.follows,
-        "timeline": view.record.timeline.iter().map(moment).collect::<Vec<_>>(),
+        "timeline": view.record.history(),
+        "late": view.record.late,
         "request": view.job.as_ref().map(|job| &job.request),
         "options": view.job.as_ref().map(|job| &job.options),
         "then": view.job.as_ref().map(|job| &job.then),

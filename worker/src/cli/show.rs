@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     ledger::JobView,
-    lifecycle::{Moment, Phase},
+    lifecycle::{HistoryLine, Phase},
     settings::Settings,
 };
 
@@ -74,6 +74,7 @@ fn report(view: &JobView) -> String {
         ("deadline", deadline(view)),
         ("reason", record.reason.clone()),
         ("note", notes(view)),
+        ("late", late(view)),
         ("follows", record.follows.as_ref().map(ToString::to_string).unwrap_or_default()),
     ];
     rows.extend(view.event.iter().flat_map(|event| outcome(view, event)));
@@ -92,7 +93,7 @@ fn report(view: &JobView) -> String {
     let rows = rows.into_iter().map(|(name, text)| (name, clipped(plain(&text).trim(), MAX_TEXT)));
     let rows = rows.filter(|(_, text)| !text.is_empty()).map(|(name, text)| format!("  {name:10} {text}"));
     let head = format!("{} {}, {}", view.id, record.kind.as_str(), view.phase);
-    [head].into_iter().chain(rows).chain(timeline(&record.timeline)).collect::<Vec<_>>().join("\n")
+    [head].into_iter().chain(rows).chain(timeline(&record.history())).collect::<Vec<_>>().join("\n")
 }
 
 fn now(view: &JobView) -> String {
@@ -130,6 +131,16 @@ fn notes(view: &JobView) -> String {
     notes.join("; ")
 }
 
+fn late(view: &JobView) -> String {
+    match &view.record.late {
+        Some(late) => {
+            let after = span(late.at_ms.saturating_sub(view.record.deadline_ms));
+            format!("{} seen {after} after the deadline  {}", late.status, late.image_url)
+        }
+        None => String::new(),
+    }
+}
+
 fn outcome<'a>(view: &JobView, event: &Event) -> [(&'a str, String); 3] {
     // A job that is tried once more still has the event of its first end.
     let name = if view.phase.is_terminal() { "event" } else { "earlier" };
@@ -151,15 +162,18 @@ fn request(view: &JobView) -> String {
 }
 
 /// The first moment by the clock, each later one by the time since the first.
-fn timeline(moments: &[Moment]) -> Vec<String> {
-    let first_ms = moments.first().map_or(0, |Moment(at_ms, ..)| *at_ms);
-    let line = |(place, Moment(at_ms, fence, phase)): (usize, &Moment)| {
+fn timeline(history: &[HistoryLine]) -> Vec<String> {
+    let first_ms = history.first().map_or(0, |first| first.at_ms);
+    let line = |(place, HistoryLine { at_ms, fence, phase, note }): (usize, &HistoryLine)| {
         let name = if place == 0 { "timeline" } else { "" };
         let when = if place == 0 { instant(*at_ms) } else { format!("+{}", span(at_ms.saturating_sub(first_ms))) };
         let claim = if *fence == 0 { String::new() } else { format!("  (claim {fence})") };
-        format!("  {name:10} {when:24}  {phase}{claim}")
+        match note.is_empty() {
+            true => format!("  {name:10} {when:24}  {phase}{claim}"),
+            false => format!("  {name:10} {when:24}  – {}", clipped(&plain(note), 200)),
+        }
     };
-    moments.iter().enumerate().map(line).collect()
+    history.iter().enumerate().map(line).collect()
 }
 
 #[cfg(test)]
@@ -168,13 +182,15 @@ mod tests {
 
     #[test]
     fn the_timeline_begins_with_a_time_and_goes_on_with_spans() {
-        let moments = [
-            Moment(1_700_000_000_123, 0, Phase::Queued),
-            Moment(1_700_000_000_223, 1, Phase::Submitting),
-            Moment(1_700_000_003_623, 1, Phase::Polling),
+        let line = |at_ms, fence, phase, note: &str| HistoryLine { at_ms, fence, phase, note: note.to_owned() };
+        let history = [
+            line(1_700_000_000_123, 0, Phase::Queued, ""),
+            line(1_700_000_000_223, 1, Phase::Submitting, ""),
+            line(1_700_000_003_623, 1, Phase::Polling, ""),
+            line(1_700_000_004_123, 1, Phase::Polling, "something was said"),
         ];
 
-        let lines = timeline(&moments);
+        let lines = timeline(&history);
 
         assert_eq!(
             lines,
@@ -182,6 +198,7 @@ mod tests {
                 "  timeline   2023-11-14T22:13:20.123Z  queued",
                 "             +100 ms                   submitting  (claim 1)",
                 "             +3.5 s                    polling  (claim 1)",
+                "             +4.0 s                    – something was said",
             ]
         );
     }

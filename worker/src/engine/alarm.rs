@@ -1,4 +1,4 @@
-//! The alarm: when the claimer looks next. Anybody may bring it forward.
+//! The alarm: when a loop looks next. Anybody may bring it forward.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -7,28 +7,27 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-/// The time of the claimer's next look. Clones share it.
+/// The time of a loop's next look. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Alarm(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     at: Mutex<Instant>,
+    max_idle: Duration,
     brought_forward: Notify,
 }
 
 impl Alarm {
-    /// Another pod may have admitted a job without this one hearing of it.
-    const MAX_IDLE: Duration = Duration::from_secs(1);
-
-    /// Makes an alarm that rings at once.
-    pub(super) fn new() -> Self {
-        Self(Arc::new(Shared { at: Mutex::new(Instant::now()), brought_forward: Notify::new() }))
+    /// Makes an alarm that rings at once, and from then on each `max_idle` at the latest: another pod
+    /// may have made work without this one hearing of it.
+    pub(super) fn new(max_idle: Duration) -> Self {
+        Self(Arc::new(Shared { at: Mutex::new(Instant::now()), max_idle, brought_forward: Notify::new() }))
     }
 
     /// Rings within `delay`, or earlier.
     pub(super) fn ring_within(&self, delay: Duration) {
-        let wanted = Instant::now() + delay.min(Self::MAX_IDLE);
+        let wanted = Instant::now() + delay.min(self.0.max_idle);
         let mut at = self.0.at.lock().unwrap_or_else(PoisonError::into_inner);
         if wanted < *at {
             *at = wanted;
@@ -38,7 +37,7 @@ impl Alarm {
 
     /// Forgets what it was set to. Called before a look, so that what comes up during it counts.
     pub(super) fn wind(&self) {
-        *self.0.at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + Self::MAX_IDLE;
+        *self.0.at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + self.0.max_idle;
     }
 
     /// Waits until it rings.
@@ -59,7 +58,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_asks_for_the_earliest_time_gets_it() {
-        let alarm = Alarm::new();
+        let alarm = Alarm::new(Duration::from_secs(1));
         alarm.wind();
         let began = Instant::now();
         alarm.ring_within(Duration::from_millis(700));
@@ -73,7 +72,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_comes_up_while_it_waits_brings_it_forward() {
-        let alarm = Alarm::new();
+        let alarm = Alarm::new(Duration::from_secs(1));
         alarm.wind();
         let began = Instant::now();
         let other = alarm.clone();

@@ -32,6 +32,8 @@ pub(super) struct Claimer {
 }
 
 impl Claimer {
+    /// Another pod may have admitted a job without this one hearing of it.
+    pub(super) const MAX_IDLE: Duration = Duration::from_secs(1);
     /// What becomes free or due within this time is claimed at once.
     const GATHER: Duration = Duration::from_millis(4);
 

@@ -19,7 +19,8 @@ use super::{
 use crate::{
     ledger::{Ledger, Parent, Rate, Settlement, Step},
     lifecycle::{
-        Act, Busy, Circumstances, Next, Observation, Phase, Policy, Pressure, Transition, event_of, next, ran_ms,
+        Act, Busy, Circumstances, Next, Observation, Phase, Policy, Pressure, Transition, event_of, first_revisit,
+        next, ran_ms,
     },
     planted_bug::PlantedBug,
     upstream::Upstream,
@@ -267,6 +268,7 @@ impl Executor {
                 transition,
                 ran_ms: None,
                 event: None,
+                revisit_after: None,
                 follow_ups: Vec::new(),
             };
         };
@@ -278,8 +280,9 @@ impl Executor {
             Observation::Succeeded(task) => ran_ms(&transition.record, task, now_ms),
             _ => None,
         };
-        let (job, fence) = (step.job.clone(), step.fence);
-        Settlement { job, fence, is_certain: false, transition, ran_ms, event: Some(event), follow_ups }
+        let revisit_after = first_revisit(&transition.record, ending, &self.policy);
+        let (job, fence, is_certain) = (step.job.clone(), step.fence, false);
+        Settlement { job, fence, is_certain, transition, ran_ms, event: Some(event), revisit_after, follow_ups }
     }
 
     /// The jobs that follow a completed one: each presses a button of its result.

@@ -16,7 +16,10 @@ use mjq_producer::contract::JobId;
 use tracing::debug;
 
 use super::{alarm::Alarm, hook_address::HookAddress};
-use crate::{ledger::Ledger, upstream::Hint};
+use crate::{
+    ledger::{Hinted, Ledger},
+    upstream::Hint,
+};
 
 /// What the receiver needs.
 #[derive(Clone)]
@@ -25,6 +28,7 @@ pub(super) struct Hooks {
     /// Not set before Redis has told the secret, and when there are no hooks.
     pub(super) address: Arc<OnceLock<HookAddress>>,
     pub(super) alarm: Alarm,
+    pub(super) revisits: Alarm,
 }
 
 impl Hooks {
@@ -53,11 +57,14 @@ async fn receive(
     }
     tokio::spawn(async move {
         let Hint { task, goes_on } = Hint::read(&body);
-        let moved = hooks.ledger.hint(&job, task.as_ref(), goes_on).await.unwrap_or(false);
-        metrics::counter!("mjq_hooks_total", "answer" => if moved { "moved" } else { "late" }).increment(1);
+        let hinted = hooks.ledger.hint(&job, task.as_ref(), goes_on).await.unwrap_or(Hinted::Nothing);
+        let answer = if hinted == Hinted::Nothing { "late" } else { "moved" };
+        metrics::counter!("mjq_hooks_total", "answer" => answer).increment(1);
         debug!(job.id = %job, "a hook about job {job} came");
-        if moved {
-            hooks.alarm.ring_within(Duration::ZERO);
+        match hinted {
+            Hinted::Moved => hooks.alarm.ring_within(Duration::ZERO),
+            Hinted::RevisitMoved => hooks.revisits.ring_within(Duration::ZERO),
+            Hinted::Nothing => {}
         }
     });
     StatusCode::OK

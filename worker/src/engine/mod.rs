@@ -9,6 +9,7 @@
 //! 5. `settler`: writes down what became of it.
 //! 6. `renewer`, `sweeper`, `heart`: keep leases, trim what is old, show that the pod lives.
 //! 7. `hooks`: takes the upstream's hints.
+//! 8. `revisiter`: looks after tasks that outlived their jobs.
 //!
 //! What it promises: a pod that is told to drain begins nothing new, hands back what has not begun,
 //! and finishes what has. What it does not promise: to outlive its machine; another pod takes over
@@ -29,6 +30,7 @@ mod poller;
 mod recall;
 mod renewer;
 mod request;
+mod revisiter;
 mod settler;
 mod slot;
 mod sweeper;
@@ -70,6 +72,7 @@ use poller::Poller;
 use recall::Recall;
 use renewer::Renewer;
 use request::RequestMaker;
+use revisiter::Revisiter;
 use settler::{Settler, SettlerHandle};
 use slot::{HeldStep, Slots};
 
@@ -83,6 +86,7 @@ pub struct Engine {
     vitals: Vitals,
     paces: Paces,
     alarm: Alarm,
+    revisits: Alarm,
     hook_address: Arc<OnceLock<HookAddress>>,
     /// Ends calls to a Redis that does not answer, when the pod has to leave.
     abandon: CancellationToken,
@@ -109,7 +113,8 @@ impl Engine {
             upstream,
             vitals: Vitals::default(),
             paces: Paces::default(),
-            alarm: Alarm::new(),
+            alarm: Alarm::new(Claimer::MAX_IDLE),
+            revisits: Alarm::new(Revisiter::MAX_IDLE),
             hook_address: Arc::default(),
             abandon,
         })
@@ -130,7 +135,8 @@ impl Engine {
     /// The receiver of hooks, to be served wherever the admin listens.
     pub fn hooks(&self) -> Router {
         let address = Arc::clone(&self.hook_address);
-        hooks::Hooks { ledger: self.ledger.clone(), address, alarm: self.alarm.clone() }.router()
+        let (ledger, alarm, revisits) = (self.ledger.clone(), self.alarm.clone(), self.revisits.clone());
+        hooks::Hooks { ledger, address, alarm, revisits }.router()
     }
 
     /// Works until `draining`, and then until what has begun is finished.
@@ -149,12 +155,16 @@ impl Engine {
         };
         let drain = tokio::spawn(drain.give_up_in_time());
         self.prepare_hooks().await;
-        let (settler, settlements) = Settler::new(self.alarm.clone());
+        let (settler, settlements) = Settler::new(self.alarm.clone(), self.revisits.clone());
         let settling = tokio::spawn(settler.run(self.ledger.clone()));
         let stopping = CancellationToken::new();
-        let loops = self.start_loops(&slots, &draining, &stopping)?;
+        let (poller, lister) = Poller::new(self.upstream.clone(), self.settings.upstream_list_path.is_some());
+        if let Some(lister) = lister {
+            tokio::spawn(lister.run());
+        }
+        let loops = self.start_loops(&slots, &poller, &draining, &stopping)?;
 
-        let result = self.work(&slots, &draining, settlements).await;
+        let result = self.work(&slots, &draining, poller, settlements).await;
         draining.cancel();
         // All handles are gone now: the settler writes down what it has, and ends.
         settling.await.context("the settler broke down")?;
@@ -168,11 +178,13 @@ impl Engine {
     }
 
     /// Runs steps under apalis until the pod drains and the last step has ended.
-    async fn work(&self, slots: &Slots, draining: &CancellationToken, settler: SettlerHandle) -> anyhow::Result<()> {
-        let (poller, lister) = Poller::new(self.upstream.clone(), self.settings.upstream_list_path.is_some());
-        if let Some(lister) = lister {
-            tokio::spawn(lister.run());
-        }
+    async fn work(
+        &self,
+        slots: &Slots,
+        draining: &CancellationToken,
+        poller: Poller,
+        settler: SettlerHandle,
+    ) -> anyhow::Result<()> {
         let (sender, claimed) = mpsc::channel(self.settings.slots.max(1));
         let (hand_back, mut handed_back) = mpsc::unbounded_channel();
         let claimer = tokio::spawn(self.claimer(slots, draining, sender, &poller).run());
@@ -212,6 +224,7 @@ impl Engine {
     fn start_loops(
         &self,
         slots: &Slots,
+        poller: &Poller,
         draining: &CancellationToken,
         stopping: &CancellationToken,
     ) -> anyhow::Result<TaskTracker> {
@@ -229,6 +242,15 @@ impl Engine {
         };
         loops.spawn(admitter.run(draining.clone()));
         loops.spawn(self.paces.clone().learn(self.ledger.clone(), draining.clone()));
+        let revisiter = Revisiter {
+            ledger: self.ledger.clone(),
+            poller: poller.clone(),
+            policy: Arc::new(self.policy()),
+            poll_rate: Rate::per_second(self.settings.upstream_poll_rate),
+            patience: self.settings.upstream_timeout + self.settings.lease,
+            alarm: self.revisits.clone(),
+        };
+        loops.spawn(revisiter.run(draining.clone()));
         loops.spawn(sweeper::sweep(self.ledger.clone(), draining.clone()));
         let renewer = Renewer {
             ledger: self.ledger.clone(),

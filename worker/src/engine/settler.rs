@@ -26,6 +26,8 @@ pub(super) struct Settler {
     handed: mpsc::UnboundedReceiver<Handed>,
     /// The claimer may sleep beyond what was just put back.
     alarm: Alarm,
+    /// The revisiter may sleep beyond the first look at a task that outlived its job.
+    revisits: Alarm,
 }
 
 impl SettlerHandle {
@@ -45,9 +47,9 @@ impl Settler {
     const GATHER: Duration = Duration::from_millis(1);
 
     /// Makes a settler and the handle to it. Its queue is bounded by the slots.
-    pub(super) fn new(alarm: Alarm) -> (Self, SettlerHandle) {
+    pub(super) fn new(alarm: Alarm, revisits: Alarm) -> (Self, SettlerHandle) {
         let (sender, handed) = mpsc::unbounded_channel();
-        (Self { handed, alarm }, SettlerHandle(sender))
+        (Self { handed, alarm, revisits }, SettlerHandle(sender))
     }
 
     /// Writes down what is handed in, until nobody is left to hand anything in.
@@ -69,6 +71,9 @@ impl Settler {
             crash_point::come_by(CrashPoint::AfterSettle);
             if let Some(delay) = settlements.iter().map(next_claim_after).min() {
                 self.alarm.ring_within(delay);
+            }
+            if let Some(delay) = settlements.iter().filter_map(|settlement| settlement.revisit_after).min() {
+                self.revisits.ring_within(delay);
             }
             for ((settlement, answer), settled) in settlements.iter().zip(answers).zip(settled) {
                 note(settlement, settled);

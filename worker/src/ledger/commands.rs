@@ -16,6 +16,17 @@ pub enum CommandAnswer {
     NotKnown,
 }
 
+/// What became of a hint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hinted {
+    /// The job's next look is now.
+    Moved,
+    /// The job has ended at its deadline, and its task is looked at once more, now.
+    RevisitMoved,
+    /// There is nothing to look at.
+    Nothing,
+}
+
 /// What is paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paused {
@@ -87,9 +98,14 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
-    pub async fn hint(&self, job: &JobId, task: Option<&TaskId>, goes_on: bool) -> Result<bool, Abandoned> {
+    pub async fn hint(&self, job: &JobId, task: Option<&TaskId>, goes_on: bool) -> Result<Hinted, Abandoned> {
         let task = task.map(TaskId::as_str).unwrap_or_default();
-        self.call(&scripts::HINT, &[arg(job), arg(task), arg(u8::from(goes_on))]).await
+        let answer: u8 = self.call(&scripts::HINT, &[arg(job), arg(task), arg(u8::from(goes_on))]).await?;
+        Ok(match answer {
+            1 => Hinted::Moved,
+            2 => Hinted::RevisitMoved,
+            _ => Hinted::Nothing,
+        })
     }
 
     /// Retries a job that failed or was cancelled: a new attempt, perhaps a new charge, and a new event.

@@ -15,6 +15,7 @@
 //! | `leases` | zset | claimed jobs by the time that their lease runs out |
 //! | `deadlines` | zset | jobs that have not ended, by deadline |
 //! | `ended` | zset | jobs that have, by when |
+//! | `late` | zset | jobs that their deadline ended, by the time of the next look at their task |
 //! | `upstream` | hash | what all pods share: pauses, breaker, adaptive limit |
 //! | `pace:<kind>:<mode>` | list | how long the latest tasks ran, ms |
 //! | `rate:submit`, `rate:poll` | list | the latest grants, for the rate limits |
@@ -25,6 +26,7 @@
 //! | `rejected` | stream | entries that could not be read, with the reason |
 
 mod admission;
+mod afterlife;
 mod claim;
 mod clock;
 mod commands;
@@ -50,9 +52,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 pub use admission::{Admission, Admitted, Rejection};
+pub use afterlife::{AfterLook, DueRevisits};
 pub use claim::{ClaimLimits, Claimed, Rate, Step};
 pub use clock::RedisClock;
-pub use commands::{CommandAnswer, Paused, RetryError};
+pub use commands::{CommandAnswer, Hinted, Paused, RetryError};
 pub use intake::{Intake, RawEntry};
 pub use parent::Parent;
 pub use renewal::Holding;

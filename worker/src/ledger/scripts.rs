@@ -23,6 +23,7 @@ macro_rules! scripts {
 
 scripts! {
     ADMIT = "admit";
+    ANNOTATE = "annotate";
     CANCEL = "cancel";
     CLAIM = "claim";
     HINT = "hint";
@@ -31,6 +32,7 @@ scripts! {
     REJECT = "reject";
     RENEW = "renew";
     RETRY = "retry";
+    REVISIT = "revisit";
     SETTLE = "settle";
     SWEEP = "sweep";
 }

@@ -1,5 +1,7 @@
 //! The settlement: what became of a step, written down if its claim still holds.
 
+use std::time::Duration;
+
 use mjq_producer::contract::{Event, Job, JobId};
 
 use super::{Abandoned, Ledger, arg, scripts};
@@ -21,6 +23,8 @@ pub struct Settlement {
     pub ran_ms: Option<u64>,
     /// The event, when the job has ended.
     pub event: Option<Event>,
+    /// When its task is looked at once more, although the job has ended.
+    pub revisit_after: Option<Duration>,
     /// Jobs that are enqueued in the same moment, when it has completed.
     pub follow_ups: Vec<Job>,
 }
@@ -115,6 +119,7 @@ impl Settlement {
                 args.extend([text(|event| &event.task), text(|event| &event.status), text(|event| &event.image_url)]);
                 args.push(event.map(|event| event.data.to_json()).unwrap_or_default().into_bytes());
                 args.extend([arg(PaceClass::of(record)), arg(self.ran_ms.unwrap_or(0))]);
+                args.push(self.revisit_after.map(|delay| arg(delay.as_millis())).unwrap_or_default());
                 args.push(arg(self.follow_ups.len()));
                 args.extend(self.follow_ups.iter().map(|job| serde_json::to_vec(job).unwrap_or_default()));
             }

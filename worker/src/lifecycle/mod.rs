@@ -20,6 +20,7 @@ mod outcome;
 mod pace;
 mod policy;
 mod record;
+mod revisit;
 mod transition;
 
 #[cfg(test)]
@@ -31,5 +32,6 @@ pub use observation::{Busy, FailureClass, Observation, TaskReport};
 pub use outcome::{Ending, conflict, event_of, rejection};
 pub use pace::{Pace, PaceClass, ran_ms};
 pub use policy::{AdoptionRoutes, Policy, redis_retry_delay};
-pub use record::{Moment, Phase, Record};
+pub use record::{HistoryLine, Moment, Note, Phase, Record};
+pub use revisit::{LateSuccess, Revisited, first_revisit, revisit};
 pub use transition::{Circumstances, Illegal, Next, Pressure, Transition, next};

@@ -38,6 +38,8 @@ pub struct Policy {
     pub max_reclaims: u32,
     /// Polls that must say "unknown task" before it counts as lost, and the time between the first and the last.
     pub lost_after: (u32, Duration),
+    /// How long after its deadline the task of a job that the deadline ended is still looked at.
+    pub revisit_for: Duration,
 }
 
 /// The ways in which the task of a lost answer can be found again.
@@ -63,11 +65,14 @@ impl Default for Policy {
             max_attempts: 5,
             max_reclaims: 5,
             lost_after: (5, Duration::from_secs(180)),
+            revisit_for: Self::REVISIT_FOR,
         }
     }
 }
 
 impl Policy {
+    /// Tasks that take longer than this after their deadline are hardly worth a look any more.
+    pub const REVISIT_FOR: Duration = Duration::from_secs(3600);
     /// How much longer each refusal makes the next delay.
     const REFUSAL_FACTOR: f64 = 1.6;
     /// Where code 22 says that others come first, the first poll waits a share of the usual spacing for each.

@@ -3,7 +3,7 @@
 use mjq_producer::contract::{Job, JobId, Kind, OnUnknown, Priority, TaskId};
 use serde::{Deserialize, Serialize};
 
-use super::{Mode, Policy};
+use super::{LateSuccess, Mode, Policy};
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -178,15 +178,43 @@ pub struct Record {
     /// The phases that the job went through.
     #[serde(rename = "tl", default, skip_serializing_if = "is_default")]
     pub timeline: Vec<Moment>,
+    /// What happened beside them, such as an answer that came after the end.
+    #[serde(rename = "no", default, skip_serializing_if = "is_default")]
+    pub notes: Vec<Note>,
+    /// What the task came to after the job's deadline had ended the job. No event tells of it.
+    #[serde(rename = "la", default, skip_serializing_if = "is_default")]
+    pub late: Option<LateSuccess>,
 }
 
 /// One entry of a job's timeline: when, under which fence, into which phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moment(pub u64, pub u64, pub Phase);
 
+/// A remark on a job's timeline that is no change of phase: when, and what, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note(pub u64, pub String);
+
+/// A line of a job's history: a change of phase, or a note that was made in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HistoryLine {
+    /// When, Unix milliseconds by Redis's clock.
+    pub at_ms: u64,
+    /// The claim under which it happened.
+    pub fence: u64,
+    /// The phase that the job went into, or stood in.
+    pub phase: Phase,
+    /// The note; empty for a change of phase.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
 impl Record {
     /// The longest timeline: a job that is refused for hours must not grow without end.
     const MAX_TIMELINE: usize = 32;
+    /// The most notes, of which the oldest go first.
+    const MAX_NOTES: usize = 16;
+    /// The longest note, in characters: parts of it are an upstream's words.
+    const MAX_NOTE: usize = 500;
 
     /// The record of a new job, which came into the stream at `enqueued_ms`.
     #[must_use]
@@ -228,6 +256,8 @@ impl Record {
             possible_duplicate: false,
             reason: String::new(),
             timeline: vec![Moment(enqueued_ms, 0, Phase::Queued)],
+            notes: Vec::new(),
+            late: None,
         }
     }
 
@@ -254,6 +284,7 @@ impl Record {
             is_answering: false,
             // A duplicate stays possible: a lost submit before is one that may have been taken.
             reason: String::new(),
+            late: None,
             ..self
         };
         revived.enter(Phase::Queued, now_ms, fence);
@@ -266,6 +297,30 @@ impl Record {
         // 10^13 ms is the year 2286; three ranks of it stay below 2^53, exact as a double.
         const RANK: u64 = 10_000_000_000_000;
         u64::from(self.priority.rank()) * RANK + self.enqueued_ms.min(RANK - 1)
+    }
+
+    /// The timeline with the notes in their places.
+    #[must_use]
+    pub fn history(&self) -> Vec<HistoryLine> {
+        let mut lines: Vec<HistoryLine> = self
+            .timeline
+            .iter()
+            .map(|&Moment(at_ms, fence, phase)| HistoryLine { at_ms, fence, phase, note: String::new() })
+            .collect();
+        for Note(at_ms, note) in &self.notes {
+            let place = lines.iter().rposition(|line| line.at_ms <= *at_ms).unwrap_or(0);
+            let Some(HistoryLine { fence, phase, .. }) = lines.get(place).cloned() else { continue };
+            lines.insert(place + 1, HistoryLine { at_ms: *at_ms, fence, phase, note: note.clone() });
+        }
+        lines
+    }
+
+    /// Writes a note beside the timeline.
+    pub fn note(&mut self, at_ms: u64, words: &str) {
+        if self.notes.len() == Self::MAX_NOTES {
+            self.notes.remove(0);
+        }
+        self.notes.push(Note(at_ms, words.chars().take(Self::MAX_NOTE).collect()));
     }
 
     /// Moves the job to `phase` and notes it, unless it is there already.

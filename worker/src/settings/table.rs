@@ -155,6 +155,8 @@ impl Settings {
             relax_deadline: self.deadline_relax,
             max_attempts: self.max_attempts,
             max_reclaims: self.max_reclaims,
+            // What it finds is written on a record that the retention takes away.
+            revisit_for: Policy::REVISIT_FOR.min(self.retention),
             ..Policy::default()
         }
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     ledger::{JobView, Place},
-    lifecycle::{Mode, Moment, Phase},
+    lifecycle::{HistoryLine, LateSuccess, Mode, Phase},
 };
 
 /// Everything about one job. Times are Unix milliseconds by Redis's clock; 0 is "not yet".
@@ -42,7 +42,9 @@ pub(super) struct JobBody {
     deadline_ms: u64,
     /// Where the job is found, and so what comes next.
     next: Place,
-    timeline: Vec<MomentBody>,
+    timeline: Vec<HistoryLine>,
+    /// What its task came to after the deadline had ended the job; null when nothing was seen.
+    late: Option<LateSuccess>,
     follows: Option<JobId>,
     /// The upstream's own body, with pictures hidden; null when it is too large to be shown.
     request: Option<Request>,
@@ -53,13 +55,6 @@ pub(super) struct JobBody {
     state: Option<String>,
     /// How it ended; null until then, and when its event is no longer kept.
     outcome: Option<OutcomeBody>,
-}
-
-#[derive(Debug, Serialize)]
-struct MomentBody {
-    at_ms: u64,
-    fence: u64,
-    phase: Phase,
 }
 
 #[derive(Debug, Serialize)]
@@ -76,7 +71,7 @@ struct OutcomeBody {
 impl JobBody {
     pub(super) fn of(view: JobView) -> Self {
         let JobView { id, now_ms, phase, record, event_entry: entry, .. } = view;
-        let moment = |Moment(at_ms, fence, phase)| MomentBody { at_ms, fence, phase };
+        let timeline = record.history();
         let outcome =
             |Event { event_type, code, image_url, data, .. }| OutcomeBody { event_type, code, entry, image_url, data };
         let (request, options, then) = match view.job {
@@ -110,7 +105,8 @@ impl JobBody {
             accepted_ms: record.accepted_ms,
             deadline_ms: record.deadline_ms,
             next: view.place,
-            timeline: record.timeline.into_iter().map(moment).collect(),
+            timeline,
+            late: record.late,
             follows: record.follows,
             request,
             options,

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     ledger::{JobView, hide_images},
-    lifecycle::{Mode, Moment, Phase},
+    lifecycle::{HistoryLine, Mode, Phase},
 };
 
 /// The longest `state` that the page shows whole, in characters.
@@ -58,6 +58,15 @@ fn next(view: &JobView) -> Markup {
                     @if !view.record.reason.is_empty() && view.phase != Phase::Completed {
                         div .soft { (view.record.reason) }
                     }
+                    @if let Some(late) = &view.record.late {
+                        div {
+                            b { "late success" } " of its task, seen "
+                            (span(late.at_ms.saturating_sub(view.record.deadline_ms))) " after the deadline"
+                            @if let Some(url) = safe_url(&late.image_url) {
+                                ": " a href=(url) rel="noreferrer noopener" target="_blank" { "the picture" }
+                            }
+                        }
+                    }
                 }
             } @else {
                 h2 { "Next" }
@@ -71,19 +80,19 @@ fn next(view: &JobView) -> Markup {
 }
 
 fn timeline(view: &JobView) -> Markup {
-    let moments = &view.record.timeline;
-    let before = moments.iter().map(|moment| Some(moment.0));
+    let history = view.record.history();
+    let before = history.iter().map(|line| Some(line.at_ms));
     let before = std::iter::once(None).chain(before);
     html! {
         section .card {
             h2 { "Timeline" }
             ol .line {
-                @for (Moment(at_ms, fence, phase), before) in moments.iter().zip(before) {
+                @for (HistoryLine { at_ms, fence, phase, note }, before) in history.iter().zip(before) {
                     li class=(format!("b-{phase}")) {
-                        b { (phase) }
+                        @if note.is_empty() { b { (phase) } } @else { span { (note) " " } }
                         span .soft {
                             @if let Some(before) = before { "after " (span(at_ms.saturating_sub(before))) }
-                            @if *fence > 0 { " · claim " (fence) }
+                            @if *fence > 0 && note.is_empty() { " · claim " (fence) }
                         }
                         span .at { (instant(*at_ms)) }
                     }

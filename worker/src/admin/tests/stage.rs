@@ -101,8 +101,16 @@ impl Stage {
                 None
             }
         };
-        let settlement =
-            Settlement { job, fence, is_certain: false, ran_ms: None, transition, event, follow_ups: Vec::new() };
+        let settlement = Settlement {
+            job,
+            fence,
+            is_certain: false,
+            ran_ms: None,
+            transition,
+            event,
+            revisit_after: None,
+            follow_ups: Vec::new(),
+        };
         self.ledger.settle(&[settlement]).await?;
         Ok(())
     }

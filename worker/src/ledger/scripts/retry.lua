@@ -15,6 +15,7 @@ redis.call('HSET', key, 'f', fence + 1, 'p', 'queued', 'r', ARGV[3])
 redis.call('HDEL', key, 'c', 'hint')
 redis.call('PERSIST', key)
 redis.call('ZREM', P .. 'ended', id)
+redis.call('ZREM', P .. 'late', id)
 redis.call('ZADD', P .. 'due:submit', score, id)
 redis.call('ZADD', P .. 'deadlines', ARGV[4], id)
 return 1

@@ -12,7 +12,7 @@
 --   pressure: 'none', 'accepted', 'up', 'saturated' or 'down', and its pause in ms,
 --   then: 'submit' or 'poll', delay ms
 --     or: 'end', type, code, kind, task, status, image url, data, pace class, ms that the task ran (0: not
---     known), number of follow-ups, job JSON …
+--     known), ms until the task is looked at once more ('': never), number of follow-ups, job JSON …
 -- Returns for each step: 1 written, 2 was written before, 0 the fence is stale, -1 the record is gone,
 --   3 Redis had lost the claim or the record, and has it again
 
@@ -93,6 +93,7 @@ while at <= #ARGV do
   step.record, step.pressure, step.pause_ms, step.verb = arg(), arg(), tonumber(arg()), arg()
   if step.verb == 'end' then
     step.event = { arg(), arg(), arg(), arg(), arg(), arg(), arg(), arg(), arg() }
+    step.revisit_ms = arg()
     step.follow_ups = {}
     for i = 1, tonumber(arg()) do step.follow_ups[i] = arg() end
   else
@@ -116,6 +117,7 @@ local function finish(step, key, state)
   redis.call('PEXPIRE', key, retention_ms)
   remove(DEADLINES, step.id)
   add(P .. 'ended', now, step.id)
+  if step.revisit_ms ~= '' then add(P .. 'late', now + tonumber(step.revisit_ms), step.id) end
   if event[9] ~= '0' and redis.call('LPUSH', P .. 'pace:' .. event[8], event[9]) > 128 then
     redis.call('LTRIM', P .. 'pace:' .. event[8], 0, 63)
   end

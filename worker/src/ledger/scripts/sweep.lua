@@ -14,7 +14,10 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local before = now - tonumber(ARGV[1])
 
 local ended = redis.call('ZRANGEBYSCORE', P .. 'ended', '-inf', before, 'LIMIT', 0, 1000)
-if #ended > 0 then redis.call('ZREM', P .. 'ended', unpack(ended)) end
+if #ended > 0 then
+  redis.call('ZREM', P .. 'ended', unpack(ended))
+  redis.call('ZREM', P .. 'late', unpack(ended))
+end
 
 local cut = string.format('%.0f-0', before)
 if ARGV[2] ~= '' then

@@ -4,6 +4,7 @@
 //! next step is due, claims it, and writes down what comes of it.
 
 mod properties;
+mod revisits;
 mod scenarios;
 mod simulation;
 mod table;

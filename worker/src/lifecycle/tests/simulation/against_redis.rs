@@ -455,7 +455,7 @@ fn ended(event_type: EventType, code: Code) -> Next {
 
 fn settlement(outcome: &Outcome) -> Settlement {
     let Outcome { job, fence, is_certain, transition, event } = outcome.clone();
-    Settlement { job, fence, is_certain, transition, ran_ms: None, event, follow_ups: Vec::new() }
+    Settlement { job, fence, is_certain, transition, ran_ms: None, event, revisit_after: None, follow_ups: Vec::new() }
 }
 
 type Told = (String, u64, Phase, bool, bool, u32, u32, Option<TaskId>);

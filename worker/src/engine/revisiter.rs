@@ -1,0 +1,72 @@
+//! The revisiter: looks after the tasks of jobs that their deadline has ended.
+//!
+//! Its looks are no steps: no job waits for them, and they hold no slot. They share the poll budget.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::{alarm::Alarm, poller::Poller};
+use crate::{
+    ledger::{AfterLook, Ledger, Rate},
+    lifecycle::{Policy, Revisited, revisit},
+};
+
+/// Makes revisits until the pod drains. Clones share everything.
+#[derive(Clone)]
+pub(super) struct Revisiter {
+    pub(super) ledger: Ledger,
+    pub(super) poller: Poller,
+    pub(super) policy: Arc<Policy>,
+    pub(super) poll_rate: Rate,
+    /// How long a look may take, with what comes before and after it.
+    pub(super) patience: Duration,
+    /// Rings when this pod ends a job whose task goes on, or a hook about one comes.
+    pub(super) alarm: Alarm,
+}
+
+impl Revisiter {
+    /// Another pod may have ended a job without this one hearing of it, and died.
+    pub(super) const MAX_IDLE: Duration = Duration::from_secs(5);
+    /// Looks that one pod makes at once. Nobody waits for them.
+    const AT_ONCE: usize = 16;
+
+    /// Looks until `draining`. Looks that are under way then are left to another pod.
+    pub(super) async fn run(self, draining: CancellationToken) {
+        draining.run_until_cancelled(self.look_after()).await;
+    }
+
+    async fn look_after(&self) {
+        loop {
+            self.alarm.wind();
+            let polls_per_request = self.poller.lists().polls_per_request();
+            let due = self.ledger.due_revisits(Self::AT_ONCE, self.patience, self.poll_rate, polls_per_request);
+            let Ok(due) = due.await else { return };
+            if let Some(more_after) = due.more_after {
+                self.alarm.ring_within(more_after);
+            }
+            let mut looks = JoinSet::new();
+            for look in due.looks {
+                let this = self.clone();
+                looks.spawn(async move { this.look(look).await });
+            }
+            looks.join_all().await;
+            self.alarm.rung().await;
+        }
+    }
+
+    async fn look(&self, AfterLook { job, fence, record }: AfterLook) {
+        let Some(task) = &record.task else { return };
+        let seen = self.poller.look(task, false).await;
+        metrics::counter!("mjq_revisits_total", "observation" => seen.name()).increment(1);
+        let now_ms = self.ledger.clock().now_ms();
+        let Revisited { record, again_after } = revisit(&record, &seen, now_ms, &self.policy);
+        // If the pod has to leave now, another one looks again.
+        let Ok(true) = self.ledger.annotate(&job, fence, record.as_ref(), again_after).await else { return };
+        if record.is_some_and(|record| record.late.is_some()) {
+            info!(job.id = %job, "the task of job {job} succeeded after the deadline had ended the job");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The afterlife: what is still asked and learnt about jobs that have ended.
+
+use std::time::Duration;
+
+use mjq_producer::contract::JobId;
+use redis::{FromRedisValue, ParsingError, Value};
+
+use super::{Abandoned, Ledger, Rate, arg, scripts};
+use crate::lifecycle::Record;
+
+/// Revisits that are this pod's to make.
+#[derive(Debug)]
+pub struct DueRevisits {
+    /// The looks.
+    pub looks: Vec<AfterLook>,
+    /// When there may be more; `None` when none is waiting.
+    pub more_after: Option<Duration>,
+}
+
+/// A job whose deadline ended it, as it was handed out for a revisit.
+#[derive(Debug)]
+pub struct AfterLook {
+    /// The job.
+    pub job: JobId,
+    /// The fence that it ended under.
+    pub fence: u64,
+    /// Its record.
+    pub record: Record,
+}
+
+impl Ledger {
+    /// Takes up to `limit` revisits that are due; another pod may take the same ones after `again_after`.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered.
+    pub async fn due_revisits(
+        &self,
+        limit: usize,
+        again_after: Duration,
+        rate: Rate,
+        polls_per_request: u32,
+    ) -> Result<DueRevisits, Abandoned> {
+        let args = [
+            arg(limit),
+            arg(again_after.as_millis()),
+            arg(rate.count),
+            arg(rate.window.as_millis()),
+            arg(polls_per_request.max(1)),
+        ];
+        let reply: Reply = self.call(&scripts::REVISIT, &args).await?;
+        let looks = reply.looks.into_iter().filter_map(|(id, fence, record)| {
+            Some(AfterLook { job: JobId::new(&id).ok()?, fence, record: serde_json::from_str(&record).ok()? })
+        });
+        let more_after = u64::try_from(reply.more_after_ms).ok().map(Duration::from_millis);
+        Ok(DueRevisits { looks: looks.collect(), more_after })
+    }
+
+    /// Writes what was learnt of an ended job, and when its task is looked at once more.
+    ///
+    /// Returns whether the job was still as `fence` had left it.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered.
+    pub async fn annotate(
+        &self,
+        job: &JobId,
+        fence: u64,
+        record: Option<&Record>,
+        again_after: Option<Duration>,
+    ) -> Result<bool, Abandoned> {
+        // A record is strings and numbers: there is nothing that serde_json refuses.
+        let record = record.map(|record| serde_json::to_vec(record).unwrap_or_default()).unwrap_or_default();
+        let again_ms = again_after.map(|delay| arg(delay.as_millis())).unwrap_or_default();
+        self.call(&scripts::ANNOTATE, &[arg(job), arg(fence), record, again_ms]).await
+    }
+}
+
+struct Reply {
+    more_after_ms: i64,
+    looks: Vec<(String, u64, String)>,
+}
+
+impl FromRedisValue for Reply {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let mut items = Vec::<Value>::from_redis_value(value)?.into_iter();
+        let more_after_ms = i64::from_redis_value(items.next().unwrap_or(Value::Nil))?;
+        let looks = items.map(FromRedisValue::from_redis_value).collect::<Result<_, _>>()?;
+        Ok(Self { more_after_ms, looks })
+    }
+}

@@ -1,0 +1,53 @@
+-- Hands out revisits: jobs that their deadline ended, and whose task is to be looked at once more.
+--
+-- In one atomic act: takes up to `limit` that are due, within the budget of polls that all pods share,
+-- and moves each to a time when another pod takes it, should this one die. The job itself is left
+-- alone: whoever annotates it afterwards names the fence that it has now.
+--
+-- KEYS[1]  the queue's prefix, mjq:{queue}:
+-- ARGV[1]  limit, looks                ARGV[2]  ms until another pod may take the same ones
+-- ARGV[3]  poll requests per window, 0 = no limit    ARGV[4]  that window, ms
+-- ARGV[5]  polls that one request carries
+-- Returns {ms until there may be more (-1: none is waiting), look …}; a look is {id, fence, record}
+
+local P = KEYS[1]
+local limit, again_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
+local n, window, polls_per_request = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local LATE, RATE = P .. 'late', P .. 'rate:poll'
+
+local first = redis.call('ZRANGE', LATE, 0, 0, 'WITHSCORES')
+if not first[2] then return { -1 } end
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+if tonumber(first[2]) > now then return { tonumber(first[2]) - now } end
+if redis.call('HGET', P .. 'upstream', 'paused') == '1' then return { 1000 } end
+
+-- As in `claim`: at most `n` requests in any window.
+local requests, wanted = math.ceil(limit / polls_per_request), 0
+while n > 0 and wanted < requests and wanted < n do
+  local grant = tonumber(redis.call('LINDEX', RATE, n - 1 - wanted) or 0)
+  if now - grant < window then
+    if wanted == 0 then return { grant + window - now } end
+    break
+  end
+  wanted = wanted + 1
+end
+if n > 0 then limit = math.min(limit, wanted * polls_per_request) end
+
+-- On a full memory Redis refuses a script only until its first write: what this one writes is little.
+redis.call('DEL', P .. 'room')
+local looks = { 0 }
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', LATE, '-inf', now, 'LIMIT', 0, limit)) do
+  local fence, phase, record = unpack(redis.call('HMGET', P .. 'job:' .. id, 'f', 'p', 'r'))
+  if phase == 'failed' then
+    redis.call('ZADD', LATE, now + again_ms, id)
+    looks[#looks + 1] = { id, tonumber(fence), record }
+  else
+    redis.call('ZREM', LATE, id)
+  end
+end
+if n > 0 and #looks > 1 then
+  for _ = 1, math.ceil((#looks - 1) / polls_per_request) do redis.call('LPUSH', RATE, now) end
+  redis.call('LTRIM', RATE, 0, n - 1)
+end
+return looks
