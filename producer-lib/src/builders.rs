@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::contract::{FollowUp, InvalidJobId, Job, JobId, Kind, OnUnknown, Options, Priority, Request, RequestError};
+use crate::contract::{
+    FollowUp, InvalidJobId, Job, JobId, Kind, OnCapacity, OnUnknown, Options, Priority, Request, RequestError,
+};
 
 /// A job that was not built, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -137,6 +139,12 @@ macro_rules! shared_setters {
             /// Sets what happens when nobody can know whether the upstream took the job.
             pub fn on_unknown(mut self, on_unknown: OnUnknown) -> Self {
                 self.0.options.on_unknown = Some(on_unknown);
+                self
+            }
+
+            /// Sets what happens when a task failed because the upstream had no capacity.
+            pub fn on_capacity(mut self, on_capacity: OnCapacity) -> Self {
+                self.0.options.on_capacity = Some(on_capacity);
                 self
             }
 

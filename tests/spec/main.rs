@@ -20,6 +20,8 @@ mod ids_and_state;
 
 mod upstream_answers;
 
+mod capacity;
+
 mod limits;
 
 mod adoption;

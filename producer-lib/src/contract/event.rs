@@ -188,6 +188,9 @@ pub struct EventData {
     /// Whether the upstream may have made (and billed) more than one task for this job.
     #[serde(default)]
     pub possible_duplicate: bool,
+    /// The tasks before this one, which failed or were given up; each may have been billed. Absent when there was none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_tasks: Vec<String>,
     /// When it happened.
     #[serde(default)]
     pub timings: Timings,

@@ -115,6 +115,9 @@ pub struct Options {
     /// What happens when nobody can know whether the upstream took the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_unknown: Option<OnUnknown>,
+    /// What happens when a task failed because the upstream had no capacity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_capacity: Option<OnCapacity>,
 }
 
 impl Options {
@@ -175,6 +178,18 @@ pub enum OnUnknown {
     #[default]
     Fail,
     /// The job is submitted again and its event says `possible_duplicate`: it may be paid twice.
+    Resubmit,
+}
+
+/// What happens when the upstream took a job and its task failed for want of capacity: a time-out or an
+/// internal error there, no account that is free.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnCapacity {
+    /// The job ends with `upstream_failed`.
+    #[default]
+    Fail,
+    /// A new task is asked for, which is a new charge, as long as `max_attempts` allows.
     Resubmit,
 }
 

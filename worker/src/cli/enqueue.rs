@@ -9,7 +9,7 @@ use std::{
 use clap::{Args, Subcommand};
 use mjq_producer::{
     ActionJob, ImagineJob, InvalidJob, Producer,
-    contract::{Job, OnUnknown, Priority},
+    contract::{Job, OnCapacity, OnUnknown, Priority},
 };
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -106,6 +106,9 @@ struct Common {
     /// When nobody can know whether the upstream took the job: fail, or resubmit and perhaps pay twice
     #[arg(long, value_parser = on_unknown, value_name = "POLICY")]
     on_unknown: Option<OnUnknown>,
+    /// When a task failed because the upstream had no capacity: fail, or resubmit, which is a new charge
+    #[arg(long, value_parser = on_capacity, value_name = "POLICY")]
+    on_capacity: Option<OnCapacity>,
     /// Wait for the job's event and show it; exits with 1 when the job has no result
     #[arg(long)]
     wait: bool,
@@ -157,6 +160,9 @@ macro_rules! with_common {
         }
         if let Some(on_unknown) = common.on_unknown {
             builder = builder.on_unknown(on_unknown);
+        }
+        if let Some(on_capacity) = common.on_capacity {
+            builder = builder.on_capacity(on_capacity);
         }
         for button in &common.then {
             builder = builder.then_button(button);
@@ -229,6 +235,14 @@ fn priority(text: &str) -> Result<Priority, String> {
     }
 }
 
+fn on_capacity(text: &str) -> Result<OnCapacity, String> {
+    match text {
+        "fail" => Ok(OnCapacity::Fail),
+        "resubmit" => Ok(OnCapacity::Resubmit),
+        _ => Err("expected fail or resubmit".to_owned()),
+    }
+}
+
 fn on_unknown(text: &str) -> Result<OnUnknown, String> {
     match text {
         "fail" => Ok(OnUnknown::Fail),
@@ -276,13 +290,15 @@ mod tests {
             "V2",
             "--on-unknown",
             "resubmit",
+            "--on-capacity",
+            "resubmit",
         ];
 
         let job = serde_json::to_string(&job(&arguments).unwrap()).unwrap();
 
         assert_eq!(
             job,
-            r#"{"id":"a","kind":"imagine","request":{"botType":"NIJI_JOURNEY","model":"mj-relax","prompt":"--ar 1:1 cat","state":"-s"},"options":{"priority":"high","deadline_s":120,"on_unknown":"resubmit"},"then":[{"button":"U1"},{"button":"V2"}]}"#
+            r#"{"id":"a","kind":"imagine","request":{"botType":"NIJI_JOURNEY","model":"mj-relax","prompt":"--ar 1:1 cat","state":"-s"},"options":{"priority":"high","deadline_s":120,"on_unknown":"resubmit","on_capacity":"resubmit"},"then":[{"button":"U1"},{"button":"V2"}]}"#
         );
     }
 

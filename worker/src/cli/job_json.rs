@@ -28,6 +28,8 @@ pub(super) fn of_view(view: &JobView) -> Value {
         "is_cancel_requested": view.is_cancel_requested,
         "mode": view.record.mode,
         "on_unknown": view.record.on_unknown,
+        "on_capacity": view.record.on_capacity,
+        "earlier_tasks": view.record.earlier_tasks,
         "queue_position": view.record.queue_position,
         "max_attempts": view.record.max_attempts,
         "refusals": view.record.refusals,

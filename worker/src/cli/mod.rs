@@ -189,7 +189,7 @@ mod tests {
 
             for setting in TABLE {
                 let has_flag = command.get_arguments().any(|it| it.get_long() == Some(&setting.flag()));
-                let clashes = setting.name == "on_unknown";
+                let clashes = ["on_unknown", "on_capacity"].contains(&setting.name);
                 assert!(has_flag == (setting.audience == Audience::Everyone) || clashes, "{path:?} {}", setting.flag());
             }
         }

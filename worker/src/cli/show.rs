@@ -63,6 +63,7 @@ fn report(view: &JobView) -> String {
     let mut rows = vec![
         ("now", now(view)),
         ("task", [record.task.as_ref().map_or("", |task| task.as_str()), &record.status, &progress(view)].join(" ")),
+        ("before", earlier_tasks(view)),
         (
             "attempts",
             format!("{} of {}, {}", record.attempts, record.max_attempts, counted(record.polls.into(), "poll")),
@@ -129,6 +130,10 @@ fn notes(view: &JobView) -> String {
         notes.push("its task was found again after the submit's answer was lost");
     }
     notes.join("; ")
+}
+
+fn earlier_tasks(view: &JobView) -> String {
+    view.record.earlier_tasks.iter().map(|task| task.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 fn late(view: &JobView) -> String {

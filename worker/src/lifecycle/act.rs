@@ -78,7 +78,11 @@ impl Act {
             (Phase::Submitting, _) => Self::Submit,
             // An overdue task gets one last look: it may have finished.
             (Phase::Polling | Phase::Held, Some(task)) => Self::Poll(task.clone()),
-            (Phase::Unknown, _) => Self::Adopt(flags.hinted_task.clone()),
+            (Phase::Unknown, _) => {
+                // A hook may still tell of a task that has failed before: that one is not the lost one.
+                let is_new = |task: &TaskId| !record.earlier_tasks.contains(task);
+                Self::Adopt(flags.hinted_task.clone().filter(is_new))
+            }
             // Queued again since the ledger marked it, or a task without its id: back to its lane.
             _ => Self::Conclude(Conclusion::NotBegun),
         }
@@ -154,6 +158,16 @@ mod tests {
         for phase in [Phase::Queued, Phase::Submitting] {
             assert_eq!(Act::of(&record(phase), &overdue, 5), Act::Conclude(Conclusion::DeadlinePassed));
         }
+    }
+
+    #[test]
+    fn a_hook_about_an_earlier_task_does_not_stand_for_the_lost_one() {
+        let flags = Flags { hinted_task: Some(TaskId::new("17")), ..Flags::default() };
+        let first = record(Phase::Unknown);
+        let second = Record { earlier_tasks: vec![TaskId::new("17")], ..first.clone() };
+
+        assert_eq!(Act::of(&first, &flags, 5), Act::Adopt(Some(TaskId::new("17"))));
+        assert_eq!(Act::of(&second, &flags, 5), Act::Adopt(None));
     }
 
     #[test]

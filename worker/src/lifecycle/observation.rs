@@ -149,6 +149,8 @@ pub enum FailureClass {
     Banned,
     /// A parameter or link was wrong. The same one would be wrong again.
     Invalid,
-    /// Anything else: capacity, time-out, internal trouble.
+    /// The upstream lacked capacity: a time-out, an internal error, no account. A new task may go through.
+    Capacity,
+    /// Anything else; whether a new task would fare better, nobody knows.
     Upstream,
 }

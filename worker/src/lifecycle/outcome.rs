@@ -47,6 +47,7 @@ pub fn event_of(
             reclaims: record.survived_reclaims,
             adopted: record.adopted,
             possible_duplicate: record.possible_duplicate,
+            earlier_tasks: record.earlier_tasks.iter().map(ToString::to_string).collect(),
             timings: Timings {
                 enqueued_ms: record.enqueued_ms,
                 accepted_ms: record.accepted_ms,

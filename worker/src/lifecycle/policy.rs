@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use backoff::{ExponentialBackoff, backoff::Backoff};
-use mjq_producer::contract::OnUnknown;
+use mjq_producer::contract::{OnCapacity, OnUnknown};
 
 use super::{
     Mode, Pace, Record,
@@ -24,6 +24,8 @@ pub struct Policy {
     pub refusal_delay: (Duration, Duration),
     /// What happens when nobody can know whether the upstream took a job that does not say itself.
     pub on_unknown: OnUnknown,
+    /// What happens when a task failed because the upstream had no capacity, for a job that does not say itself.
+    pub on_capacity: OnCapacity,
     /// How long adoption is tried.
     pub unknown_grace: Duration,
     /// The ways in which the task of a lost answer can be found again.
@@ -58,6 +60,7 @@ impl Default for Policy {
             poll_max: Duration::from_secs(15),
             refusal_delay: (Duration::from_secs(1), Duration::from_secs(60)),
             on_unknown: OnUnknown::Fail,
+            on_capacity: OnCapacity::Fail,
             unknown_grace: Duration::from_secs(120),
             adoption: AdoptionRoutes::default(),
             fast_deadline: Duration::from_secs(15 * 60),

@@ -1,6 +1,6 @@
 //! The record: what the ledger keeps about one job, apart from its request.
 
-use mjq_producer::contract::{Job, JobId, Kind, OnUnknown, Priority, TaskId};
+use mjq_producer::contract::{Job, JobId, Kind, OnCapacity, OnUnknown, Priority, TaskId};
 use serde::{Deserialize, Serialize};
 
 use super::{LateSuccess, Mode, Policy};
@@ -105,6 +105,9 @@ pub struct Record {
     /// What happens when nobody can know whether the upstream took the job.
     #[serde(rename = "ou", default, skip_serializing_if = "is_default")]
     pub on_unknown: OnUnknown,
+    /// What happens when a task failed because the upstream had no capacity.
+    #[serde(rename = "oc", default, skip_serializing_if = "is_default")]
+    pub on_capacity: OnCapacity,
     /// The job whose result this one acts upon.
     #[serde(rename = "fo", default, skip_serializing_if = "is_default")]
     pub follows: Option<JobId>,
@@ -127,6 +130,9 @@ pub struct Record {
     /// The upstream's handle.
     #[serde(rename = "t", default, skip_serializing_if = "is_default")]
     pub task: Option<TaskId>,
+    /// The tasks before this one, which failed or were given up.
+    #[serde(rename = "et", default, skip_serializing_if = "is_default")]
+    pub earlier_tasks: Vec<TaskId>,
     /// The upstream accepted the job.
     #[serde(rename = "ac", default, skip_serializing_if = "is_default")]
     pub accepted_ms: u64,
@@ -215,6 +221,8 @@ impl Record {
     const MAX_NOTES: usize = 16;
     /// The longest note, in characters: parts of it are an upstream's words.
     const MAX_NOTE: usize = 500;
+    /// The most earlier tasks, of which the oldest go first.
+    const MAX_EARLIER_TASKS: usize = 100;
 
     /// The record of a new job, which came into the stream at `enqueued_ms`.
     #[must_use]
@@ -232,6 +240,7 @@ impl Record {
             deadline_ms: start_ms.saturating_add(deadline),
             max_attempts: job.options.max_attempts.unwrap_or(policy.max_attempts),
             on_unknown: job.options.on_unknown.unwrap_or(policy.on_unknown),
+            on_capacity: job.options.on_capacity.unwrap_or(policy.on_capacity),
             follows: job.request.parent_button().map(|parent| parent.job),
             has_follow_ups: !job.then.is_empty(),
             has_own_hook: job.request.text_field("notifyHook").is_some_and(|hook| !hook.is_empty()),
@@ -239,6 +248,7 @@ impl Record {
             refusals: 0,
             faults: 0,
             task: None,
+            earlier_tasks: Vec::new(),
             accepted_ms: 0,
             status: String::new(),
             progress: 0,
@@ -272,23 +282,31 @@ impl Record {
             max_attempts: self.max_attempts.max(self.attempts + 1),
             refusals: 0,
             faults: 0,
-            task: None,
-            accepted_ms: 0,
-            status: String::new(),
-            progress: 0,
-            started_ms: 0,
-            queue_position: 0,
-            blind_polls: 0,
-            missing: None,
-            imageless: 0,
-            is_answering: false,
             // A duplicate stays possible: a lost submit before is one that may have been taken.
             reason: String::new(),
             late: None,
             ..self
         };
+        revived.leave_task();
         revived.enter(Phase::Queued, now_ms, fence);
         revived
+    }
+
+    /// Leaves the task that the job has, for another one: it is kept among the earlier ones.
+    pub(super) fn leave_task(&mut self) {
+        if self.earlier_tasks.len() == Self::MAX_EARLIER_TASKS {
+            self.earlier_tasks.remove(0);
+        }
+        self.earlier_tasks.extend(self.task.take());
+        self.accepted_ms = 0;
+        self.status.clear();
+        self.progress = 0;
+        self.started_ms = 0;
+        self.queue_position = 0;
+        self.blind_polls = 0;
+        self.missing = None;
+        self.imageless = 0;
+        self.is_answering = false;
     }
 
     /// Where the job stands in the submit lane: smaller is sooner. Priority first, then age.

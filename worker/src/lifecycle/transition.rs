@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mjq_producer::contract::{Code, EventType, OnUnknown, TaskId};
+use mjq_producer::contract::{Code, EventType, OnCapacity, OnUnknown, TaskId};
 
 use super::{
     Ending, Pace, Phase, Policy, Record,
@@ -315,9 +315,27 @@ impl Step<'_> {
         let code = match class {
             FailureClass::Banned => Code::BannedPrompt,
             FailureClass::Invalid => Code::InvalidRequest,
-            FailureClass::Upstream => Code::UpstreamFailed,
+            FailureClass::Capacity if self.record.on_capacity == OnCapacity::Resubmit && !self.is_late() => {
+                if self.record.attempts + self.record.faults < self.record.max_attempts {
+                    return self.ask_for_another_task();
+                }
+                Code::AttemptsExhausted
+            }
+            FailureClass::Capacity | FailureClass::Upstream => Code::UpstreamFailed,
         };
         self.end(Phase::Failed, code)
+    }
+
+    fn ask_for_another_task(&mut self) -> Next {
+        let record = &mut self.record;
+        let task = record.task.as_ref().map(ToString::to_string).unwrap_or_default();
+        let words = format!("task {task} failed for want of capacity ({}): another one is asked for", record.reason);
+        record.note(self.at.now_ms, &words);
+        record.leave_task();
+        // What was answered to the task before is the answer to this one, too.
+        record.inputs_used = 0;
+        self.enter(Phase::Queued);
+        Next::Submit(self.at.policy.after_refusal(self.record.attempts, None, self.at.jitter))
     }
 
     fn waits_for_input(&mut self, task: &TaskReport) -> Next {

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use mjq_producer::contract::{MAX_DEADLINE_S, OnUnknown, QueueName};
+use mjq_producer::contract::{MAX_DEADLINE_S, OnCapacity, OnUnknown, QueueName};
 use secrecy::SecretString;
 use url::Url;
 
@@ -92,6 +92,8 @@ settings! {
     [Worker Open] poll_max: Duration = "poll_max_ms" ("15000") by value::millis(50);
     /// When nobody can know whether the upstream took a job: fail, or resubmit and perhaps pay twice
     [Worker Open] on_unknown: OnUnknown = "on_unknown" ("fail") by value::on_unknown;
+    /// When a task failed because the upstream had no capacity: fail, or resubmit, which is a new charge
+    [Worker Open] on_capacity: OnCapacity = "on_capacity" ("fail") by value::on_capacity;
     /// How long a task whose answer was lost is searched for, in ms
     [Worker Open] unknown_grace: Duration = "unknown_grace_ms" ("120000") by value::millis(0);
     /// The deadline of a fast job that has none of its own
@@ -145,6 +147,7 @@ impl Settings {
             poll_min: self.poll_min,
             poll_max: self.poll_max,
             on_unknown: self.on_unknown,
+            on_capacity: self.on_capacity,
             unknown_grace: self.unknown_grace,
             adoption: AdoptionRoutes {
                 hook: self.hook_url.is_some(),

@@ -4,7 +4,7 @@ use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, str::FromStr, time
 
 use mjq_producer::{
     RedisLink,
-    contract::{OnUnknown, QueueName},
+    contract::{OnCapacity, OnUnknown, QueueName},
 };
 use secrecy::SecretString;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
@@ -120,6 +120,10 @@ pub(super) fn bytes(min: usize, max: usize) -> impl Fn(&str) -> Read<usize> {
 
 pub(super) fn upstream_state(text: &str) -> Read<UpstreamState> {
     one_of(text, &[("forward", UpstreamState::Forward), ("token", UpstreamState::Token)])
+}
+
+pub(super) fn on_capacity(text: &str) -> Read<OnCapacity> {
+    one_of(text, &[("fail", OnCapacity::Fail), ("resubmit", OnCapacity::Resubmit)])
 }
 
 pub(super) fn on_unknown(text: &str) -> Read<OnUnknown> {

@@ -79,6 +79,44 @@ const INVALID: &[&str] = &[
     "提示词为空",
 ];
 
+/// The upstream had no capacity, or broke inside. Only what is known to mean this is taken for it: a new
+/// task is a new charge, and would be one for nothing if the prompt was the cause.
+const CAPACITY: &[&str] = &[
+    "timeout",
+    "timed out",
+    "time out",
+    "超时",
+    "internal error",
+    "internal server error",
+    "something went wrong",
+    "failed to process your command",
+    "unknown integration",
+    "unknown message",
+    "rate limit",
+    "too many requests",
+    "overloaded",
+    "over capacity",
+    "at capacity",
+    "out of capacity",
+    "no capacity",
+    "no available",
+    "no account",
+    "unavailable",
+    "queue is full",
+    "queue full",
+    "server is busy",
+    "system is busy",
+    "bad gateway",
+    "不可用",
+    "无可用",
+    "队列已满",
+    "已饱和",
+    "系统繁忙",
+    "系统异常",
+    "内部错误",
+    "服务器错误",
+];
+
 /// Classifies the reason of a failed task by its text.
 #[must_use]
 pub fn class_of_failure(reason: &str) -> FailureClass {
@@ -97,6 +135,9 @@ pub fn class_of_failure(reason: &str) -> FailureClass {
     if has(INVALID) {
         return FailureClass::Invalid;
     }
+    if has(CAPACITY) {
+        return FailureClass::Capacity;
+    }
     FailureClass::Upstream
 }
 
@@ -106,7 +147,7 @@ mod tests {
 
     #[test]
     fn reasons_seen_in_the_wild_have_their_class() {
-        use FailureClass::{Banned, Invalid, Upstream};
+        use FailureClass::{Banned, Capacity, Invalid, Upstream};
         for (reason, class) in [
             ("[Banned prompt detected] Sorry! Our AI moderator thinks this prompt is against the rules", Banned),
             ("Banned prompt detected. Using banned words may get your account banned", Banned),
@@ -122,19 +163,22 @@ mod tests {
             ("[Blocked] You have been blocked from accessing Midjourney", Upstream),
             ("账号已被封禁", Upstream),
             ("Your account has been banned", Upstream),
-            ("Job Timeout", Upstream),
-            ("Failed to process your command :c", Upstream),
-            ("[Internal error] Something went wrong", Upstream),
-            ("[Internal Server Error] x", Upstream),
-            ("Unknown Integration", Upstream),
-            ("Unknown Message", Upstream),
-            ("The resource is being rate limited.", Upstream),
-            ("任务超时", Upstream),
-            ("执行超时 5 分钟", Upstream),
-            ("任务提交超时", Upstream),
-            ("上游任务超时（超过1小时）", Upstream),
-            ("实例不可用", Upstream),
+            ("Job Timeout", Capacity),
+            ("Failed to process your command :c", Capacity),
+            ("[Internal error] Something went wrong", Capacity),
+            ("[Internal Server Error] x", Capacity),
+            ("Unknown Integration", Capacity),
+            ("Unknown Message", Capacity),
+            ("The resource is being rate limited.", Capacity),
+            ("任务超时", Capacity),
+            ("执行超时 5 分钟", Capacity),
+            ("任务提交超时", Capacity),
+            ("上游任务超时（超过1小时）", Capacity),
+            ("实例不可用", Capacity),
             ("取消任务", Upstream),
+            ("账号不可用", Capacity),
+            ("[Invalid link!] Could not fetch image: timed out", Invalid),
+            ("nobody has seen these words before", Upstream),
             ("", Upstream),
         ] {
             assert_eq!(class_of_failure(reason), class, "{reason}");

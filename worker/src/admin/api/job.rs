@@ -1,7 +1,7 @@
 //! One job, as JSON.
 
 use mjq_producer::contract::{
-    Code, Event, EventData, EventType, FollowUp, JobId, Kind, OnUnknown, Options, Priority, Request, TaskId,
+    Code, Event, EventData, EventType, FollowUp, JobId, Kind, OnCapacity, OnUnknown, Options, Priority, Request, TaskId,
 };
 use serde::Serialize;
 
@@ -22,7 +22,10 @@ pub(super) struct JobBody {
     priority: Priority,
     mode: Mode,
     on_unknown: OnUnknown,
+    on_capacity: OnCapacity,
     task: Option<TaskId>,
+    /// The tasks before this one, which failed or were given up.
+    earlier_tasks: Vec<TaskId>,
     /// The upstream's last status.
     status: String,
     progress_percent: u8,
@@ -88,7 +91,9 @@ impl JobBody {
             priority: record.priority,
             mode: record.mode,
             on_unknown: record.on_unknown,
+            on_capacity: record.on_capacity,
             task: record.task,
+            earlier_tasks: record.earlier_tasks,
             status: record.status,
             progress_percent: record.progress,
             queue_position: record.queue_position,

@@ -216,6 +216,9 @@ fn facts(view: &JobView) -> Markup {
                 }
                 @if let Some(parent) = &record.follows { dt { "follows" } dd { (job_link(parent)) } }
                 @if let Some(task) = &record.task { dt { "task" } dd { code { (task) } } }
+                @if !view.record.earlier_tasks.is_empty() {
+                    dt { "earlier tasks" } dd { @for task in &view.record.earlier_tasks { div { code { (task) } } } }
+                }
                 @if let Some(task) = &view.hinted_task { dt { "hinted task" } dd { code { (task) } } }
                 @if !record.status.is_empty() { dt { "status" } dd { (record.status) } }
                 @if record.queue_position > 0 { dt { "queued behind" } dd {

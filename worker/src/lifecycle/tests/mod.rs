@@ -11,7 +11,7 @@ mod table;
 
 use std::time::Duration;
 
-use mjq_producer::contract::{Code, EventType, Job, JobId, Kind, OnUnknown, Options, Request, TaskId};
+use mjq_producer::contract::{Code, EventType, Job, JobId, Kind, OnCapacity, OnUnknown, Options, Request, TaskId};
 use serde_json::value::RawValue;
 
 use super::*;

@@ -46,6 +46,22 @@ proptest! {
     }
 
     #[test]
+    fn each_task_that_a_job_left_failed_for_want_of_capacity_where_its_caller_wants_another(script in scripts()) {
+        let path = script.play();
+
+        let mut left = Vec::new();
+        for stage in &path.stages {
+            let lacks_capacity = matches!(stage.seen, Observation::TaskFailed(_, FailureClass::Capacity));
+            if lacks_capacity && matches!(stage.after.next, Next::Submit(_)) {
+                prop_assert_eq!(stage.before.on_capacity, OnCapacity::Resubmit);
+                left.extend(stage.before.task.clone());
+            }
+            prop_assert_eq!(&stage.after.record.earlier_tasks, &left);
+        }
+        prop_assert!(left.is_empty() || left.len() < path.life.record.max_attempts as usize);
+    }
+
+    #[test]
     fn attempts_count_what_the_upstream_took_or_may_have_taken_up_to_the_limit(script in scripts()) {
         let path = script.play();
 
@@ -65,6 +81,7 @@ proptest! {
         for stage in &path.stages {
             is_taken_again |= is_lost && (stage.is_loss() || matches!(stage.seen, Observation::Accepted { .. }));
             is_lost |= stage.is_loss();
+            is_lost &= !matches!(stage.seen, Observation::Found(_));
             prop_assert_eq!(stage.after.record.possible_duplicate, is_taken_again);
         }
         prop_assert!(!is_taken_again || path.life.record.on_unknown == OnUnknown::Resubmit);
@@ -161,6 +178,7 @@ proptest! {
         prop_assert_eq!(event.data.reclaims, path.life.reclaims);
         prop_assert_eq!(event.data.adopted, record.adopted);
         prop_assert_eq!(event.data.possible_duplicate, record.possible_duplicate);
+        prop_assert_eq!(event.data.earlier_tasks.len(), record.earlier_tasks.len());
         prop_assert_eq!(event.data.timings.enqueued_ms, START_MS);
         prop_assert_eq!(event.data.timings.accepted_ms, record.accepted_ms);
         prop_assert_eq!(event.data.timings.accepted_ms > 0, record.task.is_some());
@@ -205,7 +223,7 @@ fn leads_to(from: Phase, to: Phase) -> bool {
         Queued => matches!(to, Submitting | Failed | Cancelled),
         Submitting => matches!(to, Queued | Polling | Unknown | Failed | Cancelled),
         Unknown => matches!(to, Queued | Polling | Failed | Cancelled),
-        Polling => matches!(to, Held | Completed | Failed | Cancelled),
+        Polling => matches!(to, Queued | Held | Completed | Failed | Cancelled),
         Held => matches!(to, Queued | Polling | Completed | Failed | Cancelled),
         Completed | Failed | Cancelled => false,
     }
@@ -345,6 +363,7 @@ impl Stage {
             Observation::ParentPending => (policy.poll_min, policy.poll_max),
             Observation::Refused { retry_after: Some(pause), .. } => (min.max(*pause), max.max(*pause)),
             Observation::Refused { .. } | Observation::Unanswered { .. } | Observation::WorkerDied => (min, max),
+            Observation::TaskFailed(_, FailureClass::Capacity) => (min, max),
             _ => {
                 assert_eq!(self.before.phase, Phase::Unknown);
                 (min, max)
@@ -360,6 +379,7 @@ fn scripts() -> impl Strategy<Value = Script> {
 fn scripts_under(on_unknown: OnUnknown) -> impl Strategy<Value = Script> {
     scripts().prop_map(move |mut script| {
         script.job.options.on_unknown = Some(on_unknown);
+        script.job.options.on_capacity = Some(OnCapacity::Fail);
         script
     })
 }
@@ -370,6 +390,7 @@ prop_compose! {
         poll_more in millis(0..30_000),
         refusal_delay in (millis(1..5_000), millis(1..60_000)),
         on_unknown in on_unknowns(),
+        on_capacity in on_capacities(),
         unknown_grace in millis(0..180_000),
         (hook, lookup) in any::<(bool, bool)>(),
         fast_deadline in millis(1_000..900_000),
@@ -379,7 +400,7 @@ prop_compose! {
     ) -> Policy {
         let adoption = AdoptionRoutes { hook, lookup };
         Policy {
-            poll_min, poll_max: poll_min + poll_more, refusal_delay, on_unknown, unknown_grace, adoption,
+            poll_min, poll_max: poll_min + poll_more, refusal_delay, on_unknown, on_capacity, unknown_grace, adoption,
             fast_deadline, relax_deadline, max_attempts, lost_after, ..Policy::default()
         }
     }
@@ -393,13 +414,14 @@ prop_compose! {
         run_at_ms in prop_oneof![3 => Just(0), 1 => START_MS..START_MS + 600_000],
         max_attempts in option::of(1..6_u32),
         on_unknown in option::of(on_unknowns()),
+        on_capacity in option::of(on_capacities()),
         request in select(&[
             r#"{"prompt":"cat"}"#,
             r#"{"prompt":"cat --relax","notifyHook":"https://example.org/hook"}"#,
             r#"{"job":"order-1841","button":"U1"}"#,
         ][..]),
     ) -> Job {
-        let options = Options { priority, deadline_s, run_at_ms, max_attempts, on_unknown };
+        let options = Options { priority, deadline_s, run_at_ms, max_attempts, on_unknown, on_capacity };
         Job { request: Request::from_json(request.to_owned()).unwrap(), ..a_job(kind, options) }
     }
 }
@@ -441,7 +463,8 @@ fn seen_by_submit() -> impl Strategy<Value = Observation> {
 }
 
 fn seen_by_poll() -> impl Strategy<Value = Observation> {
-    let class = select(&[FailureClass::Banned, FailureClass::Invalid, FailureClass::Upstream][..]);
+    let class =
+        select(&[FailureClass::Banned, FailureClass::Invalid, FailureClass::Capacity, FailureClass::Upstream][..]);
     prop_oneof![
         20 => reports().prop_map(Observation::Running),
         2 => reports().prop_map(Observation::Succeeded),
@@ -500,6 +523,10 @@ fn millis(range: std::ops::Range<u64>) -> impl Strategy<Value = Duration> {
 
 fn on_unknowns() -> impl Strategy<Value = OnUnknown> {
     select(&[OnUnknown::Fail, OnUnknown::Resubmit][..])
+}
+
+fn on_capacities() -> impl Strategy<Value = OnCapacity> {
+    select(&[OnCapacity::Fail, OnCapacity::Resubmit][..])
 }
 
 fn priorities() -> impl Strategy<Value = Priority> {

@@ -303,6 +303,41 @@ fn under_resubmit_no_more_submits_are_made_than_allowed() {
 }
 
 #[test]
+fn each_task_that_fails_for_want_of_capacity_is_counted_and_kept_until_one_succeeds() {
+    let options = Options { max_attempts: Some(3), on_capacity: Some(OnCapacity::Resubmit), ..Options::default() };
+    let mut job = Life::of(&a_job(Kind::Imagine, options), Policy::default());
+    let take = |job: &mut Life, task| {
+        job.step(&Observation::Accepted { task: TaskId::new(task), queue_position: 0 });
+    };
+
+    for task in ["1", "2"] {
+        take(&mut job, task);
+        let after = job.step(&task_failed(FailureClass::Capacity));
+        assert!(matches!(after.next, Next::Submit(delay) if delay >= S(1)), "{:?}", after.next);
+        assert_eq!((after.record.task, after.record.status.as_str()), (None, ""));
+    }
+    take(&mut job, "3");
+    let after = job.step(&succeeded(IMAGE));
+
+    assert_eq!(after.next, ended(EventType::Completed, Code::Ok));
+    assert_eq!((after.record.attempts, after.record.possible_duplicate), (3, false));
+    assert_eq!(after.record.earlier_tasks, [TaskId::new("1"), TaskId::new("2")]);
+    assert_eq!(after.record.notes.len(), 2);
+    assert_eq!(after.record.reason, "");
+}
+
+#[test]
+fn a_retried_job_keeps_the_id_of_its_task_before() {
+    let mut job = an_accepted_job();
+    job.step(&task_failed(FailureClass::Upstream));
+    let task = job.record.task.clone();
+
+    let revived = job.record.clone().revive(job.now_ms, job.fence + 1, &job.policy);
+
+    assert_eq!((revived.task, revived.earlier_tasks), (None, task.into_iter().collect()));
+}
+
+#[test]
 fn a_job_that_kills_its_workers_while_it_is_looked_for_is_not_submitted_again() {
     let mut job = a_job_of_unknown_fate();
     job.record.on_unknown = OnUnknown::Resubmit;

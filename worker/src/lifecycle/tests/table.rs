@@ -25,6 +25,7 @@ succeeded              | -                    | -                         | comp
 succeeded: no image    | -                    | -                         | polling, poll           | -                      | polling, poll           | - | - | -
 task failed: banned    | -                    | -                         | failed, banned_prompt   | -                      | failed, banned_prompt   | - | - | -
 task failed: invalid   | -                    | -                         | failed, invalid_request | -                      | failed, invalid_request | - | - | -
+task failed: capacity  | -                    | -                         | failed, upstream_failed | -                      | failed, upstream_failed | - | - | -
 task failed: upstream  | -                    | -                         | failed, upstream_failed | -                      | failed, upstream_failed | - | - | -
 waits for input        | -                    | -                         | held, poll              | -                      | held, poll              | - | - | -
 missing                | -                    | -                         | polling, poll           | -                      | held, poll              | - | - | -
@@ -58,6 +59,7 @@ succeeded              | -                    | -                         | comp
 succeeded: no image    | -                    | -                         | completed, ok           | -                      | completed, ok           | - | - | -
 task failed: banned    | -                    | -                         | failed, banned_prompt   | -                      | failed, banned_prompt   | - | - | -
 task failed: invalid   | -                    | -                         | failed, invalid_request | -                      | failed, invalid_request | - | - | -
+task failed: capacity  | -                    | -                         | failed, upstream_failed | -                      | failed, upstream_failed | - | - | -
 task failed: upstream  | -                    | -                         | failed, upstream_failed | -                      | failed, upstream_failed | - | - | -
 waits for input        | -                    | -                         | failed, needs_input     | -                      | failed, needs_input     | - | - | -
 missing                | -                    | -                         | failed, deadline_exceeded | -                    | failed, needs_input     | - | - | -
@@ -94,6 +96,22 @@ not found              | -                      | failed, submit_unknown
 no verdict             | -                      | failed, submit_unknown
 ";
 
+/// With `on_capacity: resubmit`; the rest is as above.
+const UNDER_ON_CAPACITY_RESUBMIT: &str = "
+                       | polling                 | held
+task failed: banned    | failed, banned_prompt   | failed, banned_prompt
+task failed: invalid   | failed, invalid_request | failed, invalid_request
+task failed: capacity  | queued, submit          | queued, submit
+task failed: upstream  | failed, upstream_failed | failed, upstream_failed
+";
+
+/// And there, after the last attempt that the job is allowed.
+const AFTER_THE_LAST_TASK: &str = "
+                       | polling                    | held
+task failed: capacity  | failed, attempts_exhausted | failed, attempts_exhausted
+task failed: upstream  | failed, upstream_failed    | failed, upstream_failed
+";
+
 #[test]
 fn each_observation_has_its_meaning_in_each_phase() {
     check_whole(BEFORE_THE_DEADLINE, a_job_in);
@@ -121,6 +139,22 @@ fn a_lost_submit_is_made_again_only_under_resubmit() {
     check(AFTER_THE_LAST_ATTEMPT, |phase| {
         let mut job = resubmitting(phase);
         job.record.attempts = job.record.max_attempts - u32::from(phase == Phase::Submitting);
+        job
+    });
+}
+
+#[test]
+fn another_task_is_asked_for_only_for_want_of_capacity_and_only_as_often_as_allowed() {
+    let resubmitting = |phase| {
+        let mut job = a_job_in(phase);
+        job.record.on_capacity = OnCapacity::Resubmit;
+        job
+    };
+
+    check(UNDER_ON_CAPACITY_RESUBMIT, resubmitting);
+    check(AFTER_THE_LAST_TASK, |phase| {
+        let mut job = resubmitting(phase);
+        job.record.attempts = job.record.max_attempts;
         job
     });
 }
@@ -170,6 +204,7 @@ observations! {
     "succeeded": Observation::Succeeded(_) => succeeded("https://example.org/a.png"),
     "task failed: banned": Observation::TaskFailed(_, FailureClass::Banned) => task_failed(FailureClass::Banned),
     "task failed: invalid": Observation::TaskFailed(_, FailureClass::Invalid) => task_failed(FailureClass::Invalid),
+    "task failed: capacity": Observation::TaskFailed(_, FailureClass::Capacity) => task_failed(FailureClass::Capacity),
     "task failed: upstream": Observation::TaskFailed(_, FailureClass::Upstream) => task_failed(FailureClass::Upstream),
     "waits for input": Observation::WaitsForInput(_) => waits_for_input(),
     "missing": Observation::Missing => Observation::Missing,
