@@ -155,6 +155,52 @@ async fn an_open_job_is_cancelled_and_no_longer_polled() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn the_upstream_is_asked_to_cancel_the_task_of_a_cancelled_job_after_its_event_is_out() -> anyhow::Result<()> {
+    let stack = a_stack().set("MJQ_UPSTREAM_CANCEL_PATH", "/mj/task/{id}/cancel").await?;
+    stack.simulator.knobs(|knobs| knobs.cancel_refusals = 1);
+    stack.wire.xadd_jobs(&[imagine("open", "a red fox [sim: stuck=46%]"), imagine("done", "done")]).await?;
+    stack.event_of("done").await?;
+    stack.eventually("it is open", async |stack| Ok(stack.simulator.ledger().len() == 2)).await?;
+    let ledger = stack.simulator.ledger();
+    let task = ledger.iter().find(|creation| creation.prompt.contains("red")).map(|it| it.task.clone());
+    let task = task.unwrap_or_default();
+
+    stack.wire.xadd_jobs(&[json!({"cancel": "open"}), json!({"cancel": "done"})]).await?;
+
+    assert_eq!(stack.event_of("open").await?.code(), "cancelled");
+    stack.eventually("the task is cancelled", async |stack| Ok(stack.simulator.is_cancelled(&task))).await?;
+    // The first time was refused; nothing is asked about the other job, nor after an agreement.
+    let worker = &stack.workers[0];
+    let is_noted = async |_: &Stack| {
+        let (_, job) = worker.get("/api/v1/jobs/open").await?;
+        let job: Value = serde_json::from_str(&job)?;
+        let note = job["timeline"].as_array().and_then(|lines| lines.last()).map(|line| line["note"].clone());
+        Ok(note == Some(json!(format!("the upstream cancels task {task}"))))
+    };
+    stack.eventually("the job's timeline says so", is_noted).await?;
+    assert_eq!(stack.simulator.stats().requests.get("cancel"), Some(&2));
+    one_event_for_each(&stack, 2).await?;
+    submitted_once(&stack, 2)
+}
+
+#[tokio::test]
+async fn an_upstream_that_does_not_cancel_holds_up_nobody() -> anyhow::Result<()> {
+    let stack = a_stack().set("MJQ_UPSTREAM_CANCEL_PATH", "/mj/task/{id}/cancel").await?;
+    stack.simulator.knobs(|knobs| knobs.cancel_refusals = 1_000);
+    let jobs: Vec<Value> = (0..20).map(|n| imagine(&format!("open-{n}"), &format!("{n} [sim: stuck=46%]"))).collect();
+    stack.wire.xadd_jobs(&jobs).await?;
+    stack.eventually("all are open", async |stack| Ok(stack.simulator.ledger().len() == 20)).await?;
+
+    let cancels: Vec<Value> = (0..20).map(|n| json!({"cancel": format!("open-{n}")})).collect();
+    stack.wire.xadd_jobs(&cancels).await?;
+    stack.xadd_job(&imagine("other", "other")).await?;
+
+    assert_eq!(stack.event_of("other").await?.code(), "ok");
+    one_event_for_each(&stack, 21).await?;
+    submitted_once(&stack, 21)
+}
+
+#[tokio::test]
 async fn a_cancel_that_comes_too_late_or_for_nobody_changes_nothing() -> anyhow::Result<()> {
     let stack = a_stack().await?;
     stack.xadd_job(&imagine("done", "a red fox")).await?;

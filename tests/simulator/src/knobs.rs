@@ -57,6 +57,8 @@ pub struct Knobs {
     pub submit_faults: Vec<Odds<SubmitStep>>,
     /// Random faults of polls.
     pub fetch_faults: Vec<Odds<FetchStep>>,
+    /// The first so many cancels are answered with 503.
+    pub cancel_refusals: u64,
     /// File that gets one JSON line per creation, written before the answer. Read at the start only.
     #[serde(skip)]
     pub log: Option<PathBuf>,
@@ -94,6 +96,7 @@ impl Default for Knobs {
             failure_rate: 0.0,
             submit_faults: Vec::new(),
             fetch_faults: Vec::new(),
+            cancel_refusals: 0,
             log: None,
         }
     }

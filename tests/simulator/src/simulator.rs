@@ -100,6 +100,11 @@ impl Simulator {
         self.upstream.with(|world, _| world.task(task_id).map(|task| (task.polls, task.polls_after_end)))
     }
 
+    /// Whether somebody cancelled a task before its end.
+    pub fn is_cancelled(&self, task_id: &str) -> bool {
+        self.upstream.with(|world, _| world.task(task_id).is_some_and(|task| task.cancelled_ms.is_some()))
+    }
+
     /// Forgets all tasks, scripts and figures.
     pub fn reset(&self) {
         self.upstream.with(|world, _| world.reset());

@@ -137,7 +137,7 @@ const EXCHANGES: [(&str, &[&str]); 5] = [
     ("fetch", &["ok", "missing", "no_verdict", "unreachable"]),
     ("list", &["ok", "missing", "no_verdict", "unreachable"]),
     ("lookup", &["ok", "missing", "no_verdict", "unreachable"]),
-    ("cancel", &["ok", "missing", "no_verdict", "unreachable"]),
+    ("cancel", &["ok", "refused", "unanswered", "unreachable"]),
 ];
 
 /// The calls of the engine that are made again until Redis answers.

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, info};
 
 use super::{
+    canceller::CancellerHandle,
     crash_point::{self, CrashPoint},
     pacer::Paces,
     poller::Poller,
@@ -17,7 +18,7 @@ use super::{
     slot::{HeldStep, Hold},
 };
 use crate::{
-    ledger::{Ledger, Parent, Rate, Settlement, Step},
+    ledger::{Ledger, Parent, Rate, Settled, Settlement, Step},
     lifecycle::{
         Act, Busy, Circumstances, Next, Observation, Phase, Policy, Pressure, Transition, event_of, first_revisit,
         next, ran_ms,
@@ -34,6 +35,7 @@ pub(super) struct Executor {
     pub(super) poller: Poller,
     pub(super) settler: SettlerHandle,
     pub(super) recall: Recall,
+    pub(super) canceller: CancellerHandle,
     pub(super) paces: Paces,
     pub(super) requests: RequestMaker,
     pub(super) policy: Arc<Policy>,
@@ -226,7 +228,15 @@ impl Executor {
         if settlement.event.is_some() {
             tell_end(&settlement, seen, at.now_ms);
         }
-        self.settler.settle(settlement).await;
+        let fence = settlement.fence;
+        let cancelled = &settlement.transition.record;
+        let cancelled = (cancelled.phase == Phase::Cancelled).then(|| cancelled.clone());
+        let settled = self.settler.settle(settlement).await;
+        // The end and its event come first; whoever lost the job leaves its task to the one who has it.
+        let is_written = matches!(settled, Some(Settled::Written | Settled::WrittenBefore | Settled::Restored));
+        if let Some(record) = cancelled.filter(|_| is_written) {
+            self.canceller.hand_in(&step.job, fence, &record);
+        }
     }
 
     /// A planted bug: the event goes out before anybody has checked the fence.

@@ -9,7 +9,7 @@
 //! 5. `settler`: writes down what became of it.
 //! 6. `renewer`, `sweeper`, `heart`: keep leases, trim what is old, show that the pod lives.
 //! 7. `hooks`: takes the upstream's hints.
-//! 8. `revisiter`: looks after tasks that outlived their jobs.
+//! 8. `revisiter`, `canceller`: look after tasks that outlived their jobs, and ask the upstream to cancel some.
 //!
 //! What it promises: a pod that is told to drain begins nothing new, hands back what has not begun,
 //! and finishes what has. What it does not promise: to outlive its machine; another pod takes over
@@ -18,6 +18,7 @@
 mod admitter;
 mod alarm;
 mod backend;
+mod canceller;
 mod claimer;
 mod crash_point;
 mod drain;
@@ -62,6 +63,7 @@ use crate::{
 use admitter::Admitter;
 use alarm::Alarm;
 use backend::LedgerBackend;
+use canceller::{Canceller, CancellerHandle};
 use claimer::Claimer;
 use drain::Drain;
 use executor::Executor;
@@ -164,7 +166,12 @@ impl Engine {
         }
         let loops = self.start_loops(&slots, &poller, &draining, &stopping)?;
 
-        let result = self.work(&slots, &draining, poller, settlements).await;
+        let (canceller, cancelled) = Canceller::new(&self.ledger, &self.upstream);
+        if let Some(canceller) = canceller {
+            loops.spawn(canceller.run());
+        }
+
+        let result = self.work(&slots, &draining, self.executor(poller, settlements, cancelled)).await;
         draining.cancel();
         // All handles are gone now: the settler writes down what it has, and ends.
         settling.await.context("the settler broke down")?;
@@ -178,17 +185,11 @@ impl Engine {
     }
 
     /// Runs steps under apalis until the pod drains and the last step has ended.
-    async fn work(
-        &self,
-        slots: &Slots,
-        draining: &CancellationToken,
-        poller: Poller,
-        settler: SettlerHandle,
-    ) -> anyhow::Result<()> {
+    async fn work(&self, slots: &Slots, draining: &CancellationToken, executor: Executor) -> anyhow::Result<()> {
         let (sender, claimed) = mpsc::channel(self.settings.slots.max(1));
         let (hand_back, mut handed_back) = mpsc::unbounded_channel();
-        let claimer = tokio::spawn(self.claimer(slots, draining, sender, &poller).run());
-        let executor = Arc::new(self.executor(poller, settler));
+        let claimer = tokio::spawn(self.claimer(slots, draining, sender, &executor.poller).run());
+        let executor = Arc::new(executor);
 
         let perform = {
             let executor = Arc::clone(&executor);
@@ -291,7 +292,7 @@ impl Engine {
         }
     }
 
-    fn executor(&self, poller: Poller, settler: SettlerHandle) -> Executor {
+    fn executor(&self, poller: Poller, settler: SettlerHandle, canceller: CancellerHandle) -> Executor {
         let policy = self.policy();
         Executor {
             ledger: self.ledger.clone(),
@@ -299,6 +300,7 @@ impl Engine {
             poller,
             settler,
             recall: Recall::default(),
+            canceller,
             paces: self.paces.clone(),
             requests: RequestMaker { state: self.settings.upstream_state, hooks: self.hook_address.get().cloned() },
             has_lookup: policy.adoption.lookup,

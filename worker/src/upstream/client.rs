@@ -195,6 +195,12 @@ impl Upstream {
         seen
     }
 
+    /// Whether there is a way to ask the upstream to cancel a task.
+    #[must_use]
+    pub fn can_cancel(&self) -> bool {
+        self.0.cancel.is_some()
+    }
+
     /// Asks the upstream to cancel a task, and says whether it answered that it will.
     ///
     /// `false` also where the upstream cannot cancel.

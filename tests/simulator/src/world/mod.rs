@@ -128,6 +128,9 @@ impl World {
         if !dialect.has_list_and_cancel() {
             return self.plan(Wire::body(404, crate::wire::TEXT, "404 page not found"), 0);
         }
+        if self.oracle.stats.requests.get("cancel").is_some_and(|asked| *asked <= self.knobs.cancel_refusals) {
+            return self.plan(Wire::body(503, crate::wire::TEXT, "try again"), 0);
+        }
         let Some(number) = self.number(id) else { return self.plan(dialect.unknown_task(), 0) };
         if self.tasks[number].phase(now_ms) != Phase::Ended {
             self.tasks[number].cancelled_ms = Some(now_ms);
