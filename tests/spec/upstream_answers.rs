@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use mjq_harness::Stack;
-use mjq_simulator::{Answer, Coded, Script, SubmitStep, WithId};
+use mjq_simulator::{Answer, Coded, Fault, Odds, Script, SubmitStep, WithId};
 use serde_json::json;
 
 use crate::support::{a_stack, imagine, metric, one_event_for_each, submitted_once, with};
@@ -311,4 +311,57 @@ async fn an_upstream_that_goes_away_with_tasks_open_finds_them_polled_when_it_is
     let events = one_event_for_each(&stack, jobs.len()).await?;
     assert!(events.values().all(|event| event.code() == "ok"));
     submitted_once(&stack, jobs.len())
+}
+
+/// What all pods know about the upstream, from the API.
+async fn upstream_of(stack: &Stack) -> anyhow::Result<serde_json::Value> {
+    let (_, body) = stack.workers[0].get("/api/v1/queue").await?;
+    Ok(serde_json::from_str::<serde_json::Value>(&body)?["counts"]["upstream"].take())
+}
+
+#[tokio::test]
+async fn an_upstream_that_loses_one_answer_after_another_is_not_fed_the_whole_backlog() -> anyhow::Result<()> {
+    let stack = a_stack().workers(2).set("MJQ_SLOTS", 2).await?;
+    let lost = SubmitStep::fault(Fault::Close).after_creation();
+    stack.simulator.knobs(|knobs| knobs.submit_faults = vec![Odds { rate: 1.0, step: lost }]);
+    let jobs: Vec<_> = (0..60).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    stack.wire.xadd_jobs(&jobs).await?;
+
+    let is_open = async |stack: &Stack| Ok(!upstream_of(stack).await?["cause"].is_null());
+    stack.eventually("the breaker is open", is_open).await?;
+    // Time enough for a probe, and for all the others if they were let through.
+    let is_probed = async |stack: &Stack| Ok(upstream_of(stack).await?["failures"].as_u64() >= Some(2));
+    stack.eventually("a probe was lost, too", is_probed).await?;
+    assert_eq!(upstream_of(&stack).await?["cause"], "lost");
+    let (_, page) = stack.workers[0].get("/").await?;
+    assert!(page.contains("the answers to many submits in a row were lost"), "{page}");
+    let submitted = stack.simulator.stats().created;
+    assert!((20..30).contains(&submitted), "{submitted} were submitted");
+
+    stack.simulator.knobs(|knobs| knobs.submit_faults.clear());
+
+    let events = one_event_for_each(&stack, jobs.len()).await?;
+    let unknown = events.values().filter(|event| event.code() == "submit_unknown").count() as u64;
+    let ok = events.values().filter(|event| event.code() == "ok").count() as u64;
+    assert!((20..30).contains(&unknown) && unknown + ok == 60, "{unknown} unknown, {ok} ok");
+    let upstream = upstream_of(&stack).await?;
+    assert_eq!((&upstream["cause"], &upstream["lost_in_a_row"]), (&serde_json::Value::Null, &json!(0)));
+    submitted_once(&stack, 60)
+}
+
+#[tokio::test]
+async fn answers_that_are_lost_now_and_then_do_not_stop_the_others() -> anyhow::Result<()> {
+    let stack = a_stack().set("MJQ_SLOTS", 1).await?;
+    let prompt = |n: usize| if n % 2 == 0 { format!("fox {n} [sim: status=504 html]") } else { format!("fox {n}") };
+    let jobs: Vec<_> = (0..60).map(|n| imagine(&format!("job-{n}"), &prompt(n))).collect();
+
+    stack.wire.xadd_jobs(&jobs).await?;
+
+    let events = one_event_for_each(&stack, jobs.len()).await?;
+    assert_eq!(events.values().filter(|event| event.code() == "ok").count(), 30);
+    assert!(upstream_of(&stack).await?["lost_in_a_row"].as_u64() <= Some(1));
+    let arrivals_ms = stack.simulator.arrivals().submits_ms;
+    let longest = arrivals_ms.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max();
+    assert!(longest < Some(900), "nothing was submitted for {longest:?} ms");
+    Ok(())
 }

@@ -40,6 +40,7 @@ pub(super) fn set(counts: Option<&Counts>) {
     let upstream = &counts.upstream;
     gauge!("mjq_upstream_limit").set(upstream.limit.unwrap_or(0.0));
     gauge!("mjq_upstream_breaker_open").set(flag(upstream.is_down()));
+    gauge!("mjq_upstream_lost_in_a_row").set(upstream.lost_in_a_row as f64);
     gauge!("mjq_upstream_gate_closed").set(flag(upstream.gate_ms > counts.now_ms));
     gauge!("mjq_paused", "what" => "all").set(flag(upstream.is_paused));
     gauge!("mjq_paused", "what" => "submits").set(flag(upstream.are_submits_paused));

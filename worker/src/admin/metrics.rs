@@ -72,7 +72,7 @@ const COUNTERS: [(&str, &str); 9] = [
     ("mjq_hooks_total", "Hooks that this pod received; moved is one that brought a look forward."),
 ];
 
-const GAUGES: [(&str, &str); 17] = [
+const GAUGES: [(&str, &str); 18] = [
     ("mjq_build_info", "Always 1; the label is this pod's version."),
     ("mjq_slots", "Steps that this pod performs at once."),
     ("mjq_slots_busy", "Steps that this pod performs this moment."),
@@ -100,6 +100,7 @@ const GAUGES: [(&str, &str); 17] = [
         "Tasks that may be open upstream since it said that they were too many; 0 is no such limit.",
     ),
     ("mjq_upstream_breaker_open", "1 while submits wait for a probe to succeed."),
+    ("mjq_upstream_lost_in_a_row", "Submits in a row, over all pods, whose answer was lost; many open the breaker."),
     ("mjq_upstream_gate_closed", "1 while submits wait because the upstream asked for a pause."),
     ("mjq_paused", "1 while an operator's pause holds, by what is paused: all or submits."),
 ];

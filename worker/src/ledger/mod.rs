@@ -60,7 +60,9 @@ pub use intake::{Intake, RawEntry};
 pub use parent::Parent;
 pub use renewal::Holding;
 pub use settlement::{Settled, Settlement};
-pub use view::{Counts, JobLine, JobView, Latest, Place, Pod, RejectedEntry, Upstream, ViewError, hide_images};
+pub use view::{
+    BreakerCause, Counts, JobLine, JobView, Latest, Place, Pod, RejectedEntry, Upstream, ViewError, hide_images,
+};
 
 use crate::lifecycle::redis_retry_delay;
 use scripts::Script;

@@ -104,6 +104,7 @@ impl Settlement {
             Pressure::Up => ("up", 0),
             Pressure::Saturated(pause) => ("saturated", pause.as_millis()),
             Pressure::Down => ("down", 0),
+            Pressure::Lost => ("lost", 0),
         };
         // A record is strings and numbers: there is nothing that serde_json refuses.
         let record_json = serde_json::to_vec(record).unwrap_or_default();

@@ -64,6 +64,8 @@ pub enum Pressure {
     Saturated(Duration),
     /// It does not let us in, or is not there: stop submitting, and probe.
     Down,
+    /// A submit's answer was lost. Many of these in a row are an upstream that is down, too.
+    Lost,
 }
 
 /// An observation that cannot be made of a job in this phase. It is a bug, and changes nothing.
@@ -93,7 +95,7 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
         (P::Submitting, O::Accepted { task, queue_position }) => job.accepted(task, *queue_position),
         (P::Submitting, O::Refused { busy, retry_after, reason }) => job.refused(*busy, *retry_after, reason),
         (P::Submitting, O::Denied { code, reason }) => job.denied(*code, reason),
-        (P::Submitting, O::Unanswered { reason }) => job.unanswered(reason),
+        (P::Submitting, O::Unanswered { reason }) => job.lost(reason),
         (P::Submitting, O::WorkerDied) => job.unanswered("the worker died between intent and answer"),
         (P::Submitting, O::ParentPending) => job.parent_pending(),
         (P::Submitting | P::Queued, O::NotBegun) => job.not_begun(),
@@ -246,6 +248,11 @@ impl Step<'_> {
         self.record.is_answering = true;
         self.enter(Phase::Queued);
         Next::Submit(Duration::ZERO)
+    }
+
+    fn lost(&mut self, reason: &str) -> Next {
+        self.pressure = Pressure::Lost;
+        self.unanswered(reason)
     }
 
     fn unanswered(&mut self, reason: &str) -> Next {

@@ -32,7 +32,7 @@ impl Overview {
 
     fn banners(&self) -> Markup {
         let Counts { now_ms, upstream, .. } = &self.counts;
-        let Upstream { failures, probe_ms, gate_ms, limit, .. } = upstream;
+        let Upstream { failures, probe_ms, gate_ms, limit, cause, .. } = upstream;
         html! {
             @if !self.pods.iter().any(|pod| pod.is_live) {
                 div .banner.bad { b { "No worker is live." } "Jobs wait safely until one is." }
@@ -53,6 +53,7 @@ impl Overview {
                     b { "The upstream takes nothing." }
                     "Submits wait after " (count(*failures)) " failed "
                     @if *failures == 1 { "request" } @else { "requests" }
+                    @if let Some(cause) = cause { ": " (cause.words()) }
                     @if probe_ms > now_ms { "; the next try is in " (span(probe_ms - now_ms)) "." } @else { "; trying now." }
                 }
             }

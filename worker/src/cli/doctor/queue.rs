@@ -144,8 +144,9 @@ impl Facts {
         if upstream.is_down() {
             findings.push(Finding::bad(
                 format!(
-                    "the breaker is open after {}: nothing is submitted; next probe {}",
+                    "the breaker is open after {}{}: nothing is submitted; next probe {}",
                     counted(upstream.failures, "failure"),
+                    upstream.cause.map(|cause| format!(" ({})", cause.words())).unwrap_or_default(),
                     due(upstream.probe_ms, now_ms)
                 ),
                 "`mjq jobs` shows the upstream's words; check MJQ_UPSTREAM_KEY and the quota; it closes by itself",

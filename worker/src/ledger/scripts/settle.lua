@@ -9,7 +9,7 @@
 -- ARGV[1]  retention of ended jobs, ms
 -- ARGV[2…] step after step:
 --   id, fence, '1' if the claim cannot have run out, deadline (Unix ms), phase, record,
---   pressure: 'none', 'accepted', 'up', 'saturated' or 'down', and its pause in ms,
+--   pressure: 'none', 'accepted', 'up', 'saturated', 'down' or 'lost', and its pause in ms,
 --   then: 'submit' or 'poll', delay ms
 --     or: 'end', type, code, kind, task, status, image url, data, pace class, ms that the task ran (0: not
 --     known), ms until the task is looked at once more ('': never), number of follow-ups, job JSON …
@@ -38,28 +38,48 @@ end
 
 local upstream
 local function upstream_field(name)
-  upstream = upstream or redis.call('HMGET', UPSTREAM, 'down', 'down_until_ms', 'limit', 'lowered_ms')
+  upstream = upstream or redis.call('HMGET', UPSTREAM, 'down', 'down_until_ms', 'limit', 'lowered_ms', 'lost', 'cause')
   return tonumber(upstream[name] or 0)
 end
-local DOWN, DOWN_UNTIL, LIMIT, LOWERED = 1, 2, 3, 4
+local DOWN, DOWN_UNTIL, LIMIT, LOWERED, LOST, CAUSE = 1, 2, 3, 4, 5, 6
+
+-- Lost answers in a row, over all pods, that open the breaker. Each may be a charge that nobody gets, so
+-- there must not be many more; a few are usual when a relay restarts, or a pod's network breaks off.
+local RUN = 20
 
 -- Additive increase, multiplicative decrease, between 1 and whatever was open when it got too much.
--- The breaker opens with the first failure and doubles its pause, from 2 s to 2 min.
+-- The breaker opens with the first 'down' and doubles its pause, from 2 s to 2 min; and with a run of
+-- 'lost', whose pauses are from 1 s to 10 s. What opened it keeps its pauses when a probe fares worse.
+local function open(pressure, down)
+  local is_probe = redis.call('HDEL', UPSTREAM, 'probing') == 1
+  -- Answers to requests that left before the breaker opened say nothing new.
+  if down > 0 and upstream_field(DOWN_UNTIL) > now and not is_probe then return end
+  local cause = pressure
+  if down > 0 and pressure == 'lost' then cause = upstream[CAUSE] or 'down' end
+  if cause ~= upstream[CAUSE] then down = 0 end
+  local wait = math.min(120000, 1000 * 2 ^ math.min(down + 1, 7))
+  if cause == 'lost' then wait = math.min(10000, 1000 * 2 ^ math.min(down, 4)) end
+  upstream[DOWN], upstream[DOWN_UNTIL], upstream[CAUSE] = down + 1, now + wait, cause
+  redis.call('HSET', UPSTREAM, 'down', down + 1, 'down_until_ms', string.format('%d', now + wait), 'cause', cause)
+end
+
 local function press(pressure, pause_ms)
   if pressure == 'none' then return end
   local down, limit = upstream_field(DOWN), upstream_field(LIMIT)
-  if pressure == 'down' then
-    local is_probe = redis.call('HDEL', UPSTREAM, 'probing') == 1
-    -- Answers to requests that left before the breaker opened say nothing new.
-    if down > 0 and upstream_field(DOWN_UNTIL) > now and not is_probe then return end
-    local wait = math.min(120000, 1000 * 2 ^ math.min(down + 1, 7))
-    upstream[DOWN], upstream[DOWN_UNTIL] = down + 1, now + wait
-    redis.call('HSET', UPSTREAM, 'down', down + 1, 'down_until_ms', string.format('%d', now + wait))
+  if pressure == 'down' then return open(pressure, down) end
+  if pressure == 'lost' then
+    upstream[LOST] = upstream_field(LOST) + 1
+    redis.call('HSET', UPSTREAM, 'lost', upstream[LOST])
+    if down > 0 or upstream[LOST] >= RUN then open(pressure, down) end
     return
   end
   if down > 0 then
-    upstream[DOWN], upstream[DOWN_UNTIL] = 0, 0
-    redis.call('HDEL', UPSTREAM, 'down', 'down_until_ms', 'probing')
+    upstream[DOWN], upstream[DOWN_UNTIL], upstream[CAUSE] = 0, 0, false
+    redis.call('HDEL', UPSTREAM, 'down', 'down_until_ms', 'probing', 'cause')
+  end
+  if upstream_field(LOST) > 0 then
+    upstream[LOST] = 0
+    redis.call('HDEL', UPSTREAM, 'lost')
   end
   if pressure == 'accepted' and limit > 0 then
     upstream[LIMIT] = limit + 1 / limit

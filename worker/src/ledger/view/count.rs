@@ -60,6 +60,31 @@ pub struct Upstream {
     pub failures: u64,
     /// The open breaker's next probe, Unix milliseconds.
     pub probe_ms: u64,
+    /// What opened it; `None` is closed.
+    pub cause: Option<BreakerCause>,
+    /// Submits in a row whose answer was lost, over all pods.
+    pub lost_in_a_row: u64,
+}
+
+/// What opened the breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerCause {
+    /// The upstream does not let us in, or is not there.
+    Down,
+    /// The answers to many submits in a row were lost.
+    Lost,
+}
+
+impl BreakerCause {
+    /// The cause in words, as the end of a sentence.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Down => "it lets nobody in, or is not there",
+            Self::Lost => "the answers to many submits in a row were lost",
+        }
+    }
 }
 
 impl Counts {
@@ -126,6 +151,8 @@ impl Ledger {
 
 impl Upstream {
     fn read(fields: &HashMap<String, String>) -> Self {
+        let is_down = fields.contains_key("down");
+        let is_run = fields.get("cause").is_some_and(|cause| cause == "lost");
         let number = |name: &str| fields.get(name).and_then(|text| text.parse::<f64>().ok());
         let whole = |name: &str| number(name).unwrap_or(0.0) as u64;
         Self {
@@ -135,6 +162,8 @@ impl Upstream {
             limit: number("limit"),
             failures: whole("down"),
             probe_ms: whole("down_until_ms"),
+            cause: is_down.then_some(if is_run { BreakerCause::Lost } else { BreakerCause::Down }),
+            lost_in_a_row: whole("lost"),
         }
     }
 }

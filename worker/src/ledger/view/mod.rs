@@ -17,7 +17,7 @@ use redis::{FromRedisValue, Pipeline, RedisError, RedisResult};
 
 use super::Ledger;
 
-pub use count::{Counts, Upstream};
+pub use count::{BreakerCause, Counts, Upstream};
 pub use images::hide_images;
 pub use job::JobView;
 pub use lines::{JobLine, Latest, Place};

@@ -264,6 +264,15 @@ fn a_lost_answer_that_nothing_can_find_ends_at_once_as_submit_unknown() {
 }
 
 #[test]
+fn a_lost_answer_speaks_against_the_upstream_and_the_death_of_a_worker_does_not() {
+    for (seen, pressure) in [(unanswered(), Pressure::Lost), (Observation::WorkerDied, Pressure::None)] {
+        let mut job = an_imagine_job();
+
+        assert_eq!(job.step(&seen).pressure, pressure, "{}", seen.name());
+    }
+}
+
+#[test]
 fn a_callers_own_hook_leaves_no_way_to_hear_of_a_lost_task() {
     let mut job = an_imagine_job();
     job.policy.adoption.hook = true;

@@ -418,12 +418,13 @@ impl Both {
                 writeln!(state, "event {} {} {}", field("job"), field("type"), field("code"))?;
             }
         }
-        type Shared = (Option<f64>, Option<u32>, Option<u8>);
+        type Shared = (Option<f64>, Option<u32>, Option<u8>, Option<u32>, Option<String>);
         let mut command = redis::cmd("HMGET");
-        command.arg(self.real.key("upstream")).arg(&["limit", "down", "probing"]);
-        let (limit, down, probing): Shared = self.query(&command).await?;
+        command.arg(self.real.key("upstream")).arg(&["limit", "down", "probing", "lost", "cause"]);
+        let (limit, down, probing, lost, cause): Shared = self.query(&command).await?;
         let (limit, down) = (limit.unwrap_or(0.0), down.unwrap_or(0));
-        writeln!(state, "limit {limit:.2}, down {down}, probing {}", probing.is_some())?;
+        let (lost, is_run) = (lost.unwrap_or(0), cause.as_deref() == Some("lost"));
+        writeln!(state, "limit {limit:.2}, down {down}, probing {}, lost {lost}, run {is_run}", probing.is_some())?;
         Ok(state)
     }
 
@@ -444,7 +445,9 @@ impl Both {
             let _ = writeln!(state, "event {} {} {}", event.job, event.event_type.as_str(), event.code.as_str());
         }
         let shared = &self.model.upstream;
-        let _ = writeln!(state, "limit {:.2}, down {}, probing {}", shared.limit, shared.down, shared.is_probing);
+        let (limit, down, is_probing) = (shared.limit, shared.down, shared.is_probing);
+        let (lost, is_run) = (shared.lost, shared.is_run);
+        let _ = writeln!(state, "limit {limit:.2}, down {down}, probing {is_probing}, lost {lost}, run {is_run}");
         state
     }
 }

@@ -1,7 +1,7 @@
 //! The model of the ledger: what the Lua scripts promise, in plain Rust, with the time as an argument.
 //!
 //! `against_redis` plays the same operations on this and on the scripts, so that neither drifts from the other. Left
-//! out are rates, retention and the full memory, which have tests of their own.
+//! out are rates, revisits, retention and the full memory, which have tests of their own.
 
 use std::collections::BTreeMap;
 
@@ -57,6 +57,31 @@ pub(super) struct Shared {
     pub(super) down: u32,
     pub(super) down_until_ms: u64,
     pub(super) is_probing: bool,
+    /// Submits in a row whose answer was lost.
+    pub(super) lost: u32,
+    /// Whether it was such a run that opened the breaker.
+    pub(super) is_run: bool,
+}
+
+impl Shared {
+    /// Lost answers in a row that open the breaker.
+    const RUN: u32 = 20;
+
+    fn open_breaker(&mut self, is_lost: bool, now_ms: u64) {
+        let is_probe = std::mem::take(&mut self.is_probing);
+        if self.down > 0 && self.down_until_ms > now_ms && !is_probe {
+            return;
+        }
+        // What opened it keeps its pauses when a probe's answer is lost.
+        let is_run = if self.down > 0 && is_lost { self.is_run } else { is_lost };
+        self.down = if self.is_run == is_run { self.down + 1 } else { 1 };
+        self.is_run = is_run;
+        let wait_ms = match is_run {
+            true => (1000 << (self.down - 1).min(4)).min(10_000),
+            false => (1000 << self.down.min(7)).min(120_000),
+        };
+        self.down_until_ms = now_ms + wait_ms;
+    }
 }
 
 /// A claim that is made.
@@ -380,11 +405,11 @@ impl LedgerModel {
         let shared = &mut self.upstream;
         match pressure {
             Pressure::None => return,
-            Pressure::Down => {
-                let is_probe = std::mem::take(&mut shared.is_probing);
-                if shared.down == 0 || shared.down_until_ms <= now_ms || is_probe {
-                    shared.down += 1;
-                    shared.down_until_ms = now_ms + (1000 << shared.down.min(7)).min(120_000);
+            Pressure::Down => return shared.open_breaker(false, now_ms),
+            Pressure::Lost => {
+                shared.lost += 1;
+                if shared.down > 0 || shared.lost >= Shared::RUN {
+                    shared.open_breaker(true, now_ms);
                 }
                 return;
             }
@@ -392,7 +417,9 @@ impl LedgerModel {
         }
         if shared.down > 0 {
             (shared.down, shared.down_until_ms, shared.is_probing) = (0, 0, false);
+            shared.is_run = false;
         }
+        shared.lost = 0;
         match pressure {
             Pressure::Accepted if shared.limit > 10_000.0 => shared.limit = 0.0,
             Pressure::Accepted if shared.limit > 0.0 => shared.limit += 1.0 / shared.limit,
