@@ -229,3 +229,39 @@ async fn a_worker_that_cannot_listen_where_it_should_ends_and_says_so() -> anyho
     assert!(second.logs().contains(&taken), "{}", second.logs());
     Ok(())
 }
+
+#[tokio::test]
+async fn jobs_finds_each_failed_job_however_many_have_completed_since() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    stack.xadd_job(&imagine("dead", "a red fox [sim: fail=\"Job Timeout\"]")).await?;
+    stack.event_of("dead").await?;
+    let jobs: Vec<Value> = (0..1_100).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    stack.wire.xadd_jobs(&jobs).await?;
+    one_event_for_each(&stack, 1_101).await?;
+
+    let run = Cli::on(&stack, &["jobs", "--failed", "--json"])?.run().await?;
+
+    let lines: Vec<Value> = run.stdout.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    assert_eq!(
+        lines.iter().map(|line| (&line["id"], &line["code"])).collect::<Vec<_>>(),
+        [(&Value::from("dead"), &Value::from("upstream_failed"))]
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_retried_job_is_no_dead_letter_any_more() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    stack.simulator.script("dead", "uses=1 fail=\"Job Timeout\"".parse().map_err(anyhow::Error::msg)?);
+    stack.wire.xadd_jobs(&[imagine("dead", "dead"), imagine("fine", "fine")]).await?;
+    one_event_for_each(&stack, 2).await?;
+    let failed = async || Ok::<_, anyhow::Error>(Cli::on(&stack, &["jobs", "--failed"])?.run().await?.stdout);
+    assert!(failed().await?.contains("dead"));
+
+    let run = Cli::on(&stack, &["retry", "dead"])?.run().await?;
+    assert_eq!(run.code, 0, "{run:?}");
+    stack.eventually("it has ended again", async |stack| Ok(stack.events().await?.len() == 3)).await?;
+
+    assert_eq!(failed().await?, "");
+    Ok(())
+}

@@ -22,7 +22,7 @@ Examples:
   mjq jobs --failed --limit 100
   mjq jobs --failed --json | jq -r 'select(.code == \"poison\") | .id' | xargs -n1 mjq retry")]
 pub(super) struct Jobs {
-    /// Only jobs that failed or were cancelled, among the 1,000 that ended last
+    /// Only jobs that failed, the latest first, as far back as the retention goes
     #[arg(long)]
     failed: bool,
     /// At most this many open jobs, and as many ended ones

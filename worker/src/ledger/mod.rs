@@ -15,6 +15,7 @@
 //! | `leases` | zset | claimed jobs by the time that their lease runs out |
 //! | `deadlines` | zset | jobs that have not ended, by deadline |
 //! | `ended` | zset | jobs that have, by when |
+//! | `failed` | zset | of these, the failed ones: the dead letters |
 //! | `late` | zset | jobs that their deadline ended, by the time of the next look at their task |
 //! | `upstream` | hash | what all pods share: pauses, breaker, adaptive limit |
 //! | `pace:<kind>:<mode>` | list | how long the latest tasks ran, ms |

@@ -152,7 +152,9 @@ impl Overview {
         let now_ms = self.counts.now_ms;
         html! {
             section .card {
-                h2 { "Latest failures" }
+                h2 { "Latest failures" @if self.counts.failed > self.failures.len() as u64 {
+                    small { "of " (count(self.counts.failed)) }
+                } }
                 @if self.failures.is_empty() { div .none { "No failures." } } @else {
                     div .scroll { table {
                         thead { tr { th { "job" } th { "code" } th { "reason" } th .n { "ended" } } }

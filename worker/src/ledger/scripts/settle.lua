@@ -137,6 +137,7 @@ local function finish(step, key, state)
   redis.call('PEXPIRE', key, retention_ms)
   remove(DEADLINES, step.id)
   add(P .. 'ended', now, step.id)
+  if event[1] == 'failed' then add(P .. 'failed', now, step.id) end
   if step.revisit_ms ~= '' then add(P .. 'late', now + tonumber(step.revisit_ms), step.id) end
   if event[9] ~= '0' and redis.call('LPUSH', P .. 'pace:' .. event[8], event[9]) > 128 then
     redis.call('LTRIM', P .. 'pace:' .. event[8], 0, 63)

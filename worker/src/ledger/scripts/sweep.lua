@@ -16,6 +16,7 @@ local before = now - tonumber(ARGV[1])
 local ended = redis.call('ZRANGEBYSCORE', P .. 'ended', '-inf', before, 'LIMIT', 0, 1000)
 if #ended > 0 then
   redis.call('ZREM', P .. 'ended', unpack(ended))
+  redis.call('ZREM', P .. 'failed', unpack(ended))
   redis.call('ZREM', P .. 'late', unpack(ended))
 end
 

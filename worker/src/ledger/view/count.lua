@@ -47,6 +47,7 @@ return {
     'in_step', redis.call('ZCARD', P .. 'leases'),
     'open', redis.call('ZCARD', P .. 'deadlines'),
     'ended', redis.call('ZCARD', P .. 'ended'),
+    'failed', redis.call('ZCARD', P .. 'failed'),
     'delayed_due', due('later'),
     'polling_due', due('poll'),
     'events', redis.call('XLEN', P .. 'events'),

@@ -25,6 +25,8 @@ pub struct Counts {
     pub open: u64,
     /// Ended, as far back as the retention goes.
     pub ended: u64,
+    /// Of these, the failed ones: the dead letters.
+    pub failed: u64,
     /// Of the delayed ones, those whose time has come.
     pub delayed_due: u64,
     /// Of the polling ones, those whose next look is due.
@@ -136,6 +138,7 @@ impl Ledger {
             in_step: number("in_step"),
             open: number("open"),
             ended: number("ended"),
+            failed: number("failed"),
             delayed_due: number("delayed_due"),
             polling_due: number("polling_due"),
             events: number("events"),

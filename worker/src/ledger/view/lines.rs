@@ -72,9 +72,6 @@ pub struct Latest {
 type Scored = Vec<(String, f64)>;
 
 impl Ledger {
-    /// A job that ended without its result is looked for among this many that ended last.
-    pub const FAILURE_WINDOW: usize = 1000;
-
     /// Up to `limit` open jobs and up to `limit` ended ones.
     ///
     /// # Errors
@@ -108,48 +105,21 @@ impl Ledger {
         Ok(Latest { open, ended: self.with_events(ended).await? })
     }
 
-    /// Up to `limit` of the jobs that failed or were cancelled, the latest first.
-    ///
-    /// Only the [`Self::FAILURE_WINDOW`] jobs that ended last are searched.
+    /// The latest `limit` dead letters, the latest first: jobs that failed, as far back as the retention goes.
     ///
     /// # Errors
     /// [`ViewError`] if Redis did not answer at once.
     pub async fn failures(&self, limit: usize) -> Result<Vec<JobLine>, ViewError> {
-        const CHUNK: usize = 250;
-        let mut failed: Vec<(String, Place)> = Vec::new();
-        for from in (0..Self::FAILURE_WINDOW).step_by(CHUNK) {
-            let mut commands = redis::pipe();
-            let key = self.key("ended");
-            commands.cmd("ZREVRANGE").arg(key).arg(from).arg(from + CHUNK - 1).arg("WITHSCORES");
-            let (ended,): (Scored,) = self.read(&commands).await?;
-            let is_last = ended.len() < CHUNK;
-            let ended = placed(ended, |at_ms| Place::Ended { at_ms });
-            let phases = self.phases(&ended).await?;
-            let is_failed = |phase: &Option<String>| phase.as_deref().is_some_and(|phase| phase != "completed");
-            failed.extend(ended.into_iter().zip(phases).filter(|(_, phase)| is_failed(phase)).map(|(job, _)| job));
-            if is_last || failed.len() >= limit {
-                break;
-            }
-        }
-        failed.truncate(limit);
-        let lines = self.lines(failed).await?;
+        let mut commands = redis::pipe();
+        commands.cmd("ZREVRANGE").arg(self.key("failed")).arg(0).arg(limit.saturating_sub(1)).arg("WITHSCORES");
+        let (failed,): (Scored,) = self.read(&commands).await?;
+        let lines = self.lines(placed(failed, |at_ms| Place::Ended { at_ms })).await?;
         self.with_events(lines).await
     }
 
     async fn read_ranges<const N: usize>(&self, commands: &Pipeline) -> Result<[Scored; N], ViewError> {
         let ranges: Vec<Scored> = self.read(commands).await?;
         Ok(std::array::from_fn(|index| ranges.get(index).cloned().unwrap_or_default()))
-    }
-
-    async fn phases(&self, jobs: &[(String, Place)]) -> Result<Vec<Option<String>>, ViewError> {
-        if jobs.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut commands = redis::pipe();
-        for (id, _) in jobs {
-            commands.cmd("HGET").arg(self.key(&format!("job:{id}"))).arg("p");
-        }
-        self.read(&commands).await
     }
 
     /// Reads the records of `jobs`; one that is gone or cannot be read is left out.
