@@ -365,3 +365,22 @@ async fn answers_that_are_lost_now_and_then_do_not_stop_the_others() -> anyhow::
     assert!(longest < Some(900), "nothing was submitted for {longest:?} ms");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_task_that_stays_unknown_is_lost_after_as_long_as_the_operator_says_and_five_looks() -> anyhow::Result<()> {
+    let stack = a_stack().set("MJQ_UPSTREAM_LOST_MS", 1_000).await?;
+    let began = std::time::Instant::now();
+    stack.xadd_job(&imagine("lost", "a red fox [sim: fetch=unknown fetch_times=0]")).await?;
+    // It shows again before its time is over.
+    stack.xadd_job(&imagine("late", "a blue fox [sim: fetch=unknown fetch_times=2]")).await?;
+
+    let event = stack.event_of("lost").await?;
+    assert_eq!((event.outcome(), event.code()), ("failed", "upstream_lost"));
+    assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
+    let task = stack.simulator.ledger().into_iter().find(|creation| creation.prompt.contains("red"));
+    let task = task.map(|creation| creation.task).unwrap_or_default();
+    assert_eq!(event.field("task"), task);
+    assert!(stack.simulator.polls(&task).is_some_and(|(polls, _)| polls >= 5));
+    assert_eq!(stack.event_of("late").await?.code(), "ok");
+    submitted_once(&stack, 2)
+}

@@ -67,13 +67,15 @@ impl Default for Policy {
             relax_deadline: Duration::from_secs(60 * 60),
             max_attempts: 5,
             max_reclaims: 5,
-            lost_after: (5, Duration::from_secs(180)),
+            lost_after: (Self::LOST_POLLS, Duration::from_secs(180)),
             revisit_for: Self::REVISIT_FOR,
         }
     }
 }
 
 impl Policy {
+    /// Polls that must say "unknown task": once or twice, a relay's cache or a replica may not have it yet.
+    pub const LOST_POLLS: u32 = 5;
     /// Tasks that take longer than this after their deadline are hardly worth a look any more.
     pub const REVISIT_FOR: Duration = Duration::from_secs(3600);
     /// How much longer each refusal makes the next delay.

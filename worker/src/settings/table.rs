@@ -79,6 +79,8 @@ settings! {
     [Worker Open] upstream_submit_rate: f64 = "upstream_submit_rate" ("0") by value::rate;
     /// The most polls per second, over all pods; 0 = no limit
     [Worker Open] upstream_poll_rate: f64 = "upstream_poll_rate" ("10") by value::rate;
+    /// How long a task must stay unknown to the upstream before its job ends as upstream_lost, in ms
+    [Worker Open] upstream_lost: Duration = "upstream_lost_ms" ("180000") by value::millis(0);
     /// What the upstream sees as `state`: forward = the caller's, token = mjq's own; the event has the caller's
     [Worker Open] upstream_state: UpstreamState = "upstream_state" ("forward") by value::upstream_state;
 
@@ -158,6 +160,7 @@ impl Settings {
             relax_deadline: self.deadline_relax,
             max_attempts: self.max_attempts,
             max_reclaims: self.max_reclaims,
+            lost_after: (Policy::LOST_POLLS, self.upstream_lost),
             // What it finds is written on a record that the retention takes away.
             revisit_for: Policy::REVISIT_FOR.min(self.retention),
             ..Policy::default()
