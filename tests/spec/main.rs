@@ -26,8 +26,8 @@ mod limits;
 
 mod adoption;
 
-mod modal;
 mod late;
+mod modal;
 
 mod backlog;
 
@@ -36,6 +36,8 @@ mod breaker;
 mod crash;
 
 mod redis_restart;
+
+mod redis_rights;
 
 mod redis_rollback;
 

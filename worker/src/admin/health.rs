@@ -10,7 +10,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, ViewError, denial};
 
 /// The health of one pod. Clones share it.
 #[derive(Clone)]
@@ -27,7 +27,7 @@ struct Inner {
 }
 
 /// Whether a pod is any use, condition by condition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Readiness {
     /// All of the conditions hold.
     pub is_ready: bool,
@@ -37,6 +37,8 @@ pub struct Readiness {
     pub ledger_works: bool,
     /// The pod was not told to stop.
     pub is_taking_work: bool,
+    /// What Redis does not allow to the pod's user, call by call, in its words. Somebody has to act.
+    pub denials: Vec<String>,
 }
 
 impl Health {
@@ -70,19 +72,20 @@ impl Health {
 
     /// Looks at each condition. Asks Redis, unless it was asked a moment ago.
     pub async fn readiness(&self) -> Readiness {
-        let ledger_works = *self.0.ledger.reachability().borrow();
+        let denials = self.0.ledger.denials();
+        let ledger_works = *self.0.ledger.reachability().borrow() && denials.is_empty();
         let (redis_answers, is_taking_work) = (self.redis_answers().await, !self.is_draining());
         let is_ready = redis_answers && ledger_works && is_taking_work;
-        Readiness { is_ready, redis_answers, ledger_works, is_taking_work }
+        Readiness { is_ready, redis_answers, ledger_works, is_taking_work, denials }
     }
 
     /// The loops that are stuck: the process should be started anew.
     ///
-    /// While Redis is away every loop waits for it. That is no reason to end the process, whose calls
+    /// While Redis is away or does not allow something, every loop waits for it. That is no reason to end the process, whose calls
     /// go on as soon as Redis is back.
     #[must_use]
     pub fn stuck_loops(&self) -> Vec<&'static str> {
-        let is_away = !*self.0.ledger.reachability().borrow();
+        let is_away = !*self.0.ledger.reachability().borrow() || !self.0.ledger.denials().is_empty();
         let mut away_at = self.0.away_at.lock().unwrap_or_else(PoisonError::into_inner);
         if is_away {
             *away_at = Some(Instant::now());
@@ -101,7 +104,12 @@ impl Health {
         {
             return answered;
         }
-        let answered = self.0.ledger.ping().await.is_ok();
+        let answered = match self.0.ledger.ping().await {
+            Ok(()) => true,
+            // A no is an answer.
+            Err(ViewError::Redis(error)) => denial(&error).is_some(),
+            Err(ViewError::Late) => false,
+        };
         *last = Some((Instant::now(), answered));
         answered
     }

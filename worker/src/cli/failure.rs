@@ -4,7 +4,7 @@ use std::{error::Error, io};
 
 use mjq_producer::{EnqueueError, ReadError};
 
-use crate::ledger::{Abandoned, RetryError, ViewError};
+use crate::ledger::{Abandoned, RetryError, ViewError, denial};
 
 /// A command did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -68,10 +68,17 @@ impl Failure {
     }
 }
 
+impl Failure {
+    fn denied(words: &str) -> Self {
+        Self::NotDone(format!("Redis does not allow that to the user of MJQ_REDIS_URL ({words}); see `mjq doctor`"))
+    }
+}
+
 impl From<EnqueueError> for Failure {
     fn from(error: EnqueueError) -> Self {
         match error {
             EnqueueError::Invalid(error) => Self::Usage(error.to_string()),
+            EnqueueError::Redis { cause, .. } if denial(&cause).is_some() => cause.into(),
             error => Self::Redis(error.into()),
         }
     }
@@ -85,9 +92,8 @@ impl From<ReadError> for Failure {
 
 impl From<redis::RedisError> for Failure {
     fn from(error: redis::RedisError) -> Self {
-        // A pipeline's error has no code of its own, but it repeats those of its commands.
-        if error.code() == Some("NOPERM") || error.to_string().contains("NoPerm") {
-            return Self::NotDone("the user of MJQ_REDIS_URL may not do that; see `mjq doctor`".to_owned());
+        if let Some(words) = denial(&error) {
+            return Self::denied(&words);
         }
         Self::Redis(error.into())
     }
@@ -103,8 +109,11 @@ impl From<ViewError> for Failure {
 }
 
 impl From<Abandoned> for Failure {
-    fn from(_: Abandoned) -> Self {
-        Self::Redis("it did not answer in time".into())
+    fn from(abandoned: Abandoned) -> Self {
+        match abandoned {
+            Abandoned::Late => Self::Redis("it did not answer in time".into()),
+            Abandoned::Denied { call, words } => Self::denied(&format!("{call}: {words}")),
+        }
     }
 }
 
@@ -139,8 +148,9 @@ mod tests {
             (Failure::NoResult, 1),
             (Failure::Unwell, 1),
             (RetryError::NotKnown.into(), 1),
-            (Abandoned.into(), 69),
-            (RetryError::Abandoned(Abandoned).into(), 69),
+            (Abandoned::Late.into(), 69),
+            (Abandoned::Denied { call: "retry".into(), words: "NOPERM".into() }.into(), 1),
+            (RetryError::Abandoned(Abandoned::Late).into(), 69),
             (ViewError::Late.into(), 69),
             (Failure::Worker(io_error(io::ErrorKind::AddrInUse).into()), 1),
             (Failure::Output(io_error(io::ErrorKind::StorageFull)), 1),

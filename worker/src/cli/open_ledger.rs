@@ -22,5 +22,5 @@ pub(super) async fn open_ledger(settings: &Settings) -> Result<Ledger, Failure> 
         tokio::time::sleep(PATIENCE).await;
         timer.cancel();
     });
-    Ok(Ledger::new(link, settings.queue.clone(), settings.retention, abandon))
+    Ok(Ledger::for_a_command(link, settings.queue.clone(), settings.retention, abandon))
 }

@@ -34,6 +34,7 @@ struct Readiness {
     redis_answers: bool,
     ledger_works: bool,
     is_taking_work: bool,
+    denials: Vec<String>,
 }
 
 impl Ready {
@@ -57,16 +58,18 @@ impl Ready {
 
 impl Readiness {
     /// Why the worker is of no use; `None` when it is.
-    fn complaint(&self) -> Option<&'static str> {
-        match self {
-            Self { is_ready: true, .. } => None,
-            Self { is_taking_work: false, .. } => Some("the worker was told to stop"),
-            Self { redis_answers: false, .. } => Some("Redis does not answer"),
-            Self { ledger_works: false, .. } => {
-                Some("Redis answers, and does not carry out what the worker asks of it")
+    fn complaint(&self) -> Option<String> {
+        let complaint = match self {
+            Self { is_ready: true, .. } => return None,
+            Self { is_taking_work: false, .. } => "the worker was told to stop",
+            Self { redis_answers: false, .. } => "Redis does not answer",
+            Self { denials, .. } if !denials.is_empty() => {
+                return Some(format!("Redis does not allow the worker's user {}", denials.join("; ")));
             }
-            Self { .. } => Some("the worker does not say why"),
-        }
+            Self { ledger_works: false, .. } => "Redis answers, and does not carry out what the worker asks of it",
+            Self { .. } => "the worker does not say why",
+        };
+        Some(complaint.to_owned())
     }
 }
 
@@ -122,11 +125,13 @@ mod tests {
             (r#"{"redis_answers":true,"ledger_works":true}"#, Some("told to stop")),
             (r#"{"is_taking_work":true}"#, Some("Redis does not answer")),
             (r#"{"is_taking_work":true,"redis_answers":true}"#, Some("does not carry out")),
+            (r#"{"is_taking_work":true,"redis_answers":true,"denials":["claim: NOPERM"]}"#, Some("claim: NOPERM")),
         ] {
             let found = serde_json::from_str::<Readiness>(body).unwrap().complaint();
 
             assert_eq!(found.is_some(), complaint.is_some(), "{body}");
-            assert!(found.unwrap_or_default().contains(complaint.unwrap_or_default()), "{body}: {found:?}");
+            let found = found.unwrap_or_default();
+            assert!(found.contains(complaint.unwrap_or_default()), "{body}: {found}");
         }
     }
 }

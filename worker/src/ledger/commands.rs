@@ -37,7 +37,7 @@ pub enum Paused {
 }
 
 /// A job that was not retried, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RetryError {
     /// There is no such job, or no longer.
     #[error("there is no such job, or no longer")]

@@ -31,6 +31,7 @@ mod afterlife;
 mod claim;
 mod clock;
 mod commands;
+mod denial;
 mod event_trim;
 mod intake;
 mod pace;
@@ -42,7 +43,8 @@ mod settlement;
 mod view;
 
 use std::{
-    sync::Arc,
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -50,13 +52,14 @@ use mjq_producer::{RedisLink, contract::QueueName};
 use redis::{FromRedisValue, RedisError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 pub use admission::{Admission, Admitted, Rejection};
 pub use afterlife::{AfterLook, DueRevisits};
 pub use claim::{ClaimLimits, Claimed, Rate, Step};
 pub use clock::RedisClock;
 pub use commands::{CommandAnswer, Hinted, Paused, RetryError};
+pub use denial::denial;
 pub use intake::{Intake, RawEntry};
 pub use parent::Parent;
 pub use renewal::Holding;
@@ -80,16 +83,31 @@ struct Inner {
     retention: Duration,
     /// Whether the last call was answered.
     is_reachable: watch::Sender<bool>,
+    /// The calls that Redis does not allow at present, with its words.
+    denials: Mutex<BTreeMap<String, String>>,
+    /// Whether a call that Redis does not allow is given up, as a person wants it.
+    gives_up_when_denied: bool,
     /// Says that the pod is about to leave: a silent connection is not waited for any more.
     hurry: CancellationToken,
     /// Ends the retries of a pod that has to leave while Redis is away.
     abandon: CancellationToken,
 }
 
-/// The pod has to leave and Redis did not come back in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("redis did not answer before the worker had to stop")]
-pub struct Abandoned;
+/// A call that was given up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Abandoned {
+    /// The pod has to leave and Redis did not come back in time.
+    #[error("redis did not answer before the worker had to stop")]
+    Late,
+    /// Redis does not allow it, and whoever asks does not wait until it does.
+    #[error("redis does not allow the user of MJQ_REDIS_URL to {call}: {words}")]
+    Denied {
+        /// The call.
+        call: String,
+        /// What Redis said.
+        words: String,
+    },
+}
 
 impl Ledger {
     /// How long a call may take once the pod is about to leave; then it is made again over a new connection.
@@ -98,10 +116,38 @@ impl Ledger {
     /// Opens the ledger of `queue`. It connects with its first call.
     #[must_use]
     pub fn new(link: RedisLink, queue: QueueName, retention: Duration, abandon: CancellationToken) -> Self {
+        Self::with_patience(link, queue, retention, abandon, false)
+    }
+
+    /// Opens the ledger of `queue` for one command: what Redis does not allow is an error at once.
+    #[must_use]
+    pub fn for_a_command(link: RedisLink, queue: QueueName, retention: Duration, abandon: CancellationToken) -> Self {
+        Self::with_patience(link, queue, retention, abandon, true)
+    }
+
+    fn with_patience(
+        link: RedisLink,
+        queue: QueueName,
+        retention: Duration,
+        abandon: CancellationToken,
+        gives_up_when_denied: bool,
+    ) -> Self {
         let prefix = queue.prefix();
         let is_reachable = watch::channel(false).0;
         let (clock, hurry) = (RedisClock::default(), CancellationToken::new());
-        Self(Arc::new(Inner { link, queue, prefix, clock, retention, is_reachable, hurry, abandon }))
+        let denials = Mutex::default();
+        Self(Arc::new(Inner {
+            link,
+            queue,
+            prefix,
+            clock,
+            retention,
+            is_reachable,
+            denials,
+            gives_up_when_denied,
+            hurry,
+            abandon,
+        }))
     }
 
     /// Redis's time, as last heard and carried on by this machine's monotonic clock.
@@ -126,6 +172,13 @@ impl Ledger {
     #[must_use]
     pub fn reachability(&self) -> watch::Receiver<bool> {
         self.0.is_reachable.subscribe()
+    }
+
+    /// The calls that Redis does not allow at present, each with its words. They are made again and again.
+    #[must_use]
+    pub fn denials(&self) -> Vec<String> {
+        let denials = self.0.denials.lock().unwrap_or_else(PoisonError::into_inner);
+        denials.iter().map(|(call, words)| format!("{call}: {words}")).collect()
     }
 
     /// Makes all calls hurry, because the pod is about to leave: over a half-open connection, what has
@@ -170,7 +223,12 @@ impl Ledger {
                 Err(error) => error,
             };
             metrics::counter!("mjq_redis_errors_total", "call" => what.to_owned()).increment(1);
-            if self.0.is_reachable.send_replace(false) || tries == 0 {
+            if let Some(words) = denial(&error) {
+                if self.0.gives_up_when_denied {
+                    return Err(Abandoned::Denied { call: what.to_owned(), words });
+                }
+                self.note_denial(what, words, tries);
+            } else if self.0.is_reachable.send_replace(false) || tries == 0 {
                 warn!(call = what, error = %error, "redis did not answer {what}; trying until it does: {error}");
             }
             tokio::select! {
@@ -178,7 +236,7 @@ impl Ledger {
                 () = self.0.abandon.cancelled() => break,
             }
         }
-        Err(Abandoned)
+        Err(Abandoned::Late)
     }
 
     /// Ends when a call takes too long for a pod that is about to leave; else never.
@@ -187,7 +245,23 @@ impl Ledger {
         tokio::time::sleep(Self::HURRIED_CALL).await;
     }
 
+    /// Redis is there, and no outage is to be waited for: somebody has to act.
+    fn note_denial(&self, what: &str, words: String, tries: u32) {
+        /// About half a minute of tries.
+        const AGAIN: u32 = 30;
+        if tries.is_multiple_of(AGAIN) {
+            error!(
+                call = what,
+                "redis does not allow {what} to the user of MJQ_REDIS_URL: {words}; trying until it does"
+            );
+        }
+        self.0.denials.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned(), words);
+    }
+
     fn note_answer(&self, what: &str, tries: u32, began: Instant) {
+        if tries > 0 {
+            self.0.denials.lock().unwrap_or_else(PoisonError::into_inner).remove(what);
+        }
         if !self.0.is_reachable.send_replace(true) && tries > 0 {
             let seconds = began.elapsed().as_secs_f64();
             info!(call = what, tries, "redis answers again after {seconds:.1} s");

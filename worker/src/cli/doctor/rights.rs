@@ -3,7 +3,7 @@
 use redis::{Cmd, RedisError};
 
 use super::Finding;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, denial};
 
 /// A key that is never there, and a group and a consumer that nobody has.
 const NOBODY: &str = "mjq-doctor";
@@ -55,8 +55,7 @@ fn trials(ledger: &Ledger) -> Vec<(&'static str, Cmd)> {
 
 /// Redis says so in different words for a command, a key, and a command within a script.
 fn is_no_permission(error: &RedisError) -> bool {
-    let words = error.to_string();
-    error.code() == Some("NOPERM") || words.contains("ACL failure") || words.contains("can't run this command")
+    denial(error).is_some()
 }
 
 fn judge(missing: &[&str]) -> Finding {
