@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use mjq_harness::{Stack, StackBuilder, WorkerProcess};
+use redis::streams::StreamInfoConsumersReply;
 use serde_json::json;
 
 use crate::support::{a_stack, imagine, metric, one_event_for_each, submitted_once, with};
@@ -172,4 +173,33 @@ async fn a_job_that_kills_its_workers_again_and_again_ends_as_poison() -> anyhow
     assert_eq!((event.outcome(), event.code(), &event.data()?["attempts"]), ("failed", "poison", &json!(1)));
     assert_eq!(stack.simulator.stats().created, 1);
     Ok(())
+}
+
+#[tokio::test]
+async fn a_killed_worker_leaves_no_consumer_behind_and_a_live_one_keeps_its_own() -> anyhow::Result<()> {
+    let mut stack = a_stack_with_short_leases().await?;
+    stack.xadd_job(&imagine("order-1842", "a red fox")).await?;
+    stack.event_of("order-1842").await?;
+    let consumers = async |stack: &Stack| {
+        let mut command = redis::cmd("XINFO");
+        command.arg("CONSUMERS").arg(stack.wire.key("jobs")).arg("mjq");
+        let found: StreamInfoConsumersReply = command.query_async(&mut stack.wire.redis().await?).await?;
+        anyhow::Ok(found.consumers.into_iter().map(|consumer| consumer.name).collect::<Vec<_>>())
+    };
+    let dead = consumers(&stack).await?;
+    assert_eq!(dead.len(), 1);
+
+    stack.workers[0].kill9()?;
+    stack.add_worker().await?;
+    stack.xadd_job(&imagine("order-1843", "a blue fox")).await?;
+    stack.event_of("order-1843").await?;
+    assert_eq!(consumers(&stack).await?.len(), 2);
+
+    let is_gone = async |stack: &Stack| Ok(!consumers(stack).await?.contains(&dead[0]));
+    mjq_harness::eventually_within(Duration::from_secs(60), "the dead one is gone", async || is_gone(&stack).await)
+        .await?;
+    assert_eq!(consumers(&stack).await?.len(), 1);
+    stack.xadd_job(&imagine("order-1844", "a green fox")).await?;
+    assert_eq!(stack.event_of("order-1844").await?.code(), "ok");
+    submitted_once(&stack, 3)
 }

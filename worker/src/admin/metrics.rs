@@ -142,11 +142,12 @@ const EXCHANGES: [(&str, &[&str]); 5] = [
 ];
 
 /// The calls of the engine that are made again until Redis answers.
-const CALLS: [&str; 23] = [
+const CALLS: [&str; 24] = [
     "admit",
     "annotate",
     "cancel",
     "claim",
+    "forget",
     "forget_entry",
     "hint",
     "hook_secret",

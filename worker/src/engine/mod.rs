@@ -252,7 +252,7 @@ impl Engine {
             alarm: self.revisits.clone(),
         };
         loops.spawn(revisiter.run(draining.clone()));
-        loops.spawn(sweeper::sweep(self.ledger.clone(), draining.clone()));
+        loops.spawn(sweeper::sweep(self.ledger.clone(), self.settings.lease, draining.clone()));
         let renewer = Renewer {
             ledger: self.ledger.clone(),
             slots: slots.clone(),

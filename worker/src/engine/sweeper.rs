@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tracing::info;
 
 use crate::{ledger::Ledger, planted_bug::PlantedBug};
 
 /// Sweeps now and then until the pod drains. Several pods may sweep at once; it is harmless.
-pub(super) async fn sweep(ledger: Ledger, draining: CancellationToken) {
+pub(super) async fn sweep(ledger: Ledger, lease: Duration, draining: CancellationToken) {
+    /// What a dead pod left is taken over after one lease; its name is of no use after many.
+    const LEASES: u32 = 10;
     /// When less than this went, nothing much is left.
     const MANY: u64 = 500;
     let mut pause = Duration::from_secs(if PlantedBug::TrimUnread.is_planted() { 2 } else { 10 });
@@ -18,6 +21,11 @@ pub(super) async fn sweep(ledger: Ledger, draining: CancellationToken) {
             let _ = ledger.link().query::<u64>(&command).await;
         }
         let Ok(swept) = ledger.sweep().await else { return };
+        match ledger.forget_consumers(lease * LEASES).await {
+            Ok(0) => {}
+            Ok(gone) => info!(gone, "forgot {gone} dead workers of the job stream's group"),
+            Err(_) => return,
+        }
         pause = if swept >= MANY { Duration::from_millis(100) } else { Duration::from_secs(30) };
     }
 }

@@ -8,7 +8,7 @@ use redis::{
     streams::{StreamAutoClaimReply, StreamId, StreamReadReply},
 };
 
-use super::{Abandoned, Ledger};
+use super::{Abandoned, Ledger, arg, scripts};
 
 /// Reads the job stream as one consumer of the admitters' group.
 ///
@@ -103,6 +103,15 @@ impl Intake {
 }
 
 impl Ledger {
+    /// Forgets consumers of the admitters' group whose pods have been gone for `long`, and returns how many.
+    /// One that has entries stays until they are taken over.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered.
+    pub async fn forget_consumers(&self, long: Duration) -> Result<u64, Abandoned> {
+        self.call(&scripts::FORGET, &[arg(Intake::GROUP), arg(long.as_millis())]).await
+    }
+
     /// Waits for entries until Redis has answered. See [`Intake::read`].
     ///
     /// # Errors

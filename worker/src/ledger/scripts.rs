@@ -26,6 +26,7 @@ scripts! {
     ANNOTATE = "annotate";
     CANCEL = "cancel";
     CLAIM = "claim";
+    FORGET = "forget";
     HINT = "hint";
     MODAL = "modal";
     PAUSE = "pause";
