@@ -352,7 +352,8 @@ async fn an_upstream_that_loses_one_answer_after_another_is_not_fed_the_whole_ba
 #[tokio::test]
 async fn answers_that_are_lost_now_and_then_do_not_stop_the_others() -> anyhow::Result<()> {
     let stack = a_stack().set("MJQ_SLOTS", 1).await?;
-    let prompt = |n: usize| if n % 2 == 0 { format!("fox {n} [sim: status=504 html]") } else { format!("fox {n}") };
+    let prompt =
+        |n: usize| if n.is_multiple_of(2) { format!("fox {n} [sim: status=504 html]") } else { format!("fox {n}") };
     let jobs: Vec<_> = (0..60).map(|n| imagine(&format!("job-{n}"), &prompt(n))).collect();
 
     stack.wire.xadd_jobs(&jobs).await?;
