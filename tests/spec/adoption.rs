@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use mjq_harness::{Stack, StackBuilder, free_port};
 use mjq_simulator::{Fault, Script, SubmitStep};
 use serde_json::json;
 
-use crate::support::{Recorder, a_stack, imagine, metric, now_ms, one_event_for_each, submitted_once, with};
+use crate::support::{Recorder, a_stack, imagine, metric, now_ms, one_event_for_each, with};
 
 /// One worker that the upstream's hooks reach.
 fn a_stack_with_hooks() -> anyhow::Result<StackBuilder> {
@@ -44,7 +44,7 @@ async fn each_was_adopted(stack: &Stack, count: usize) -> anyhow::Result<()> {
         let made = stack.simulator.ledger().into_iter().find(|task| task.prompt.starts_with(&format!("fox {n} ")));
         assert_eq!(Some(event.field("task")), made.as_ref().map(|task| task.task.as_str()), "{job}");
     }
-    submitted_once(stack, count)
+    made_once(stack, count)
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn a_hook_that_somebody_made_up_adopts_nothing_and_the_genuine_one_does() 
     assert_eq!((events["forged"].code(), events["forged"].field("task")), ("submit_unknown", ""));
     assert_eq!((events["genuine"].code(), &events["genuine"].data()?["adopted"]), ("ok", &json!(true)));
     assert_eq!(metric(&stack.workers[0], "mjq_hooks_total", "forged").await?, forgeries.len() as f64);
-    submitted_once(&stack, 2)
+    made_once(&stack, 2)
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn a_genuine_hook_that_names_a_task_which_the_upstream_does_not_show_adopt
 
     assert_eq!(status, 200);
     assert_eq!(stack.event_of("order-1842").await?.code(), "submit_unknown");
-    submitted_once(&stack, 1)
+    made_once(&stack, 1)
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ async fn a_callers_own_hook_is_called_as_it_was_written_and_mjq_adds_none() -> a
     };
     stack.eventually("the caller hears of the end", has_come).await?;
     assert_eq!(metric(&stack.workers[0], "mjq_hooks_total", "").await?, 0.0);
-    submitted_once(&stack, 1)
+    made_once(&stack, 1)
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn a_job_with_a_hook_of_its_callers_own_cannot_be_adopted_by_hook_and_says
     let event = stack.event_of("order-1842").await?;
     assert_eq!((event.code(), &event.data()?["attempts"]), ("submit_unknown", &json!(1)));
     assert!(now_ms() - began_ms < 10_000, "it waited for a hook that goes elsewhere");
-    submitted_once(&stack, 1)
+    made_once(&stack, 1)
 }
 
 #[tokio::test]
@@ -203,7 +203,7 @@ async fn a_task_of_another_job_with_the_same_prompt_is_not_adopted() -> anyhow::
     let events = one_event_for_each(&stack, 2).await?;
     assert_eq!((events["made"].code(), events["vanished"].code()), ("ok", "submit_unknown"));
     assert_eq!(events["vanished"].field("task"), "");
-    submitted_once(&stack, 1)
+    made_once(&stack, 1)
 }
 
 /// The address and the body of the last hook for `job` that reached the recorder.
@@ -213,6 +213,15 @@ fn hook_to(job: &str, recorder: &Recorder) -> anyhow::Result<(String, Vec<u8>)> 
     let hook = hooks.into_iter().rfind(|hook| hook.head.starts_with(&start)).context("no hook has come")?;
     let path = hook.head.split(' ').nth(1).context("a request without a path")?.to_owned();
     Ok((path, hook.body))
+}
+
+/// The upstream has made, and billed, `count` tasks, none of them twice.
+///
+/// A task that has ended when it is adopted is looked at twice: to see that it is there, and for its result.
+fn made_once(stack: &Stack, count: usize) -> anyhow::Result<()> {
+    let stats = stack.simulator.stats();
+    ensure!((stats.created, stats.created_again) == (count as u64, 0), "{} tasks, {stats:?}", stats.created);
+    Ok(())
 }
 
 /// Posts to the first worker, as the upstream does.

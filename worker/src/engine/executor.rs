@@ -173,8 +173,8 @@ impl Executor {
     fn may_begin(&self, step: &Step, hold: &Hold, is_paced: bool) -> bool {
         // After half its lease a claim may be gone before the answer is here: a frozen pod would
         // submit what another has submitted since.
-        let limit = if is_paced { Rate::MARGIN.min(self.lease / 2) } else { self.lease / 2 };
-        !hold.is_lost() && step.claimed_at.elapsed() < limit
+        let is_in_its_window = !is_paced || step.granted_at.elapsed() < Rate::MARGIN;
+        !hold.is_lost() && is_in_its_window && step.claimed_at.elapsed() < self.lease / 2
     }
 
     async fn adopt(&self, step: &Step, hint: Option<&TaskId>) -> Observation {

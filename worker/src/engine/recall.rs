@@ -118,7 +118,8 @@ mod tests {
         let record = Record::admit(&job, enqueued_ms, &Policy::default());
         let job = JobId::new("order-1842").unwrap();
         let claimed_at = Instant::now();
-        Step { job, fence, record, flags: Flags::default(), job_json: None, claimed_ms: 0, claimed_at }
+        let (flags, granted_at) = (Flags::default(), claimed_at);
+        Step { job, fence, record, flags, job_json: None, claimed_ms: 0, claimed_at, granted_at }
     }
 
     fn accepted() -> Observation {

@@ -73,6 +73,8 @@ pub struct Step {
     pub claimed_ms: u64,
     /// No later than this the lease began.
     pub claimed_at: Instant,
+    /// No later than this the limits were asked: earlier than the claim, when the first answer to it was lost.
+    pub granted_at: Instant,
 }
 
 impl Ledger {
@@ -114,7 +116,11 @@ impl Ledger {
             })
             .await?;
         self.0.clock.heard(claimed_at, reply.now_ms);
-        let steps = reply.steps.into_iter().filter_map(|raw| raw.into_step(reply.now_ms, claimed_at)).collect();
+        // What was granted long ago has lost its place under the rates: others have been granted theirs since.
+        let waited = Duration::from_millis(reply.now_ms.saturating_sub(reply.granted_ms));
+        let granted_at = claimed_at.checked_sub(waited).unwrap_or(claimed_at);
+        let read = |raw: RawStep| raw.into_step(reply.now_ms, claimed_at, granted_at);
+        let steps = reply.steps.into_iter().filter_map(read).collect();
         Ok(Claimed { steps, more_after: u64::try_from(reply.more_after_ms).ok().map(Duration::from_millis) })
     }
 
@@ -134,6 +140,7 @@ impl Ledger {
 struct ClaimReply {
     now_ms: u64,
     more_after_ms: i64,
+    granted_ms: u64,
     steps: Vec<RawStep>,
 }
 
@@ -145,14 +152,15 @@ impl FromRedisValue for ClaimReply {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
         let mut items = Vec::<Value>::from_redis_value(value)?.into_iter();
         let mut number = || i64::from_redis_value(items.next().unwrap_or(Value::Nil));
-        let (now_ms, more_after_ms) = (number()?, number()?);
+        let (now_ms, more_after_ms, granted_ms) = (number()?, number()?, number()?);
         let steps = items.map(|step| StepFields::from_redis_value(step).map(RawStep)).collect::<Result<_, _>>()?;
-        Ok(Self { now_ms: now_ms.unsigned_abs(), more_after_ms, steps })
+        let (now_ms, granted_ms) = (now_ms.unsigned_abs(), granted_ms.unsigned_abs());
+        Ok(Self { now_ms, more_after_ms, granted_ms, steps })
     }
 }
 
 impl RawStep {
-    fn into_step(self, now_ms: u64, claimed_at: Instant) -> Option<Step> {
+    fn into_step(self, now_ms: u64, claimed_at: Instant, granted_at: Instant) -> Option<Step> {
         let (id, fence, is_reclaimed, phase, record, reclaims, is_cancelled, hint, inputs, job_json) = self.0;
         let read =
             || Some((JobId::new(&id).ok()?, Phase::read(&phase)?, serde_json::from_str::<Record>(&record).ok()?));
@@ -171,7 +179,7 @@ impl RawStep {
         };
         let record = Record { phase, ..record };
         let job_json = (!job_json.is_empty()).then_some(job_json);
-        Some(Step { job, fence, record, flags, job_json, claimed_ms: now_ms, claimed_at })
+        Some(Step { job, fence, record, flags, job_json, claimed_ms: now_ms, claimed_at, granted_at })
     }
 }
 

@@ -12,7 +12,8 @@
 -- ARGV[6]  submits per window, 0 = no limit    ARGV[7]  that window, ms
 -- ARGV[8]  poll requests per window, 0 = none  ARGV[9]  that window, ms
 -- ARGV[10] polls that one request carries
--- Returns {now ms, ms until there may be more to claim (-1: nothing is waiting), step …}; a step is
+-- Returns {now ms, ms until there may be more to claim (-1: nothing is waiting), when the steps were
+--   granted in ms, step …}; a step is
 --   {id, fence, 1 if reclaimed, phase, record, reclaims, 1 if cancelled, hinted task or '', inputs, job or '' when it is large}
 
 local P = KEYS[1]
@@ -42,7 +43,8 @@ end
 
 local last = redis.call('GET', MEMO)
 if last and string.sub(last, 1, #request + 1) == request .. ' ' then
-  for id, fence in string.gmatch(string.sub(last, #request + 2), '(%S+) (%d+)') do
+  local granted, given = string.match(string.sub(last, #request + 2), '(%d+) (.*)')
+  for id, fence in string.gmatch(given, '(%S+) (%d+)') do
     local fields = read(id, true)
     if fields[1] == fence and redis.call('ZSCORE', LEASES, id) then
       -- The lease begins anew: the pod hears of the step only now.
@@ -51,7 +53,7 @@ if last and string.sub(last, 1, #request + 1) == request .. ' ' then
       give(id, tonumber(fence), redis.call('HGET', P .. 'job:' .. id, 'rn') == fence and 1 or 0, fields[2], fields)
     end
   end
-  return { now, 0, unpack(steps) }
+  return { now, 0, tonumber(granted), unpack(steps) }
 end
 
 local function take(id, reclaimed, submits)
@@ -175,7 +177,7 @@ end
 
 if #leased > 0 then
   redis.call('ZADD', LEASES, unpack(leased))
-  redis.call('SET', MEMO, request .. ' ' .. table.concat(memo, ' '), 'PX', lease_ms * 4)
+  redis.call('SET', MEMO, string.format('%s %d ', request, now) .. table.concat(memo, ' '), 'PX', lease_ms * 4)
 end
 
 if #steps >= limit then
@@ -187,4 +189,4 @@ else
     if first[2] and tonumber(first[2]) > now then wake_in(tonumber(first[2]) - now) end
   end
 end
-return { now, more, unpack(steps) }
+return { now, more, now, unpack(steps) }
