@@ -218,8 +218,9 @@ impl Executor {
         if PlantedBug::NoFence.is_planted() {
             let (mut fence, mut lease) = (redis::cmd("HGET"), redis::cmd("ZADD"));
             fence.arg(self.ledger.key(&format!("job:{}", step.job))).arg("f");
-            lease.arg(self.ledger.key("leases")).arg(at.now_ms).arg(step.job.as_str());
-            settlement.fence = self.ledger.link().query(&fence).await.unwrap_or(step.fence);
+            let last: u64 = self.ledger.link().query(&fence).await.unwrap_or(step.fence);
+            settlement.fence = last + 1;
+            lease.arg(self.ledger.key("leases")).arg(at.now_ms).arg(format!("{}:{}", last + 1, step.job));
             let _ = self.ledger.link().query::<u64>(&lease).await;
         }
         if PlantedBug::PublishBeforeTransition.is_planted() {

@@ -60,9 +60,27 @@ impl Ledger {
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered. The entries then stay in the stream.
     pub async fn admit(&self, admissions: &[Admission]) -> Result<Vec<Admitted>, Abandoned> {
+        let mut answers = self.admit_each(admissions, |_| Vec::new()).await?;
+        // The event of a conflict is made only for those that have one; nothing was done to them so far.
+        let in_conflict: Vec<usize> = (0..answers.len()).filter(|i| answers[*i] == Admitted::Conflict).collect();
+        if !in_conflict.is_empty() {
+            let now_ms = self.0.clock.now_ms();
+            let again = in_conflict.iter().map(|i| &admissions[*i]);
+            let told = self.admit_each(again, |admission| admission.conflict(now_ms).into_bytes()).await?;
+            in_conflict.into_iter().zip(told).for_each(|(i, answer)| answers[i] = answer);
+        }
+        Ok(answers)
+    }
+
+    async fn admit_each<'a>(
+        &self,
+        admissions: impl IntoIterator<Item = &'a Admission>,
+        conflict: impl Fn(&Admission) -> Vec<u8>,
+    ) -> Result<Vec<Admitted>, Abandoned> {
         let mut args = vec![arg(Intake::GROUP)];
         for admission in admissions {
-            admission.write_to(&mut args, self.0.clock.now_ms());
+            admission.write_to(&mut args);
+            args.push(conflict(admission));
         }
         let answers: Vec<u8> = self.call(&scripts::ADMIT, &args).await?;
         Ok(answers.into_iter().map(Admitted::read).collect())
@@ -100,14 +118,20 @@ impl Admitted {
 }
 
 impl Admission {
-    fn write_to(&self, args: &mut Vec<Vec<u8>>, now_ms: u64) {
+    /// The data of the event, should the id belong to another job.
+    fn conflict(&self, now_ms: u64) -> String {
+        let Self { id, job, record, .. } = self;
+        let state = job.request.state().unwrap_or_default();
+        conflict(id, job.kind.as_str(), state, record.enqueued_ms, now_ms).data.to_json()
+    }
+
+    fn write_to(&self, args: &mut Vec<Vec<u8>>) {
         let Self { entry, id, json, job, record } = self;
         let state = job.request.state().unwrap_or_default();
-        let conflict = conflict(id, job.kind.as_str(), state.clone(), record.enqueued_ms, now_ms);
         args.extend([arg(entry), arg(id), arg(job.digest()), arg(json)]);
         args.push(serde_json::to_vec(record).unwrap_or_default());
         let state = if PlantedBug::StateReserialised.is_planted() { state.escape_default().to_string() } else { state };
         args.extend([arg(state), arg(record.submit_score()), arg(job.options.run_at_ms), arg(record.deadline_ms)]);
-        args.extend([arg(job.kind.as_str()), conflict.data.to_json().into_bytes()]);
+        args.push(arg(job.kind.as_str()));
     }
 }

@@ -8,11 +8,11 @@
 //! |---|---|---|
 //! | `jobs` | stream | in: jobs and commands, until they are admitted |
 //! | `events` | stream | out: one entry per terminal fact |
-//! | `job:<id>` | hash | `f` fence, `p` phase, `r` record, `h` digest of the body, `job` the job (`large` when it is), `st` state, `sc` submit score, `rc` reclaims, `rn` fence of the last reclaim, `c` cancel mark, `modal` the latest input, `mn` how many, `me` its entry, `hint` task a hook told, `ev` its event |
+//! | `job:<id>` | hash | `f` fence of the last claim that came to its end, `p` phase, `r` record, `h` digest of the body, `job` the job (`large` when it is), `st` state, `sc` submit score, `rc` reclaims, `rn` fence of the last reclaim, `c` cancel mark, `modal` the latest input, `mn` how many, `me` its entry, `hint` task a hook told, `ev` its event |
 //! | `due:submit` | zset | queued jobs by priority, then age |
 //! | `due:later` | zset | queued jobs by the time from which they may be submitted |
 //! | `due:poll` | zset | open tasks by the time of their next look |
-//! | `leases` | zset | claimed jobs by the time that their lease runs out |
+//! | `leases` | zset | claims, as `<fence>:<job id>`, by the time that their lease runs out; the fence is `f` + 1 |
 //! | `deadlines` | zset | jobs that have not ended, by deadline |
 //! | `ended` | zset | jobs that have, by when |
 //! | `failed` | zset | of these, the failed ones: the dead letters |

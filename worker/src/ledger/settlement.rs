@@ -64,7 +64,7 @@ impl Ledger {
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered. Their leases then run out.
     pub async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>, Abandoned> {
-        let mut args = vec![arg(self.0.retention.as_millis())];
+        let mut args = Vec::new();
         for settlement in settlements {
             settlement.write_to(&mut args);
         }

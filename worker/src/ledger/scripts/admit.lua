@@ -2,13 +2,14 @@
 --
 -- In one atomic act per entry: deletes it from the stream, and writes the job's record, lane and
 -- deadline. An id that is known with the same body changes nothing; one with another body gets a
--- `rejected` event. An entry that is no longer in the stream was admitted by somebody else.
+-- `rejected` event, for which its data has to be given: without, the entry is left as it is.
+-- An entry that is no longer in the stream was admitted by somebody else.
 --
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  consumer group of the admitters
 -- ARGV[2…] entry after entry:
 --   entry id, job id, digest of the body, job JSON, record, state, submit score, run at (Unix ms),
---   deadline (Unix ms), kind, data of the event in case of a conflict
+--   deadline (Unix ms), kind, data of the event in case of a conflict, or ''
 -- Returns for each entry: 1 admitted, 2 known already, 3 conflict, 0 admitted by somebody else
 
 local P = KEYS[1]
@@ -37,34 +38,40 @@ local function create(key, id, digest, job, record, state, score, run_at, deadli
   deadlines[#deadlines + 1] = id
 end
 
-for at = 2, #ARGV, 11 do
-  local entry, id, digest, job, record, state, score, run_at, deadline, kind, conflict = unpack(ARGV, at, at + 10)
+-- Most jobs are new: to learn that of all of them costs one command.
+local keys, seen = {}, {}
+for at = 3, #ARGV, 11 do keys[#keys + 1] = P .. 'job:' .. ARGV[at] end
+local some_exist = #keys > 0 and redis.call('EXISTS', unpack(keys)) > 0
+
+local function admit(entry, id, digest, job, record, state, score, run_at, deadline, kind, conflict)
   local key = P .. 'job:' .. id
-  acknowledged[#acknowledged + 1] = entry
-  local result
-  if redis.call('XDEL', P .. 'jobs', entry) == 0 then
-    result = 0
-  else
-    local known, fence = unpack(redis.call('HMGET', key, 'h', 'f'))
-    if not known and fence then
-      -- A pod has restored what Redis had lost, but for the job itself.
-      redis.call('HSET', key, 'h', digest, 'sc', score, 'job', job, 'st', state)
-      result = 2
-    elseif not known then
-      create(key, id, digest, job, record, state, score, run_at, deadline)
-      result = 1
-    elseif known == digest then
-      result = 2
-    else
-      redis.call('XADD', P .. 'events', '*', 'v', '1', 'type', 'rejected', 'job', id, 'kind', kind, 'state', state,
-        'task', '', 'status', '', 'code', 'conflict', 'image_url', '', 'data', conflict)
-      redis.call('HINCRBY', P .. 'totals', 'rejected:conflict', 1)
-      result = 3
-    end
+  local known, fence
+  if some_exist or seen[id] then
+    known, fence = unpack(redis.call('HMGET', key, 'h', 'f'))
   end
-  results[#results + 1] = result
+  seen[id] = true
+  local is_conflict = known and known ~= digest
+  if is_conflict and conflict == '' then return 3 end
+  acknowledged[#acknowledged + 1] = entry
+  if redis.call('XDEL', P .. 'jobs', entry) == 0 then return 0 end
+  if is_conflict then
+    redis.call('XADD', P .. 'events', '*', 'v', '1', 'type', 'rejected', 'job', id, 'kind', kind, 'state', state,
+      'task', '', 'status', '', 'code', 'conflict', 'image_url', '', 'data', conflict)
+    redis.call('HINCRBY', P .. 'totals', 'rejected:conflict', 1)
+    return 3
+  end
+  if known then return 2 end
+  if fence then
+    -- A pod has restored what Redis had lost, but for the job itself.
+    redis.call('HSET', key, 'h', digest, 'sc', score, 'job', job, 'st', state)
+    return 2
+  end
+  create(key, id, digest, job, record, state, score, run_at, deadline)
+  return 1
 end
-redis.call('XACK', P .. 'jobs', group, unpack(acknowledged))
+
+for at = 2, #ARGV, 11 do results[#results + 1] = admit(unpack(ARGV, at, at + 10)) end
+if #acknowledged > 0 then redis.call('XACK', P .. 'jobs', group, unpack(acknowledged)) end
 if #submits > 0 then redis.call('ZADD', P .. 'due:submit', unpack(submits)) end
 if #deadlines > 0 then redis.call('ZADD', P .. 'deadlines', unpack(deadlines)) end
 return results

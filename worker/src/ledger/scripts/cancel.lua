@@ -11,10 +11,6 @@ local phase = redis.call('HGET', key, 'p')
 if not phase then return 0 end
 if phase == 'completed' or phase == 'failed' or phase == 'cancelled' then return 2 end
 redis.call('HSET', key, 'c', 1)
--- A step under way finds the mark when it is settled.
-if not redis.call('ZSCORE', P .. 'leases', id) then
-  redis.call('ZREM', P .. 'due:submit', id)
-  redis.call('ZREM', P .. 'due:later', id)
-  redis.call('ZADD', P .. 'due:poll', 0, id)
-end
+-- What is overdue is taken before all else, pauses or not, and after a step that is under way.
+redis.call('ZADD', P .. 'deadlines', 0, id)
 return 1

@@ -1,9 +1,12 @@
 -- Claims steps: up to `limit` of them, each under a new fence and a lease.
 --
--- In one atomic act: takes back expired leases, then overdue jobs, then due polls, then due submits
--- (within the pauses, the breaker and the limits that all pods share); raises each job's fence;
--- leases it; and marks a submit as intended, before anybody can send it.
+-- In one atomic act: takes back expired leases, then overdue and cancelled jobs, then due polls, then
+-- due submits (within the pauses, the breaker and the limits that all pods share); raises each job's
+-- fence; leases it; and marks a submit as intended, before anybody can send it.
 -- Asked again with the same request id, it gives the same steps again: a lost reply loses nothing.
+--
+-- A lease is named <fence>:<job id>, and a job's `f` is the fence before the one that it is leased
+-- under. So a lease tells the claim that it belongs to, and a claim writes little else.
 --
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  pod name                    ARGV[2]  request id, new for each new claim
@@ -41,43 +44,57 @@ local function read(id, submits)
   return redis.call('HMGET', P .. 'job:' .. id, 'f', 'p', 'r', 'rc', 'c', 'hint', 'mn', submits and 'job' or '-')
 end
 
+local function lease_of(id, fence) return string.format('%d:', fence) .. id end
+
 local last = redis.call('GET', MEMO)
 if last and string.sub(last, 1, #request + 1) == request .. ' ' then
   local granted, given = string.match(string.sub(last, #request + 2), '(%d+) (.*)')
   for id, fence in string.gmatch(given, '(%S+) (%d+)') do
-    local fields = read(id, true)
-    if fields[1] == fence and redis.call('ZSCORE', LEASES, id) then
+    local lease = lease_of(id, fence)
+    if redis.call('ZSCORE', LEASES, lease) then
       -- The lease begins anew: the pod hears of the step only now.
-      redis.call('ZADD', LEASES, now + lease_ms, id)
+      redis.call('ZADD', LEASES, now + lease_ms, lease)
+      local fields = read(id, true)
       -- `rn` is the fence of the last reclaim: it tells whether the first reply said "reclaimed".
-      give(id, tonumber(fence), redis.call('HGET', P .. 'job:' .. id, 'rn') == fence and 1 or 0, fields[2], fields)
+      local reclaimed = redis.call('HGET', P .. 'job:' .. id, 'rn') == fence and 1 or 0
+      give(id, tonumber(fence), reclaimed, fields[2], fields)
     end
   end
   return { now, 0, tonumber(granted), unpack(steps) }
 end
 
-local function take(id, reclaimed, submits)
-  local key = P .. 'job:' .. id
-  local fields = read(id, submits)
-  if not fields[1] then
-    -- A record that is gone (retention, a lost last second of AOF) leaves nothing to do.
-    redis.call('ZREM', LEASES, id)
-    redis.call('ZREM', DEADLINES, id)
-    return
-  end
-  local fence, phase = tonumber(fields[1]) + 1, submits and 'submitting' or fields[2]
-  if reclaimed == 1 then
-    fields[4] = tonumber(fields[4] or 0) + 1
-    redis.call('HSET', key, 'f', fence, 'rc', fields[4], 'rn', fence)
-  elseif submits then
-    redis.call('HSET', key, 'f', fence, 'p', phase)
-  else
-    redis.call('HSET', key, 'f', fence)
-  end
+local function hold(id, fence, reclaimed, phase, fields)
   leased[#leased + 1] = string.format('%d', now + lease_ms)
-  leased[#leased + 1] = id
-  memo[#memo + 1] = id .. ' ' .. fence
+  leased[#leased + 1] = lease_of(id, fence)
+  memo[#memo + 1] = string.format('%s %d', id, fence)
   give(id, fence, reclaimed, phase, fields)
+end
+
+-- A record that is gone (retention, a lost last second of AOF) leaves nothing to do.
+local function forget(id)
+  redis.call('ZREM', DEADLINES, id)
+end
+
+-- Takes a job out of a lane, where it has no lease.
+local function take(id, submits, fields)
+  fields = fields or read(id, submits)
+  if not fields[1] then return forget(id) end
+  if submits then
+    fields[2] = 'submitting'
+    redis.call('HSET', P .. 'job:' .. id, 'p', fields[2])
+  end
+  hold(id, fields[1] + 1, 0, fields[2], fields)
+end
+
+-- Takes a job whose lease has expired.
+local function take_back(lease)
+  redis.call('ZREM', LEASES, lease)
+  local fence, id = string.match(lease, '^(%d+):(.*)$')
+  local fields = read(id, false)
+  if not fields[1] then return forget(id) end
+  fields[4] = tonumber(fields[4] or 0) + 1
+  redis.call('HSET', P .. 'job:' .. id, 'f', fence, 'rc', fields[4], 'rn', string.format('%d', fence + 1))
+  hold(id, fence + 1, 1, fields[2], fields)
 end
 
 local function due(key, at_most)
@@ -110,19 +127,24 @@ end
 
 -- Redis refuses a script on a full memory only until its first write. So the first write asks: while
 -- there is no room, what has begun goes on, and nothing new is paid for.
-local has_room = not redis.pcall('SET', P .. 'room', 1).err
-if not has_room then redis.call('DEL', P .. 'room') end
+local waiting = redis.call('ZCARD', SUBMIT) + redis.call('ZCOUNT', LATER, '-inf', now)
+local has_room = waiting == 0 or not redis.pcall('SET', P .. 'room', 1).err
+if waiting == 0 or not has_room then redis.call('DEL', P .. 'room') end
 
-for _, id in ipairs(due(LEASES, limit)) do take(id, 1, false) end
+for _, lease in ipairs(due(LEASES, limit)) do take_back(lease) end
 
 for _, id in ipairs(due(DEADLINES, limit - #steps)) do
-  -- It comes back here until it has ended: a step under way now ends it by itself.
-  redis.call('ZADD', DEADLINES, now + lease_ms, id)
-  if not redis.call('ZSCORE', LEASES, id) then
+  local fields = read(id, false)
+  if fields[1] and redis.call('ZSCORE', LEASES, lease_of(id, fields[1] + 1)) then
+    -- A step is under way: its end may be the job's, and else this comes after it.
+    redis.call('ZADD', DEADLINES, now + 250, id)
+  else
+    -- It comes back here until it has ended.
+    redis.call('ZADD', DEADLINES, now + lease_ms, id)
     redis.call('ZREM', SUBMIT, id)
     redis.call('ZREM', LATER, id)
     redis.call('ZREM', POLL, id)
-    take(id, 0, false)
+    take(id, false, fields)
   end
 end
 
@@ -135,14 +157,14 @@ for _, id in ipairs(due(LATER, 256)) do
 end
 
 if not is_paused then
-  local waiting = redis.call('ZCARD', SUBMIT)
+  waiting = redis.call('ZCARD', SUBMIT)
   -- A quarter of the slots is kept for submits, or a flood of polls would stop them.
   local free = limit - #steps
   local fits, wait = room(P .. 'rate:poll', math.ceil(free / polls_per_request), poll_n, poll_window)
   local polls = due(POLL, math.min(free - math.min(math.floor(free / 4), waiting), fits * polls_per_request))
   if #polls > 0 then
     redis.call('ZREM', POLL, unpack(polls))
-    for _, id in ipairs(polls) do take(id, 0, false) end
+    for _, id in ipairs(polls) do take(id, false) end
     spend(P .. 'rate:poll', math.ceil(#polls / polls_per_request), poll_n)
   end
   if fits * polls_per_request <= #polls then wake_in(wait) end
@@ -168,7 +190,7 @@ if not is_paused then
     local submits, submit_wait = room(P .. 'rate:submit', wanted, submit_n, submit_window)
     if submits > 0 then
       local popped = redis.call('ZPOPMIN', SUBMIT, submits)
-      for i = 1, #popped, 2 do take(popped[i], 0, true) end
+      for i = 1, #popped, 2 do take(popped[i], true) end
       spend(P .. 'rate:submit', #popped / 2, submit_n)
     end
     if submits < wanted then wake_in(submit_wait) end

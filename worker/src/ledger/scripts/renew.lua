@@ -11,14 +11,16 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 -- On a full memory Redis refuses a script only until its first write, so this one comes first: what
 -- has begun must be written down.
 redis.call('DEL', P .. 'room')
-local lost = {}
-for at = 2, #ARGV, 2 do
-  local id = ARGV[at]
-  local holds = redis.call('HGET', P .. 'job:' .. id, 'f') == ARGV[at + 1] and redis.call('ZSCORE', P .. 'leases', id)
-  if holds then
-    redis.call('ZADD', P .. 'leases', 'XX', now + ARGV[1], id)
+local leases, kept, lost = {}, {}, {}
+for at = 2, #ARGV, 2 do leases[#leases + 1] = ARGV[at + 1] .. ':' .. ARGV[at] end
+if #leases == 0 then return lost end
+for i, held in ipairs(redis.call('ZMSCORE', P .. 'leases', unpack(leases))) do
+  if held then
+    kept[#kept + 1] = now + ARGV[1]
+    kept[#kept + 1] = leases[i]
   else
-    lost[#lost + 1] = id
+    lost[#lost + 1] = ARGV[2 * i]
   end
 end
+if #kept > 0 then redis.call('ZADD', P .. 'leases', 'XX', unpack(kept)) end
 return lost

@@ -13,7 +13,6 @@ if not fence then return 0 end
 if fence ~= ARGV[2] or (phase ~= 'failed' and phase ~= 'cancelled') then return 2 end
 redis.call('HSET', key, 'f', fence + 1, 'p', 'queued', 'r', ARGV[3])
 redis.call('HDEL', key, 'c', 'hint')
-redis.call('PERSIST', key)
 redis.call('ZREM', P .. 'ended', id)
 redis.call('ZREM', P .. 'failed', id)
 redis.call('ZREM', P .. 'late', id)

@@ -1,13 +1,12 @@
 -- Settles steps: writes down what became of each, if its claim still holds.
 --
--- In one atomic act per step: checks the fence; replaces the record; puts the job back into a lane
+-- In one atomic act per step: checks the fence (a lease is named <fence>:<job id>); replaces the record; puts the job back into a lane
 -- or ends it, and then the event, the follow-ups and the indexes go with it; ends the lease; and
 -- moves the limits that all pods share. A step whose job was claimed anew changes nothing.
 -- Asked again after a lost reply, it answers as the first time and does nothing twice.
 --
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
--- ARGV[1]  retention of ended jobs, ms
--- ARGV[2…] step after step:
+-- ARGV[…]  step after step:
 --   id, fence, '1' if the claim cannot have run out, deadline (Unix ms), phase, record,
 --   pressure: 'none', 'accepted', 'up', 'saturated', 'down' or 'lost', and its pause in ms,
 --   then: 'submit' or 'poll', delay ms
@@ -17,7 +16,6 @@
 --   3 Redis had lost the claim or the record, and has it again
 
 local P = KEYS[1]
-local retention_ms = tonumber(ARGV[1])
 local SUBMIT, LATER, POLL = P .. 'due:submit', P .. 'due:later', P .. 'due:poll'
 local LEASES, DEADLINES, UPSTREAM = P .. 'leases', P .. 'deadlines', P .. 'upstream'
 
@@ -101,15 +99,15 @@ local function press(pressure, pause_ms)
   end
 end
 
-local at = 2
+local at = 1
 local function arg()
   at = at + 1
   return ARGV[at - 1]
 end
 
-local steps, ids = {}, {}
+local steps, leases = {}, {}
 while at <= #ARGV do
-  local step = { id = arg(), fence = arg(), is_certain = arg() == '1', deadline = tonumber(arg()), phase = arg() }
+  local step = { id = arg(), fence = arg(), is_certain = arg() == '1', deadline = arg(), phase = arg() }
   step.record, step.pressure, step.pause_ms, step.verb = arg(), arg(), tonumber(arg()), arg()
   if step.verb == 'end' then
     step.event = { arg(), arg(), arg(), arg(), arg(), arg(), arg(), arg(), arg() }
@@ -120,74 +118,88 @@ while at <= #ARGV do
     step.delay_ms = tonumber(arg())
   end
   steps[#steps + 1] = step
-  ids[#ids + 1] = step.id
+  leases[#leases + 1] = step.fence .. ':' .. step.id
 end
 -- On a full memory Redis refuses a script only until its first write, so this one comes first: what
 -- has begun must be written down.
 redis.call('DEL', P .. 'room')
-local leased = #ids > 0 and redis.call('ZMSCORE', LEASES, unpack(ids)) or {}
+local held = #leases > 0 and redis.call('ZMSCORE', LEASES, unpack(leases)) or {}
 
-local function finish(step, key, state)
+-- What ended, counted: one command each at the end.
+local totals, paces = {}, {}
+
+local function finish(step, key)
   local event = step.event
   local entry = redis.call('XADD', P .. 'events', '*', 'v', '1', 'type', event[1], 'job', step.id, 'kind', event[3],
-    'state', state or '', 'task', event[4], 'status', event[5], 'code', event[2], 'image_url', event[6],
-    'data', event[7])
+    'state', redis.call('HGET', key, 'st') or '', 'task', event[4], 'status', event[5], 'code', event[2],
+    'image_url', event[6], 'data', event[7])
   for _, job in ipairs(step.follow_ups) do redis.call('XADD', P .. 'jobs', '*', 'v', '1', 'job', job) end
-  redis.call('HSET', key, 'p', step.phase, 'r', step.record, 'ev', entry)
-  redis.call('PEXPIRE', key, retention_ms)
+  redis.call('HSET', key, 'f', step.fence, 'p', step.phase, 'r', step.record, 'ev', entry)
   remove(DEADLINES, step.id)
   add(P .. 'ended', now, step.id)
   if event[1] == 'failed' then add(P .. 'failed', now, step.id) end
   if step.revisit_ms ~= '' then add(P .. 'late', now + tonumber(step.revisit_ms), step.id) end
-  if event[9] ~= '0' and redis.call('LPUSH', P .. 'pace:' .. event[8], event[9]) > 128 then
-    redis.call('LTRIM', P .. 'pace:' .. event[8], 0, 63)
+  if event[9] ~= '0' then
+    paces[event[8]] = paces[event[8]] or {}
+    table.insert(paces[event[8]], event[9])
   end
-  redis.call('HINCRBY', P .. 'totals', event[1] .. ':' .. event[2], 1)
+  local outcome = event[1] .. ':' .. event[2]
+  totals[outcome] = (totals[outcome] or 0) + 1
 end
 
-local function put_back(step, key, cancelled, score)
-  redis.call('HSET', key, 'p', step.phase, 'r', step.record)
-  if cancelled then
-    add(POLL, now, step.id)
-  elseif step.verb == 'poll' then
+local function put_back(step, key)
+  redis.call('HSET', key, 'f', step.fence, 'p', step.phase, 'r', step.record)
+  if step.verb == 'poll' then
     add(POLL, now + step.delay_ms, step.id)
   elseif step.delay_ms > 0 then
     add(LATER, now + step.delay_ms, step.id)
   else
-    add(SUBMIT, score or now, step.id)
+    add(SUBMIT, redis.call('HGET', key, 'sc') or now, step.id)
   end
 end
 
-local function settle(step, is_leased)
-  local id, key = step.id, P .. 'job:' .. step.id
-  local current, cancelled, state, score = unpack(redis.call('HMGET', key, 'f', 'c', 'st', 'sc'))
-  local result = 1
-  if step.is_certain and (not current or tonumber(current) < tonumber(step.fence)) then
+-- The answer to a step whose claim does not hold; 3 if it is to be written all the same.
+local function missed(step, key)
+  local last, reclaim = unpack(redis.call('HMGET', key, 'f', 'rn'))
+  local fence = tonumber(step.fence)
+  if step.is_certain and tonumber(last or 0) < fence then
     -- A claim that cannot have run out is newer than what Redis knows: Redis has lost its last
     -- writes. What the pod knows counts, or the job would be submitted again.
-    result = 3
-    redis.call('HSET', key, 'f', step.fence)
-    for _, lane in ipairs({ SUBMIT, LATER, POLL }) do redis.call('ZREM', lane, id) end
-    redis.call('ZADD', DEADLINES, step.deadline, id)
-    redis.call('HINCRBY', P .. 'totals', 'suspected_rollback', 1)
-  elseif not current then
-    remove(LEASES, id)
-    return -1
-  elseif current ~= step.fence then
-    return 0
-  elseif not is_leased then
-    return 2
+    for _, lane in ipairs({ SUBMIT, LATER, POLL }) do redis.call('ZREM', lane, step.id) end
+    if last then remove(LEASES, string.format('%d:', last + 1) .. step.id) end
+    redis.call('ZADD', DEADLINES, step.deadline, step.id)
+    totals.suspected_rollback = (totals.suspected_rollback or 0) + 1
+    return 3
   end
-  remove(LEASES, id)
+  if not last then return -1 end
+  -- A later reclaim leaves the fence of the claim that it took back.
+  if tonumber(last) == fence and tonumber(reclaim or 0) <= fence then return 2 end
+  return 0
+end
+
+local function settle(step, lease, is_held)
+  local key, result = P .. 'job:' .. step.id, 1
+  if is_held then
+    remove(LEASES, lease)
+  else
+    result = missed(step, key)
+    if result ~= 3 then return result end
+  end
   press(step.pressure, step.pause_ms)
-  if step.verb == 'end' then finish(step, key, state) else put_back(step, key, cancelled, score) end
+  if step.verb == 'end' then finish(step, key) else put_back(step, key) end
   return result
 end
 
 local results = {}
 for i, step in ipairs(steps) do
-  results[i] = settle(step, leased[i])
+  results[i] = settle(step, leases[i], held[i])
 end
 for set, members in pairs(removes) do redis.call('ZREM', set, unpack(members)) end
 for set, members in pairs(adds) do redis.call('ZADD', set, unpack(members)) end
+for name, count in pairs(totals) do redis.call('HINCRBY', P .. 'totals', name, count) end
+for class, times in pairs(paces) do
+  if redis.call('LPUSH', P .. 'pace:' .. class, unpack(times)) > 128 then
+    redis.call('LTRIM', P .. 'pace:' .. class, 0, 63)
+  end
+end
 return results

@@ -1,12 +1,12 @@
--- Sweeps what its time has passed: index entries of ended jobs, and events that everybody has read.
+-- Sweeps what its time has passed: ended jobs, and events that everybody has read.
 --
 -- Events go when they are older than the retention AND acknowledged in every consumer group; one
--- slow group keeps them. Bounded: at most 1,000 index entries and about 1,000 events a call.
+-- slow group keeps them. Bounded: at most 1,000 jobs and about 1,000 events a call.
 --
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  retention, ms
 -- ARGV[2]  oldest event that some group still needs, or '' when no group holds any back
--- Returns how many index entries and events went: call again when it is many
+-- Returns how many jobs and events went: call again when it is many
 
 local P = KEYS[1]
 local clock = redis.call('TIME')
@@ -15,6 +15,9 @@ local before = now - tonumber(ARGV[1])
 
 local ended = redis.call('ZRANGEBYSCORE', P .. 'ended', '-inf', before, 'LIMIT', 0, 1000)
 if #ended > 0 then
+  local keys = {}
+  for i, id in ipairs(ended) do keys[i] = P .. 'job:' .. id end
+  redis.call('UNLINK', unpack(keys))
   redis.call('ZREM', P .. 'ended', unpack(ended))
   redis.call('ZREM', P .. 'failed', unpack(ended))
   redis.call('ZREM', P .. 'late', unpack(ended))

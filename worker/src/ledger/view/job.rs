@@ -43,7 +43,7 @@ type Claimable = (Option<u64>, Option<String>, Option<String>, Option<u32>, Opti
 type Told = (Option<String>, Option<String>, Option<String>);
 type Fields = (Claimable, Told, u64);
 type Scores = (Option<f64>, Option<f64>, Option<f64>, Option<u64>, Option<f64>);
-type JobReply = (Claimable, Told, u64, u64, Option<f64>, Option<f64>, Option<f64>, Option<u64>, Option<f64>);
+type JobReply = (Claimable, Told, u64, u64, Option<f64>, Option<f64>, Option<u64>, Option<f64>);
 
 impl Ledger {
     /// Larger jobs are not read for a page.
@@ -60,12 +60,15 @@ impl Ledger {
         commands.cmd("HMGET").arg(&key).arg(&["hint", "st", "ev"]);
         commands.cmd("HSTRLEN").arg(&key).arg("job");
         commands.cmd("HSTRLEN").arg(&key).arg("large");
-        commands.cmd("ZSCORE").arg(self.key("leases")).arg(id.as_str());
         commands.cmd("ZSCORE").arg(self.key("due:poll")).arg(id.as_str());
         commands.cmd("ZSCORE").arg(self.key("due:later")).arg(id.as_str());
         commands.cmd("ZRANK").arg(self.key("due:submit")).arg(id.as_str());
         commands.cmd("ZSCORE").arg(self.key("ended")).arg(id.as_str());
-        let (first, second, small, large, lease, poll, later, rank, ended): JobReply = self.read(&commands).await?;
+        let (first, second, small, large, poll, later, rank, ended): JobReply = self.read(&commands).await?;
+        let mut commands = redis::pipe();
+        let leased_under = first.0.unwrap_or(0) + 1;
+        commands.cmd("ZSCORE").arg(self.key("leases")).arg(format!("{leased_under}:{id}"));
+        let (lease,): (Option<f64>,) = self.read(&commands).await?;
         // It is in one of two fields, by its size.
         let job_bytes = small + large;
         let (fields, scores): (Fields, Scores) = ((first, second, job_bytes), (lease, poll, later, rank, ended));
@@ -94,7 +97,8 @@ impl JobView {
             id: id.clone(),
             now_ms,
             phase,
-            fence: fence.unwrap_or(0),
+            // A claim shows in the lease first.
+            fence: fence.unwrap_or(0) + u64::from(scores.0.is_some()),
             reclaims: reclaims.unwrap_or(0),
             is_cancel_requested: cancelled.is_some(),
             hinted_task: hint,

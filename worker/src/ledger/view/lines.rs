@@ -92,7 +92,7 @@ impl Ledger {
         let [leases, polls, later, ended, high, normal, low]: [Scored; 7] = self.read_ranges(&commands).await?;
         let submit = |_| Place::Submit { before: None };
         let lanes = [
-            placed(leases, |lease_ms| Place::InStep { lease_ms }),
+            placed(leases.into_iter().map(without_fence).collect(), |lease_ms| Place::InStep { lease_ms }),
             placed(polls, |due_ms| Place::Poll { due_ms }),
             placed(high, submit),
             placed(normal, submit),
@@ -185,6 +185,12 @@ pub(super) fn read_event(entry: StreamId) -> Option<Event> {
 
 fn placed(scored: Scored, place: impl Fn(u64) -> Place) -> Vec<(String, Place)> {
     scored.into_iter().map(|(id, score)| (id, place(score as u64))).collect()
+}
+
+/// The job of a lease, which is named after its claim: `<fence>:<job id>`.
+fn without_fence((lease, score): (String, f64)) -> (String, f64) {
+    let job = lease.split_once(':').map_or("", |(_, job)| job);
+    (job.to_owned(), score)
 }
 
 /// Takes one of each lane in turn, so that a long lane does not hide a short one.
