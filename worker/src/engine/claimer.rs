@@ -35,7 +35,7 @@ impl Claimer {
     /// Another pod may have admitted a job without this one hearing of it.
     pub(super) const MAX_IDLE: Duration = Duration::from_secs(1);
     /// What becomes free or due within this time is claimed at once.
-    const GATHER: Duration = Duration::from_millis(4);
+    const GATHER: Duration = Duration::from_millis(8);
 
     /// Claims until the pod drains. Its end of the channel then closes, and apalis comes to an end.
     pub(super) async fn run(self) {

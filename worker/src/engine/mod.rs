@@ -49,7 +49,10 @@ use axum::Router;
 use mjq_producer::RedisLink;
 use secrecy::ExposeSecret;
 use tokio::sync::mpsc;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 use tracing::{error, info};
 
 pub use vitals::Vitals;
@@ -195,7 +198,19 @@ impl Engine {
             let executor = Arc::clone(&executor);
             move |held: HeldStep| {
                 let executor = Arc::clone(&executor);
-                async move { executor.perform(held).await }
+                // A task of its own goes on where its connection woke it, without a change of threads.
+                let performing = AbortOnDropHandle::new(tokio::spawn(async move { executor.perform(held).await }));
+                async move {
+                    match performing.await {
+                        Ok(()) => {}
+                        // For the layer that notes panics. Nobody aborts a step that is waited for.
+                        Err(error) => {
+                            if let Ok(panic) = error.try_into_panic() {
+                                std::panic::resume_unwind(panic);
+                            }
+                        }
+                    }
+                }
             }
         };
         let signal = draining.clone();

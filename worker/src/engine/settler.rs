@@ -44,7 +44,7 @@ impl SettlerHandle {
 impl Settler {
     /// A script must not hold Redis for long.
     const BATCH: usize = 64;
-    const GATHER: Duration = Duration::from_millis(1);
+    const GATHER: Duration = Duration::from_millis(3);
 
     /// Makes a settler and the handle to it. Its queue is bounded by the slots.
     pub(super) fn new(alarm: Alarm, revisits: Alarm) -> (Self, SettlerHandle) {

@@ -125,7 +125,8 @@ impl Policy {
     /// The delay before the next poll of a task that goes on.
     ///
     /// With progress or a history to go by, see [`Pace`]. Without, it is a share of the time that was
-    /// waited so far, so that the wait is never much longer than it has to be.
+    /// waited so far, so that the wait is never much longer than it has to be: a third in the first
+    /// seconds, when hardly any picture is ready, then an eighth.
     #[must_use]
     pub fn next_poll(&self, record: &Record, pace: Option<&Pace>, now_ms: u64, jitter: f64) -> Duration {
         let running = record.started_ms > 0;
@@ -134,7 +135,8 @@ impl Policy {
             return self.within_bounds(delay);
         }
         let waited = Duration::from_millis(now_ms.saturating_sub(record.accepted_ms));
-        self.within_bounds(spread(waited.mul_f64(0.125), jitter))
+        let share = if waited < Duration::from_secs(10) { waited / 3 } else { waited / 8 };
+        self.within_bounds(spread(share, jitter))
     }
 
     /// The delay before a poll that told nothing is made again.
