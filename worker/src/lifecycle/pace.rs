@@ -192,7 +192,8 @@ mod tests {
             let share = elapsed_ms * 100 / length_ms;
             let progress = [0, 15, 31, 46, 62, 78, 93].into_iter().rfind(|step| *step <= share).unwrap() as u8;
             let wait = next_look(pace, Headway { elapsed_ms, progress });
-            let wait_ms = wait.map_or(elapsed_ms / if elapsed_ms < 10_000 { 3 } else { 8 }, |wait| wait.as_millis() as u64);
+            let wait_ms =
+                wait.map_or(elapsed_ms / if elapsed_ms < 10_000 { 3 } else { 8 }, |wait| wait.as_millis() as u64);
             elapsed_ms += wait_ms.clamp(min_ms, max_ms);
         }
         unreachable!("a task ends")

@@ -63,7 +63,11 @@ if last and string.sub(last, 1, #request + 1) == request .. ' ' then
   return { now, 0, tonumber(granted), unpack(steps) }
 end
 
+-- Taken by this claim; the leases are written together in the end.
+local taken = {}
+
 local function hold(id, fence, reclaimed, phase, fields)
+  taken[id] = true
   leased[#leased + 1] = string.format('%d', now + lease_ms)
   leased[#leased + 1] = lease_of(id, fence)
   memo[#memo + 1] = string.format('%s %d', id, fence)
@@ -135,9 +139,9 @@ for _, lease in ipairs(due(LEASES, limit)) do take_back(lease) end
 
 for _, id in ipairs(due(DEADLINES, limit - #steps)) do
   local fields = read(id, false)
-  if fields[1] and redis.call('ZSCORE', LEASES, lease_of(id, fields[1] + 1)) then
+  if taken[id] or fields[1] and redis.call('ZSCORE', LEASES, lease_of(id, fields[1] + 1)) then
     -- A step is under way: its end may be the job's, and else this comes after it.
-    redis.call('ZADD', DEADLINES, now + 250, id)
+    redis.call('ZADD', DEADLINES, now + math.floor(lease_ms / 16), id)
   else
     -- It comes back here until it has ended.
     redis.call('ZADD', DEADLINES, now + lease_ms, id)

@@ -1,8 +1,9 @@
 -- Settles steps: writes down what became of each, if its claim still holds.
 --
--- In one atomic act per step: checks the fence (a lease is named <fence>:<job id>); replaces the record; puts the job back into a lane
--- or ends it, and then the event, the follow-ups and the indexes go with it; ends the lease; and
--- moves the limits that all pods share. A step whose job was claimed anew changes nothing.
+-- In one atomic act per step: checks the fence (a lease is named <fence>:<job id>); replaces the
+-- record; puts the job back into a lane or ends it, and then the event, the follow-ups and the
+-- indexes go with it; ends the lease; and moves the limits that all pods share. A step whose job was
+-- claimed anew changes nothing.
 -- Asked again after a lost reply, it answers as the first time and does nothing twice.
 --
 -- KEYS[1]  the queue's prefix, mjq:{queue}:

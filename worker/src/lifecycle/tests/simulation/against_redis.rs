@@ -438,7 +438,7 @@ impl Both {
         for (job, row) in &self.model.jobs {
             let hint = row.hint.as_ref().map(TaskId::as_str);
             let (fence, phase, reclaims, is_cancelled, inputs) =
-                (row.fence, row.phase, row.reclaims, row.is_cancelled, row.inputs);
+                (row.last, row.phase, row.reclaims, row.is_cancelled, row.inputs);
             let _ = writeln!(state, "{job}: {fence} {phase} {reclaims} {is_cancelled} {hint:?} {inputs}");
         }
         for event in &self.model.events {

@@ -17,6 +17,7 @@ pub(super) struct LedgerModel {
     pub(super) submit: Lane,
     pub(super) later: Lane,
     pub(super) poll: Lane,
+    /// Claims, as [`lease_of`] names them.
     pub(super) leases: Lane,
     pub(super) deadlines: Lane,
     pub(super) ended: Lane,
@@ -32,7 +33,10 @@ pub(super) struct LedgerModel {
 /// What is kept of one job.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
+    /// Of the last claim.
     pub(super) fence: u64,
+    /// Of the last claim that came to its end: settled, or taken back.
+    pub(super) last: u64,
     pub(super) phase: Phase,
     pub(super) record: Record,
     pub(super) digest: String,
@@ -134,6 +138,16 @@ pub(super) enum Admittance {
     Conflict,
 }
 
+/// The name of a claim among the leases.
+pub(super) fn lease_of(job: &JobId, fence: u64) -> JobId {
+    JobId::new(&format!("{fence}:{job}")).unwrap()
+}
+
+/// The job of a claim among the leases.
+fn job_of(lease: &JobId) -> JobId {
+    JobId::new(lease.as_str().split_once(':').unwrap().1).unwrap()
+}
+
 impl LedgerModel {
     pub(super) fn with(sabotage: Option<Sabotage>) -> Self {
         Self { sabotage, ..Self::default() }
@@ -158,6 +172,7 @@ impl LedgerModel {
         self.deadlines.add(job, record.deadline_ms);
         let row = Row {
             fence: 0,
+            last: 0,
             phase: Phase::Queued,
             record,
             digest: digest.to_owned(),
@@ -180,12 +195,16 @@ impl LedgerModel {
             return (self.give_again(&given, claim, now_ms), Some(0));
         }
         let mut taking = Taking { claim: claim.clone(), now_ms, steps: Vec::new(), more_after: None };
-        for job in self.leases.due(now_ms, claim.limit) {
-            self.take(&mut taking, &job, true, false);
+        for lease in self.leases.due(now_ms, claim.limit) {
+            self.leases.remove(&lease);
+            self.take(&mut taking, &job_of(&lease), true, false);
         }
         for job in self.deadlines.due(now_ms, taking.free()) {
-            self.deadlines.add(&job, now_ms + claim.lease_ms);
-            if self.leases.score(&job).is_none() {
+            let is_taken = taking.steps.iter().any(|step| step.job == job);
+            if is_taken || self.is_leased(&job, self.jobs[&job].fence) {
+                self.deadlines.add(&job, now_ms + claim.lease_ms / 16);
+            } else {
+                self.deadlines.add(&job, now_ms + claim.lease_ms);
                 self.leave_lanes(&job);
                 self.take(&mut taking, &job, false, false);
             }
@@ -201,7 +220,7 @@ impl LedgerModel {
         let Taking { steps, mut more_after, .. } = taking;
         if !steps.is_empty() {
             let given = steps.iter().map(|step| (step.job.clone(), step.fence)).collect();
-            steps.iter().for_each(|step| self.leases.add(&step.job, now_ms + claim.lease_ms));
+            steps.iter().for_each(|step| self.leases.add(&lease_of(&step.job, step.fence), now_ms + claim.lease_ms));
             self.memos.insert(claim.pod.clone(), (claim.request, given));
         }
         if steps.len() >= claim.limit {
@@ -217,19 +236,19 @@ impl LedgerModel {
 
     /// What became of each, in order. Lanes are looked at before and changed after all of them.
     pub(super) fn settle(&mut self, outcomes: &[Outcome], now_ms: u64) -> Vec<Answer> {
-        let leased: Vec<bool> = outcomes.iter().map(|outcome| self.leases.score(&outcome.job).is_some()).collect();
+        let held: Vec<bool> = outcomes.iter().map(|outcome| self.is_leased(&outcome.job, outcome.fence)).collect();
         let mut answers = Vec::new();
         let mut places = Vec::new();
-        for (outcome, is_leased) in outcomes.iter().zip(leased) {
-            let answer = self.judge(outcome, is_leased);
+        for (outcome, is_held) in outcomes.iter().zip(held) {
+            let (answer, lease) = self.judge(outcome, is_held);
             if matches!(answer, Answer::Written | Answer::Restored) {
                 self.press(outcome.transition.pressure, now_ms);
-                places.push((outcome, self.write(outcome, now_ms)));
+                places.push((outcome, lease, self.write(outcome, now_ms)));
             }
             answers.push(answer);
         }
-        for (outcome, place) in places {
-            self.leases.remove(&outcome.job);
+        for (outcome, lease, place) in places {
+            self.leases.remove(&lease);
             match place {
                 Place::Submit(score) => self.submit.add(&outcome.job, score),
                 Place::Later(at_ms) => self.later.add(&outcome.job, at_ms),
@@ -247,9 +266,8 @@ impl LedgerModel {
     pub(super) fn renew(&mut self, holdings: &[(JobId, u64)], lease_ms: u64, now_ms: u64) -> Vec<JobId> {
         let mut lost = Vec::new();
         for (job, fence) in holdings {
-            let holds = self.jobs.get(job).is_some_and(|row| row.fence == *fence) && self.leases.score(job).is_some();
-            match holds {
-                true => self.leases.add(job, now_ms + lease_ms),
+            match self.is_leased(job, *fence) {
+                true => self.leases.add(&lease_of(job, *fence), now_ms + lease_ms),
                 false => lost.push(job.clone()),
             }
         }
@@ -259,11 +277,7 @@ impl LedgerModel {
     pub(super) fn cancel(&mut self, job: &JobId) {
         let Some(row) = self.jobs.get_mut(job).filter(|row| !row.phase.is_terminal()) else { return };
         row.is_cancelled = true;
-        if self.leases.score(job).is_none() {
-            self.submit.remove(job);
-            self.later.remove(job);
-            self.poll.add(job, 0);
-        }
+        self.deadlines.add(job, 0);
     }
 
     pub(super) fn hint(&mut self, job: &JobId, task: &TaskId, goes_on: bool, now_ms: u64) {
@@ -290,6 +304,10 @@ impl LedgerModel {
         }
     }
 
+    fn is_leased(&self, job: &JobId, fence: u64) -> bool {
+        self.leases.score(&lease_of(job, fence)).is_some()
+    }
+
     fn leave_lanes(&mut self, job: &JobId) {
         for lane in [&mut self.submit, &mut self.later, &mut self.poll] {
             lane.remove(job);
@@ -299,10 +317,10 @@ impl LedgerModel {
     fn give_again(&mut self, given: &[(JobId, u64)], claim: &Claim, now_ms: u64) -> Vec<ClaimedStep> {
         let mut steps = Vec::new();
         for (job, fence) in given {
-            let row = &self.jobs[job];
-            if row.fence == *fence && self.leases.score(job).is_some() {
+            if self.is_leased(job, *fence) {
+                let row = &self.jobs[job];
                 steps.push(row.step(job, row.reclaim_fence == *fence, now_ms));
-                self.leases.add(job, now_ms + claim.lease_ms);
+                self.leases.add(&lease_of(job, *fence), now_ms + claim.lease_ms);
             }
         }
         steps
@@ -310,6 +328,9 @@ impl LedgerModel {
 
     fn take(&mut self, taking: &mut Taking, job: &JobId, is_reclaimed: bool, submits: bool) {
         let Some(row) = self.jobs.get_mut(job) else { return };
+        if is_reclaimed {
+            row.last = row.fence;
+        }
         row.fence += 1;
         let is_told = is_reclaimed && self.sabotage != Some(Sabotage::SilentReclaim);
         if is_reclaimed {
@@ -367,33 +388,40 @@ impl LedgerModel {
         }
     }
 
-    fn judge(&mut self, outcome: &Outcome, is_leased: bool) -> Answer {
-        let Some(row) = self.jobs.get_mut(&outcome.job) else { return Answer::Stale };
-        if outcome.is_certain && row.fence < outcome.fence {
+    /// The answer, and the lease that goes if it is written.
+    fn judge(&mut self, outcome: &Outcome, is_held: bool) -> (Answer, JobId) {
+        let lease = lease_of(&outcome.job, outcome.fence);
+        let Some(row) = self.jobs.get_mut(&outcome.job) else { return (Answer::Stale, lease) };
+        if is_held {
+            return (Answer::Written, lease);
+        }
+        if outcome.is_certain && row.last < outcome.fence {
+            let lost = lease_of(&outcome.job, row.last + 1);
             row.fence = outcome.fence;
             self.restored += 1;
             self.leave_lanes(&outcome.job);
             self.deadlines.add(&outcome.job, outcome.transition.record.deadline_ms);
-            return Answer::Restored;
+            return (Answer::Restored, lost);
         }
-        if row.fence != outcome.fence {
-            return if self.sabotage == Some(Sabotage::NoFence) { Answer::Written } else { Answer::Stale };
-        }
-        match is_leased || self.sabotage == Some(Sabotage::SettlesTwice) {
-            true => Answer::Written,
-            false => Answer::WrittenBefore,
-        }
+        let answer = if row.last == outcome.fence && row.reclaim_fence <= outcome.fence {
+            if self.sabotage == Some(Sabotage::SettlesTwice) { Answer::Written } else { Answer::WrittenBefore }
+        } else if self.sabotage == Some(Sabotage::NoFence) {
+            Answer::Written
+        } else {
+            Answer::Stale
+        };
+        (answer, lease)
     }
 
     fn write(&mut self, outcome: &Outcome, now_ms: u64) -> Place {
         let Transition { record, next, .. } = &outcome.transition;
         self.events.extend(outcome.event.clone());
         let Some(row) = self.jobs.get_mut(&outcome.job) else { return Place::Ended };
+        row.last = outcome.fence;
         row.phase = record.phase;
         row.record = record.clone();
         match next {
             Next::End(_) => Place::Ended,
-            _ if row.is_cancelled => Place::Poll(now_ms),
             Next::Poll(delay) => Place::Poll(now_ms + delay.as_millis() as u64),
             Next::Submit(delay) if delay.as_millis() > 0 => Place::Later(now_ms + delay.as_millis() as u64),
             Next::Submit(_) => Place::Submit(record.submit_score()),
