@@ -124,6 +124,17 @@ impl Ledger {
         Ok(Claimed { steps, more_after: u64::try_from(reply.more_after_ms).ok().map(Duration::from_millis) })
     }
 
+    /// Asks for one poll request more than the claims were granted; `None` when it is granted, else how long
+    /// until there may be room. An answer that is lost costs a grant.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered.
+    pub async fn grant_poll(&self, rate: Rate) -> Result<Option<Duration>, Abandoned> {
+        let args = [arg(rate.count), arg(rate.window.as_millis())];
+        let wait_ms: u64 = self.call(&scripts::GRANT_POLL, &args).await?;
+        Ok((wait_ms > 0).then(|| Duration::from_millis(wait_ms)))
+    }
+
     /// Reads the job as it was enqueued, for a step whose claim did not bring it.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ scripts! {
     ADMIT = "admit";
     CANCEL = "cancel";
     CLAIM = "claim";
+    GRANT_POLL = "grant_poll";
     HINT = "hint";
     MODAL = "modal";
     PAUSE = "pause";
