@@ -26,8 +26,8 @@ use crate::world::World;
 
 /// How long a healed world may take until it is quiet: a backlog behind limits takes its time on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(360);
-/// How long it is waited for when nothing ends any more.
-const STANDSTILL: Duration = Duration::from_secs(40);
+/// How long it is waited for when nothing ends any more. A job that was refused often waits for up to a minute.
+const STANDSTILL: Duration = Duration::from_secs(90);
 /// The preset "kills" promises that all is over so long after the last kill.
 const KILLS_ARE_OVER_MS: u64 = 30_000;
 /// A worker that is asked to stop may take so long, and one HTTP exchange.
@@ -133,7 +133,7 @@ async fn break_things_under_load(
 /// Waits until all is over, and tells how it goes.
 async fn quiet(world: &World, books: &Books, began: Instant) -> anyhow::Result<bool> {
     // What a planted bug has lost does not come, however long one waits.
-    let standstill = if world.plan.planted_bug.is_some() { STANDSTILL / 4 } else { STANDSTILL };
+    let standstill = if world.plan.planted_bug.is_some() { STANDSTILL / 6 } else { STANDSTILL };
     let deadline = Instant::now() + PATIENCE;
     let (mut ended, mut moved) = (0, Instant::now());
     while Instant::now() < deadline && moved.elapsed() < standstill {

@@ -323,6 +323,7 @@ impl Engine {
             lease: self.settings.lease,
             submits_are_paced: self.settings.upstream_submit_rate > 0.0,
             polls_are_paced: self.settings.upstream_poll_rate > 0.0,
+            poll_rate: Rate::per_second(self.settings.upstream_poll_rate),
         }
     }
 

@@ -124,6 +124,17 @@ impl Ledger {
         Ok(Claimed { steps, more_after: u64::try_from(reply.more_after_ms).ok().map(Duration::from_millis) })
     }
 
+    /// Asks for one poll request more than the claims were granted; `None` when it is granted, else how long
+    /// until there may be room. An answer that is lost costs a grant.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered.
+    pub async fn grant_poll(&self, rate: Rate) -> Result<Option<Duration>, Abandoned> {
+        let args = [arg(rate.count), arg(rate.window.as_millis())];
+        let wait_ms: u64 = self.call(&scripts::GRANT_POLL, &args).await?;
+        Ok((wait_ms > 0).then(|| Duration::from_millis(wait_ms)))
+    }
+
     /// Reads the job as it was enqueued, for a step whose claim did not bring it.
     ///
     /// # Errors
@@ -195,5 +206,45 @@ mod tests {
         assert_eq!(Rate::per_second(10.0), Rate { count: 10, window: seconds(1.0) });
         assert_eq!(Rate::per_second(0.5), Rate { count: 1, window: seconds(2.0) });
         assert_eq!(Rate::per_second(2.5), Rate { count: 2, window: seconds(0.8) });
+    }
+
+    /// A ledger of its own with one job that may be submitted.
+    async fn a_ledger_with_a_job() -> anyhow::Result<Ledger> {
+        use mjq_producer::{
+            RedisLink,
+            contract::{Entry, JobId},
+        };
+        let redis = mjq_harness::shared_redis().await?;
+        let (link, queue) = (RedisLink::open(redis.url())?, mjq_harness::unique_queue().parse()?);
+        let ledger = Ledger::new(link, queue, Duration::from_secs(60), tokio_util::sync::CancellationToken::new());
+        let json = r#"{"id":"order-1842","kind":"imagine","request":{"prompt":"a red fox"}}"#.to_owned();
+        let mut add = redis::cmd("XADD");
+        add.arg(ledger.queue().jobs_stream()).arg("*").arg("v").arg(1).arg("job").arg(&json);
+        let entry: String = ledger.link().query(&add).await?;
+        let Entry::Job(job) = Entry::read(None, Some(json.as_bytes()), 1 << 20)? else { anyhow::bail!("no job") };
+        let enqueued_ms = entry.split_once('-').map_or(Ok(0), |(ms, _)| ms.parse())?;
+        let record = Record::admit(&job, enqueued_ms, &crate::lifecycle::Policy::default());
+        let id = JobId::new("order-1842")?;
+        ledger.admit(&[crate::ledger::Admission { entry, id, json, job: *job, record }]).await?;
+        Ok(ledger)
+    }
+
+    #[tokio::test]
+    async fn a_claim_that_is_asked_again_gives_the_same_step_with_the_time_of_its_grant() -> anyhow::Result<()> {
+        let ledger = a_ledger_with_a_job().await?;
+        let no_limit = Rate::per_second(0.0);
+        let limits =
+            ClaimLimits { lease: Duration::from_secs(60), max_open: 0, submit_rate: no_limit, poll_rate: no_limit };
+        let first = ledger.claim("pod-a", "1", 1, &limits, 1).await?;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+
+        let again = ledger.claim("pod-a", "1", 1, &limits, 1).await?;
+
+        let (first, again) = (&first.steps[0], &again.steps[0]);
+        assert_eq!((&first.job, first.fence), (&again.job, again.fence));
+        assert_eq!(first.granted_at, first.claimed_at);
+        // Both times are whole milliseconds of Redis's.
+        assert!(again.claimed_at - again.granted_at >= Duration::from_millis(199), "its place under the rate is new");
+        Ok(())
     }
 }

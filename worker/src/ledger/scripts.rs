@@ -27,6 +27,7 @@ scripts! {
     CANCEL = "cancel";
     CLAIM = "claim";
     FORGET = "forget";
+    GRANT_POLL = "grant_poll";
     HINT = "hint";
     MODAL = "modal";
     PAUSE = "pause";
