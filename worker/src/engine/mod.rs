@@ -25,6 +25,7 @@ mod heart;
 mod hook_address;
 mod hooks;
 mod pacer;
+mod poll_budget;
 mod poller;
 mod recall;
 mod renewer;
@@ -66,6 +67,7 @@ use executor::Executor;
 use heart::Heart;
 use hook_address::HookAddress;
 use pacer::Paces;
+use poll_budget::PollBudget;
 use poller::Poller;
 use recall::Recall;
 use renewer::Renewer;
@@ -169,7 +171,8 @@ impl Engine {
 
     /// Runs steps under apalis until the pod drains and the last step has ended.
     async fn work(&self, slots: &Slots, draining: &CancellationToken, settler: SettlerHandle) -> anyhow::Result<()> {
-        let (poller, lister) = Poller::new(self.upstream.clone(), self.settings.upstream_list_path.is_some());
+        let budget = PollBudget::new(self.ledger.clone(), Rate::per_second(self.settings.upstream_poll_rate));
+        let (poller, lister) = Poller::new(self.upstream.clone(), self.settings.upstream_list_path.is_some(), budget);
         if let Some(lister) = lister {
             tokio::spawn(lister.run());
         }
@@ -261,6 +264,7 @@ impl Engine {
             pod: self.pod.clone(),
             limits,
             lists: poller.lists(),
+            budget: poller.budget().clone(),
             slots: slots.clone(),
             claimed,
             alarm: self.alarm.clone(),
@@ -284,7 +288,6 @@ impl Engine {
             lease: self.settings.lease,
             submits_are_paced: self.settings.upstream_submit_rate > 0.0,
             polls_are_paced: self.settings.upstream_poll_rate > 0.0,
-            poll_rate: Rate::per_second(self.settings.upstream_poll_rate),
         }
     }
 
