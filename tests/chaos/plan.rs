@@ -87,7 +87,7 @@ impl Plan {
             lists,
             limits,
             failure_rate: if dice.says(50) { 0.03 } else { 0.0 },
-            load: Load::PerSecond(if has_limits { 15 } else { 20 }),
+            load: Load::PerSecond(if has_limits { 10 } else { 20 }),
             upstream_slots: 28,
             exchange: Duration::from_secs(2),
             slowest_answer_ms: dice.one_of(&[40, 400]),
@@ -120,7 +120,7 @@ impl Plan {
         let mut settings = vec![
             ("MJQ_LEASE_MS", Self::LEASE.as_millis().to_string()),
             ("MJQ_POLL_MIN_MS", "100".to_owned()),
-            ("MJQ_POLL_MAX_MS", "800".to_owned()),
+            ("MJQ_POLL_MAX_MS", "3000".to_owned()),
             ("MJQ_UPSTREAM_POLL_RATE", self.limits.polls_per_second.to_string()),
             ("MJQ_UPSTREAM_TIMEOUT_MS", self.exchange.as_millis().to_string()),
             ("MJQ_UPSTREAM_SUBMIT_RATE", self.limits.submits_per_second.to_string()),

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     alarm::Alarm,
     crash_point::{self, CrashPoint},
+    poll_budget::PollBudget,
     poller::ListSupport,
     slot::{HeldStep, Slots},
     vitals::Vitals,
@@ -23,6 +24,7 @@ pub(super) struct Claimer {
     pub(super) pod: String,
     pub(super) limits: ClaimLimits,
     pub(super) lists: ListSupport,
+    pub(super) budget: PollBudget,
     pub(super) slots: Slots,
     pub(super) claimed: mpsc::Sender<HeldStep>,
     /// Brought forward when this pod admits a job, or puts one back that is due soon.
@@ -75,6 +77,18 @@ impl Claimer {
         let (request, limit) = (serial.to_string(), self.slots.free());
         let polls_per_request = self.lists.polls_per_request();
         let claimed = self.ledger.claim(&self.pod, &request, limit, &self.limits, polls_per_request).await.ok()?;
+        if polls_per_request > 1 {
+            // What was taken over, or has to end, has asked for no place.
+            let asked = claimed.steps.iter().filter(|step| {
+                !step.flags.is_reclaimed
+                    && !step.flags.is_overdue
+                    && !matches!(step.record.phase, Phase::Queued | Phase::Submitting)
+            });
+            if let Some(step) = asked.clone().next() {
+                let requests = asked.count().div_ceil(polls_per_request as usize);
+                self.budget.prepay(requests, step.granted_at);
+            }
+        }
         metrics::histogram!("mjq_claim_seconds").record(began.elapsed().as_secs_f64());
         Some(claimed)
     }

@@ -43,8 +43,6 @@ pub(super) struct Executor {
     /// Whether the time of a submit or a poll counts against a rate.
     pub(super) submits_are_paced: bool,
     pub(super) polls_are_paced: bool,
-    /// The rate of polls.
-    pub(super) poll_rate: Rate,
     /// Whether a lost task can be looked for by its `state`.
     pub(super) has_lookup: bool,
 }
@@ -168,28 +166,7 @@ impl Executor {
         if !self.may_begin(step, hold, self.polls_are_paced) {
             return Observation::NotBegun;
         }
-        let is_alone = step.record.missing.is_some();
-        if is_alone && !self.may_look_alone().await {
-            return Observation::NotBegun;
-        }
-        self.poller.look(task, is_alone).await
-    }
-
-    /// Waits until a look may be made alone, where lists are the rule: the claim counted it as a share of one.
-    async fn may_look_alone(&self) -> bool {
-        if !self.polls_are_paced || self.poller.lists().polls_per_request() == 1 {
-            return true;
-        }
-        let latest = Instant::now() + self.lease / 2;
-        while Instant::now() < latest {
-            let asked = Instant::now();
-            match self.ledger.grant_poll(self.poll_rate).await {
-                Ok(None) => return asked.elapsed() < Rate::MARGIN,
-                Ok(Some(wait)) => tokio::time::sleep(wait).await,
-                Err(_) => return false,
-            }
-        }
-        false
+        self.poller.look(task, step.record.missing.is_some(), step.flags.is_reclaimed).await
     }
 
     /// Whether the step's claim is fresh enough to send anything.
@@ -201,7 +178,7 @@ impl Executor {
     }
 
     async fn adopt(&self, step: &Step, hint: Option<&TaskId>) -> Observation {
-        if hint.is_some() && !self.may_look_alone().await {
+        if hint.is_some() && !self.poller.may_look_alone(step.flags.is_reclaimed).await {
             return Observation::NotBegun;
         }
         if let Some(task) = hint {

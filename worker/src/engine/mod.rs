@@ -27,6 +27,7 @@ mod heart;
 mod hook_address;
 mod hooks;
 mod pacer;
+mod poll_budget;
 mod poller;
 mod recall;
 mod renewer;
@@ -73,6 +74,7 @@ use executor::Executor;
 use heart::Heart;
 use hook_address::HookAddress;
 use pacer::Paces;
+use poll_budget::PollBudget;
 use poller::Poller;
 use recall::Recall;
 use renewer::Renewer;
@@ -163,7 +165,8 @@ impl Engine {
         let (settler, settlements) = Settler::new(self.alarm.clone(), self.revisits.clone());
         let settling = tokio::spawn(settler.run(self.ledger.clone()));
         let stopping = CancellationToken::new();
-        let (poller, lister) = Poller::new(self.upstream.clone(), self.settings.upstream_list_path.is_some());
+        let budget = PollBudget::new(self.ledger.clone(), Rate::per_second(self.settings.upstream_poll_rate));
+        let (poller, lister) = Poller::new(self.upstream.clone(), self.settings.upstream_list_path.is_some(), budget);
         if let Some(lister) = lister {
             tokio::spawn(lister.run());
         }
@@ -299,6 +302,7 @@ impl Engine {
             pod: self.pod.clone(),
             limits,
             lists: poller.lists(),
+            budget: poller.budget().clone(),
             slots: slots.clone(),
             claimed,
             alarm: self.alarm.clone(),
@@ -323,7 +327,6 @@ impl Engine {
             lease: self.settings.lease,
             submits_are_paced: self.settings.upstream_submit_rate > 0.0,
             polls_are_paced: self.settings.upstream_poll_rate > 0.0,
-            poll_rate: Rate::per_second(self.settings.upstream_poll_rate),
         }
     }
 

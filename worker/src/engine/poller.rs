@@ -12,6 +12,7 @@ use mjq_producer::contract::TaskId;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
+use super::poll_budget::PollBudget;
 use crate::{
     lifecycle::Observation,
     upstream::{Batch, Upstream},
@@ -23,6 +24,7 @@ pub(super) struct Poller {
     upstream: Upstream,
     asks: Option<mpsc::UnboundedSender<Ask>>,
     lists: ListSupport,
+    budget: PollBudget,
 }
 
 /// Whether polls are made by lists at present; the claimer spends the poll budget accordingly.
@@ -35,6 +37,7 @@ pub(super) struct Lister {
     upstream: Upstream,
     asks: mpsc::UnboundedReceiver<Ask>,
     lists: ListSupport,
+    budget: PollBudget,
 }
 
 type Ask = (TaskId, oneshot::Sender<Observation>);
@@ -51,14 +54,14 @@ impl ListSupport {
 
 impl Poller {
     /// Makes a poller, and the lister that it needs if the upstream lists tasks.
-    pub(super) fn new(upstream: Upstream, has_lists: bool) -> (Self, Option<Lister>) {
+    pub(super) fn new(upstream: Upstream, has_lists: bool, budget: PollBudget) -> (Self, Option<Lister>) {
         let lists = ListSupport(Arc::new(AtomicBool::new(has_lists)));
         if !has_lists {
-            return (Self { upstream, asks: None, lists }, None);
+            return (Self { upstream, asks: None, lists, budget }, None);
         }
         let (sender, asks) = mpsc::unbounded_channel();
-        let lister = Lister { upstream: upstream.clone(), asks, lists: lists.clone() };
-        (Self { upstream, asks: Some(sender), lists }, Some(lister))
+        let lister = Lister { upstream: upstream.clone(), asks, lists: lists.clone(), budget: budget.clone() };
+        (Self { upstream, asks: Some(sender), lists, budget }, Some(lister))
     }
 
     /// Whether polls are made by lists at present.
@@ -66,13 +69,30 @@ impl Poller {
         self.lists.clone()
     }
 
+    /// The budget that looks come out of.
+    pub(super) fn budget(&self) -> &PollBudget {
+        &self.budget
+    }
+
+    /// Whether a look that is made alone has its place under the rate, or has got one. A claim that takes over
+    /// (`is_reclaimed`) asks for none, and where lists are the rule, one place is for many looks.
+    pub(super) async fn may_look_alone(&self, is_reclaimed: bool) -> bool {
+        let has_place = !is_reclaimed && self.lists.polls_per_request() == 1;
+        has_place || self.budget.spend().await
+    }
+
     /// Looks at one task. `alone` asks for a look that no list can answer.
     ///
-    /// [`Observation::NotBegun`] when lists have just turned out not to work: one by one, all these
-    /// looks at once would break the poll rate.
-    pub(super) async fn look(&self, task: &TaskId, alone: bool) -> Observation {
+    /// [`Observation::NotBegun`] when the poll rate has no room, or when lists have just turned out not
+    /// to work: one by one, all these looks at once would break the rate.
+    pub(super) async fn look(&self, task: &TaskId, alone: bool, is_reclaimed: bool) -> Observation {
         let asks = self.asks.as_ref().filter(|_| !alone && self.lists.0.load(Ordering::Relaxed));
-        let Some(asks) = asks else { return self.upstream.fetch(task).await };
+        let Some(asks) = asks else {
+            if !self.may_look_alone(is_reclaimed).await {
+                return Observation::NotBegun;
+            }
+            return self.upstream.fetch(task).await;
+        };
         let (answer, answered) = oneshot::channel();
         if asks.send((task.clone(), answer)).is_err() {
             return Observation::NotBegun;
@@ -97,12 +117,16 @@ impl Lister {
                 batch.push(ask);
             }
             let asks = std::mem::take(&mut batch);
-            tokio::spawn(list(self.upstream.clone(), self.lists.clone(), asks));
+            tokio::spawn(list(self.upstream.clone(), self.lists.clone(), self.budget.clone(), asks));
         }
     }
 }
 
-async fn list(upstream: Upstream, lists: ListSupport, asks: Vec<Ask>) {
+async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, asks: Vec<Ask>) {
+    if !budget.spend().await {
+        // Whose answer does not come has not been looked at.
+        return;
+    }
     let tasks: Vec<TaskId> = asks.iter().map(|(task, _)| task.clone()).collect();
     let batch = upstream.fetch_many(&tasks).await;
     if let Batch::Unsupported(reason) = &batch

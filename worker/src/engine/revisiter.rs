@@ -2,7 +2,10 @@
 //!
 //! Its looks are no steps: no job waits for them, and they hold no slot. They share the poll budget.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -42,10 +45,14 @@ impl Revisiter {
         loop {
             self.alarm.wind();
             let polls_per_request = self.poller.lists().polls_per_request();
+            let asked = Instant::now();
             let due = self.ledger.due_revisits(Self::AT_ONCE, self.patience, self.poll_rate, polls_per_request);
             let Ok(due) = due.await else { return };
             if let Some(more_after) = due.more_after {
                 self.alarm.ring_within(more_after);
+            }
+            if polls_per_request > 1 {
+                self.poller.budget().prepay(due.looks.len().div_ceil(polls_per_request as usize), asked);
             }
             let mut looks = JoinSet::new();
             for look in due.looks {
@@ -59,7 +66,7 @@ impl Revisiter {
 
     async fn look(&self, AfterLook { job, fence, record }: AfterLook) {
         let Some(task) = &record.task else { return };
-        let seen = self.poller.look(task, false).await;
+        let seen = self.poller.look(task, false, false).await;
         metrics::counter!("mjq_revisits_total", "observation" => seen.name()).increment(1);
         let now_ms = self.ledger.clock().now_ms();
         let Revisited { record, again_after } = revisit(&record, &seen, now_ms, &self.policy);
