@@ -47,7 +47,7 @@ local DOWN, DOWN_UNTIL, LIMIT, LOWERED, LOST, CAUSE = 1, 2, 3, 4, 5, 6
 local RUN = 20
 
 -- Additive increase, multiplicative decrease, between 1 and whatever was open when it got too much.
--- The breaker opens with the first 'down' and doubles its pause, from 2 s to 2 min; and with a run of
+-- The breaker opens with the first 'down' and doubles its pause, from 2 s to 30 s; and with a run of
 -- 'lost', whose pauses are from 1 s to 10 s. What opened it keeps its pauses when a probe fares worse.
 local function open(pressure, down)
   local is_probe = redis.call('HDEL', UPSTREAM, 'probing') == 1
@@ -56,7 +56,7 @@ local function open(pressure, down)
   local cause = pressure
   if down > 0 and pressure == 'lost' then cause = upstream[CAUSE] or 'down' end
   if cause ~= upstream[CAUSE] then down = 0 end
-  local wait = math.min(120000, 1000 * 2 ^ math.min(down + 1, 7))
+  local wait = math.min(30000, 1000 * 2 ^ math.min(down + 1, 5))
   if cause == 'lost' then wait = math.min(10000, 1000 * 2 ^ math.min(down, 4)) end
   upstream[DOWN], upstream[DOWN_UNTIL], upstream[CAUSE] = down + 1, now + wait, cause
   redis.call('HSET', UPSTREAM, 'down', down + 1, 'down_until_ms', string.format('%d', now + wait), 'cause', cause)

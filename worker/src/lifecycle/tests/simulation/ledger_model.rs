@@ -82,7 +82,7 @@ impl Shared {
         self.is_run = is_run;
         let wait_ms = match is_run {
             true => (1000 << (self.down - 1).min(4)).min(10_000),
-            false => (1000 << self.down.min(7)).min(120_000),
+            false => (1000 << self.down.min(5)).min(30_000),
         };
         self.down_until_ms = now_ms + wait_ms;
     }
