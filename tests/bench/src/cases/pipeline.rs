@@ -52,10 +52,14 @@ pub(super) fn durability() -> Vec<Variant> {
 pub(super) fn latency() -> Vec<Variant> {
     const MIXED: Pipeline = Pipeline { jobs: 1_000, span_ms: (1_500, 3_500), ..TWO_SECONDS };
     const LONG: Pipeline = Pipeline { jobs: 500, span_ms: (25_000, 60_000), ..TWO_SECONDS };
+    const EAGER: Settings = &[("MJQ_POLL_MIN_MS", "100")];
     const LISTS: Settings = &[("MJQ_UPSTREAM_LIST_PATH", "/mj/task/list-by-condition")];
     const HOOKS: Settings = &[("MJQ_HOOK_URL", "http://{admin}")];
     vec![
         Variant::new("1,000 jobs, tasks of 1.5 to 3.5 s, single polls", ONLY_MJQ, |who| MIXED.run(who)),
+        Variant::new("1,000 jobs, tasks of 1.5 to 3.5 s, single polls, MJQ_POLL_MIN_MS=100", ONLY_MJQ, |who| {
+            Pipeline { settings: EAGER, ..MIXED }.run(who)
+        }),
         Variant::new("1,000 jobs, tasks of 1.5 to 3.5 s, polls in lists", ONLY_MJQ, |who| {
             Pipeline { settings: LISTS, ..MIXED }.run(who)
         }),

@@ -137,6 +137,7 @@ fn settlement(step: Step, policy: &Policy) -> anyhow::Result<Settlement> {
         is_certain: true,
         transition,
         ran_ms: None,
+        revisit_after: None,
         event: Some(event),
         follow_ups: Vec::new(),
     })
