@@ -26,8 +26,8 @@ pub(crate) struct Pages {
     pub(crate) faults: BTreeMap<&'static str, u32>,
     /// When the last worker was killed, Unix milliseconds.
     pub(crate) last_kill_ms: u64,
-    /// When frozen workers were thawed, Unix milliseconds.
-    pub(crate) thaws_ms: Vec<u64>,
+    /// When arrivals upstream could not be timed, from and to, Unix milliseconds.
+    pub(crate) untimed_ms: Vec<(u64, u64)>,
     /// Events that left the stream before they reached a consumer, and whom they were about.
     pub(crate) vanished: BTreeMap<String, String>,
     /// How long workers took to end when they were asked to.

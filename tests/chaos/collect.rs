@@ -63,7 +63,7 @@ pub(crate) async fn history(world: &World, books: &Books) -> anyhow::Result<Hist
         history.received.clone_from(&pages.received);
         history.promises.exits_ms.clone_from(&pages.exits_ms);
         history.vanished.clone_from(&pages.vanished);
-        history.thaws_ms.clone_from(&pages.thaws_ms);
+        history.untimed_ms.clone_from(&pages.untimed_ms);
     }
     history.events = world.wire.events().await?.iter().map(told).collect::<anyhow::Result<_>>()?;
     history.leftovers = leftovers(world).await?;
@@ -117,7 +117,8 @@ pub(crate) async fn census(world: &World, history: &mut History) -> anyhow::Resu
             break;
         }
     }
-    let ended = ["events", "ended", "rejected", "totals"].map(|name| wire.key(name));
+    history.swept_in_time = redis.zrange(wire.key("ended"), 0, -1).await?;
+    let ended = ["events", "ended", "failed", "late", "rejected", "totals"].map(|name| wire.key(name));
     let of_jobs = history.keys.keys().filter(|key| key.starts_with(&wire.key("job:")) || ended.contains(key));
     for keys in of_jobs.collect::<Vec<_>>().chunks(500) {
         let _: u64 = redis.del(keys).await?;

@@ -3,7 +3,7 @@
 //! The checker judges a history and nothing else, so a run can be judged again, and the checker can be tested
 //! without one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mjq_simulator::{Arrivals, Creation};
 use serde::Serialize;
@@ -31,14 +31,17 @@ pub(crate) struct History {
     pub(crate) vanished: BTreeMap<String, String>,
     /// Every key of Redis after quiescence.
     pub(crate) keys: BTreeMap<String, KeySeen>,
+    /// Jobs that the sweeper will find when their time has passed.
+    pub(crate) swept_in_time: BTreeSet<String>,
     /// What Redis held before the first job.
     pub(crate) memory_before_bytes: u64,
     /// What it holds after the last, finished jobs included.
     pub(crate) memory_after_bytes: u64,
     /// What is left of that without the finished jobs.
     pub(crate) memory_without_jobs_bytes: u64,
-    /// When a frozen worker was thawed, Unix milliseconds.
-    pub(crate) thaws_ms: Vec<u64>,
+    /// When arrivals could not be timed, from and to, Unix milliseconds: a frozen worker was thawed and sent what it had in
+    /// its hands, or the run itself had to wait for the machine and saw late what came in time.
+    pub(crate) untimed_ms: Vec<(u64, u64)>,
     /// When requests arrived upstream.
     pub(crate) arrivals: Arrivals,
     /// How often submits were answered in which way.

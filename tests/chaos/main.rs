@@ -32,6 +32,7 @@ mod matrix;
 mod outcome_table;
 mod run;
 mod self_test;
+mod stalls;
 
 #[cfg(test)]
 mod leaving;

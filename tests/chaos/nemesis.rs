@@ -43,6 +43,9 @@ const OTHER_FAULTS: [&str; 11] = [
     "network to upstream",
 ];
 
+/// What a worker had in its hands when it was frozen arrives this soon after it was thawed. Nobody can call that back.
+const THAWING_MS: u64 = 100;
+
 impl Nemesis {
     /// Breaks processes until it is told to stop.
     pub(crate) async fn break_processes(mut self) -> anyhow::Result<()> {
@@ -115,7 +118,7 @@ impl Nemesis {
                 self.world.pods[pod].lock().await.freeze()?;
                 let lease_ms = Plan::LEASE.as_millis() as u64;
                 self.hold(lease_ms / 2, lease_ms * 5 / 2).await;
-                self.books.open().thaws_ms.push(now_ms());
+                self.books.open().untimed_ms.push((now_ms(), now_ms() + THAWING_MS));
                 self.world.pods[pod].lock().await.thaw()?;
             }
             "replace worker" => {

@@ -8,7 +8,7 @@ use mjq_simulator::busiest_second;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::checker::{INVARIANTS, Violation, most_open};
+use crate::checker::{INVARIANTS, Violation, most_open, timed};
 use crate::history::History;
 use crate::plan::Plan;
 
@@ -45,6 +45,8 @@ impl Report {
             history.events.iter().filter(|event| is_counted(event)).count() as u64
         };
         let billed_again = history.creations_by_job().values().filter(|billed| billed.len() > 1).count() as u64;
+        let arrivals = || [&history.arrivals.submits_ms, &history.arrivals.polls_ms].into_iter();
+        let untimed = arrivals().map(|all| all.len() - timed(history, all).len()).sum::<usize>() as u64;
         let figures = [
             ("jobs", history.jobs.iter().filter(|(id, asked)| history.is_expected(id, asked)).count() as u64),
             ("entries rejected", count(|event| event.outcome == "rejected")),
@@ -56,8 +58,9 @@ impl Report {
             ("submit_unknown", count(|event| event.code == "submit_unknown")),
             ("submits", history.arrivals.submits_ms.len() as u64),
             ("polls", history.arrivals.polls_ms.len() as u64),
-            ("submits in the busiest second", busiest_second(&history.arrivals.submits_ms) as u64),
-            ("polls in the busiest second", busiest_second(&history.arrivals.polls_ms) as u64),
+            ("arrivals that could not be timed", untimed),
+            ("submits in the busiest second", busiest_second(&timed(history, &history.arrivals.submits_ms)) as u64),
+            ("polls in the busiest second", busiest_second(&timed(history, &history.arrivals.polls_ms)) as u64),
             ("jobs with an open task at once", most_open(history).unsigned_abs()),
             ("Redis at the start, KiB", history.memory_before_bytes / 1024),
             ("Redis at the end, KiB", history.memory_after_bytes / 1024),

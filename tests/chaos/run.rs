@@ -22,6 +22,7 @@ use crate::overseer;
 use crate::plan::Plan;
 use crate::producers::Enqueuer;
 use crate::report::Report;
+use crate::stalls;
 use crate::world::World;
 
 /// How long a healed world may take until it is quiet: a backlog behind limits takes its time on a busy machine.
@@ -41,6 +42,7 @@ pub(crate) async fn run(plan: Plan, program: &Path, dir: &Path) -> anyhow::Resul
     let books = Arc::new(Books::default());
     let (stop_consuming, consuming) = watch::channel(false);
     let consumers = start_consumers(&world, &books, &consuming)?;
+    tokio::spawn(stalls::watch(Arc::clone(&books), consuming.clone()));
 
     let caught = break_things_under_load(&world, &books, began).await?;
     let healed = Instant::now();

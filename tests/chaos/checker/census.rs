@@ -1,4 +1,4 @@
-//! After quiescence Redis holds finished jobs, which expire, and a fixed set of small keys; without the former its memory is
+//! After quiescence Redis holds finished jobs, which are swept when their time has passed, and a fixed set of small keys; without the former its memory is
 //! back where it was. A leaked claim, a limit's token too many or a key that nobody knows is found by name.
 
 use super::{Findings, about};
@@ -36,7 +36,11 @@ fn wrong(history: &History, key: &str, seen: KeySeen) -> Option<String> {
     let Some(part) = part(key) else { return Some(format!("{key} belongs to no queue")) };
     let (family, _) = part.split_once(':').unwrap_or((part, ""));
     match (family, part) {
-        ("job" | "claim", _) => (!seen.expires).then(|| format!("{key} would stay for ever")),
+        ("claim", _) => (!seen.expires).then(|| format!("{key} would stay for ever")),
+        ("job", _) => {
+            let is_indexed = part.strip_prefix("job:").is_some_and(|id| history.swept_in_time.contains(id));
+            (!seen.expires && !is_indexed).then(|| format!("{key} would stay for ever"))
+        }
         (_, "rate:submit") => too_many(key, seen, history.limits.submits_per_second),
         (_, "rate:poll") => too_many(key, seen, history.limits.polls_per_second),
         ("pace", _) => None,
@@ -57,6 +61,7 @@ mod tests {
     fn found(keys: &[(&str, KeySeen)]) -> usize {
         let mut history = a_good_history();
         history.limits.submits_per_second = 5;
+        history.swept_in_time.insert("j1".to_owned());
         history.keys = keys.iter().map(|(key, seen)| ((*key).to_owned(), *seen)).collect();
         check(&history).len()
     }
@@ -71,7 +76,8 @@ mod tests {
         assert_eq!(found(&[("mjq:{q}:token", lasting)]), 1);
         assert_eq!(found(&[("scratch", lasting)]), 1);
         assert_eq!(found(&[("mjq:{q}:claim:pod", lasting)]), 1);
-        assert_eq!(found(&[("mjq:{q}:job:j1", lasting)]), 1);
+        assert_eq!(found(&[("mjq:{q}:job:j1", lasting)]), 0);
+        assert_eq!(found(&[("mjq:{q}:job:j2", lasting)]), 2);
         assert_eq!(found(&[("mjq:{q}:job:j9", expiring)]), 1);
         assert_eq!(found(&[("mjq:{q}:rate:submit", KeySeen { length: 6, ..lasting })]), 1);
         assert_eq!(found(&[("mjq:{q}:rate:poll", lasting)]), 1);

@@ -6,9 +6,6 @@ use mjq_simulator::{Creation, busiest_second};
 use super::Findings;
 use crate::history::History;
 
-/// What a worker had in its hands when it was frozen arrives this soon after it was thawed. Nobody can call that back.
-const THAWING_MS: u64 = 100;
-
 pub(super) fn check(history: &History) -> Findings {
     let mut findings = Findings::new();
     let (limits, arrivals) = (&history.limits, &history.arrivals);
@@ -16,9 +13,7 @@ pub(super) fn check(history: &History) -> Findings {
         ("submits", limits.submits_per_second, &arrivals.submits_ms),
         ("polls", limits.polls_per_second, &arrivals.polls_ms),
     ] {
-        let is_counted = |at_ms: &u64| !history.thaws_ms.iter().any(|thaw| (*thaw..thaw + THAWING_MS).contains(at_ms));
-        let counted: Vec<u64> = arrivals_ms.iter().copied().filter(is_counted).collect();
-        let busiest = busiest_second(&counted);
+        let busiest = busiest_second(&timed(history, arrivals_ms));
         if rate > 0 && busiest > rate as usize {
             findings.push((None, format!("{busiest} {what} came within one second, and {rate} are allowed")));
         }
@@ -28,6 +23,12 @@ pub(super) fn check(history: &History) -> Findings {
         findings.push((None, format!("{open} jobs had an open task at once, and {} are allowed", limits.max_open)));
     }
     findings
+}
+
+/// The arrivals whose time is certain. Leaving the others out can only make the rate look lower.
+pub(crate) fn timed(history: &History, arrivals_ms: &[u64]) -> Vec<u64> {
+    let is_timed = |at_ms: &u64| !history.untimed_ms.iter().any(|(from, to)| (from..to).contains(&at_ms));
+    arrivals_ms.iter().copied().filter(is_timed).collect()
 }
 
 /// The most jobs that had a task open upstream at the same time.
@@ -76,12 +77,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_frozen_worker_sends_as_it_thaws_is_not_counted() {
+    fn an_arrival_that_could_not_be_timed_is_not_counted() {
         let mut history = a_good_history();
         history.arrivals.submits_ms = vec![0, 500, 999, 1000];
         history.limits.submits_per_second = 2;
 
-        history.thaws_ms = vec![450];
+        history.untimed_ms = vec![(450, 550)];
 
         assert_eq!(check(&history), []);
     }

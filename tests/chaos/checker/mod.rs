@@ -15,7 +15,7 @@ mod terminal;
 mod timelines;
 mod truth;
 
-pub(crate) use limits::most_open;
+pub(crate) use limits::{most_open, timed};
 use serde::Serialize;
 
 use crate::history::History;

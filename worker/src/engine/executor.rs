@@ -173,7 +173,7 @@ impl Executor {
     fn may_begin(&self, step: &Step, hold: &Hold, is_paced: bool) -> bool {
         // After half its lease a claim may be gone before the answer is here: a frozen pod would
         // submit what another has submitted since.
-        let is_in_its_window = !is_paced || step.granted_at.elapsed() < Rate::MARGIN;
+        let is_in_its_window = !is_paced || step.granted_at.elapsed() < Rate::FRESH;
         !hold.is_lost() && is_in_its_window && step.claimed_at.elapsed() < self.lease / 2
     }
 

@@ -31,7 +31,7 @@ impl PollBudget {
     /// Takes note of the places that a claim was granted at `granted_at`.
     pub(super) fn prepay(&self, requests: usize, granted_at: Instant) {
         let mut prepaid = self.prepaid.lock().unwrap_or_else(PoisonError::into_inner);
-        prepaid.retain(|granted_at| granted_at.elapsed() < Rate::MARGIN);
+        prepaid.retain(|granted_at| granted_at.elapsed() < Rate::FRESH);
         prepaid.extend(std::iter::repeat_n(granted_at, requests));
     }
 
@@ -45,7 +45,7 @@ impl PollBudget {
             let asked = Instant::now();
             match self.ledger.grant_poll(self.rate).await {
                 // A place that was long in coming may be somebody else's by now.
-                Ok(None) => return asked.elapsed() < Rate::MARGIN,
+                Ok(None) => return asked.elapsed() < Rate::FRESH,
                 Ok(Some(wait)) => tokio::time::sleep(wait.min(Self::PATIENCE)).await,
                 Err(_) => return false,
             }
@@ -55,7 +55,7 @@ impl PollBudget {
 
     fn spend_prepaid(&self) -> bool {
         let mut prepaid = self.prepaid.lock().unwrap_or_else(PoisonError::into_inner);
-        prepaid.retain(|granted_at| granted_at.elapsed() < Rate::MARGIN);
+        prepaid.retain(|granted_at| granted_at.elapsed() < Rate::FRESH);
         prepaid.pop_front().is_some()
     }
 }

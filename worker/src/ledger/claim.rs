@@ -35,6 +35,8 @@ impl Rate {
     /// Between a grant and its arrival upstream lie this process and the network: that much later may
     /// the first of a window arrive, while the first of the next is on time.
     pub const MARGIN: Duration = Duration::from_millis(100);
+    /// How old a grant may be when its request is sent; the rest of the margin is for the way.
+    pub const FRESH: Duration = Duration::from_millis(75);
 
     /// Reads a setting in requests per second; 0 is no limit.
     #[must_use]
