@@ -406,9 +406,10 @@ impl Step<'_> {
             record.progress = progress;
         }
         if record.started_ms == 0 && (record.progress > 0 || task.started_ms > 0) {
-            // The upstream's clock is believed only as far as it agrees with what was seen.
-            let may_be_true = (record.accepted_ms..=self.at.now_ms).contains(&task.started_ms);
-            record.started_ms = if may_be_true { task.started_ms } else { self.at.now_ms };
+            // The upstream's clock is believed only as far as it agrees with what was seen. A task may well
+            // have begun a moment before its acceptance was heard of.
+            let may_be_true = (record.enqueued_ms..=self.at.now_ms).contains(&task.started_ms);
+            record.started_ms = if may_be_true { task.started_ms.max(record.accepted_ms) } else { self.at.now_ms };
         }
     }
 

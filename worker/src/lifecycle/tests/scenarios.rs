@@ -125,6 +125,24 @@ fn a_held_task_ends_as_needs_input_at_its_deadline() {
 }
 
 #[test]
+fn a_queued_task_runs_since_the_upstream_says_so_where_that_can_be_true_and_else_since_it_is_seen_to_run() {
+    // The job came 1 s before it was accepted.
+    for (began_ms, since_acceptance) in [(-13, 0), (400, 400), (-9_000, 2_000), (9_000, 2_000)] {
+        let mut job = an_imagine_job();
+        job.pass(S(1));
+        job.step(&accepted(1));
+        job.next = Next::Poll(S(2));
+        let accepted_ms = job.record.accepted_ms;
+        let started_ms = accepted_ms.saturating_add_signed(began_ms);
+        let report = TaskReport { progress: Some(31), started_ms, ..report("IN_PROGRESS") };
+
+        job.step(&Observation::Running(report));
+
+        assert_eq!(job.record.started_ms, accepted_ms + since_acceptance, "began at {began_ms} ms");
+    }
+}
+
+#[test]
 fn a_success_without_its_image_is_looked_at_again_up_to_three_times() {
     let mut job = an_accepted_job();
 
