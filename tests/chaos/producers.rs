@@ -21,7 +21,7 @@ const USUAL_DEADLINE_MS: u64 = 15 * 60 * 1000;
 /// Enqueues into one queue: by plain XADD, and by the producer library.
 pub(crate) struct Enqueuer {
     wire: Wire,
-    library: Producer,
+    typed: Producer,
     dice: Dice,
     books: Arc<Books>,
     serial: u64,
@@ -30,8 +30,8 @@ pub(crate) struct Enqueuer {
 impl Enqueuer {
     /// Makes one. Nothing is sent yet.
     pub(crate) fn new(redis_url: &str, wire: Wire, dice: Dice, books: Arc<Books>) -> anyhow::Result<Self> {
-        let library = Producer::new(RedisLink::open(redis_url)?, &QueueName::new(wire.queue())?);
-        Ok(Self { wire, library, dice, books, serial: 0 })
+        let typed = Producer::new(RedisLink::open(redis_url)?, &QueueName::new(wire.queue())?);
+        Ok(Self { wire, typed, dice, books, serial: 0 })
     }
 
     /// Enqueues as the plan has it, until it is told to stop or all is there.
@@ -165,7 +165,7 @@ impl Enqueuer {
         let by_library = self.dice.says(50).then(|| serde_json::from_value::<Job>(job.clone()).ok()).flatten();
         for _ in 0..100 {
             let is_taken = match &by_library {
-                Some(job) => self.library.enqueue(job).await.is_ok(),
+                Some(job) => self.typed.enqueue(job).await.is_ok(),
                 None => self.wire.xadd_job(&job).await.is_ok(),
             };
             if is_taken {

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     ledger::{Admission, Admitted, ClaimLimits, Holding, Ledger, Paused, Rate, Settled, Settlement, Step},
-    lifecycle::{Ending, Next, Observation, Phase, Policy, Pressure, Record, Transition, event_of},
+    lifecycle::{Ending, Flags, Next, Observation, Phase, Policy, Pressure, Record, Transition, event_of},
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -464,31 +464,14 @@ fn settlement(outcome: &Outcome) -> Settlement {
 type Told = (String, u64, Phase, bool, bool, u32, u32, Option<TaskId>);
 
 fn told(step: &ClaimedStep) -> Told {
-    let flags = &step.flags;
-    let job = step.job.to_string();
-    (
-        job,
-        step.fence,
-        step.record.phase,
-        flags.is_reclaimed,
-        flags.is_cancelled,
-        flags.inputs,
-        flags.reclaims,
-        flags.hinted_task.clone(),
-    )
+    tell(&step.job, step.fence, step.record.phase, &step.flags)
 }
 
 fn told_really(step: &Step) -> Told {
-    let flags = &step.flags;
-    let job = step.job.to_string();
-    (
-        job,
-        step.fence,
-        step.record.phase,
-        flags.is_reclaimed,
-        flags.is_cancelled,
-        flags.inputs,
-        flags.reclaims,
-        flags.hinted_task.clone(),
-    )
+    tell(&step.job, step.fence, step.record.phase, &step.flags)
+}
+
+fn tell(job: &JobId, fence: u64, phase: Phase, flags: &Flags) -> Told {
+    let Flags { is_reclaimed, is_cancelled, inputs, reclaims, .. } = *flags;
+    (job.to_string(), fence, phase, is_reclaimed, is_cancelled, inputs, reclaims, flags.hinted_task.clone())
 }
