@@ -1,11 +1,13 @@
 //! The program under test, freshly built.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::OnceLock;
 
 use anyhow::{Context, anyhow, ensure};
 use serde::Deserialize;
+
+use crate::cargo;
 
 /// The path of the `mjq` program, built by the first call with the profile and the target directory of the caller.
 ///
@@ -57,12 +59,11 @@ fn named() -> anyhow::Result<Option<PathBuf>> {
 
 fn build(package: &str, program: &str, features: &[&str]) -> anyhow::Result<PathBuf> {
     let (target_dir, profile) = own_target_dir_and_profile()?;
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let output = cargo()
         .args(["build", "--quiet", "--package", package, "--bin", program, "--profile", &profile])
         .args(["--features", &features.join(",")])
         .args(["--message-format", "json-render-diagnostics", "--target-dir"])
         .arg(target_dir)
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()

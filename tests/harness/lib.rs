@@ -18,6 +18,7 @@ mod redis_container;
 mod redis_options;
 
 mod binaries;
+mod cargo;
 mod eventually;
 mod redis_process;
 mod redis_server;
@@ -26,6 +27,7 @@ mod wire;
 mod worker_process;
 
 pub use binaries::{mjq, mjq_with};
+pub use cargo::cargo;
 pub use event::Event;
 pub use eventually::{PATIENCE, eventually, eventually_within};
 pub use free_port::free_port;
