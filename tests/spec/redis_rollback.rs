@@ -3,8 +3,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use mjq_harness::{RedisOptions, Stack, StackBuilder};
+use mjq_simulator::Span;
 use serde_json::Value;
 
 use crate::support::{Cli, a_stack, imagine, metric, now_ms, one_event_for_each, submitted_once, wait_for_phase, with};
@@ -120,5 +122,30 @@ async fn a_job_whose_acceptance_redis_has_forgotten_is_not_submitted_again_in_si
     assert!(["ok", "submit_unknown"].contains(&event.code()), "{event:?}");
     one_event_for_each(&stack, 1).await?;
     submitted_once(&stack, 1)?;
+    stack.eventually("it is told everywhere", is_told).await
+}
+
+#[tokio::test]
+async fn what_one_pod_has_submitted_and_redis_has_forgotten_no_other_pod_submits_again() -> anyhow::Result<()> {
+    const JOBS: usize = 150;
+    let stack = a_stack_of_its_own().workers(3).set("MJQ_UPSTREAM_SUBMIT_RATE", 40).knobs(|knobs| {
+        knobs.latency = Duration::from_millis(250).into();
+        knobs.duration = Span::between(Duration::from_millis(200), Duration::from_secs(3));
+    });
+    let mut stack = stack.await?;
+    let jobs: Vec<_> = (0..JOBS).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    stack.wire.xadd_jobs(&jobs).await?;
+    let made = |count: u64| async move |stack: &Stack| Ok(stack.simulator.stats().created >= count);
+    stack.eventually("some are submitted", made(20)).await?;
+    let before = Snapshot::take(&mut stack)?;
+    // About a second later: some are under way, some accepted, some completed.
+    stack.eventually("more are submitted", made(60)).await?;
+
+    before.come_back(&mut stack).await?;
+
+    let events = one_event_for_each(&stack, JOBS).await?;
+    assert!(events.values().all(|event| event.code() == "ok"), "{events:?}");
+    let stats = stack.simulator.stats();
+    assert_eq!((stats.created, stats.created_again), (JOBS as u64, 0), "{stats:?}");
     stack.eventually("it is told everywhere", is_told).await
 }

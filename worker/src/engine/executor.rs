@@ -217,7 +217,7 @@ impl Executor {
             }
         };
         let mut settlement = self.settlement(step, seen, transition, at.now_ms).await;
-        settlement.is_certain = hold.is_certain(self.lease);
+        settlement.is_recent = hold.is_recent(self.ledger.retention());
         if PlantedBug::NoFence.is_planted() {
             let (mut fence, mut lease) = (redis::cmd("HGET"), redis::cmd("ZADD"));
             fence.arg(self.ledger.key(&format!("job:{}", step.job))).arg("f");
@@ -237,7 +237,7 @@ impl Executor {
         let cancelled = (cancelled.phase == Phase::Cancelled).then(|| cancelled.clone());
         let settled = self.settler.settle(settlement).await;
         // The end and its event come first; whoever lost the job leaves its task to the one who has it.
-        let is_written = matches!(settled, Some(Settled::Written | Settled::WrittenBefore | Settled::Restored));
+        let is_written = settled.is_some_and(Settled::is_written);
         if let Some(record) = cancelled.filter(|_| is_written) {
             self.canceller.hand_in(&step.job, fence, &record);
         }
@@ -278,7 +278,7 @@ impl Executor {
             return Settlement {
                 job,
                 fence,
-                is_certain: false,
+                is_recent: false,
                 transition,
                 ran_ms: None,
                 event: None,
@@ -295,8 +295,8 @@ impl Executor {
             _ => None,
         };
         let revisit_after = first_revisit(&transition.record, ending, &self.policy);
-        let (job, fence, is_certain) = (step.job.clone(), step.fence, false);
-        Settlement { job, fence, is_certain, transition, ran_ms, event: Some(event), revisit_after, follow_ups }
+        let (job, fence, is_recent) = (step.job.clone(), step.fence, false);
+        Settlement { job, fence, is_recent, transition, ran_ms, event: Some(event), revisit_after, follow_ups }
     }
 
     /// The jobs that follow a completed one: each presses a button of its result.

@@ -9,7 +9,8 @@
 //! 5. `settler`: writes down what became of it.
 //! 6. `renewer`, `sweeper`, `heart`: keep leases, trim what is old, show that the pod lives.
 //! 7. `hooks`: takes the upstream's hints.
-//! 8. `revisiter`, `canceller`: look after tasks that outlived their jobs, and ask the upstream to cancel some.
+//! 8. `witness`, `recall`: notice when Redis has lost its last writes, and tell it what it knew.
+//! 9. `revisiter`, `canceller`: look after tasks that outlived their jobs, and ask the upstream to cancel some.
 //!
 //! What it promises: a pod that is told to drain begins nothing new, hands back what has not begun,
 //! and finishes what has. What it does not promise: to outlive its machine; another pod takes over
@@ -37,6 +38,7 @@ mod settler;
 mod slot;
 mod sweeper;
 mod vitals;
+mod witness;
 
 use std::{
     sync::{Arc, OnceLock},
@@ -82,6 +84,7 @@ use request::RequestMaker;
 use revisiter::Revisiter;
 use settler::{Settler, SettlerHandle};
 use slot::{HeldStep, Slots};
+use witness::{LatestSubmits, Witness};
 
 /// One pod's engine, ready to run.
 pub struct Engine {
@@ -162,7 +165,8 @@ impl Engine {
         };
         let drain = tokio::spawn(drain.give_up_in_time());
         self.prepare_hooks().await;
-        let (settler, settlements) = Settler::new(self.alarm.clone(), self.revisits.clone());
+        let submits = LatestSubmits::default();
+        let (settler, settlements) = Settler::new(self.alarm.clone(), self.revisits.clone(), submits.clone());
         let settling = tokio::spawn(settler.run(self.ledger.clone()));
         let stopping = CancellationToken::new();
         let budget = PollBudget::new(self.ledger.clone(), Rate::per_second(self.settings.upstream_poll_rate));
@@ -171,6 +175,7 @@ impl Engine {
             tokio::spawn(lister.run());
         }
         let loops = self.start_loops(&slots, &poller, &draining, &stopping)?;
+        loops.spawn(self.witness(&slots, submits).run(stopping.clone()));
 
         let (canceller, cancelled) = Canceller::new(&self.ledger, &self.upstream);
         if let Some(canceller) = canceller {
@@ -282,6 +287,17 @@ impl Engine {
             Heart { ledger: self.ledger.clone(), slots: slots.clone(), pod: self.pod.clone(), host: self.host.clone() };
         loops.spawn(heart.run(stopping.clone()));
         Ok(loops)
+    }
+
+    fn witness(&self, slots: &Slots, submits: LatestSubmits) -> Witness {
+        Witness {
+            ledger: self.ledger.clone(),
+            pod: self.pod.clone(),
+            slots: slots.clone(),
+            submits,
+            lease: self.settings.lease,
+            alarm: self.alarm.clone(),
+        }
     }
 
     fn claimer(

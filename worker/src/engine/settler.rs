@@ -8,6 +8,7 @@ use tracing::{error, warn};
 use super::{
     alarm::Alarm,
     crash_point::{self, CrashPoint},
+    witness::LatestSubmits,
 };
 use crate::{
     ledger::{Ledger, Settled, Settlement},
@@ -28,6 +29,8 @@ pub(super) struct Settler {
     alarm: Alarm,
     /// The revisiter may sleep beyond the first look at a task that outlived its job.
     revisits: Alarm,
+    /// What Redis must not forget.
+    submits: LatestSubmits,
 }
 
 impl SettlerHandle {
@@ -47,9 +50,9 @@ impl Settler {
     const GATHER: Duration = Duration::from_millis(3);
 
     /// Makes a settler and the handle to it. Its queue is bounded by the slots.
-    pub(super) fn new(alarm: Alarm, revisits: Alarm) -> (Self, SettlerHandle) {
+    pub(super) fn new(alarm: Alarm, revisits: Alarm, submits: LatestSubmits) -> (Self, SettlerHandle) {
         let (sender, handed) = mpsc::unbounded_channel();
-        (Self { handed, alarm, revisits }, SettlerHandle(sender))
+        (Self { handed, alarm, revisits, submits }, SettlerHandle(sender))
     }
 
     /// Writes down what is handed in, until nobody is left to hand anything in.
@@ -75,8 +78,11 @@ impl Settler {
             if let Some(delay) = settlements.iter().filter_map(|settlement| settlement.revisit_after).min() {
                 self.revisits.ring_within(delay);
             }
-            for ((settlement, answer), settled) in settlements.iter().zip(answers).zip(settled) {
-                note(settlement, settled);
+            for ((settlement, answer), settled) in settlements.into_iter().zip(answers).zip(settled) {
+                note(&settlement, settled);
+                if settlement.may_have_cost() && settled.is_written() {
+                    self.submits.keep(settlement);
+                }
                 // A step that was timed out no longer waits; that it is written is what counts.
                 let _ = answer.send(settled);
             }

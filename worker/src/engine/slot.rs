@@ -12,7 +12,7 @@ use std::{
 use mjq_producer::contract::JobId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::ledger::{Holding, Step};
+use crate::ledger::{Asserted, Holding, Step};
 
 /// The slots of this pod. Clones share them.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub(super) struct Slots {
 #[derive(Debug)]
 pub(super) struct HeldStep {
     /// The step.
-    pub(super) step: Step,
+    pub(super) step: Arc<Step>,
     /// Keeps the step's lease alive while it exists.
     pub(super) hold: Hold,
     _permit: OwnedSemaphorePermit,
@@ -43,6 +43,7 @@ pub(super) struct Hold {
 /// What this pod knows of its lease on a job.
 #[derive(Debug)]
 struct Lease {
+    step: Arc<Step>,
     is_lost: AtomicBool,
     /// No later than this it began, or was last renewed.
     begun: Mutex<Instant>,
@@ -79,7 +80,8 @@ impl Slots {
     pub(super) fn hold(&self, step: Step) -> Option<HeldStep> {
         let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
         let holding = Holding { job: step.job.clone(), fence: step.fence };
-        let lease = Arc::new(Lease { is_lost: AtomicBool::new(false), begun: Mutex::new(step.claimed_at) });
+        let (begun, step) = (Mutex::new(step.claimed_at), Arc::new(step));
+        let lease = Arc::new(Lease { step: Arc::clone(&step), is_lost: AtomicBool::new(false), begun });
         self.held().insert(holding.clone(), Arc::clone(&lease));
         Some(HeldStep { step, hold: Hold { holding, lease, slots: self.clone() }, _permit: permit })
     }
@@ -87,6 +89,15 @@ impl Slots {
     /// What this pod holds now.
     pub(super) fn holdings(&self) -> Vec<Holding> {
         self.held().keys().cloned().collect()
+    }
+
+    /// The steps that are under way, each with whether it is recent: see [`Hold::is_recent`]. Also those that a
+    /// renewal has found lost: it may be Redis that has lost them.
+    pub(super) fn under_way(&self, retention: Duration) -> Vec<Asserted> {
+        let held = self.held();
+        held.values()
+            .map(|held| Asserted { step: Arc::clone(&held.step), is_recent: held.is_recent(retention) })
+            .collect()
     }
 
     /// Says that another pod has taken `job` over. Returns whether this pod still worked on it.
@@ -116,9 +127,17 @@ impl Hold {
         self.lease.is_lost.load(Ordering::Relaxed)
     }
 
-    /// Whether the job must still be this pod's, by its own clock: the lease cannot have run out.
-    pub(super) fn is_certain(&self, lease: Duration) -> bool {
-        !self.is_lost() && self.lease.begun.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < lease
+    /// Whether the job's record must still be there, by this pod's clock: the job had not ended when the claim was made
+    /// or renewed, and the record of an ended job is kept for `retention`.
+    pub(super) fn is_recent(&self, retention: Duration) -> bool {
+        self.lease.is_recent(retention)
+    }
+}
+
+impl Lease {
+    fn is_recent(&self, retention: Duration) -> bool {
+        // Half of it is for clocks that do not agree.
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < retention / 2
     }
 }
 

@@ -17,10 +17,11 @@
 //! | `ended` | zset | jobs that have, by when |
 //! | `failed` | zset | of these, the failed ones: the dead letters |
 //! | `late` | zset | jobs that their deadline ended, by the time of the next look at their task |
-//! | `upstream` | hash | what all pods share: pauses, breaker, adaptive limit |
+//! | `upstream` | hash | what all pods share: pauses, breaker, adaptive limit, the server in charge |
 //! | `pace:<kind>:<mode>` | list | how long the latest tasks ran, ms |
 //! | `rate:submit`, `rate:poll` | list | the latest grants, for the rate limits |
 //! | `claim:<pod>` | string | the pod's last claim, in case its reply was lost |
+//! | `reported` | set | pods that have said what they hold, since another server is in charge |
 //! | `room` | string | written by each claim to learn whether Redis has room |
 //! | `workers` | hash | live pods |
 //! | `totals` | hash | ended jobs by type and code |
@@ -37,6 +38,7 @@ mod intake;
 mod pace;
 mod parent;
 mod pods;
+mod reassertion;
 mod renewal;
 mod scripts;
 mod settlement;
@@ -62,6 +64,7 @@ pub use commands::{CommandAnswer, Hinted, Paused, RetryError};
 pub use denial::denial;
 pub use intake::{Intake, RawEntry};
 pub use parent::Parent;
+pub use reassertion::Asserted;
 pub use renewal::Holding;
 pub use settlement::{Settled, Settlement};
 pub use view::{
@@ -83,6 +86,8 @@ struct Inner {
     retention: Duration,
     /// Whether the last call was answered.
     is_reachable: watch::Sender<bool>,
+    /// How often an answer failed to come after one that did.
+    outages: watch::Sender<u64>,
     /// The calls that Redis does not allow at present, with its words.
     denials: Mutex<BTreeMap<String, String>>,
     /// Whether a call that Redis does not allow is given up, as a person wants it.
@@ -133,7 +138,7 @@ impl Ledger {
         gives_up_when_denied: bool,
     ) -> Self {
         let prefix = queue.prefix();
-        let is_reachable = watch::channel(false).0;
+        let (is_reachable, outages) = (watch::channel(false).0, watch::channel(0).0);
         let (clock, hurry) = (RedisClock::default(), CancellationToken::new());
         let denials = Mutex::default();
         Self(Arc::new(Inner {
@@ -143,6 +148,7 @@ impl Ledger {
             clock,
             retention,
             is_reachable,
+            outages,
             denials,
             gives_up_when_denied,
             hurry,
@@ -162,6 +168,12 @@ impl Ledger {
         &self.0.link
     }
 
+    /// How long the record of an ended job is kept.
+    #[must_use]
+    pub fn retention(&self) -> Duration {
+        self.0.retention
+    }
+
     /// The queue's name.
     #[must_use]
     pub fn queue(&self) -> &QueueName {
@@ -172,6 +184,12 @@ impl Ledger {
     #[must_use]
     pub fn reachability(&self) -> watch::Receiver<bool> {
         self.0.is_reachable.subscribe()
+    }
+
+    /// Counts the times that Redis began not to answer. Whoever has been away may have lost something.
+    #[must_use]
+    pub fn outages(&self) -> watch::Receiver<u64> {
+        self.0.outages.subscribe()
     }
 
     /// The calls that Redis does not allow at present, each with its words. They are made again and again.
@@ -228,7 +246,7 @@ impl Ledger {
                     return Err(Abandoned::Denied { call: what.to_owned(), words });
                 }
                 self.note_denial(what, words, tries);
-            } else if self.0.is_reachable.send_replace(false) || tries == 0 {
+            } else if self.note_outage() || tries == 0 {
                 warn!(call = what, error = %error, "redis did not answer {what}; trying until it does: {error}");
             }
             tokio::select! {
@@ -256,6 +274,15 @@ impl Ledger {
             );
         }
         self.0.denials.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned(), words);
+    }
+
+    /// Returns whether Redis answered until now.
+    fn note_outage(&self) -> bool {
+        let has_answered = self.0.is_reachable.send_replace(false);
+        if has_answered {
+            self.0.outages.send_modify(|outages| *outages += 1);
+        }
+        has_answered
     }
 
     fn note_answer(&self, what: &str, tries: u32, began: Instant) {

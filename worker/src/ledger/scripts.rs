@@ -15,9 +15,11 @@ pub(super) struct Script {
 }
 
 macro_rules! scripts {
-    ($($constant:ident = $name:literal;)+) => {
-        $(pub(super) static $constant: LazyLock<Script> =
-            LazyLock::new(|| Script::new($name, include_str!(concat!("scripts/", $name, ".lua"))));)+
+    ($($constant:ident = $name:literal $(after $prelude:literal)?;)+) => {
+        $(pub(super) static $constant: LazyLock<Script> = LazyLock::new(|| Script::new($name, concat!(
+            $(include_str!(concat!("scripts/", $prelude, ".lua")),)?
+            include_str!(concat!("scripts/", $name, ".lua"))
+        )));)+
     };
 }
 
@@ -25,12 +27,13 @@ scripts! {
     ADMIT = "admit";
     ANNOTATE = "annotate";
     CANCEL = "cancel";
-    CLAIM = "claim";
+    CLAIM = "claim" after "server";
     FORGET = "forget";
     GRANT_POLL = "grant_poll";
     HINT = "hint";
     MODAL = "modal";
     PAUSE = "pause";
+    REASSERT = "reassert" after "server";
     REJECT = "reject";
     RENEW = "renew";
     RETRY = "retry";

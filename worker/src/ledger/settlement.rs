@@ -8,15 +8,15 @@ use super::{Abandoned, Ledger, arg, scripts};
 use crate::lifecycle::{Next, PaceClass, Pressure, Transition};
 
 /// What became of one step.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Settlement {
     /// The job.
     pub job: JobId,
     /// The claim that the step was made under.
     pub fence: u64,
-    /// Whether the claim cannot have run out, by the pod's own clock. If the ledger knows less than
-    /// such a claim, it has lost something: a restart with an old file, a failover to an old replica.
-    pub is_certain: bool,
+    /// Whether the record cannot have been swept yet, by the pod's own clock. If it is gone all the same, Redis has
+    /// lost it: a restart with an old file, a failover to an old replica.
+    pub is_recent: bool,
     /// The new record, the next step or the end, and what it told about the upstream.
     pub transition: Transition,
     /// How long its task ran, in milliseconds, when the job has completed.
@@ -40,11 +40,17 @@ pub enum Settled {
     Stale,
     /// Redis had lost the claim or the whole record, and has both again: a suspected rollback.
     Restored,
-    /// The record is gone, and so is the certainty that it should be there.
+    /// The record is gone, and may have been swept.
     Gone,
 }
 
 impl Settled {
+    /// Whether the ledger has what was handed in.
+    #[must_use]
+    pub fn is_written(self) -> bool {
+        matches!(self, Self::Written | Self::WrittenBefore | Self::Restored)
+    }
+
     /// The answer as a label.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -96,6 +102,12 @@ impl Settled {
 }
 
 impl Settlement {
+    /// Whether it tells of a submit that may have made a task.
+    #[must_use]
+    pub fn may_have_cost(&self) -> bool {
+        matches!(self.transition.pressure, Pressure::Accepted | Pressure::Lost)
+    }
+
     fn write_to(&self, args: &mut Vec<Vec<u8>>) {
         let Transition { record, next, pressure } = &self.transition;
         let (pressure, pause_ms) = match pressure {
@@ -108,7 +120,7 @@ impl Settlement {
         };
         // A record is strings and numbers: there is nothing that serde_json refuses.
         let record_json = serde_json::to_vec(record).unwrap_or_default();
-        args.extend([arg(&self.job), arg(self.fence), arg(u8::from(self.is_certain)), arg(record.deadline_ms)]);
+        args.extend([arg(&self.job), arg(self.fence), arg(u8::from(self.is_recent)), arg(record.deadline_ms)]);
         args.extend([arg(record.phase), record_json, arg(pressure), arg(pause_ms)]);
         match next {
             Next::Submit(delay) => args.extend([arg("submit"), arg(delay.as_millis())]),

@@ -104,7 +104,7 @@ impl Stage {
         let settlement = Settlement {
             job,
             fence,
-            is_certain: false,
+            is_recent: false,
             ran_ms: None,
             transition,
             event,

@@ -4,6 +4,7 @@
 -- due submits (within the pauses, the breaker and the limits that all pods share); raises each job's
 -- fence; leases it; and marks a submit as intended, before anybody can send it.
 -- Asked again with the same request id, it gives the same steps again: a lost reply loses nothing.
+-- On a server that may have lost its last writes, it gives nothing until all pods have said what they hold.
 --
 -- A lease is named <fence>:<job id>, and a job's `f` is the fence before the one that it is leased
 -- under. So a lease tells the claim that it belongs to, and a claim writes little else.
@@ -62,6 +63,12 @@ if last and string.sub(last, 1, #request + 1) == request .. ' ' then
   end
   return { now, 0, tonumber(granted), unpack(steps) }
 end
+
+local control = redis.call('HMGET', UPSTREAM, 'paused', 'submits_paused', 'gate_ms', 'limit', 'down', 'down_until_ms',
+  'server', 'server_gate_ms')
+local is_paused, submits_paused = control[1] == '1', control[2] == '1'
+local server_gate_ms = server_gate(control[7], control[8], now)
+if server_gate_ms > now then return { now, server_gate_ms - now, now } end
 
 -- Taken by this claim; the leases are written together in the end.
 local taken = {}
@@ -151,9 +158,6 @@ for _, id in ipairs(due(DEADLINES, limit - #steps)) do
     take(id, false, fields)
   end
 end
-
-local control = redis.call('HMGET', UPSTREAM, 'paused', 'submits_paused', 'gate_ms', 'limit', 'down', 'down_until_ms')
-local is_paused, submits_paused = control[1] == '1', control[2] == '1'
 
 for _, id in ipairs(due(LATER, 256)) do
   redis.call('ZREM', LATER, id)

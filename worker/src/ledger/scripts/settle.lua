@@ -8,7 +8,7 @@
 --
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[…]  step after step:
---   id, fence, '1' if the claim cannot have run out, deadline (Unix ms), phase, record,
+--   id, fence, '1' if the record cannot have been swept yet, deadline (Unix ms), phase, record,
 --   pressure: 'none', 'accepted', 'up', 'saturated', 'down' or 'lost', and its pause in ms,
 --   then: 'submit' or 'poll', delay ms
 --     or: 'end', type, code, kind, task, status, image url, data, pace class, ms that the task ran (0: not
@@ -108,7 +108,7 @@ end
 
 local steps, leases = {}, {}
 while at <= #ARGV do
-  local step = { id = arg(), fence = arg(), is_certain = arg() == '1', deadline = arg(), phase = arg() }
+  local step = { id = arg(), fence = arg(), is_recent = arg() == '1', deadline = arg(), phase = arg() }
   step.record, step.pressure, step.pause_ms, step.verb = arg(), arg(), tonumber(arg()), arg()
   if step.verb == 'end' then
     step.event = { arg(), arg(), arg(), arg(), arg(), arg(), arg(), arg(), arg() }
@@ -161,11 +161,12 @@ end
 
 -- The answer to a step whose claim does not hold; 3 if it is to be written all the same.
 local function missed(step, key)
-  local last, reclaim = unpack(redis.call('HMGET', key, 'f', 'rn'))
+  local last, reclaim, record = unpack(redis.call('HMGET', key, 'f', 'rn', 'r'))
   local fence = tonumber(step.fence)
-  if step.is_certain and tonumber(last or 0) < fence then
-    -- A claim that cannot have run out is newer than what Redis knows: Redis has lost its last
-    -- writes. What the pod knows counts, or the job would be submitted again.
+  -- Whoever takes a claim over leaves its fence behind: a claim that is newer than what Redis knows is
+  -- one that Redis has lost; and so is a record that is gone before its time.
+  if last and tonumber(last) < fence or not last and step.is_recent then
+    -- What the pod knows counts, or the job would be submitted again.
     for _, lane in ipairs({ SUBMIT, LATER, POLL }) do redis.call('ZREM', lane, step.id) end
     if last then remove(LEASES, string.format('%d:', last + 1) .. step.id) end
     redis.call('ZADD', DEADLINES, step.deadline, step.id)
@@ -174,7 +175,10 @@ local function missed(step, key)
   end
   if not last then return -1 end
   -- A later reclaim leaves the fence of the claim that it took back.
-  if tonumber(last) == fence and tonumber(reclaim or 0) <= fence then return 2 end
+  if tonumber(last) ~= fence or tonumber(reclaim or 0) > fence then return 0 end
+  if record == step.record then return 2 end
+  -- Two claims under one fence: Redis had forgotten the first, and gave the job out again.
+  totals.suspected_rollback = (totals.suspected_rollback or 0) + 1
   return 0
 end
 

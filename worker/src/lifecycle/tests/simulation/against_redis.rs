@@ -3,7 +3,11 @@
 //! Time is the one thing that a real Redis does not lend. So every wait here is an hour, and an hour passes for some
 //! jobs at a time: their scores are set to the past on both sides.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{
+    fmt::Write as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use mjq_harness::{shared_redis, unique_queue};
 use mjq_producer::{
@@ -19,7 +23,7 @@ use super::{
     number,
 };
 use crate::{
-    ledger::{Admission, Admitted, ClaimLimits, Holding, Ledger, Paused, Rate, Settled, Settlement, Step},
+    ledger::{Admission, Admitted, Asserted, ClaimLimits, Holding, Ledger, Paused, Rate, Settled, Settlement, Step},
     lifecycle::{Ending, Flags, Next, Observation, Phase, Policy, Pressure, Record, Transition, event_of},
 };
 
@@ -82,7 +86,7 @@ impl Both {
     async fn act(&mut self) -> anyhow::Result<()> {
         tokio::time::sleep(MOMENT).await;
         self.now_ms += 1;
-        match self.dice.below(24) {
+        match self.dice.below(25) {
             0..4 => self.admit().await,
             4..8 => self.claim().await,
             8 => self.claim_again().await,
@@ -93,6 +97,7 @@ impl Both {
             16 => self.hint().await,
             17 => self.give_input().await,
             18 => self.steer().await,
+            19 => self.reassert().await,
             _ => self.let_time_pass().await,
         }
     }
@@ -247,10 +252,10 @@ impl Both {
             _ => None,
         };
         // Now and then a pod knows of a claim that Redis has lost.
-        let is_certain = dice.permille(300);
-        let fence = step.fence + if is_certain && dice.permille(300) { 1 + dice.below(3) } else { 0 };
+        let is_recent = dice.permille(300);
+        let fence = step.fence + if is_recent && dice.permille(300) { 1 + dice.below(3) } else { 0 };
         let transition = Transition { record, next, pressure };
-        Outcome { job: step.job.clone(), fence, is_certain, transition, event }
+        Outcome { job: step.job.clone(), fence, is_recent, transition, event }
     }
 
     async fn settle_as(&mut self, outcomes: &[Outcome]) -> anyhow::Result<()> {
@@ -259,8 +264,8 @@ impl Both {
             let Transition { record, next, pressure } = &outcome.transition;
             writeln!(
                 self.story,
-                "settle {} {} certain {}: {} {next:?} {pressure:?}",
-                outcome.job, outcome.fence, outcome.is_certain, record.phase
+                "settle {} {} recent {}: {} {next:?} {pressure:?}",
+                outcome.job, outcome.fence, outcome.is_recent, record.phase
             )?;
         }
 
@@ -288,6 +293,24 @@ impl Both {
         let real = self.real.renew(&holdings, HOUR).await?;
 
         assert_eq!(real, self.model.renew(&held, HOUR.as_millis() as u64, self.now_ms), "{}", self.story);
+        Ok(())
+    }
+
+    /// A pod has found Redis again, and says what it holds: it may know of a claim that Redis has lost.
+    async fn reassert(&mut self) -> anyhow::Result<()> {
+        let mut held: Vec<(ClaimedStep, bool)> = Vec::new();
+        for step in self.steps.iter().rev().take(4) {
+            let newer = if self.dice.permille(200) { 1 + self.dice.below(3) } else { 0 };
+            held.push((ClaimedStep { fence: step.fence + newer, ..step.clone() }, self.dice.permille(500)));
+        }
+        let told: Vec<_> = held.iter().map(|(step, is_recent)| (&step.job, step.fence, is_recent)).collect();
+        writeln!(self.story, "reassert {told:?}")?;
+        let asserted: Vec<Asserted> = held.iter().map(asserted).collect();
+
+        let real = self.real.reassert(PODS[0], &asserted, HOUR, true).await?;
+
+        let model = self.model.reassert(PODS[0], &held, HOUR.as_millis() as u64, true, self.now_ms);
+        assert_eq!(real, model, "{}", self.story);
         Ok(())
     }
 
@@ -456,9 +479,16 @@ fn ended(event_type: EventType, code: Code) -> Next {
     Next::End(Ending { event_type, code })
 }
 
+fn asserted((step, is_recent): &(ClaimedStep, bool)) -> Asserted {
+    let ClaimedStep { job, fence, record, flags, claimed_ms } = step.clone();
+    let now = Instant::now();
+    let step = Step { job, fence, record, flags, job_json: None, claimed_ms, claimed_at: now, granted_at: now };
+    Asserted { step: Arc::new(step), is_recent: *is_recent }
+}
+
 fn settlement(outcome: &Outcome) -> Settlement {
-    let Outcome { job, fence, is_certain, transition, event } = outcome.clone();
-    Settlement { job, fence, is_certain, transition, ran_ms: None, event, revisit_after: None, follow_ups: Vec::new() }
+    let Outcome { job, fence, is_recent, transition, event } = outcome.clone();
+    Settlement { job, fence, is_recent, transition, ran_ms: None, event, revisit_after: None, follow_ups: Vec::new() }
 }
 
 type Told = (String, u64, Phase, bool, bool, u32, u32, Option<TaskId>);

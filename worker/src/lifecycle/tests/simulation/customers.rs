@@ -36,9 +36,19 @@ fn enqueue(world: &World, n: u64) {
     let job = Job { id: Some(id.clone()), kind: Kind::Imagine, request, options, then: Vec::new(), trace: None };
     let record = Record::admit(&job, now_ms, &world.weather.policy);
     world.note(|| format!("{id} enqueued, {:?}, deadline at {}", record.on_unknown, record.deadline_ms - now_ms));
+    world.enqueued.borrow_mut().push((id.clone(), record.clone(), job.options.run_at_ms));
     // Producers that are not sure send a job again.
     for _ in 0..=dice.below(2) {
         world.ledger.borrow_mut().admit(&id, "same", record.clone(), job.options.run_at_ms, now_ms);
+    }
+}
+
+/// The entries that Redis has again, after it has lost that they were admitted.
+pub(super) async fn admit_again(world: Rc<World>) {
+    sleep(world.dice.ms(0, 2_000)).await;
+    let now_ms = world.now_ms();
+    for (id, record, run_at_ms) in world.enqueued.borrow().iter() {
+        world.ledger.borrow_mut().admit(id, "same", record.clone(), *run_at_ms, now_ms);
     }
 }
 

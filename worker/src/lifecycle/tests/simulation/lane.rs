@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mjq_producer::contract::JobId;
 
 /// Jobs by score, and by id where the scores are equal.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Lane {
     scores: BTreeMap<JobId, u64>,
     order: BTreeSet<(u64, JobId)>,

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use mjq_producer::contract::{Event, JobId, TaskId};
 
-use super::{lane::Lane, sabotage::Sabotage};
+use super::{lane::Lane, reassertion::Reassertion, sabotage::Sabotage};
 use crate::lifecycle::{Flags, Next, Phase, Pressure, Record, Transition};
 
 /// One queue's ledger.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct LedgerModel {
     pub(super) jobs: BTreeMap<JobId, Row>,
     pub(super) submit: Lane,
@@ -27,7 +27,8 @@ pub(super) struct LedgerModel {
     /// What was published, in order.
     pub(super) events: Vec<Event>,
     pub(super) restored: u32,
-    sabotage: Option<Sabotage>,
+    pub(super) reassertion: Reassertion,
+    pub(super) sabotage: Option<Sabotage>,
 }
 
 /// What is kept of one job.
@@ -51,7 +52,7 @@ pub(super) struct Row {
 }
 
 /// What all pods share.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Shared {
     pub(super) is_paused: bool,
     pub(super) are_submits_paused: bool,
@@ -116,7 +117,7 @@ pub(super) struct ClaimedStep {
 pub(super) struct Outcome {
     pub(super) job: JobId,
     pub(super) fence: u64,
-    pub(super) is_certain: bool,
+    pub(super) is_recent: bool,
     pub(super) transition: Transition,
     pub(super) event: Option<Event>,
 }
@@ -161,7 +162,11 @@ impl LedgerModel {
         run_at_ms: u64,
         now_ms: u64,
     ) -> Admittance {
-        if let Some(row) = self.jobs.get(job) {
+        if let Some(row) = self.jobs.get_mut(job) {
+            if row.digest.is_empty() {
+                // A pod has restored what Redis had lost, but for the job itself.
+                digest.clone_into(&mut row.digest);
+            }
             return if row.digest == digest { Admittance::Known } else { Admittance::Conflict };
         }
         if run_at_ms > now_ms {
@@ -170,21 +175,7 @@ impl LedgerModel {
             self.submit.add(job, record.submit_score());
         }
         self.deadlines.add(job, record.deadline_ms);
-        let row = Row {
-            fence: 0,
-            last: 0,
-            phase: Phase::Queued,
-            record,
-            digest: digest.to_owned(),
-            reclaims: 0,
-            reclaim_fence: 0,
-            is_cancelled: false,
-            hint: None,
-            inputs: 0,
-            last_input: String::new(),
-            holder: String::new(),
-        };
-        self.jobs.insert(job.clone(), row);
+        self.jobs.insert(job.clone(), Row::new(record, digest));
         Admittance::New
     }
 
@@ -193,6 +184,10 @@ impl LedgerModel {
         let memo = self.memos.get(&claim.pod).filter(|(request, _)| *request == claim.request);
         if let Some((_, given)) = memo.filter(|_| self.sabotage != Some(Sabotage::NoMemo)).cloned() {
             return (self.give_again(&given, claim, now_ms), Some(0));
+        }
+        let server_gate_ms = self.server_gate(now_ms);
+        if server_gate_ms > now_ms {
+            return (Vec::new(), Some(server_gate_ms - now_ms));
         }
         let mut taking = Taking { claim: claim.clone(), now_ms, steps: Vec::new(), more_after: None };
         for lease in self.leases.due(now_ms, claim.limit) {
@@ -304,11 +299,11 @@ impl LedgerModel {
         }
     }
 
-    fn is_leased(&self, job: &JobId, fence: u64) -> bool {
+    pub(super) fn is_leased(&self, job: &JobId, fence: u64) -> bool {
         self.leases.score(&lease_of(job, fence)).is_some()
     }
 
-    fn leave_lanes(&mut self, job: &JobId) {
+    pub(super) fn leave_lanes(&mut self, job: &JobId) {
         for lane in [&mut self.submit, &mut self.later, &mut self.poll] {
             lane.remove(job);
         }
@@ -373,7 +368,9 @@ impl LedgerModel {
             wanted = wanted.min(cap.saturating_sub(self.poll.len() + self.leases.len() + taking.steps.len()));
         }
         let is_down = self.upstream.down > 0;
-        let gate_ms = self.upstream.gate_ms.max(if is_down { self.upstream.down_until_ms } else { 0 });
+        let server_gate_ms = self.server_gate(taking.now_ms);
+        let gate_ms =
+            self.upstream.gate_ms.max(server_gate_ms).max(if is_down { self.upstream.down_until_ms } else { 0 });
         if gate_ms > taking.now_ms {
             taking.wake_in(gate_ms - taking.now_ms);
             return;
@@ -391,11 +388,12 @@ impl LedgerModel {
     /// The answer, and the lease that goes if it is written.
     fn judge(&mut self, outcome: &Outcome, is_held: bool) -> (Answer, JobId) {
         let lease = lease_of(&outcome.job, outcome.fence);
-        let Some(row) = self.jobs.get_mut(&outcome.job) else { return (Answer::Stale, lease) };
         if is_held {
             return (Answer::Written, lease);
         }
-        if outcome.is_certain && row.last < outcome.fence {
+        if self.has_forgotten(&outcome.job, outcome.fence, outcome.is_recent) {
+            let record = &outcome.transition.record;
+            let row = self.jobs.entry(outcome.job.clone()).or_insert_with(|| Row::new(record.clone(), ""));
             let lost = lease_of(&outcome.job, row.last + 1);
             row.fence = outcome.fence;
             self.restored += 1;
@@ -403,7 +401,9 @@ impl LedgerModel {
             self.deadlines.add(&outcome.job, outcome.transition.record.deadline_ms);
             return (Answer::Restored, lost);
         }
-        let answer = if row.last == outcome.fence && row.reclaim_fence <= outcome.fence {
+        let Some(row) = self.jobs.get_mut(&outcome.job) else { return (Answer::Stale, lease) };
+        let is_told_again = row.record == outcome.transition.record;
+        let answer = if row.last == outcome.fence && row.reclaim_fence <= outcome.fence && is_told_again {
             if self.sabotage == Some(Sabotage::SettlesTwice) { Answer::Written } else { Answer::WrittenBefore }
         } else if self.sabotage == Some(Sabotage::NoFence) {
             Answer::Written
@@ -492,6 +492,23 @@ impl Taking {
 }
 
 impl Row {
+    pub(super) fn new(record: Record, digest: &str) -> Self {
+        Self {
+            fence: 0,
+            last: 0,
+            phase: record.phase,
+            record,
+            digest: digest.to_owned(),
+            reclaims: 0,
+            reclaim_fence: 0,
+            is_cancelled: false,
+            hint: None,
+            inputs: 0,
+            last_input: String::new(),
+            holder: String::new(),
+        }
+    }
+
     fn step(&self, job: &JobId, is_reclaimed: bool, now_ms: u64) -> ClaimedStep {
         let flags = Flags {
             is_reclaimed,

@@ -1,7 +1,7 @@
 //! The simulation: many small worlds, each from a seed, in paused time.
 //!
 //! In each world, pods work on jobs against a model of the ledger and an upstream that keeps books, while a nemesis
-//! kills, freezes and drains them at any await and takes Redis away. The decisions are those of [`crate::lifecycle`];
+//! kills, freezes and drains them at any await, takes Redis away, and brings it back without its last writes. The decisions are those of [`crate::lifecycle`];
 //! the order of acts is the engine's. At the end the checker compares what was told with what was billed.
 //!
 //! A failing test prints the seed: `MJQ_SIM_SEED=<seed>` plays that world alone and tells its story, and
@@ -15,6 +15,7 @@ mod lane;
 mod ledger_model;
 mod nemesis;
 mod pod;
+mod reassertion;
 mod sabotage;
 mod tally;
 mod upstream;
@@ -68,6 +69,8 @@ fn play_half(half: u64) {
         "is killed",
         "is frozen",
         "has lost redis",
+        "redis loses writes",
+        "restored",
     ]);
     for what in hoped_for {
         assert!(worlds < WORLDS || tally.times(what) > 0, "no world has seen {what}: {tally:?}");

@@ -1,10 +1,10 @@
-//! The nemesis: starts the pods, and kills, freezes and drains them at any of their awaits; takes Redis away.
+//! The nemesis: starts the pods, and kills, freezes and drains them at any of their awaits; takes Redis away, and makes it forget.
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
 use tokio::{task::JoinSet, time::sleep};
 
-use super::{pod::Pod, world::World};
+use super::{customers::admit_again, pod::Pod, world::World};
 use crate::lifecycle::Phase;
 
 pub(super) struct Nemesis {
@@ -35,6 +35,10 @@ impl Nemesis {
     pub(super) async fn run(mut self) {
         while self.world.is_stormy() {
             sleep(self.world.dice.ms(0, self.world.weather.peace_ms)).await;
+            if self.world.dice.permille(self.world.weather.redis_forgets) {
+                self.make_redis_forget().await;
+                continue;
+            }
             let number = self.world.dice.below(self.pods.len() as u64);
             match self.world.dice.below(10) {
                 0..4 => self.kill(number).await,
@@ -96,6 +100,34 @@ impl Nemesis {
         for number in 0..self.pods.len() as u64 {
             self.trouble(number, "has lost redis");
         }
+    }
+
+    /// A power cut: Redis comes back as another server, as it was up to a second and a half ago.
+    ///
+    /// What a pod submitted in that time only this pod knows. So none is frozen or killed meanwhile, and none
+    /// before it can have told.
+    async fn make_redis_forget(&mut self) {
+        let thawed_ms = self.world.frozen_until_ms.borrow().values().max().copied().unwrap_or(0);
+        let away_ms = thawed_ms.max(self.world.redis_away_until_ms.get());
+        sleep(Duration::from_millis(away_ms.saturating_sub(self.world.now_ms())) + Duration::from_millis(10)).await;
+        let mut before = self.world.ledger.borrow().clone();
+        sleep(self.world.dice.ms(0, 1_500)).await;
+
+        self.world.note(|| "redis dies, and forgets".to_owned());
+        self.world.tally.borrow_mut().count("redis loses writes");
+        let back_ms = self.world.now_ms() + 1 + self.world.dice.below(3_000);
+        self.world.redis_away_until_ms.set(back_ms);
+        self.world.redis_is_kind_until_ms.set(back_ms + 10_000);
+        self.world.troubled_until(back_ms + 10_000);
+        for number in 0..self.pods.len() as u64 {
+            self.trouble(number, "has lost redis");
+        }
+        let server = self.world.server() + 1;
+        before.reassertion.server = server;
+        self.world.ledger.replace(before);
+        sleep(Duration::from_millis(back_ms - self.world.now_ms())).await;
+        tokio::task::spawn_local(admit_again(self.world.clone()));
+        sleep(Duration::from_secs(10)).await;
     }
 
     /// From now on, nobody can be sure of what this pod was submitting, or will be.

@@ -1,7 +1,7 @@
 //! A pod: claims, performs and settles as the engine does, with a place to die between any two of its acts.
 //!
 //! The decisions are the real ones: [`Act::of`], [`next`], [`event_of`], the policy. What stands here is the order of
-//! acts that `engine/claimer`, `executor`, `settler` and `renewer` keep.
+//! acts that `engine/claimer`, `executor`, `settler` and `renewer` keep, and `witness`.
 
 use std::{
     cell::{Cell, RefCell},
@@ -21,7 +21,9 @@ use super::{
     upstream::Reply,
     world::World,
 };
-use crate::lifecycle::{Act, Busy, Circumstances, Next, Observation, Phase, event_of, next, redis_retry_delay};
+use crate::lifecycle::{
+    Act, Busy, Circumstances, Next, Observation, Phase, Pressure, event_of, next, redis_retry_delay,
+};
 
 pub(super) struct Pod {
     world: Rc<World>,
@@ -29,13 +31,16 @@ pub(super) struct Pod {
     number: u64,
     is_draining: Rc<Cell<bool>>,
     held: RefCell<BTreeMap<(JobId, u64), Lease>>,
+    /// What became of its latest submits, and when.
+    submits: RefCell<Vec<(u64, Outcome)>>,
 }
 
 /// Who had claimed each job last, where it stood, and how often it was taken over.
 type Holders = BTreeMap<JobId, (String, Phase, u32)>;
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Lease {
+    step: ClaimedStep,
     begun_ms: u64,
     is_lost: bool,
 }
@@ -45,7 +50,7 @@ impl Pod {
     const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(4);
 
     pub(super) fn new(world: Rc<World>, name: String, number: u64, is_draining: Rc<Cell<bool>>) -> Self {
-        Self { world, name, number, is_draining, held: RefCell::default() }
+        Self { world, name, number, is_draining, held: RefCell::default(), submits: RefCell::default() }
     }
 
     /// Works until it drains. Whoever drops this kills it.
@@ -53,6 +58,8 @@ impl Pod {
         let mut steps = JoinSet::new();
         let mut renewer = JoinSet::new();
         renewer.spawn_local(self.clone().renew());
+        renewer.spawn_local(self.clone().testify());
+        self.world.ledger.borrow_mut().reassertion.pods.insert(self.name.clone());
         for request in 0.. {
             if self.is_draining.get() {
                 break;
@@ -72,6 +79,7 @@ impl Pod {
         let _ =
             tokio::time::timeout(Self::UPSTREAM_TIMEOUT + DRAIN, async { while steps.join_next().await.is_some() {} })
                 .await;
+        self.world.ledger.borrow_mut().reassertion.pods.remove(&self.name);
         if !steps.is_empty() {
             // It leaves without them, as a pod does whose Redis hangs.
             self.world.troubled.borrow_mut().insert(self.name.clone());
@@ -123,7 +131,7 @@ impl Pod {
     }
 
     fn hold(&self, step: &ClaimedStep, asked_ms: u64) {
-        let lease = Lease { begun_ms: asked_ms, is_lost: false };
+        let lease = Lease { step: step.clone(), begun_ms: asked_ms, is_lost: false };
         self.held.borrow_mut().insert((step.job.clone(), step.fence), lease);
     }
 
@@ -144,6 +152,49 @@ impl Pod {
                     false => lease.begun_ms = asked_ms,
                 }
             }
+        }
+    }
+
+    /// Tells each new server what it holds and what it has submitted, as the witness does.
+    async fn testify(self: Rc<Self>) {
+        const REACH_MS: u64 = 30_000;
+        let (world, lease_ms) = (&self.world, self.world.weather.lease_ms);
+        let mut server = None;
+        loop {
+            while server == Some(world.server()) {
+                self.nap(Duration::from_millis(100)).await;
+            }
+            let away_ms = world.now_ms();
+            server = Some(world.server());
+            if world.sabotage == Some(Sabotage::SaysNothing) {
+                continue;
+            }
+            // It learns of it with the next call that it tries.
+            self.nap(world.dice.ms(0, 900)).await;
+            let held: Vec<(ClaimedStep, bool)> = {
+                let held = self.held.borrow();
+                held.values().map(|lease| (lease.step.clone(), true)).collect()
+            };
+            let (restored, _) =
+                self.call(|ledger, now_ms| ledger.reassert(&self.name, &held, lease_ms, false, now_ms)).await;
+            self.count_restored(restored.into_iter().filter(|restored| *restored).count());
+            let submits: Vec<Outcome> = {
+                let submits = self.submits.borrow();
+                submits.iter().filter(|(at, _)| at + REACH_MS > away_ms).map(|(_, outcome)| outcome.clone()).collect()
+            };
+            for outcome in submits {
+                let outcome = [outcome];
+                let (answers, _) = self.call(|ledger, now_ms| ledger.settle(&outcome, now_ms)).await;
+                self.count_restored(usize::from(answers[0] == Answer::Restored));
+            }
+            self.call(|ledger, now_ms| ledger.reassert(&self.name, &[], lease_ms, true, now_ms)).await;
+        }
+    }
+
+    fn count_restored(&self, count: usize) {
+        for _ in 0..count {
+            self.world.note(|| format!("{} restores a claim", self.name));
+            self.world.tally.borrow_mut().count("restored");
         }
     }
 
@@ -212,8 +263,9 @@ impl Pod {
     fn post(&self, step: &ClaimedStep) -> Reply {
         let world = &self.world;
         let attempt = step.record.attempts + 1;
-        let fence = world.ledger.borrow().jobs[&step.job].fence;
-        if fence != step.fence {
+        let fence = world.ledger.borrow().jobs.get(&step.job).map_or(0, |row| row.fence);
+        // A Redis that has lost its last writes knows less.
+        if fence > step.fence || fence < step.fence && world.server() == 0 {
             world.problem(format!("{} is submitted under fence {}, and has {fence}", step.job, step.fence));
         }
         let mut upstream = world.upstream.borrow_mut();
@@ -283,9 +335,8 @@ impl Pod {
             Next::End(ending) => Some(event_of(&step.job, &transition.record, *ending, seen, now_ms, Vec::new())),
             _ => None,
         };
-        let is_certain =
-            self.lease_of(step).is_some_and(|lease| !lease.is_lost && now_ms - lease.begun_ms < world.weather.lease_ms);
-        let outcome = Outcome { job: step.job.clone(), fence: step.fence, is_certain, transition, event };
+        // Nothing is swept.
+        let outcome = Outcome { job: step.job.clone(), fence: step.fence, is_recent: true, transition, event };
         // Waits for its turn, with others.
         self.nap(world.dice.ms(0, 5)).await;
         let outcomes = [outcome];
@@ -300,8 +351,13 @@ impl Pod {
             Answer::Written => "written",
             Answer::WrittenBefore => "written before",
             Answer::Stale => "stale",
+            Answer::Restored if world.server() > 0 => "restored",
             Answer::Restored => return world.problem(format!("{}: redis has lost nothing", step.job)),
         };
+        let [outcome] = outcomes;
+        if matches!(outcome.transition.pressure, Pressure::Accepted | Pressure::Lost) && answers[0] != Answer::Stale {
+            self.submits.borrow_mut().push((world.now_ms(), outcome));
+        }
         world.tally.borrow_mut().count(name);
     }
 
@@ -316,7 +372,7 @@ impl Pod {
     }
 
     fn lease_of(&self, step: &ClaimedStep) -> Option<Lease> {
-        self.held.borrow().get(&(step.job.clone(), step.fence)).copied()
+        self.held.borrow().get(&(step.job.clone(), step.fence)).cloned()
     }
 
     /// Asks Redis until it has answered. A lost answer leaves the act done, and it is asked for again.
@@ -329,9 +385,10 @@ impl Pod {
                 sleep(redis_retry_delay(tries)).await;
             }
             let answer = act(&mut world.ledger.borrow_mut(), world.now_ms());
+            let server = world.server();
             sleep(world.dice.ms(0, 4)).await;
             self.thaw().await;
-            if !world.is_stormy() || !world.dice.permille(world.weather.redis_loses) {
+            if !world.loses_answer() && server == world.server() {
                 return (answer, asked_ms);
             }
             self.nap(redis_retry_delay(tries)).await;

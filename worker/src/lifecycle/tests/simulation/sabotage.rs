@@ -21,10 +21,14 @@ pub(super) enum Sabotage {
     Resubmits22,
     /// A drain hands a dead worker's submit back as if nothing had left.
     HandsBackTheDead,
+    /// A pod says nothing of what it holds to a Redis that has lost its last writes.
+    SaysNothing,
+    /// Claims go on at once on another server, whoever has not yet said what he holds.
+    NoGate,
 }
 
 impl Sabotage {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::NoFence,
         Self::SettlesTwice,
         Self::SilentReclaim,
@@ -34,5 +38,7 @@ impl Sabotage {
         Self::ResubmitsLost,
         Self::Resubmits22,
         Self::HandsBackTheDead,
+        Self::SaysNothing,
+        Self::NoGate,
     ];
 }

@@ -29,6 +29,8 @@ pub(super) struct Weather {
     pub(super) hooks_lose: u64,
     /// Jobs that somebody cancels.
     pub(super) cancels: u64,
+    /// Strokes of the nemesis that make Redis lose its last writes.
+    pub(super) redis_forgets: u64,
     /// Between two strokes of the nemesis, ms at the most.
     pub(super) peace_ms: u64,
 }
@@ -67,6 +69,7 @@ impl Weather {
             polls_lose: often(&[0, 50, 300]),
             hooks_lose: often(&[0, 300]),
             cancels: often(&[0, 100]),
+            redis_forgets: often(&[0, 0, 300]),
             peace_ms: often(&[1_500, 5_000, 20_000]),
         }
     }

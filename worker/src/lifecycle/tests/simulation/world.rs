@@ -18,6 +18,7 @@ use super::{
     START_MS, checker, customers::customers, dice::Dice, ledger_model::LedgerModel, nemesis::Nemesis,
     sabotage::Sabotage, tally::Tally, upstream::Upstream, weather::Weather,
 };
+use crate::lifecycle::Record;
 
 /// What everybody shares. There is one thread, and no borrow is held over an await.
 pub(super) struct World {
@@ -33,6 +34,10 @@ pub(super) struct World {
     /// Until when each pod is frozen, by its number.
     pub(super) frozen_until_ms: RefCell<BTreeMap<u64, u64>>,
     pub(super) redis_away_until_ms: Cell<u64>,
+    /// Until then, each answer of a Redis that has come back arrives.
+    pub(super) redis_is_kind_until_ms: Cell<u64>,
+    /// What was enqueued: id, record, and from when it may be submitted.
+    pub(super) enqueued: RefCell<Vec<(JobId, Record, u64)>>,
     /// When the last pod is well again.
     pub(super) calm_from_ms: Cell<u64>,
     pub(super) problems: RefCell<Vec<String>>,
@@ -81,6 +86,8 @@ impl World {
             troubled: RefCell::default(),
             frozen_until_ms: RefCell::default(),
             redis_away_until_ms: Cell::new(0),
+            redis_is_kind_until_ms: Cell::new(0),
+            enqueued: RefCell::default(),
             calm_from_ms: Cell::new(START_MS + Weather::STORM_MS),
             problems: RefCell::default(),
             tally: RefCell::default(),
@@ -114,6 +121,18 @@ impl World {
     /// Redis's clock.
     pub(super) fn now_ms(&self) -> u64 {
         START_MS + self.age_ms()
+    }
+
+    /// Which Redis server is in charge.
+    pub(super) fn server(&self) -> u64 {
+        self.ledger.borrow().reassertion.server
+    }
+
+    /// Whether an answer of Redis gets lost now.
+    pub(super) fn loses_answer(&self) -> bool {
+        self.is_stormy()
+            && self.now_ms() >= self.redis_is_kind_until_ms.get()
+            && self.dice.permille(self.weather.redis_loses)
     }
 
     pub(super) fn is_stormy(&self) -> bool {

@@ -1,0 +1,104 @@
+//! The witness: tells a Redis that has been away what this pod knows, in case it has lost its last writes.
+//!
+//! What Redis forgot it would give out once more: a submit that is under way, or that was written down a moment ago.
+//! So each pod says which steps it holds and what became of its latest submits, and until all pods have, nothing is
+//! claimed (`scripts/server.lua`). What Redis still knows is not changed by this.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use mjq_producer::contract::JobId;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use super::{alarm::Alarm, slot::Slots};
+use crate::ledger::{Abandoned, Asserted, Ledger, Settled, Settlement};
+
+/// Testifies when the pod starts, and after each outage of Redis.
+pub(super) struct Witness {
+    pub(super) ledger: Ledger,
+    pub(super) pod: String,
+    pub(super) slots: Slots,
+    pub(super) submits: LatestSubmits,
+    pub(super) lease: Duration,
+    /// Claims may go on.
+    pub(super) alarm: Alarm,
+}
+
+/// What became of this pod's latest submits, as Redis has acknowledged it. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LatestSubmits(Arc<Mutex<VecDeque<(Instant, Settlement)>>>);
+
+impl Witness {
+    /// A script must not hold Redis for long.
+    const BATCH: usize = 64;
+    /// How long before an outage Redis may have acknowledged what it then lost. With an append-only file it is a
+    /// second or two, with a replica that is promoted it may be more.
+    const REACH: Duration = Duration::from_secs(30);
+
+    /// Testifies until `stop`.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        let mut outages = self.ledger.outages();
+        loop {
+            outages.mark_unchanged();
+            // A record whose time is over must not rise again: nothing is told that could be as old.
+            let reach = Self::REACH.min(self.ledger.retention() / 2);
+            let since = Instant::now().checked_sub(reach).unwrap_or_else(Instant::now);
+            if self.testify(since).await.is_err() {
+                return;
+            }
+            self.alarm.ring_within(Duration::ZERO);
+            match stop.run_until_cancelled(outages.changed()).await {
+                Some(Ok(())) => {}
+                _ => return,
+            }
+        }
+    }
+
+    /// Says what is under way, and what became of the submits `since` then.
+    async fn testify(&self, since: Instant) -> Result<(), Abandoned> {
+        let submits = self.submits.since(since);
+        // First what is held: a job that is back in its lane may be claimed a moment later.
+        for steps in self.slots.under_way(self.ledger.retention()).chunks(Self::BATCH) {
+            let restored = self.ledger.reassert(&self.pod, steps, self.lease, false).await?;
+            for (Asserted { step, .. }, _) in steps.iter().zip(restored).filter(|(_, restored)| *restored) {
+                tell(&step.job, step.fence, "is being worked on");
+            }
+        }
+        for submits in submits.chunks(Self::BATCH) {
+            let settled = self.ledger.settle(submits).await?;
+            for (submit, _) in submits.iter().zip(settled).filter(|(_, settled)| *settled == Settled::Restored) {
+                tell(&submit.job, submit.fence, "was submitted");
+            }
+        }
+        self.ledger.reassert(&self.pod, &[], self.lease, true).await.map(|_| ())
+    }
+}
+
+fn tell(job: &JobId, fence: u64, what: &str) {
+    error!(job.id = %job, fence, "redis had lost that job {job} {what}, and knows it again: suspected_rollback");
+}
+
+impl LatestSubmits {
+    /// Some seconds' worth of a busy pod.
+    const CAPACITY: usize = 1024;
+
+    /// Keeps what has been written down of a submit that may have made a task.
+    pub(super) fn keep(&self, settlement: Settlement) {
+        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if latest.len() == Self::CAPACITY {
+            latest.pop_front();
+        }
+        // It is not told when it is older than half the retention.
+        latest.push_back((Instant::now(), Settlement { is_recent: true, ..settlement }));
+    }
+
+    fn since(&self, moment: Instant) -> Vec<Settlement> {
+        let latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = latest.partition_point(|(at, _)| *at < moment);
+        latest.iter().skip(first).map(|(_, settlement)| settlement.clone()).collect()
+    }
+}

@@ -1,0 +1,43 @@
+//! The reassertion: what a pod knows is told to a Redis that may have lost its last writes.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Abandoned, Ledger, Step, arg, scripts};
+
+/// A step that a pod says it has under way.
+#[derive(Debug, Clone)]
+pub struct Asserted {
+    /// The step.
+    pub step: Arc<Step>,
+    /// Whether the record of its job cannot have been swept yet, by the pod's own clock.
+    pub is_recent: bool,
+}
+
+impl Ledger {
+    /// Tells Redis of steps that `pod` has under way. Returns for each whether Redis had lost the claim; it then
+    /// has it again, with a new lease.
+    ///
+    /// `is_all` says that the pod has nothing more to tell. Once all pods have said so, claims go on after another
+    /// server has come into charge.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered.
+    pub async fn reassert(
+        &self,
+        pod: &str,
+        steps: &[Asserted],
+        lease: Duration,
+        is_all: bool,
+    ) -> Result<Vec<bool>, Abandoned> {
+        let mut args = vec![arg(pod), arg(lease.as_millis()), arg(u8::from(is_all))];
+        for Asserted { step, is_recent } in steps {
+            let Step { job, fence, record, .. } = &**step;
+            // A record is strings and numbers: there is nothing that serde_json refuses.
+            let record_json = serde_json::to_vec(record).unwrap_or_default();
+            args.extend([arg(job), arg(fence), arg(u8::from(*is_recent))]);
+            args.extend([arg(record.phase), record_json, arg(record.deadline_ms)]);
+        }
+        let restored: Vec<u8> = self.call(&scripts::REASSERT, &args).await?;
+        Ok(restored.into_iter().map(|restored| restored == 1).collect())
+    }
+}

@@ -1,0 +1,59 @@
+-- Reasserts claims: a pod says which steps it has under way, to a Redis that may have lost its last writes.
+--
+-- A claim that Redis does not know, and that is newer than all that it knows of the job, is restored
+-- as it was: out of the lanes, leased, with its record and its intent. Whoever takes a claim over
+-- leaves its fence behind, so such a claim is one that Redis has lost; and so is a record that is gone
+-- before its time. Once every pod has said all that it holds, claims go on.
+--
+-- KEYS[1]  the queue's prefix, mjq:{queue}:
+-- ARGV[1]  pod name    ARGV[2]  lease, ms    ARGV[3]  '1' if the pod has said all now
+-- ARGV[4…] step after step: id, fence, '1' if the record cannot have been swept yet, phase, record,
+--   deadline (Unix ms)
+-- Returns for each step: 1 restored, 0 nothing was lost
+
+local P = KEYS[1]
+local pod, lease_ms, is_all = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
+local LEASES, UPSTREAM, REPORTED = P .. 'leases', P .. 'upstream', P .. 'reported'
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+-- On a full memory Redis refuses a script only until its first write, so this one comes first: what
+-- has begun must be written down.
+redis.call('DEL', P .. 'room')
+
+local known, gate_ms = unpack(redis.call('HMGET', UPSTREAM, 'server', 'server_gate_ms'))
+gate_ms = server_gate(known, gate_ms, now)
+
+local function reassert(id, fence, is_recent, phase, record, deadline)
+  local key, lease = P .. 'job:' .. id, fence .. ':' .. id
+  if redis.call('ZSCORE', LEASES, lease) then
+    -- Nobody could renew it meanwhile.
+    redis.call('ZADD', LEASES, now + lease_ms, lease)
+    return 0
+  end
+  local last = redis.call('HGET', key, 'f')
+  if last and tonumber(last) >= tonumber(fence) or not last and is_recent ~= '1' then return 0 end
+  for _, lane in ipairs({ 'due:submit', 'due:later', 'due:poll' }) do redis.call('ZREM', P .. lane, id) end
+  if last then redis.call('ZREM', LEASES, string.format('%d:', last + 1) .. id) end
+  redis.call('HSET', key, 'f', string.format('%d', fence - 1), 'p', phase, 'r', record)
+  redis.call('ZADD', LEASES, now + lease_ms, lease)
+  redis.call('ZADD', P .. 'deadlines', deadline, id)
+  redis.call('HINCRBY', P .. 'totals', 'suspected_rollback', 1)
+  return 1
+end
+
+local results = {}
+for at = 4, #ARGV, 6 do results[#results + 1] = reassert(unpack(ARGV, at, at + 5)) end
+
+local function have_all_reported()
+  for _, other in ipairs(redis.call('HKEYS', P .. 'workers')) do
+    if redis.call('SISMEMBER', REPORTED, other) == 0 then return false end
+  end
+  return true
+end
+
+if is_all and gate_ms > now then
+  redis.call('SADD', REPORTED, pod)
+  redis.call('PEXPIRE', REPORTED, GATE_MS)
+  if have_all_reported() then redis.call('HDEL', UPSTREAM, 'server_gate_ms') end
+end
+return results

@@ -1,0 +1,21 @@
+-- In front of the scripts that have to know whether Redis may have lost its last writes.
+--
+-- A server that is not the one that served before (after a restart or a failover) may lack what was
+-- acknowledged last, submits among it. So nothing is claimed until every pod has said what it holds
+-- (see reassert.lua), or until GATE_MS have passed: a pod that lives has come back by then.
+
+local GATE_MS = 2500
+
+-- Until when nothing is claimed, Unix ms. `known` and `gate_ms` are what the upstream's hash says.
+local function server_gate(known, gate_ms, now)
+  local info = redis.pcall('INFO', 'server')
+  local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
+  if not server or server == known then return tonumber(gate_ms or 0) end
+  -- The first server of a queue has lost nothing of it.
+  gate_ms = known and now + GATE_MS or 0
+  -- On a full memory Redis refuses a script only until its first write, so the one that frees some comes first.
+  redis.call('DEL', KEYS[1] .. 'reported')
+  redis.call('HSET', KEYS[1] .. 'upstream', 'server', server, 'server_gate_ms', string.format('%d', gate_ms))
+  return gate_ms
+end
+

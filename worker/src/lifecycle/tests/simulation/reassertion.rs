@@ -1,0 +1,84 @@
+//! The model of `scripts/reassert.lua` and `scripts/server.lua`: what pods tell a Redis that has lost its last writes.
+
+use std::collections::BTreeSet;
+
+use mjq_producer::contract::JobId;
+
+use super::{
+    ledger_model::{ClaimedStep, LedgerModel, Row, lease_of},
+    sabotage::Sabotage,
+};
+
+/// What the ledger knows of the server that it is on, and of who has told it what he holds.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Reassertion {
+    /// The server that is in charge; it is none of what a snapshot brings back.
+    pub(super) server: u64,
+    known: Option<u64>,
+    gate_ms: u64,
+    reported: BTreeSet<String>,
+    /// The pods that have shown themselves, and have not said goodbye.
+    pub(super) pods: BTreeSet<String>,
+}
+
+impl LedgerModel {
+    const GATE_MS: u64 = 2_500;
+
+    /// Until when nothing is claimed.
+    pub(super) fn server_gate(&mut self, now_ms: u64) -> u64 {
+        let reassertion = &mut self.reassertion;
+        if reassertion.known != Some(reassertion.server) {
+            reassertion.gate_ms = if reassertion.known.is_some() { now_ms + Self::GATE_MS } else { 0 };
+            reassertion.known = Some(reassertion.server);
+            reassertion.reported.clear();
+        }
+        if self.sabotage == Some(Sabotage::NoGate) { 0 } else { reassertion.gate_ms }
+    }
+
+    /// Whether a claim is newer than all that the ledger knows of the job.
+    pub(super) fn has_forgotten(&self, job: &JobId, fence: u64, is_recent: bool) -> bool {
+        self.jobs.get(job).map_or(is_recent, |row| row.last < fence)
+    }
+
+    /// Which of the steps it had forgotten.
+    pub(super) fn reassert(
+        &mut self,
+        pod: &str,
+        steps: &[(ClaimedStep, bool)],
+        lease_ms: u64,
+        is_all: bool,
+        now_ms: u64,
+    ) -> Vec<bool> {
+        let gate_ms = self.server_gate(now_ms);
+        let mut restored = Vec::new();
+        for (ClaimedStep { job, fence, record, .. }, is_recent) in steps {
+            let lease = lease_of(job, *fence);
+            let is_leased = self.is_leased(job, *fence);
+            if is_leased {
+                self.leases.add(&lease, now_ms + lease_ms);
+            }
+            let is_lost = !is_leased && self.has_forgotten(job, *fence, *is_recent);
+            restored.push(is_lost);
+            if !is_lost {
+                continue;
+            }
+            self.leave_lanes(job);
+            let row = self.jobs.entry(job.clone()).or_insert_with(|| Row::new(record.clone(), ""));
+            let forgotten = lease_of(job, row.last + 1);
+            (row.fence, row.last, row.phase, row.record) = (*fence, fence - 1, record.phase, record.clone());
+            pod.clone_into(&mut row.holder);
+            self.leases.remove(&forgotten);
+            self.leases.add(&lease, now_ms + lease_ms);
+            self.deadlines.add(job, record.deadline_ms);
+            self.restored += 1;
+        }
+        let reassertion = &mut self.reassertion;
+        if is_all && gate_ms > now_ms {
+            reassertion.reported.insert(pod.to_owned());
+            if reassertion.pods.is_subset(&reassertion.reported) {
+                reassertion.gate_ms = 0;
+            }
+        }
+        restored
+    }
+}
