@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use mjq_harness::{Stack, StackBuilder, WorkerProcess};
-use redis::streams::StreamInfoConsumersReply;
+use redis::{AsyncCommands, streams::StreamInfoConsumersReply};
 use serde_json::json;
 
 use crate::support::{a_stack, imagine, metric, one_event_for_each, submitted_once, with};
@@ -176,7 +176,7 @@ async fn a_job_that_kills_its_workers_again_and_again_ends_as_poison() -> anyhow
 }
 
 #[tokio::test]
-async fn a_killed_worker_leaves_no_consumer_behind_and_a_live_one_keeps_its_own() -> anyhow::Result<()> {
+async fn a_killed_worker_is_forgotten_in_the_end_and_a_live_one_is_not() -> anyhow::Result<()> {
     let mut stack = a_stack_with_short_leases().await?;
     stack.xadd_job(&imagine("order-1842", "a red fox")).await?;
     stack.event_of("order-1842").await?;
@@ -199,6 +199,8 @@ async fn a_killed_worker_leaves_no_consumer_behind_and_a_live_one_keeps_its_own(
     mjq_harness::eventually_within(Duration::from_secs(60), "the dead one is gone", async || is_gone(&stack).await)
         .await?;
     assert_eq!(consumers(&stack).await?.len(), 1);
+    let beats: Vec<String> = stack.wire.redis().await?.hkeys(stack.wire.key("workers")).await?;
+    assert_eq!(beats, consumers(&stack).await?);
     stack.xadd_job(&imagine("order-1844", "a green fox")).await?;
     assert_eq!(stack.event_of("order-1844").await?.code(), "ok");
     submitted_once(&stack, 3)

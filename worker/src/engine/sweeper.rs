@@ -21,7 +21,7 @@ pub(super) async fn sweep(ledger: Ledger, lease: Duration, draining: Cancellatio
             let _ = ledger.link().query::<u64>(&command).await;
         }
         let Ok(swept) = ledger.sweep().await else { return };
-        match ledger.forget_consumers(lease * LEASES).await {
+        match ledger.forget_pods(lease * LEASES).await {
             Ok(0) => {}
             Ok(gone) => info!(gone, "forgot {gone} dead workers of the job stream's group"),
             Err(_) => return,

@@ -103,12 +103,12 @@ impl Intake {
 }
 
 impl Ledger {
-    /// Forgets consumers of the admitters' group whose pods have been gone for `long`, and returns how many.
-    /// One that has entries stays until they are taken over.
+    /// Forgets the pods that have been gone for `long`, and returns how many left the admitters' group. One that has
+    /// entries stays in it until they are taken over.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
-    pub async fn forget_consumers(&self, long: Duration) -> Result<u64, Abandoned> {
+    pub async fn forget_pods(&self, long: Duration) -> Result<u64, Abandoned> {
         self.call(&scripts::FORGET, &[arg(Intake::GROUP), arg(long.as_millis())]).await
     }
 
