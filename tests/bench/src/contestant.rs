@@ -11,6 +11,7 @@ use mjq_producer::{
 use redis::aio::MultiplexedConnection;
 use serde_json::{Value, json};
 
+use self::Contestant::{ApalisBare, ApalisRedis, Bullmq, BullmqSnooze, Mjq};
 use crate::{
     peers::{
         apalis::{self, ApalisClient, Tuning},
@@ -29,17 +30,22 @@ pub(crate) enum Contestant {
     /// apalis-redis without its locks and events.
     ApalisBare,
     Bullmq,
+    /// bullmq-official, whose jobs wait among the delayed ones instead of in a handler.
+    BullmqSnooze,
 }
 
+/// mjq and its peers, each as its users run it.
+pub(crate) const ALL: &[Contestant] = &[Mjq, ApalisRedis, Bullmq];
+/// The same, and what apalis-redis could do at the price of its promises.
+pub(crate) const ALL_AND_BARE: &[Contestant] = &[Mjq, ApalisRedis, ApalisBare, Bullmq];
+/// mjq and its peers, both styles of bullmq-official among them, where there is something to wait for.
+pub(crate) const ALL_STYLES: &[Contestant] = &[Mjq, ApalisRedis, Bullmq, BullmqSnooze];
 /// Everybody.
-pub(crate) const ALL: &[Contestant] = &[Contestant::Mjq, Contestant::ApalisRedis, Contestant::Bullmq];
-/// Everybody, and what apalis-redis could do at the price of its promises.
-pub(crate) const ALL_AND_BARE: &[Contestant] =
-    &[Contestant::Mjq, Contestant::ApalisRedis, Contestant::ApalisBare, Contestant::Bullmq];
-/// Everybody but mjq.
-pub(crate) const PEERS: &[Contestant] = &[Contestant::ApalisRedis, Contestant::Bullmq];
+pub(crate) const EVERYBODY: &[Contestant] = &[Mjq, ApalisRedis, ApalisBare, Bullmq, BullmqSnooze];
+/// The peers, in all styles.
+pub(crate) const PEERS: &[Contestant] = &[ApalisRedis, Bullmq, BullmqSnooze];
 /// mjq alone, where a peer has nothing to compare.
-pub(crate) const ONLY_MJQ: &[Contestant] = &[Contestant::Mjq];
+pub(crate) const ONLY_MJQ: &[Contestant] = &[Mjq];
 
 /// What the handlers of the peers do; mjq always does the real work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -68,6 +74,7 @@ impl Contestant {
             Self::ApalisRedis => "apalis-redis",
             Self::ApalisBare => "apalis-bare",
             Self::Bullmq => "bullmq",
+            Self::BullmqSnooze => "bullmq-snooze",
         };
         let work = match work {
             Work::Pipeline => "pipeline",
@@ -82,7 +89,7 @@ impl Contestant {
         let command = match self {
             Self::Mjq => redis::Cmd::xlen(EVENTS),
             Self::ApalisRedis | Self::ApalisBare => redis::Cmd::scard(apalis::done_key()),
-            Self::Bullmq => redis::Cmd::zcard(bullmq::COMPLETED),
+            Self::Bullmq | Self::BullmqSnooze => redis::Cmd::zcard(bullmq::COMPLETED),
         };
         Ok(command.query_async(&mut redis.clone()).await?)
     }
@@ -98,7 +105,9 @@ impl Contestant {
                 let tuning = if self == Self::ApalisBare { Tuning::Bare } else { Tuning::Usual };
                 Client::ApalisRedis(Box::new(ApalisClient::connect(&stage.redis_url(), tuning).await?))
             }
-            Self::Bullmq => Client::Bullmq(Box::new(BullmqClient::connect(&stage.redis_url()).await?)),
+            Self::Bullmq | Self::BullmqSnooze => {
+                Client::Bullmq(Box::new(BullmqClient::connect(&stage.redis_url()).await?))
+            }
         })
     }
 }
@@ -110,6 +119,7 @@ impl fmt::Display for Contestant {
             Self::ApalisRedis => "apalis-redis",
             Self::ApalisBare => "… without locks",
             Self::Bullmq => "bullmq-official",
+            Self::BullmqSnooze => "bullmq-official, snooze",
         })
     }
 }
@@ -216,8 +226,8 @@ fn prompt(number: usize) -> String {
 /// The bytes of the job of this number, as its client writes it.
 pub(crate) fn payload_bytes(who: Contestant, number: usize) -> anyhow::Result<usize> {
     let json = match who {
-        Contestant::Mjq => serde_json::to_string(&job(number)?)?,
-        Contestant::ApalisRedis | Contestant::ApalisBare | Contestant::Bullmq => payload(number).to_string(),
+        Mjq => serde_json::to_string(&job(number)?)?,
+        ApalisRedis | ApalisBare | Bullmq | BullmqSnooze => payload(number).to_string(),
     };
     Ok(json.len())
 }

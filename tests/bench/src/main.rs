@@ -5,11 +5,12 @@
 //! minute hits all of them. What is printed are medians over the rounds, and the ratio to mjq.
 //!
 //! In reading order: `cases` says what is measured, `contestant` who takes part, `stage` what they run on, `peers` how
-//! the others do the work, `usage` and `stream` what is read afterwards, `figures` and `report` what is made of it.
+//! the others do the work, `meter`, `usage` and `stream` what is read from them, `figures` and `report` what is made of it.
 
 mod cases;
 mod contestant;
 mod figures;
+mod meter;
 mod peers;
 mod report;
 mod stage;
@@ -24,6 +25,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     cases::{CASES, Case, Variant},
+    contestant::Contestant,
     figures::Rounds,
     peers::Peer,
     report::Report,
@@ -31,7 +33,7 @@ use crate::{
 
 /// Measures mjq beside tuned apalis-redis and bullmq-official, on the same work in the same run.
 ///
-/// Without a case it runs all that take minutes; `open-100k` and `backlog-1m` run only when they are named.
+/// Without a case it runs all that take minutes; those with 50,000 and more jobs run only when they are named.
 #[derive(Debug, Parser)]
 #[command(name = "cargo bench --", version, args_conflicts_with_subcommands = true)]
 struct Args {
@@ -43,6 +45,9 @@ struct Args {
     /// One round
     #[arg(long, conflicts_with = "rounds")]
     quick: bool,
+    /// Only one contestant, by the beginning of its name
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
     /// Shows the cases and ends
     #[arg(long)]
     list: bool,
@@ -91,7 +96,7 @@ async fn measure(args: Args) -> anyhow::Result<()> {
     report.print_machine();
     for case in cases {
         for variant in (case.variants)() {
-            let measured = run(&variant, if variant.once { 1 } else { rounds }).await;
+            let measured = run(&variant, if variant.once { 1 } else { rounds }, args.only.as_deref()).await;
             report.add(case, &variant, measured);
             // After each line, so that an interrupted run leaves what it has.
             report.write(&args.json)?;
@@ -113,12 +118,14 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Case>> {
 }
 
 /// Lets all contestants do the work in turn, round after round, each time another one first.
-async fn run(variant: &Variant, rounds: usize) -> Rounds {
+async fn run(variant: &Variant, rounds: usize, only: Option<&str>) -> Rounds {
     let mut measured = Rounds::default();
-    let count = variant.contestants.len();
+    let is_wanted = |who: &Contestant| only.is_none_or(|name| who.to_string().starts_with(name));
+    let contestants: Vec<Contestant> = variant.contestants.iter().copied().filter(is_wanted).collect();
+    let count = contestants.len();
     for round in 0..rounds {
         for turn in 0..count {
-            let contestant = variant.contestants[(round + turn) % count];
+            let contestant = contestants[(round + turn) % count];
             eprint!("\r\x1b[K{}, round {} of {rounds}: {contestant} …", variant.title, round + 1);
             measured.add(contestant, (variant.run)(contestant).await);
         }

@@ -6,7 +6,7 @@ use mjq_simulator::Knobs;
 
 use super::Variant;
 use crate::{
-    contestant::{ALL_AND_BARE, Contestant, ONLY_MJQ, Work},
+    contestant::{ALL, ALL_AND_BARE, Contestant, ONLY_MJQ, Work},
     figures::{Figures, quantile},
     peers::ledger::claim_times_ms,
     stage::{Durability, Stage},
@@ -31,7 +31,9 @@ pub(super) fn backlog() -> Vec<Variant> {
 pub(super) fn backlog_1m() -> Vec<Variant> {
     vec![
         Variant::new("claims of 100 with 1,000,000 admitted", ONLY_MJQ, |_| claims(1_000_000)).once(),
-        Variant::new("1,000,000 jobs that do nothing", ONLY_MJQ, |who| drain(who, 1_000_000)).once(),
+        // Beside each other in one run: the rate must not fall as the backlog grows.
+        Variant::new("10,000 jobs that do nothing", ALL, |who| drain(who, 10_000)),
+        Variant::new("1,000,000 jobs that do nothing", ALL, |who| drain(who, 1_000_000)).once(),
     ]
 }
 

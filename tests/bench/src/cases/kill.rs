@@ -6,14 +6,14 @@ use mjq_simulator::{Knobs, Span};
 
 use super::Variant;
 use crate::{
-    contestant::{ALL, Contestant, Work},
+    contestant::{ALL_STYLES, Contestant, Work},
     figures::Figures,
     stage::{Durability, Stage},
     stream::{until, until_events},
 };
 
 pub(super) fn variants() -> Vec<Variant> {
-    vec![Variant::new("200 open tasks that end while nobody looks", ALL, kill).once()]
+    vec![Variant::new("200 open tasks that end while nobody looks", ALL_STYLES, kill).once()]
 }
 
 async fn kill(who: Contestant) -> anyhow::Result<Figures> {

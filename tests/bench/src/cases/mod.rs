@@ -5,6 +5,7 @@ mod enqueue;
 mod idle;
 mod kill;
 mod memory;
+mod open;
 mod pipeline;
 
 use std::pin::Pin;
@@ -85,9 +86,15 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "open", about: "10,000 open tasks of 60 s, single polls", is_usual: true, variants: pipeline::open },
     Case { name: "open-peers", about: "the same for the peers", is_usual: false, variants: pipeline::open_peers },
     Case {
+        name: "open-50k",
+        about: "50,000 open tasks, looked at every 10 s by lists",
+        is_usual: false,
+        variants: open::open_50k,
+    },
+    Case {
         name: "open-100k",
         about: "100,000 open tasks, looked at every 10 s by lists",
         is_usual: false,
-        variants: idle::open_100k,
+        variants: open::open_100k,
     },
 ];

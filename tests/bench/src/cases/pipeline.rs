@@ -1,14 +1,15 @@
 //! The pipeline: jobs enqueued, submitted, polled until their task is done, and their events written.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::ensure;
 use mjq_simulator::{Knobs, Odds, Span, SubmitStep};
 
 use super::Variant;
 use crate::{
-    contestant::{ALL, ALL_AND_BARE, Contestant, ONLY_MJQ, PEERS, Settings, Work},
+    contestant::{ALL, ALL_STYLES, Contestant, EVERYBODY, ONLY_MJQ, PEERS, Settings, Work},
     figures::{Figures, quantile},
+    meter::Meter,
     stage::{Durability, Stage},
     stream::{completed, latencies_ms, until_events},
 };
@@ -29,8 +30,8 @@ pub(super) const TWO_SECONDS: Pipeline =
 
 pub(super) fn variants() -> Vec<Variant> {
     vec![
-        Variant::new("2,000 jobs, tasks of 2 s", ALL_AND_BARE, |who| TWO_SECONDS.run(who)),
-        Variant::new("2,000 jobs, tasks of 1.5 to 3.5 s", ALL, |who| {
+        Variant::new("2,000 jobs, tasks of 2 s", EVERYBODY, |who| TWO_SECONDS.run(who)),
+        Variant::new("2,000 jobs, tasks of 1.5 to 3.5 s", ALL_STYLES, |who| {
             Pipeline { span_ms: (1_500, 3_500), ..TWO_SECONDS }.run(who)
         }),
     ]
@@ -87,21 +88,18 @@ impl Pipeline {
         let stage = Stage::set(&self.knobs(), self.durability).await?;
         let worker = who.start(&stage, Work::Pipeline, self.settings).await?;
         let mut client = who.client(&stage).await?;
-        let (cpu, redis_cpu) = (worker.cpu_s()?, stage.redis_cpu_s().await?);
+        let meter = Meter::start(&stage, &worker).await?;
         let reads = stage.redis_info("total_reads_processed").await?;
 
-        let began = Instant::now();
         client.enqueue_many(0, self.jobs).await?;
         let patience = Duration::from_millis(self.span_ms.1 * 2) + Duration::from_secs(30);
         let ended = until_events(&stage.redis, self.jobs as u64, patience).await;
-        let wall = began.elapsed().as_secs_f64();
+        let spent = meter.read().await?;
         if let Err(error) = ended {
             return Err(error.context(worker.logs()));
         }
 
         let per_thousand = 1_000.0 / self.jobs as f64;
-        let worker_cpu = (worker.cpu_s()? - cpu) * per_thousand;
-        let redis_cpu = (stage.redis_cpu_s().await? - redis_cpu) * per_thousand;
         let reads = stage.redis_info("total_reads_processed").await? - reads;
         let seen = stage.upstream.seen().await?;
         let jobs = self.jobs as f64;
@@ -110,11 +108,11 @@ impl Pipeline {
         let latencies = latencies_ms(&stage.redis).await?;
         let latency = |q| quantile(latencies.clone(), q).unwrap_or(f64::NAN);
         Ok(Figures::default()
-            .lower("wall s", wall)
-            .lower("CPU s per 1,000 jobs, worker + Redis", worker_cpu + redis_cpu)
-            .plain("CPU s in all, worker", worker_cpu / per_thousand)
-            .lower("… of the worker", worker_cpu)
-            .lower("… of Redis", redis_cpu)
+            .lower("wall s", spent.seconds)
+            .lower("CPU s per 1,000 jobs, worker + Redis", (spent.worker + spent.redis) * per_thousand)
+            .lower("… of the worker", spent.worker * per_thousand)
+            .lower("… of Redis", spent.redis * per_thousand)
+            .plain("CPU s in all, worker", spent.worker)
             .lower("peak RSS MiB", worker.peak_rss_mib()?)
             .lower("finish to event p50 ms", latency(0.5))
             .lower("finish to event p99 ms", latency(0.99))

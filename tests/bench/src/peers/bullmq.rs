@@ -1,42 +1,91 @@
-//! bullmq-official: one worker with as many handlers as jobs may wait at once.
+//! bullmq-official, in its two styles: one worker whose handlers wait for their tasks, or one whose jobs do.
+
+use std::time::SystemTime;
 
 use anyhow::Context;
 use bullmq::options::RedisConnectionOptions;
 use bullmq::{BulkJob, Error, Job, Queue, QueueOptions, Worker, WorkerOptions, worker};
 use serde_json::Value;
 
-use super::{Peer, handler::Handler};
+use super::{
+    Peer,
+    handler::{Handler, POLL_INTERVAL},
+};
 use crate::{contestant::Work, stage::until_abandoned, stream::QUEUE};
 
 /// The key that tells how far it is.
 pub(crate) const COMPLETED: &str = "bull:bench:completed";
+
+/// Where a job waits for its task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// In the handler, which polls until the task has ended.
+    Await,
+    /// Among the delayed jobs: the handler submits or looks once, and puts the job there until the next look.
+    Snooze,
+}
+
+impl Style {
+    fn concurrency(self, work: Work) -> usize {
+        match self {
+            Self::Await => Peer::concurrency(work),
+            // No handler waits for a task: as many as mjq has slots.
+            Self::Snooze => 256,
+        }
+    }
+}
 
 fn connection(redis_url: &str) -> RedisConnectionOptions {
     RedisConnectionOptions { url: redis_url.to_owned(), ..RedisConnectionOptions::default() }
 }
 
 /// Works until standard input closes.
-pub(super) async fn run(work: Work, redis_url: &str, upstream_url: &str) -> anyhow::Result<()> {
+pub(super) async fn run(style: Style, work: Work, redis_url: &str, upstream_url: &str) -> anyhow::Result<()> {
     let handler = Handler::new(redis_url, upstream_url).await?;
     let perform = move |job: Job, _: worker::CancellationToken| {
         let handler = handler.clone();
         async move {
-            if work == Work::Pipeline {
-                let outcome = handler.perform(job.data()).await;
-                outcome.map_err(|error| Error::InvalidConfig(format!("{error:#}")))?;
+            match (work, style) {
+                (Work::Nothing, _) => {}
+                (Work::Pipeline, Style::Await) => handler.perform(job.data()).await.map_err(failed)?,
+                (Work::Pipeline, Style::Snooze) => step(&handler, job).await?,
             }
             Ok(Value::Null)
         }
     };
     let options = WorkerOptions {
         connection: connection(redis_url),
-        concurrency: Peer::concurrency(work),
+        concurrency: style.concurrency(work),
         ..WorkerOptions::default()
     };
     let _worker = Worker::with_options(QUEUE, perform, options).await.context("the worker did not start")?;
     println!("ready");
     until_abandoned().await;
     Ok(())
+}
+
+/// Submits the job or looks at its task, and unless that has ended puts the job aside until the next look.
+async fn step(handler: &Handler, mut job: Job) -> Result<(), Error> {
+    match job.data()["task"].as_str() {
+        Some(task) => {
+            if handler.look(job.data(), task).await.map_err(failed)? {
+                return Ok(());
+            }
+        }
+        None => {
+            let task = handler.submit(&job.data()["request"]).await.map_err(failed)?;
+            let mut data = job.data().clone();
+            data["task"] = task.into();
+            job.update_data(data).await?;
+        }
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    job.move_to_delayed((now + POLL_INTERVAL).as_millis() as u64).await?;
+    Err(Error::Delayed)
+}
+
+fn failed(error: anyhow::Error) -> Error {
+    Error::InvalidConfig(format!("{error:#}"))
 }
 
 /// Its client.

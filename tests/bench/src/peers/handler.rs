@@ -9,7 +9,7 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{stream::EVENTS, upstream::http_client};
 
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a handler needs. Clones share the connections.
 #[derive(Clone)]
@@ -42,19 +42,29 @@ impl Handler {
     /// Submits, polls each second until the task has ended, and adds the event.
     pub(super) async fn perform(&self, job: &Value) -> anyhow::Result<()> {
         let task_id = self.submit(&job["request"]).await?;
-        let url = format!("{}/mj/task/{task_id}/fetch", self.upstream_url);
         loop {
             tokio::time::sleep(POLL_INTERVAL).await;
-            let body = self.http.get(&url).send().await?.bytes().await?;
-            let raw: &RawValue = serde_json::from_slice(&body)?;
-            let task: Task = serde_json::from_str(raw.get())?;
-            if task.status == "SUCCESS" || task.status == "FAILURE" {
-                return self.publish(job, &task_id, &task, raw).await;
+            if self.look(job, &task_id).await? {
+                return Ok(());
             }
         }
     }
 
-    async fn submit(&self, request: &Value) -> anyhow::Result<String> {
+    /// Looks at a task once, and says whether it has ended; then its event is added.
+    pub(super) async fn look(&self, job: &Value, task_id: &str) -> anyhow::Result<bool> {
+        let url = format!("{}/mj/task/{task_id}/fetch", self.upstream_url);
+        let body = self.http.get(&url).send().await?.bytes().await?;
+        let raw: &RawValue = serde_json::from_slice(&body)?;
+        let task: Task = serde_json::from_str(raw.get())?;
+        let has_ended = task.status == "SUCCESS" || task.status == "FAILURE";
+        if has_ended {
+            self.publish(job, task_id, &task, raw).await?;
+        }
+        Ok(has_ended)
+    }
+
+    /// Submits a request, and returns the new task's id.
+    pub(super) async fn submit(&self, request: &Value) -> anyhow::Result<String> {
         let url = format!("{}/mj/submit/imagine", self.upstream_url);
         let body = serde_json::to_vec(request)?;
         let answer = self.http.post(url).header("Content-Type", "application/json").body(body).send().await?;
