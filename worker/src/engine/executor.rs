@@ -56,10 +56,11 @@ impl Executor {
         let HeldStep { step, hold, .. } = &held;
         let began = Instant::now();
         let act = Act::of(&step.record, &step.flags, self.policy.max_reclaims);
+        // Boxed but for the commonest: a task has room for the largest of what it may wait for.
         let seen = match &act {
-            Act::Submit => self.submit(step, hold).await,
+            Act::Submit => Box::pin(self.submit(step, hold)).await,
             Act::Poll(task) => self.poll(step, hold, task).await,
-            Act::Adopt(hint) => self.adopt(step, hint.as_ref()).await,
+            Act::Adopt(hint) => Box::pin(self.adopt(step, hint.as_ref())).await,
             Act::Conclude(conclusion) => (*conclusion).into(),
         };
         let act = act_name(&act);
@@ -219,15 +220,10 @@ impl Executor {
         let mut settlement = self.settlement(step, seen, transition, at.now_ms).await;
         settlement.is_recent = hold.is_recent(self.ledger.retention());
         if PlantedBug::NoFence.is_planted() {
-            let (mut fence, mut lease) = (redis::cmd("HGET"), redis::cmd("ZADD"));
-            fence.arg(self.ledger.key(&format!("job:{}", step.job))).arg("f");
-            let last: u64 = self.ledger.link().query(&fence).await.unwrap_or(step.fence);
-            settlement.fence = last + 1;
-            lease.arg(self.ledger.key("leases")).arg(at.now_ms).arg(format!("{}:{}", last + 1, step.job));
-            let _ = self.ledger.link().query::<u64>(&lease).await;
+            Box::pin(self.steal_fence(&mut settlement, at.now_ms)).await;
         }
         if PlantedBug::PublishBeforeTransition.is_planted() {
-            self.publish_apart(&settlement).await;
+            Box::pin(self.publish_apart(&settlement)).await;
         }
         if settlement.event.is_some() {
             tell_end(&settlement, seen, at.now_ms);
@@ -241,6 +237,16 @@ impl Executor {
         if let Some(record) = cancelled.filter(|_| is_written) {
             self.canceller.hand_in(&step.job, fence, &record);
         }
+    }
+
+    /// A planted bug: whoever has the job, the settlement takes its place.
+    async fn steal_fence(&self, settlement: &mut Settlement, now_ms: u64) {
+        let (mut fence, mut lease) = (redis::cmd("HGET"), redis::cmd("ZADD"));
+        fence.arg(self.ledger.key(&format!("job:{}", settlement.job))).arg("f");
+        let last: u64 = self.ledger.link().query(&fence).await.unwrap_or(settlement.fence);
+        settlement.fence = last + 1;
+        lease.arg(self.ledger.key("leases")).arg(now_ms).arg(format!("{}:{}", last + 1, settlement.job));
+        let _ = self.ledger.link().query::<u64>(&lease).await;
     }
 
     /// A planted bug: the event goes out before anybody has checked the fence.
@@ -287,7 +293,8 @@ impl Executor {
             };
         };
         let completed = transition.record.phase == Phase::Completed;
-        let follow_ups = if completed && step.record.has_follow_ups { self.follow_ups(step).await } else { Vec::new() };
+        let follow_ups =
+            if completed && step.record.has_follow_ups { Box::pin(self.follow_ups(step)).await } else { Vec::new() };
         let then: Vec<JobId> = follow_ups.iter().filter_map(|job| job.id.clone()).collect();
         let event = event_of(&step.job, &transition.record, ending, seen, now_ms, then);
         let ran_ms = match seen {

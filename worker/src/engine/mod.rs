@@ -222,7 +222,7 @@ impl Engine {
             }
         };
         let signal = draining.clone();
-        let worker = WorkerBuilder::new(&*self.pod)
+        let steps = WorkerBuilder::new(&*self.pod)
             .backend(LedgerBackend::new(claimed, hand_back))
             .catch_panic()
             // Each exchange has its own time-out; this one only ends a step that a bug has hung.
@@ -232,8 +232,10 @@ impl Engine {
             .run_until(async move {
                 signal.cancelled().await;
                 Ok::<(), std::io::Error>(())
-            })
-            .await;
+            });
+        // On the main thread, each step would wake another thread, and be woken by it.
+        let worker =
+            AbortOnDropHandle::new(tokio::spawn(steps)).await.context("the runtime of the steps broke down")?;
         draining.cancel();
         claimer.await.context("the claimer broke down")?;
         while let Some(held) = handed_back.recv().await {

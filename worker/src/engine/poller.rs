@@ -43,8 +43,8 @@ pub(super) struct Lister {
 type Ask = (TaskId, oneshot::Sender<Observation>);
 
 impl ListSupport {
-    /// Polls that one request carries.
-    pub(super) const BATCH: u32 = 50;
+    /// Polls that one request carries. The family sets no limit; relays ask for all that are open.
+    pub(super) const BATCH: u32 = 100;
 
     /// How many polls one request carries at present.
     pub(super) fn polls_per_request(&self) -> u32 {
@@ -91,7 +91,8 @@ impl Poller {
             if !self.may_look_alone(is_reclaimed).await {
                 return Observation::NotBegun;
             }
-            return self.upstream.fetch(task).await;
+            // Boxed: where lists are the rule, no step has to keep room for an exchange of its own.
+            return Box::pin(self.upstream.fetch(task)).await;
         };
         let (answer, answered) = oneshot::channel();
         if asks.send((task.clone(), answer)).is_err() {
@@ -122,13 +123,13 @@ impl Lister {
     }
 }
 
-async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, asks: Vec<Ask>) {
+async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, mut asks: Vec<Ask>) {
     if !budget.spend().await {
         // Whose answer does not come has not been looked at.
         return;
     }
     let tasks: Vec<TaskId> = asks.iter().map(|(task, _)| task.clone()).collect();
-    let batch = upstream.fetch_many(&tasks).await;
+    let mut batch = upstream.fetch_many(&tasks).await;
     if let Batch::Unsupported(reason) = &batch
         && lists.0.swap(false, Ordering::Relaxed)
     {
@@ -138,10 +139,13 @@ async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, asks: 
             lists.0.store(true, Ordering::Relaxed);
         });
     }
-    for (task, answer) in asks {
-        let seen = match &batch {
+    while let Some((task, answer)) = asks.pop() {
+        // Two jobs have one task where the upstream took the second for a repetition of the first (code 21).
+        let is_asked_again = asks.iter().any(|(other, _)| *other == task);
+        let seen = match &mut batch {
             // A task that the list leaves out is not known to it; the next look is made alone.
-            Batch::Seen(seen) => seen.get(&task).cloned().unwrap_or(Observation::Missing),
+            Batch::Seen(seen) if is_asked_again => seen.get(&task).cloned().unwrap_or(Observation::Missing),
+            Batch::Seen(seen) => seen.remove(&task).unwrap_or(Observation::Missing),
             Batch::Unsupported(_) => Observation::NotBegun,
             Batch::Failed(seen) => seen.clone(),
         };

@@ -78,6 +78,7 @@ impl Settler {
             if let Some(delay) = settlements.iter().filter_map(|settlement| settlement.revisit_after).min() {
                 self.revisits.ring_within(delay);
             }
+            count(&settled);
             for ((settlement, answer), settled) in settlements.into_iter().zip(answers).zip(settled) {
                 note(&settlement, settled);
                 if settlement.may_have_cost() && settled.is_written() {
@@ -99,8 +100,16 @@ fn next_claim_after(settlement: &Settlement) -> Duration {
     }
 }
 
+fn count(settled: &[Settled]) {
+    for answer in Settled::ALL {
+        let count = settled.iter().filter(|settled| **settled == answer).count() as u64;
+        if count > 0 {
+            metrics::counter!("mjq_settled_total", "answer" => answer.as_str()).increment(count);
+        }
+    }
+}
+
 fn note(settlement: &Settlement, settled: Settled) {
-    metrics::counter!("mjq_settled_total", "answer" => settled.as_str()).increment(1);
     let Settlement { job, fence, .. } = settlement;
     match settled {
         Settled::Written | Settled::WrittenBefore => {}

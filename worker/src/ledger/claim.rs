@@ -114,7 +114,7 @@ impl Ledger {
             .until_answered(scripts::CLAIM.name(), || async {
                 // The time of the attempt that was answered: an earlier one may have hung for long.
                 let asked = Instant::now();
-                Ok((asked, scripts::CLAIM.run(&self.0.link, &self.0.prefix, &args).await?))
+                Ok((asked, scripts::CLAIM.run(&self.0.link, &self.0.prefix, &args.as_slice()).await?))
             })
             .await?;
         self.0.clock.heard(claimed_at, reply.now_ms);

@@ -29,6 +29,7 @@
 
 mod admission;
 mod afterlife;
+mod args;
 mod claim;
 mod clock;
 mod commands;
@@ -51,7 +52,7 @@ use std::{
 };
 
 use mjq_producer::{RedisLink, contract::QueueName};
-use redis::{FromRedisValue, RedisError};
+use redis::{FromRedisValue, RedisError, ToRedisArgs};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -213,6 +214,11 @@ impl Ledger {
 
     /// Calls a script until Redis has answered it.
     async fn call<T: FromRedisValue>(&self, script: &Script, args: &[Vec<u8>]) -> Result<T, Abandoned> {
+        self.call_with(script, &args).await
+    }
+
+    /// The same, for arguments of any kind.
+    async fn call_with<T: FromRedisValue>(&self, script: &Script, args: &impl ToRedisArgs) -> Result<T, Abandoned> {
         self.until_answered(script.name(), || script.run(&self.0.link, &self.0.prefix, args)).await
     }
 

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::LazyLock};
 
 use mjq_producer::RedisLink;
-use redis::{FromRedisValue, RedisResult};
+use redis::{FromRedisValue, RedisResult, ToRedisArgs};
 
 use crate::planted_bug::PlantedBug;
 
@@ -71,7 +71,7 @@ impl Script {
         &self,
         link: &RedisLink,
         prefix: &str,
-        args: &[Vec<u8>],
+        args: &impl ToRedisArgs,
     ) -> RedisResult<T> {
         let command = |name: &str, script: &str| {
             let mut command = redis::cmd(name);

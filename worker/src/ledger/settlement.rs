@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use mjq_producer::contract::{Event, Job, JobId};
 
-use super::{Abandoned, Ledger, arg, scripts};
-use crate::lifecycle::{Next, PaceClass, Pressure, Transition};
+use super::{Abandoned, Ledger, args::Args, scripts};
+use crate::lifecycle::{Ending, Next, PaceClass, Pressure, Transition};
 
 /// What became of one step.
 #[derive(Debug, Clone)]
@@ -51,6 +51,9 @@ impl Settled {
         matches!(self, Self::Written | Self::WrittenBefore | Self::Restored)
     }
 
+    /// Each answer there is.
+    pub const ALL: [Self; 5] = [Self::Written, Self::WrittenBefore, Self::Stale, Self::Restored, Self::Gone];
+
     /// The answer as a label.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -70,11 +73,11 @@ impl Ledger {
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered. Their leases then run out.
     pub async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>, Abandoned> {
-        let mut args = Vec::new();
+        let mut args = Args::default();
         for settlement in settlements {
             settlement.write_to(&mut args);
         }
-        let answers: Vec<i64> = self.call(&scripts::SETTLE, &args).await?;
+        let answers: Vec<i64> = self.call_with(&scripts::SETTLE, &args).await?;
         Ok(answers.into_iter().map(Settled::read).collect())
     }
 
@@ -108,7 +111,7 @@ impl Settlement {
         matches!(self.transition.pressure, Pressure::Accepted | Pressure::Lost)
     }
 
-    fn write_to(&self, args: &mut Vec<Vec<u8>>) {
+    fn write_to(&self, args: &mut Args) {
         let Transition { record, next, pressure } = &self.transition;
         let (pressure, pause_ms) = match pressure {
             Pressure::None => ("none", 0),
@@ -118,24 +121,43 @@ impl Settlement {
             Pressure::Down => ("down", 0),
             Pressure::Lost => ("lost", 0),
         };
-        // A record is strings and numbers: there is nothing that serde_json refuses.
-        let record_json = serde_json::to_vec(record).unwrap_or_default();
-        args.extend([arg(&self.job), arg(self.fence), arg(u8::from(self.is_recent)), arg(record.deadline_ms)]);
-        args.extend([arg(record.phase), record_json, arg(pressure), arg(pause_ms)]);
+        args.push(&self.job);
+        args.push(self.fence);
+        args.push(u8::from(self.is_recent));
+        args.push(record.deadline_ms);
+        args.push(record.phase);
+        args.push_json(record);
+        args.push(pressure);
+        args.push(pause_ms);
         match next {
-            Next::Submit(delay) => args.extend([arg("submit"), arg(delay.as_millis())]),
-            Next::Poll(delay) => args.extend([arg("poll"), arg(delay.as_millis())]),
-            Next::End(ending) => {
-                let event = self.event.as_ref();
-                let text = |field: fn(&Event) -> &String| event.map(field).cloned().unwrap_or_default().into_bytes();
-                args.extend([arg("end"), arg(ending.event_type), arg(ending.code), arg(record.kind.as_str())]);
-                args.extend([text(|event| &event.task), text(|event| &event.status), text(|event| &event.image_url)]);
-                args.push(event.map(|event| event.data.to_json()).unwrap_or_default().into_bytes());
-                args.extend([arg(PaceClass::of(record)), arg(self.ran_ms.unwrap_or(0))]);
-                args.push(self.revisit_after.map(|delay| arg(delay.as_millis())).unwrap_or_default());
-                args.push(arg(self.follow_ups.len()));
-                args.extend(self.follow_ups.iter().map(|job| serde_json::to_vec(job).unwrap_or_default()));
+            Next::Submit(delay) => {
+                args.push("submit");
+                args.push(delay.as_millis());
             }
+            Next::Poll(delay) => {
+                args.push("poll");
+                args.push(delay.as_millis());
+            }
+            Next::End(ending) => self.write_end_to(*ending, args),
         }
+    }
+
+    fn write_end_to(&self, ending: Ending, args: &mut Args) {
+        let record = &self.transition.record;
+        let event = self.event.as_ref();
+        let text = |field: fn(&Event) -> &String| event.map(field).map_or("", String::as_str);
+        args.push("end");
+        args.push(ending.event_type);
+        args.push(ending.code);
+        args.push(record.kind.as_str());
+        args.push(text(|event| &event.task));
+        args.push(text(|event| &event.status));
+        args.push(text(|event| &event.image_url));
+        args.push(event.map(|event| event.data.to_json()).unwrap_or_default());
+        args.push(PaceClass::of(record));
+        args.push(self.ran_ms.unwrap_or(0));
+        args.push(self.revisit_after.map(|delay| delay.as_millis().to_string()).unwrap_or_default());
+        args.push(self.follow_ups.len());
+        self.follow_ups.iter().for_each(|job| args.push_json(job));
     }
 }

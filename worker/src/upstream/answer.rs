@@ -1,6 +1,6 @@
 //! What came back from one HTTP exchange.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 /// How one HTTP exchange went.
 pub type Exchange = Result<Answer, Failure>;
@@ -39,8 +39,14 @@ impl Answer {
     /// The body as text, without a byte order mark and surrounding space; empty when it did not arrive whole.
     ///
     /// A wrong byte spoils its own character only: codes and ids are ASCII.
-    pub(super) fn text(&self) -> String {
-        let body = self.body.as_deref().unwrap_or_default();
-        String::from_utf8_lossy(body).trim_start_matches('\u{feff}').trim().to_owned()
+    pub(super) fn text(&self) -> Cow<'_, str> {
+        match String::from_utf8_lossy(self.body.as_deref().unwrap_or_default()) {
+            Cow::Borrowed(text) => Cow::Borrowed(trimmed(text)),
+            Cow::Owned(text) => Cow::Owned(trimmed(&text).to_owned()),
+        }
     }
+}
+
+fn trimmed(text: &str) -> &str {
+    text.trim_start_matches('\u{feff}').trim()
 }

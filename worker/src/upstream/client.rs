@@ -272,11 +272,13 @@ fn headers(settings: &UpstreamSettings, key: Option<&SecretString>) -> Result<He
 
 /// The body's bytes, or what became of it.
 async fn read_body(response: &mut Response, max_bytes: usize) -> Result<Vec<u8>, String> {
+    /// Room that is made before any of it is there.
+    const PROMISED: u64 = 64 << 10;
     let too_large = || format!("the answer is larger than {max_bytes} bytes");
     if response.content_length().is_some_and(|length| length > max_bytes as u64) {
         return Err(too_large());
     }
-    let mut body = Vec::new();
+    let mut body = Vec::with_capacity(response.content_length().unwrap_or(0).min(PROMISED) as usize);
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() > max_bytes => return Err(too_large()),

@@ -3,9 +3,13 @@
 //! The family's servers agree on names but not on types: an id is a string here and an integer beyond
 //! 2^53 there, a number comes in quotes, a key comes twice. So values are read one by one, as asked for.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, fmt};
 
 use mjq_producer::contract::TaskId;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
 /// A JSON value, as its own bytes.
@@ -13,8 +17,10 @@ use serde_json::value::RawValue;
 pub(super) struct Json<'a>(&'a RawValue);
 
 /// A JSON object. Of equal keys the last counts; a null is as good as absent.
+///
+/// In the order in which they stand: an object of the family has twenty, of which few are asked for.
 #[derive(Debug)]
-pub(super) struct Fields<'a>(HashMap<String, Json<'a>>);
+pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 
 impl<'a> Json<'a> {
     /// Reads a whole text; `None` when it is not JSON.
@@ -40,10 +46,7 @@ impl<'a> Json<'a> {
 
     /// The fields of an object.
     pub(super) fn fields(self) -> Option<Fields<'a>> {
-        let fields: HashMap<String, &RawValue> =
-            self.0.get().starts_with('{').then(|| serde_json::from_str(self.0.get()).ok())??;
-        let fields = fields.into_iter().map(|(name, value)| (name, Self(value)));
-        Some(Fields(fields.filter(|(_, value)| !value.is_null()).collect()))
+        self.0.get().starts_with('{').then(|| serde_json::from_str(self.0.get()).ok())?
     }
 
     /// A string's text, decoded; as written when its escapes are broken.
@@ -106,7 +109,8 @@ impl<'a> Json<'a> {
 impl<'a> Fields<'a> {
     /// The field's value; `None` when absent or null.
     pub(super) fn get(&self, name: &str) -> Option<Json<'a>> {
-        self.0.get(name).copied()
+        let last = self.0.iter().rev().find(|(own, _)| own == name)?.1;
+        (!last.is_null()).then_some(last)
     }
 
     /// The first of these fields that is a string with something in it.
@@ -115,6 +119,34 @@ impl<'a> Fields<'a> {
         strings.map(|text| text.trim().to_owned()).find(|text| !text.is_empty())
     }
 }
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+        let mut fields = Vec::with_capacity(24);
+        while let Some((Name(name), value)) = map.next_entry()? {
+            fields.push((name, Json(value)));
+        }
+        Ok(Fields(fields))
+    }
+}
+
+/// A field's name, borrowed where it has no escapes.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {

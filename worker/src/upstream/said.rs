@@ -84,7 +84,7 @@ fn body_in_words(answer: &Answer) -> String {
         Some('<') => "a page of HTML".to_owned(),
         Some('{' | '[') if !is_json => "broken JSON".to_owned(),
         Some(_) if is_json => "JSON that is not an object".to_owned(),
-        Some(_) if answer.status >= 400 && text.len() <= MAX_QUOTED => text,
+        Some(_) if answer.status >= 400 && text.len() <= MAX_QUOTED => text.into_owned(),
         Some(_) => "text that is not JSON".to_owned(),
     }
 }
