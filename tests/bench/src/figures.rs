@@ -57,6 +57,12 @@ impl Rounds {
         }
     }
 
+    /// Whether the contestant had a turn, whatever came of it.
+    pub(crate) fn took_part(&self, contestant: Contestant) -> bool {
+        self.measured.iter().any(|(who, _)| *who == contestant)
+            || self.failures.iter().any(|(who, _)| *who == contestant)
+    }
+
     /// The names of all figures, in the order of their first measurement.
     pub(crate) fn names(&self) -> Vec<(&'static str, Better)> {
         let mut names: Vec<(&'static str, Better)> = Vec::new();

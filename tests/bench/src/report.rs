@@ -70,13 +70,15 @@ impl Report {
     }
 
     fn print(&self, variant: &Variant, measured: &Rounds) {
+        // --only leaves most of them out.
+        let contestants = || variant.contestants.iter().filter(|who| measured.took_part(**who));
         print!("  {:<40}", "median");
-        variant.contestants.iter().for_each(|who| print!("{who:>24}"));
+        contestants().for_each(|who| print!("{who:>24}"));
         println!();
         for (name, better) in measured.names() {
             print!("  {name:<40}");
             let own = measured.median(Contestant::Mjq, name);
-            for who in variant.contestants {
+            for who in contestants() {
                 let cell = match measured.median(*who, name) {
                     None => "–".to_owned(),
                     Some(value) if *who == Contestant::Mjq || better == Better::Neither => number(value),

@@ -157,24 +157,37 @@ struct ClaimReply {
     steps: Vec<RawStep>,
 }
 
-type StepFields = (String, u64, u8, String, String, u32, u8, String, u32, String);
+/// Id, fence, phase and record.
+type StepFields = (String, u64, String, String);
+/// 1 if reclaimed, reclaims, 1 if cancelled, hinted task, inputs, job.
+type RareFields = (u8, u32, u8, String, u32, String);
 
-struct RawStep(StepFields);
+struct RawStep(StepFields, RareFields);
 
 impl FromRedisValue for ClaimReply {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
         let mut items = Vec::<Value>::from_redis_value(value)?.into_iter();
         let mut number = || i64::from_redis_value(items.next().unwrap_or(Value::Nil));
         let (now_ms, more_after_ms, granted_ms) = (number()?, number()?, number()?);
-        let steps = items.map(|step| StepFields::from_redis_value(step).map(RawStep)).collect::<Result<_, _>>()?;
+        let steps = items.map(RawStep::from_redis_value).collect::<Result<_, _>>()?;
         let (now_ms, granted_ms) = (now_ms.unsigned_abs(), granted_ms.unsigned_abs());
         Ok(Self { now_ms, more_after_ms, granted_ms, steps })
     }
 }
 
+impl FromRedisValue for RawStep {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let mut fields = Vec::<Value>::from_redis_value(value)?;
+        let rare = fields.split_off(fields.len().min(4));
+        let rare =
+            if rare.is_empty() { RareFields::default() } else { FromRedisValue::from_redis_value(Value::Array(rare))? };
+        Ok(Self(FromRedisValue::from_redis_value(Value::Array(fields))?, rare))
+    }
+}
+
 impl RawStep {
     fn into_step(self, now_ms: u64, claimed_at: Instant, granted_at: Instant) -> Option<Step> {
-        let (id, fence, is_reclaimed, phase, record, reclaims, is_cancelled, hint, inputs, job_json) = self.0;
+        let Self((id, fence, phase, record), (is_reclaimed, reclaims, is_cancelled, hint, inputs, job_json)) = self;
         let read =
             || Some((JobId::new(&id).ok()?, Phase::read(&phase)?, serde_json::from_str::<Record>(&record).ok()?));
         let Some((job, phase, record)) = read() else {

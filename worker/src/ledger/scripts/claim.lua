@@ -18,7 +18,8 @@
 -- ARGV[10] polls that one request carries
 -- Returns {now ms, ms until there may be more to claim (-1: nothing is waiting), when the steps were
 --   granted in ms, step …}; a step is
---   {id, fence, 1 if reclaimed, phase, record, reclaims, 1 if cancelled, hinted task or '', inputs, job or '' when it is large}
+--   {id, fence, phase, record}, and where any of them is not 0 or '':
+--   1 if reclaimed, reclaims, 1 if cancelled, hinted task or '', inputs, job or '' when it is large
 
 local P = KEYS[1]
 local pod, request = ARGV[1], ARGV[2]
@@ -35,9 +36,14 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local steps, leased, memo = {}, {}, {}
 
 local function give(id, fence, reclaimed, phase, fields)
-  steps[#steps + 1] =
-    { id, fence, reclaimed, phase, fields[3], tonumber(fields[4] or 0), fields[5] and 1 or 0, fields[6] or '',
-      tonumber(fields[7] or 0), phase == 'submitting' and fields[8] or '' }
+  local step = { id, fence, phase, fields[3] }
+  -- Most looks have nothing more to tell, and each value costs both sides.
+  if reclaimed == 1 or phase == 'submitting' or fields[4] or fields[5] or fields[6] or fields[7] then
+    step[5], step[6], step[7] = reclaimed, tonumber(fields[4] or 0), fields[5] and 1 or 0
+    step[8], step[9] = fields[6] or '', tonumber(fields[7] or 0)
+    step[10] = phase == 'submitting' and fields[8] or ''
+  end
+  steps[#steps + 1] = step
 end
 
 local function read(id, submits)
