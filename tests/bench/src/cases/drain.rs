@@ -44,7 +44,9 @@ async fn drain(who: Contestant, jobs: usize) -> anyhow::Result<Figures> {
     let worker = who.start(&stage, Work::Nothing, &[]).await?;
     let began = Instant::now();
     let redis = stage.redis.clone();
-    until(Duration::from_secs(300), async || Ok(who.done(&redis).await? >= jobs as u64)).await?;
+    // A thousand a second is slow, and no failure: what counts is whether a contestant gets there at all.
+    let patience = Duration::from_secs(60 + jobs as u64 / 1_000);
+    until(patience, async || Ok(who.done(&redis).await? >= jobs as u64)).await?;
     let seconds = began.elapsed().as_secs_f64();
     let per_thousand = 1_000.0 / jobs as f64;
     let (cpu, redis_cpu) = (worker.cpu_s()? * per_thousand, (stage.redis_cpu_s().await? - redis_cpu) * per_thousand);
