@@ -86,7 +86,7 @@ impl Claimer {
             });
             if let Some(step) = asked.clone().next() {
                 let requests = asked.count().div_ceil(polls_per_request as usize);
-                self.budget.prepay(requests, step.granted_at);
+                self.budget.prepay(requests, step.granted_at.into());
             }
         }
         metrics::histogram!("mjq_claim_seconds").record(began.elapsed().as_secs_f64());

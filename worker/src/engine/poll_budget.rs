@@ -6,8 +6,10 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 use crate::ledger::{Ledger, Rate};
 
@@ -57,5 +59,79 @@ impl PollBudget {
         let mut prepaid = self.prepaid.lock().unwrap_or_else(PoisonError::into_inner);
         prepaid.retain(|granted_at| granted_at.elapsed() < Rate::FRESH);
         prepaid.pop_front().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mjq_producer::RedisLink;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    const RATE: f64 = 5.0;
+
+    /// A budget whose Redis is away, and is not waited for: it has the places that it is given, and no others.
+    fn a_budget_alone(rate: f64) -> PollBudget {
+        let link = RedisLink::open("redis://127.0.0.1:1/").unwrap();
+        let abandon = CancellationToken::new();
+        abandon.cancel();
+        let ledger = Ledger::new(link, "default".parse().unwrap(), Duration::from_secs(60), abandon);
+        PollBudget::new(ledger, Rate::per_second(rate))
+    }
+
+    async fn a_budget_with_redis() -> anyhow::Result<PollBudget> {
+        let redis = mjq_harness::shared_redis().await?;
+        let (link, queue) = (RedisLink::open(redis.url())?, mjq_harness::unique_queue().parse()?);
+        let ledger = Ledger::new(link, queue, Duration::from_secs(60), CancellationToken::new());
+        Ok(PollBudget::new(ledger, Rate::per_second(RATE)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_rate_every_request_may_go_out() {
+        let budget = a_budget_alone(0.0);
+
+        assert!(budget.spend().await && budget.spend().await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_that_a_claim_was_granted_is_spent_once() {
+        let budget = a_budget_alone(RATE);
+
+        budget.prepay(2, Instant::now());
+
+        assert!(budget.spend().await && budget.clone().spend().await, "clones share the places");
+        assert!(!budget.spend().await, "both are spent");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_is_lost_when_its_request_would_come_too_late() {
+        let budget = a_budget_alone(RATE);
+        budget.prepay(1, Instant::now());
+        tokio::time::advance(Rate::FRESH / 2).await;
+        budget.prepay(1, Instant::now());
+
+        tokio::time::advance(Rate::FRESH / 2 + Duration::from_millis(1)).await;
+
+        assert!(budget.spend().await, "the later one is fresh");
+        assert!(!budget.spend().await, "the earlier one may be somebody else's by now");
+    }
+
+    #[tokio::test]
+    async fn requests_that_no_claim_has_planned_get_no_more_places_than_the_rate_has() -> anyhow::Result<()> {
+        let budget = a_budget_with_redis().await?;
+        let began = Instant::now();
+
+        let mut spending = tokio::task::JoinSet::new();
+        for _ in 0..2 * RATE as usize {
+            let budget = budget.clone();
+            spending.spawn(async move { (budget.spend().await, began.elapsed()) });
+        }
+        let spent = spending.join_all().await;
+
+        let at_once = spent.iter().filter(|(may, after)| *may && *after < Rate::per_second(RATE).window).count();
+        assert_eq!(at_once, RATE as usize, "{spent:?}");
+        assert!(spent.iter().any(|(may, _)| !may), "none waits for longer than a second: {spent:?}");
+        Ok(())
     }
 }

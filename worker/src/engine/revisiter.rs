@@ -2,12 +2,9 @@
 //!
 //! Its looks are no steps: no job waits for them, and they hold no slot. They share the poll budget.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
