@@ -20,8 +20,8 @@ use super::{
 use crate::{
     ledger::{Ledger, Parent, Rate, Settled, Settlement, Step},
     lifecycle::{
-        Act, Busy, Circumstances, Next, Observation, Phase, Policy, Pressure, Transition, event_of, first_revisit,
-        next, ran_ms,
+        Act, Busy, Circumstances, Next, Observation, Phase, Policy, Pressure, Ran, Record, Transition, event_of,
+        first_revisit, next,
     },
     planted_bug::PlantedBug,
     upstream::Upstream,
@@ -208,6 +208,8 @@ impl Executor {
             fence: step.fence,
             reclaims: step.flags.reclaims,
             pace: pace.as_deref(),
+            // Without a rate there is nobody to make room for.
+            polls_late: if self.polls_are_paced { self.paces.late() } else { Duration::ZERO },
             policy: &self.policy,
         };
         let transition = match next(&step.record, seen, at) {
@@ -298,12 +300,22 @@ impl Executor {
         let then: Vec<JobId> = follow_ups.iter().filter_map(|job| job.id.clone()).collect();
         let event = event_of(&step.job, &transition.record, ending, seen, now_ms, then);
         let ran_ms = match seen {
-            Observation::Succeeded(task) => ran_ms(&transition.record, task, now_ms),
+            Observation::Succeeded(task) => {
+                let told = self.proves_hooks(&step.record).then_some(step.flags.is_end_told);
+                Ran::of(&transition.record, task, told, now_ms)
+            }
             _ => None,
         };
         let revisit_after = first_revisit(&transition.record, ending, &self.policy);
         let (job, fence, is_recent) = (step.job.clone(), step.fence, false);
         Settlement { job, fence, is_recent, transition, ran_ms, event: Some(event), revisit_after, follow_ups }
+    }
+
+    /// Whether the end of the job's task says something about hooks: the upstream was asked to call us, and has
+    /// had nothing else to tell of this job before.
+    fn proves_hooks(&self, record: &Record) -> bool {
+        let is_plain = record.earlier_tasks.is_empty() && record.inputs_used == 0;
+        is_plain && self.policy.adoption.hook && !record.has_own_hook
     }
 
     /// The jobs that follow a completed one: each presses a button of its result.

@@ -42,6 +42,20 @@ impl Hooks {
             .layer(DefaultBodyLimit::max(Self::MAX_BODY))
             .with_state(self)
     }
+
+    /// Passes a hint on. If it comes while a step is under way, that step may just have missed what it tells,
+    /// and the next may be far away: the hint is given again, after 50 ms, 100 ms and so on up to half a minute.
+    async fn pass_on(&self, job: &JobId, hint: &Hint) -> Hinted {
+        const TRIES: u32 = 10;
+        for tries in 0..TRIES {
+            let hinted = self.ledger.hint(job, hint.task.as_ref(), hint.goes_on).await.unwrap_or(Hinted::Nothing);
+            if hinted != Hinted::UnderWay {
+                return hinted;
+            }
+            tokio::time::sleep(Duration::from_millis(50) * 2_u32.pow(tries)).await;
+        }
+        Hinted::UnderWay
+    }
 }
 
 /// Answers at once: some upstreams have few threads for their hooks, and one attempt.
@@ -56,16 +70,19 @@ async fn receive(
         return StatusCode::NOT_FOUND;
     }
     tokio::spawn(async move {
-        let Hint { task, goes_on } = Hint::read(&body);
-        let hinted = hooks.ledger.hint(&job, task.as_ref(), goes_on).await.unwrap_or(Hinted::Nothing);
-        let answer = if hinted == Hinted::Nothing { "late" } else { "moved" };
-        metrics::counter!("mjq_hooks_total", "answer" => answer).increment(1);
         debug!(job.id = %job, "a hook about job {job} came");
-        match hinted {
-            Hinted::Moved => hooks.alarm.ring_within(Duration::ZERO),
-            Hinted::RevisitMoved => hooks.revisits.ring_within(Duration::ZERO),
-            Hinted::Nothing => {}
-        }
+        let answer = match hooks.pass_on(&job, &Hint::read(&body)).await {
+            Hinted::Moved => {
+                hooks.alarm.ring_within(Duration::ZERO);
+                "moved"
+            }
+            Hinted::RevisitMoved => {
+                hooks.revisits.ring_within(Duration::ZERO);
+                "moved"
+            }
+            Hinted::Nothing | Hinted::UnderWay => "late",
+        };
+        metrics::counter!("mjq_hooks_total", "answer" => answer).increment(1);
     });
     StatusCode::OK
 }

@@ -1,4 +1,4 @@
-//! The pacer: keeps this pod's knowledge of how long tasks lately took.
+//! The pacer: keeps this pod's knowledge of how tasks lately ran, and of how late looks are made.
 
 use std::{
     collections::HashMap,
@@ -9,13 +9,19 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ledger::Ledger,
+    ledger::{Ledger, PollsAtLarge},
     lifecycle::{Pace, PaceClass, Record},
 };
 
-/// What is known of each class. Clones share it.
+/// What is known of each class, and of the lane of looks. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Paces(Arc<RwLock<HashMap<PaceClass, Arc<Pace>>>>);
+pub(super) struct Paces(Arc<RwLock<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    paces: HashMap<PaceClass, Arc<Pace>>,
+    late: Duration,
+}
 
 impl Paces {
     /// How often the ledger is asked: it learns from all pods.
@@ -23,15 +29,20 @@ impl Paces {
 
     /// How long tasks like this job's lately took.
     pub(super) fn of(&self, record: &Record) -> Option<Arc<Pace>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&PaceClass::of(record)).cloned()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).paces.get(&PaceClass::of(record)).cloned()
+    }
+
+    /// How late looks are made at present, over all pods.
+    pub(super) fn late(&self) -> Duration {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).late
     }
 
     /// Learns until `draining`. Without an answer, what was known stays.
     pub(super) async fn learn(self, ledger: Ledger, draining: CancellationToken) {
         while draining.run_until_cancelled(tokio::time::sleep(Self::PERIOD)).await.is_some() {
-            if let Ok(paces) = ledger.paces().await {
+            if let Ok(PollsAtLarge { paces, late }) = ledger.polls_at_large().await {
                 let paces = paces.into_iter().map(|(class, pace)| (class, Arc::new(pace))).collect();
-                *self.0.write().unwrap_or_else(PoisonError::into_inner) = paces;
+                *self.0.write().unwrap_or_else(PoisonError::into_inner) = Known { paces, late };
             }
         }
     }

@@ -195,11 +195,13 @@ impl RawStep {
             error!(job.id = %id, "the record of job {id} cannot be read: was it written by another version?");
             return None;
         };
+        let (hinted, is_end_told) = read_hint(&hint);
         let flags = Flags {
             is_reclaimed: is_reclaimed == 1,
             is_overdue: now_ms >= record.deadline_ms,
             is_cancelled: is_cancelled == 1,
-            hinted_task: (!hint.is_empty()).then(|| TaskId::new(&hint)),
+            hinted_task: (!hinted.is_empty()).then(|| TaskId::new(hinted)),
+            is_end_told,
             inputs,
             reclaims,
         };
@@ -207,6 +209,11 @@ impl RawStep {
         let job_json = (!job_json.is_empty()).then_some(job_json);
         Some(Step { job, fence, record, flags, job_json, claimed_ms: now_ms, claimed_at, granted_at })
     }
+}
+
+/// The task that a hook told, which may be empty, and whether it told its end.
+pub(super) fn read_hint(hint: &str) -> (&str, bool) {
+    hint.strip_prefix('+').map_or((hint, false), |task| (task, true))
 }
 
 #[cfg(test)]

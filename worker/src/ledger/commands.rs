@@ -23,6 +23,8 @@ pub enum Hinted {
     Moved,
     /// The job has ended at its deadline, and its task is looked at once more, now.
     RevisitMoved,
+    /// A step is under way, and may have seen less than the hook tells: it is to be hinted again.
+    UnderWay,
     /// There is nothing to look at.
     Nothing,
 }
@@ -104,6 +106,7 @@ impl Ledger {
         Ok(match answer {
             1 => Hinted::Moved,
             2 => Hinted::RevisitMoved,
+            3 => Hinted::UnderWay,
             _ => Hinted::Nothing,
         })
     }

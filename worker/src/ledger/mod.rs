@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `jobs` | stream | in: jobs and commands, until they are admitted |
 //! | `events` | stream | out: one entry per terminal fact |
-//! | `job:<id>` | hash | `f` fence of the last claim that came to its end, `p` phase, `r` record, `h` digest of the body, `job` the job (`large` when it is), `st` state, `sc` submit score, `rc` reclaims, `rn` fence of the last reclaim, `c` cancel mark, `modal` the latest input, `mn` how many, `me` its entry, `hint` task a hook told, `ev` its event |
+//! | `job:<id>` | hash | `f` fence of the last claim that came to its end, `p` phase, `r` record, `h` digest of the body, `job` the job (`large` when it is), `st` state, `sc` submit score, `rc` reclaims, `rn` fence of the last reclaim, `c` cancel mark, `modal` the latest input, `mn` how many, `me` its entry, `hint` task a hook told, with `+` before it when it told its end, `ev` its event |
 //! | `due:submit` | zset | queued jobs by priority, then age |
 //! | `due:later` | zset | queued jobs by the time from which they may be submitted |
 //! | `due:poll` | zset | open tasks by the time of their next look |
@@ -18,7 +18,7 @@
 //! | `failed` | zset | of these, the failed ones: the dead letters |
 //! | `late` | zset | jobs that their deadline ended, by the time of the next look at their task |
 //! | `upstream` | hash | what all pods share: pauses, breaker, adaptive limit, the server in charge |
-//! | `pace:<kind>:<mode>` | list | how long the latest tasks ran, ms |
+//! | `pace:<kind>:<mode>` | list | how long the latest tasks ran, ms, and whether a hook told their end: `+` or `-` |
 //! | `rate:submit`, `rate:poll` | list | the latest grants, for the rate limits |
 //! | `claim:<pod>` | string | the pod's last claim, in case its reply was lost |
 //! | `reported` | set | pods that have said what they hold, since another server is in charge |
@@ -64,6 +64,7 @@ pub use clock::RedisClock;
 pub use commands::{CommandAnswer, Hinted, Paused, RetryError};
 pub use denial::denial;
 pub use intake::{Intake, RawEntry};
+pub use pace::PollsAtLarge;
 pub use parent::Parent;
 pub use reassertion::Asserted;
 pub use renewal::Holding;

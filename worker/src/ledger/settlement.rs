@@ -5,7 +5,7 @@ use std::time::Duration;
 use mjq_producer::contract::{Event, Job, JobId};
 
 use super::{Abandoned, Ledger, args::Args, scripts};
-use crate::lifecycle::{Ending, Next, PaceClass, Pressure, Transition};
+use crate::lifecycle::{Ending, Next, PaceClass, Pressure, Ran, Transition};
 
 /// What became of one step.
 #[derive(Debug, Clone)]
@@ -19,8 +19,8 @@ pub struct Settlement {
     pub is_recent: bool,
     /// The new record, the next step or the end, and what it told about the upstream.
     pub transition: Transition,
-    /// How long its task ran, in milliseconds, when the job has completed.
-    pub ran_ms: Option<u64>,
+    /// How its task ran, when the job has completed.
+    pub ran_ms: Option<Ran>,
     /// The event, when the job has ended.
     pub event: Option<Event>,
     /// When its task is looked at once more, although the job has ended.
@@ -155,7 +155,7 @@ impl Settlement {
         args.push(text(|event| &event.image_url));
         args.push(event.map(|event| event.data.to_json()).unwrap_or_default());
         args.push(PaceClass::of(record));
-        args.push(self.ran_ms.unwrap_or(0));
+        args.push(self.ran_ms.map_or_else(|| "0".to_owned(), |ran| ran.to_string()));
         args.push(self.revisit_after.map(|delay| delay.as_millis().to_string()).unwrap_or_default());
         args.push(self.follow_ups.len());
         self.follow_ups.iter().for_each(|job| args.push_json(job));

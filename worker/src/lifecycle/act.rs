@@ -17,6 +17,8 @@ pub struct Flags {
     pub inputs: u32,
     /// The task id that a hook told, when the job does not know one.
     pub hinted_task: Option<TaskId>,
+    /// Whether a hook has told that the task goes on no more.
+    pub is_end_told: bool,
     /// Times that a lease of this job ran out.
     pub reclaims: u32,
 }

@@ -14,24 +14,30 @@
 //! one end ends a job. Under `on_unknown: fail` no path submits twice.
 
 mod act;
+mod hook_trust;
 mod mode;
 mod observation;
 mod outcome;
 mod pace;
 mod policy;
+mod ran;
 mod record;
 mod revisit;
+mod span;
 mod transition;
 
 #[cfg(test)]
 mod tests;
 
 pub use act::{Act, Conclusion, Flags};
+pub use hook_trust::HookTrust;
 pub use mode::Mode;
 pub use observation::{Busy, FailureClass, Observation, TaskReport};
 pub use outcome::{Ending, conflict, event_of, rejection};
-pub use pace::{Pace, PaceClass, ran_ms};
-pub use policy::{AdoptionRoutes, Policy, redis_retry_delay};
+pub use pace::{Pace, PaceClass};
+pub use policy::{AdoptionRoutes, Outlook, Policy, redis_retry_delay};
+pub use ran::Ran;
 pub use record::{HistoryLine, Moment, Note, Phase, Record};
 pub use revisit::{LateSuccess, Revisited, first_revisit, revisit};
+pub use span::Span;
 pub use transition::{Circumstances, Illegal, Next, Pressure, Transition, next};

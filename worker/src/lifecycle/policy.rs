@@ -9,8 +9,8 @@ use backoff::{ExponentialBackoff, backoff::Backoff};
 use mjq_producer::contract::{OnCapacity, OnUnknown};
 
 use super::{
-    Mode, Pace, Record,
-    pace::{self, Headway},
+    HookTrust, Mode, Pace, Record,
+    pace::{self, Headway, Look},
 };
 
 /// The settings that the state machine goes by.
@@ -42,6 +42,17 @@ pub struct Policy {
     pub lost_after: (u32, Duration),
     /// How long after its deadline the task of a job that the deadline ended is still looked at.
     pub revisit_for: Duration,
+}
+
+/// What is known, besides the job, when its next look is planned.
+#[derive(Debug, Clone, Copy)]
+pub struct Outlook<'a> {
+    /// How long tasks of this job's class lately ran.
+    pub pace: Option<&'a Pace>,
+    /// How late looks are made at present.
+    pub polls_late: Duration,
+    /// 0 to 1; spreads delays.
+    pub jitter: f64,
 }
 
 /// The ways in which the task of a lost answer can be found again.
@@ -84,6 +95,8 @@ impl Policy {
     const QUEUE_SHARE: f64 = 0.25;
     /// When a task is first looked at while nothing is known of its class.
     const FIRST_POLL: Duration = Duration::from_secs(1);
+    /// How much further apart looks are while hooks tell the ends.
+    const THINNED: u32 = 4;
 
     /// The deadline of a job that does not say itself.
     #[must_use]
@@ -111,32 +124,58 @@ impl Policy {
     }
 
     /// The delay before the first poll of a task that was just accepted.
+    ///
+    /// With a history to go by, see [`Pace`]; it may be a few times as long as two polls are ever apart.
     #[must_use]
-    pub fn first_poll(&self, queue_position: u32, pace: Option<&Pace>, jitter: f64) -> Duration {
-        if let Some(delay) = pace::first_look(pace).filter(|_| queue_position == 0) {
-            return self.within_bounds(delay);
+    pub fn first_poll(&self, record: &Record, outlook: Outlook<'_>) -> Duration {
+        /// How many times the longest distance between two polls is waited for the first.
+        const LONGEST: u32 = 4;
+        let Outlook { pace, jitter, .. } = outlook;
+        let is_told = self.is_told_by_hook(record, pace);
+        let look = pace.filter(|_| is_told).map(pace::last_resort).or_else(|| pace::first_look(pace));
+        if let Some(look) = look.filter(|_| record.queue_position == 0) {
+            let longest = self.poll_max.max(self.poll_min) * LONGEST;
+            return look.wait.clamp(self.poll_min, longest) + self.lateness(look.chance, outlook);
         }
         // Nobody has seen a picture in less than a second, however eager the settings are.
         let usual = self.poll_min.max(Self::FIRST_POLL);
-        let queue = usual.mul_f64(f64::from(queue_position) * Self::QUEUE_SHARE);
-        self.within_bounds(spread(usual + queue, jitter))
+        let queue = usual.mul_f64(f64::from(record.queue_position) * Self::QUEUE_SHARE);
+        let delay = spread(usual + queue, jitter) * if is_told { Self::THINNED } else { 1 };
+        self.within_bounds(delay) + self.lateness(0.0, outlook)
     }
 
-    /// The delay before the next poll of a task that goes on.
+    /// The delay before the next poll of a task that goes on and said `progress`, if it said any.
     ///
     /// With progress or a history to go by, see [`Pace`]. Without, it is a share of the time that was
     /// waited so far, so that the wait is never much longer than it has to be: a third in the first
-    /// seconds, when hardly any picture is ready, then an eighth.
+    /// seconds, when hardly any picture is ready, then an eighth. Where hooks tell ends, it is longer.
     #[must_use]
-    pub fn next_poll(&self, record: &Record, pace: Option<&Pace>, now_ms: u64, jitter: f64) -> Duration {
-        let running = record.started_ms > 0;
-        let headway = Headway { elapsed_ms: now_ms.saturating_sub(record.started_ms), progress: record.progress };
-        if let Some(delay) = pace::next_look(pace, headway).filter(|_| running) {
-            return self.within_bounds(delay);
-        }
-        let waited = Duration::from_millis(now_ms.saturating_sub(record.accepted_ms));
-        let share = if waited < Duration::from_secs(10) { waited / 3 } else { waited / 8 };
-        self.within_bounds(spread(share, jitter))
+    pub fn next_poll(&self, record: &Record, progress: Option<u8>, now_ms: u64, outlook: Outlook<'_>) -> Duration {
+        let Outlook { pace, jitter, .. } = outlook;
+        let elapsed_ms = now_ms.saturating_sub(record.started_ms);
+        let headway = Headway { elapsed_ms, progress, span: record.span };
+        let look = pace::next_look(pace, headway).filter(|_| record.started_ms > 0).unwrap_or_else(|| {
+            let waited = Duration::from_millis(now_ms.saturating_sub(record.accepted_ms));
+            let share = if waited < Duration::from_secs(10) { waited / 3 } else { waited / 8 };
+            Look { wait: spread(share, jitter), chance: 0.0 }
+        });
+        let thinned = if self.is_told_by_hook(record, pace) { Self::THINNED } else { 1 };
+        self.within_bounds(look.wait * thinned) + self.lateness(look.chance, outlook)
+    }
+
+    /// Whether a hook of ours will tell the task's end, as far as one can rely on hooks.
+    fn is_told_by_hook(&self, record: &Record, pace: Option<&Pace>) -> bool {
+        let has_hook = self.adoption.hook && !record.has_own_hook;
+        has_hook && pace.is_some_and(|pace| pace.hooks() == HookTrust::Earned)
+    }
+
+    /// How much later a look is planned while looks are made late, as all pods ask for more than the rate allows.
+    ///
+    /// The lane is served in the order of what is planned. So one that will hardly find an end makes room for those
+    /// that will: it is as late as the others, once more. In `tests/looks.rs` this takes up to a third off the time
+    /// until an end is seen; beyond half of `poll_max` it would only put the unluckiest tasks off.
+    fn lateness(&self, chance: f64, outlook: Outlook<'_>) -> Duration {
+        outlook.polls_late.min(self.poll_max / 2).mul_f64(1.0 - chance.clamp(0.0, 1.0))
     }
 
     /// The delay before a poll that told nothing is made again.
@@ -200,7 +239,10 @@ fn spread(delay: Duration, jitter: f64) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use mjq_producer::contract::Entry;
+
     use super::*;
+    use crate::lifecycle::{Ran, Span};
 
     const S: fn(u64) -> Duration = Duration::from_secs;
 
@@ -229,7 +271,59 @@ mod tests {
 
         assert_eq!(policy.after_refusal(0, None, 0.0), Duration::from_millis(800));
         assert_eq!(policy.after_refusal(0, None, 1.0), Duration::from_millis(1200));
-        assert_eq!(policy.first_poll(0, None, 0.0), S(1));
-        assert_eq!(policy.first_poll(10_000, None, 0.5), S(15));
+        assert_eq!(policy.first_poll(&queued_behind(0), outlook(None)), S(1));
+        assert_eq!(policy.first_poll(&queued_behind(10_000), outlook(None)), S(15));
+    }
+
+    #[test]
+    fn where_hooks_tell_the_ends_a_task_is_left_alone_until_it_has_very_likely_ended() {
+        let policy = Policy { adoption: AdoptionRoutes { hook: true, lookup: false }, ..Policy::default() };
+        let pace = pace_told_by_hooks(Some(true));
+        let mut record = queued_behind(0);
+
+        let first = policy.first_poll(&record, outlook(pace.as_ref()));
+        assert!((S(55)..S(60)).contains(&first), "tasks take 25 to 56.5 s: {first:?}");
+
+        record.started_ms = 1;
+        let next = policy.next_poll(&record, Some(93), 30_001, outlook(pace.as_ref()));
+        assert!((S(5)..=S(15)).contains(&next), "the usual distance, four times: {next:?}");
+
+        record.has_own_hook = true;
+        let own = policy.first_poll(&record, outlook(pace.as_ref()));
+        assert!(own < S(25), "a caller's own hook tells us nothing: {own:?}");
+        for told in [Some(false), None] {
+            let pace = pace_told_by_hooks(told);
+            assert_eq!(policy.first_poll(&queued_behind(0), outlook(pace.as_ref())), own, "{told:?}");
+        }
+    }
+
+    #[test]
+    fn while_looks_are_late_one_that_will_hardly_find_an_end_makes_room() {
+        let policy = Policy::default();
+        let late = |polls_late: Duration| Outlook { polls_late, ..outlook(None) };
+        let mut record = queued_behind(0);
+
+        assert_eq!(policy.first_poll(&record, late(S(7))), S(1) + S(7));
+        assert_eq!(policy.first_poll(&record, late(S(700))), S(1) + S(15) / 2, "not for ever");
+
+        (record.started_ms, record.span) = (1, Some(Span(40_000, 41_000)));
+        let in_time = policy.next_poll(&record, Some(93), 40_001, late(Duration::ZERO));
+        let likely = policy.next_poll(&record, Some(93), 40_001, late(S(10)));
+        assert!(likely - in_time < S(1), "it will find the end: {likely:?}");
+    }
+
+    fn queued_behind(queue_position: u32) -> Record {
+        let json = br#"{"id":"a","kind":"imagine","request":{"prompt":"cat"}}"#;
+        let Ok(Entry::Job(job)) = Entry::read(None, Some(json), 1000) else { panic!("a valid job") };
+        Record { queue_position, ..Record::admit(&job, 1, &Policy::default()) }
+    }
+
+    fn outlook(pace: Option<&Pace>) -> Outlook<'_> {
+        Outlook { pace, polls_late: Duration::ZERO, jitter: 0.5 }
+    }
+
+    fn pace_told_by_hooks(told: Option<bool>) -> Option<Pace> {
+        let runs: Vec<Ran> = (0..64).map(|n| Ran { ms: 25_000 + n * 500, told }).collect();
+        Pace::learn(&runs)
     }
 }

@@ -3,7 +3,7 @@
 use mjq_producer::contract::{Job, JobId, Kind, OnCapacity, OnUnknown, Priority, TaskId};
 use serde::{Deserialize, Serialize};
 
-use super::{LateSuccess, Mode, Policy};
+use super::{LateSuccess, Mode, Policy, Span};
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -145,6 +145,9 @@ pub struct Record {
     /// The task began to run, as well as that is known.
     #[serde(rename = "sa", default, skip_serializing_if = "is_default")]
     pub started_ms: u64,
+    /// How long the task takes at least and at most, by the progress that was seen.
+    #[serde(rename = "sp", default, skip_serializing_if = "is_default")]
+    pub span: Option<Span>,
     /// Tasks before this one when the upstream queued it (code 22). For display and the first poll.
     #[serde(rename = "q", default, skip_serializing_if = "is_default")]
     pub queue_position: u32,
@@ -253,6 +256,7 @@ impl Record {
             status: String::new(),
             progress: 0,
             started_ms: 0,
+            span: None,
             queue_position: 0,
             polls: 0,
             blind_polls: 0,
@@ -302,6 +306,7 @@ impl Record {
         self.status.clear();
         self.progress = 0;
         self.started_ms = 0;
+        self.span = None;
         self.queue_position = 0;
         self.blind_polls = 0;
         self.missing = None;

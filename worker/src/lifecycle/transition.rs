@@ -5,7 +5,7 @@ use std::time::Duration;
 use mjq_producer::contract::{Code, EventType, OnCapacity, OnUnknown, TaskId};
 
 use super::{
-    Ending, Pace, Phase, Policy, Record,
+    Ending, Outlook, Pace, Phase, Policy, Record, Span,
     observation::{Busy, FailureClass, Observation, TaskReport},
 };
 
@@ -24,6 +24,8 @@ pub struct Circumstances<'a> {
     pub reclaims: u32,
     /// How long tasks of this job's class lately ran.
     pub pace: Option<&'a Pace>,
+    /// How late looks are made at present, over all pods.
+    pub polls_late: Duration,
     /// The settings.
     pub policy: &'a Policy,
 }
@@ -178,7 +180,7 @@ impl Step<'_> {
         }
         self.record.queue_position = queue_position;
         self.begin_polling(task);
-        Next::Poll(self.at.policy.first_poll(queue_position, self.at.pace, self.at.jitter))
+        Next::Poll(self.at.policy.first_poll(&self.record, self.outlook()))
     }
 
     fn count_attempt(&mut self) {
@@ -195,6 +197,7 @@ impl Step<'_> {
         record.reason.clear();
         record.status.clear();
         record.progress = 0;
+        record.span = None;
         // A task that nobody waits before runs at once.
         record.started_ms = if record.queue_position == 0 { self.at.now_ms } else { 0 };
         self.enter(Phase::Polling);
@@ -298,8 +301,24 @@ impl Step<'_> {
 
     fn running(&mut self, task: &TaskReport) -> Next {
         self.saw(task);
+        self.narrow_down(task);
         self.enter(Phase::Polling);
-        self.poll_again(|job| job.at.policy.next_poll(&job.record, job.at.pace, job.at.now_ms, job.at.jitter))
+        self.poll_again(|job| job.at.policy.next_poll(&job.record, task.progress, job.at.now_ms, job.outlook()))
+    }
+
+    fn outlook(&self) -> Outlook<'_> {
+        let Circumstances { pace, polls_late, jitter, .. } = self.at;
+        Outlook { pace, polls_late, jitter }
+    }
+
+    /// Judges by the task's progress how long it will take.
+    fn narrow_down(&mut self, task: &TaskReport) {
+        let record = &mut self.record;
+        let elapsed_ms = self.at.now_ms.saturating_sub(record.started_ms);
+        let seen = task.progress.filter(|_| record.started_ms > 0).and_then(|percent| Span::of(elapsed_ms, percent));
+        if let Some(seen) = seen {
+            record.span = Some(record.span.map_or(seen, |known| known.then(seen)));
+        }
     }
 
     fn succeeded(&mut self, task: &TaskReport) -> Next {
@@ -427,6 +446,7 @@ impl Step<'_> {
 
     fn end(&mut self, phase: Phase, mut code: Code) -> Next {
         self.enter(phase);
+        self.record.span = None;
         let fate_is_unknown = self.record.unknown_ms > 0 && self.record.task.is_none();
         if fate_is_unknown && code != Code::SubmitUnknown {
             // Whatever ended the job: an earlier submit may have been taken, and billed.

@@ -92,6 +92,7 @@ impl Stage {
             reclaims: flags.reclaims,
             policy: &policy,
             pace: None,
+            polls_late: Duration::ZERO,
         };
         let mut transition = next(&record, seen, at)?;
         let event = match &mut transition.next {

@@ -4,7 +4,10 @@ use mjq_producer::contract::{Event, Job, JobId};
 use redis::streams::StreamRangeReply;
 
 use super::{Ledger, Place, ViewError, hide_images, lines::read_event};
-use crate::lifecycle::{Phase, Record};
+use crate::{
+    ledger::claim::read_hint,
+    lifecycle::{Phase, Record},
+};
 
 /// Everything that the ledger knows about one job.
 #[derive(Debug, Clone)]
@@ -101,7 +104,7 @@ impl JobView {
             fence: fence.unwrap_or(0) + u64::from(scores.0.is_some()),
             reclaims: reclaims.unwrap_or(0),
             is_cancel_requested: cancelled.is_some(),
-            hinted_task: hint,
+            hinted_task: hint.map(|hint| read_hint(&hint).0.to_owned()).filter(|task| !task.is_empty()),
             place: place_of(scores),
             record: Record { phase, ..serde_json::from_str(&record?).ok()? },
             job_bytes,

@@ -3,6 +3,7 @@
 //! Here are the builders. A [`Life`] plays the engine and the ledger for one job: it waits until the
 //! next step is due, claims it, and writes down what comes of it.
 
+mod looks;
 mod properties;
 mod revisits;
 mod scenarios;
@@ -81,7 +82,16 @@ impl Life {
         next(
             &self.record,
             seen,
-            Circumstances { now_ms, claimed_ms: now_ms, jitter, fence, reclaims, pace: None, policy },
+            Circumstances {
+                now_ms,
+                claimed_ms: now_ms,
+                jitter,
+                fence,
+                reclaims,
+                pace: None,
+                polls_late: Duration::ZERO,
+                policy,
+            },
         )
     }
 

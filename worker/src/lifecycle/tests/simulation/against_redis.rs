@@ -459,7 +459,12 @@ impl Both {
             let _ = writeln!(state, "{name}: {}", jobs.join(" "));
         }
         for (job, row) in &self.model.jobs {
-            let hint = row.hint.as_ref().map(TaskId::as_str);
+            let task = row.hint.as_ref().map(TaskId::as_str);
+            // With the mark that goes before the task of an end.
+            let hint = match row.is_end_told {
+                true => Some(format!("+{}", task.unwrap_or_default())),
+                false => task.map(str::to_owned),
+            };
             let (fence, phase, reclaims, is_cancelled, inputs) =
                 (row.last, row.phase, row.reclaims, row.is_cancelled, row.inputs);
             let _ = writeln!(state, "{job}: {fence} {phase} {reclaims} {is_cancelled} {hint:?} {inputs}");
@@ -491,7 +496,7 @@ fn settlement(outcome: &Outcome) -> Settlement {
     Settlement { job, fence, is_recent, transition, ran_ms: None, event, revisit_after: None, follow_ups: Vec::new() }
 }
 
-type Told = (String, u64, Phase, bool, bool, u32, u32, Option<TaskId>);
+type Told = (String, u64, Phase, bool, bool, u32, u32, Option<TaskId>, bool);
 
 fn told(step: &ClaimedStep) -> Told {
     tell(&step.job, step.fence, step.record.phase, &step.flags)
@@ -502,6 +507,16 @@ fn told_really(step: &Step) -> Told {
 }
 
 fn tell(job: &JobId, fence: u64, phase: Phase, flags: &Flags) -> Told {
-    let Flags { is_reclaimed, is_cancelled, inputs, reclaims, .. } = *flags;
-    (job.to_string(), fence, phase, is_reclaimed, is_cancelled, inputs, reclaims, flags.hinted_task.clone())
+    let Flags { is_reclaimed, is_cancelled, inputs, reclaims, is_end_told, .. } = *flags;
+    (
+        job.to_string(),
+        fence,
+        phase,
+        is_reclaimed,
+        is_cancelled,
+        inputs,
+        reclaims,
+        flags.hinted_task.clone(),
+        is_end_told,
+    )
 }

@@ -45,6 +45,7 @@ pub(super) struct Row {
     reclaim_fence: u64,
     pub(super) is_cancelled: bool,
     pub(super) hint: Option<TaskId>,
+    pub(super) is_end_told: bool,
     pub(super) inputs: u32,
     last_input: String,
     /// The pod that claimed it last.
@@ -279,12 +280,16 @@ impl LedgerModel {
         let Some(row) = self.jobs.get_mut(job) else { return };
         if matches!(row.phase, Phase::Unknown | Phase::Submitting) {
             row.hint = Some(task.clone());
+            row.is_end_told = !goes_on;
+        } else if row.phase == Phase::Polling && !goes_on {
+            (row.hint, row.is_end_told) = (None, true);
         }
         if goes_on && row.phase != Phase::Unknown {
             return;
         }
-        if self.poll.score(job).is_some_and(|due_ms| due_ms > now_ms) {
-            self.poll.add(job, now_ms);
+        let front_ms = self.poll.first_score().map_or(now_ms, |first_ms| now_ms.min(first_ms.saturating_sub(1)));
+        if self.poll.score(job).is_some_and(|due_ms| due_ms > front_ms) {
+            self.poll.add(job, front_ms);
         }
     }
 
@@ -503,6 +508,7 @@ impl Row {
             reclaim_fence: 0,
             is_cancelled: false,
             hint: None,
+            is_end_told: false,
             inputs: 0,
             last_input: String::new(),
             holder: String::new(),
@@ -516,6 +522,7 @@ impl Row {
             is_cancelled: self.is_cancelled,
             inputs: self.inputs,
             hinted_task: self.hint.clone(),
+            is_end_told: self.is_end_told,
             reclaims: self.reclaims,
         };
         let record = Record { phase: self.phase, ..self.record.clone() };

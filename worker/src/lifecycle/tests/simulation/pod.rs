@@ -325,6 +325,7 @@ impl Pod {
             fence: step.fence,
             reclaims: step.flags.reclaims,
             pace: None,
+            polls_late: Duration::ZERO,
             policy: &world.weather.policy,
         };
         let transition = match next(&step.record, seen, at) {
