@@ -26,6 +26,8 @@ mod limits;
 
 mod adoption;
 
+mod hooks;
+
 mod late;
 mod modal;
 
