@@ -20,6 +20,7 @@ mod outcome;
 mod pace;
 mod policy;
 mod record;
+mod record_text;
 mod revisit;
 mod transition;
 

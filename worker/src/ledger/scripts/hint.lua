@@ -11,7 +11,7 @@ local key = P .. 'job:' .. ARGV[1]
 local phase = redis.call('HGET', key, 'p')
 if not phase then return 0 end
 -- Kept also while the submit is under way: its answer may get lost after this hook has come.
-if ARGV[2] ~= '' and (phase == 'unknown' or phase == 'submitting') then redis.call('HSET', key, 'hint', ARGV[2]) end
+if ARGV[2] ~= '' and (phase == 'unknown' or phase == 'submitting') then redis.call('HSET', key, 'hint', ARGV[2], 'x', 1) end
 if ARGV[3] == '1' and phase ~= 'unknown' then return 0 end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
