@@ -154,7 +154,7 @@ async fn record(redis: &mut MultiplexedConnection, key: &str) -> anyhow::Result<
     let fields: (Option<u64>, Option<String>, Option<String>) = redis.hmget(key, &["f", "p", "r"]).await?;
     let (Some(fence), Some(phase), Some(record)) = fields else { return Ok(None) };
     let record: Value = serde_json::from_str(&record).with_context(|| format!("{key} has no readable record"))?;
-    let timeline = timeline(number(&record["e"]), record["tl"].as_str().unwrap_or_default());
+    let timeline = timeline(record["e"].as_u64().unwrap_or(0), record["tl"].as_str().unwrap_or_default());
     Ok(Some(Kept { phase, fence, timeline: timeline.with_context(|| format!("{key} has no timeline"))? }))
 }
 
