@@ -149,13 +149,40 @@ pub(crate) fn told(event: &Event) -> anyhow::Result<Told> {
     })
 }
 
-/// Reads a job's record. Its JSON is the worker's own affair: `tl` is its timeline.
+/// Reads a job's record. Its JSON is the worker's own affair: `e` is when it came, and `tl` its timeline.
 async fn record(redis: &mut MultiplexedConnection, key: &str) -> anyhow::Result<Option<Kept>> {
     let fields: (Option<u64>, Option<String>, Option<String>) = redis.hmget(key, &["f", "p", "r"]).await?;
     let (Some(fence), Some(phase), Some(record)) = fields else { return Ok(None) };
-    let mut record: Value = serde_json::from_str(&record).with_context(|| format!("{key} has no readable record"))?;
-    let timeline = serde_json::from_value(record["tl"].take()).with_context(|| format!("{key} has no timeline"))?;
-    Ok(Some(Kept { phase, fence, timeline }))
+    let record: Value = serde_json::from_str(&record).with_context(|| format!("{key} has no readable record"))?;
+    let timeline = timeline(record["e"].as_u64().unwrap_or(0), record["tl"].as_str().unwrap_or_default());
+    Ok(Some(Kept { phase, fence, timeline: timeline.with_context(|| format!("{key} has no timeline"))? }))
+}
+
+/// Reads `<fence><letter of the phase><ms since the last one>`, again and again. Differences are zigzag numbers.
+fn timeline(came_ms: u64, text: &str) -> Option<Vec<(u64, u64, String)>> {
+    let mut at_ms = came_ms;
+    let moments = text.split(' ').map(|moment| {
+        let (fence, rest) = moment.split_at(moment.find(|c: char| c.is_ascii_alphabetic())?);
+        let (letter, after) = rest.split_at(1);
+        let after: u64 = after.parse().ok()?;
+        at_ms = at_ms.wrapping_add((after >> 1) ^ 0_u64.wrapping_sub(after & 1));
+        Some((at_ms, fence.parse().ok()?, phase_of(letter)?.to_owned()))
+    });
+    moments.collect()
+}
+
+fn phase_of(letter: &str) -> Option<&'static str> {
+    Some(match letter {
+        "q" => "queued",
+        "s" => "submitting",
+        "p" => "polling",
+        "u" => "unknown",
+        "h" => "held",
+        "c" => "completed",
+        "f" => "failed",
+        "x" => "cancelled",
+        _ => return None,
+    })
 }
 
 /// Reads how the upstream itself sees a task.

@@ -18,7 +18,7 @@ use super::{
     slot::{HeldStep, Hold},
 };
 use crate::{
-    ledger::{Ledger, Parent, Rate, Settled, Settlement, Step},
+    ledger::{Ledger, Parent, Rate, Settled, Settlement, Step, state_in},
     lifecycle::{
         Act, Busy, Circumstances, Next, Observation, Phase, Policy, Pressure, Ran, Record, Transition, event_of,
         first_revisit, next,
@@ -255,8 +255,8 @@ impl Executor {
     async fn publish_apart(&self, settlement: &Settlement) {
         let Some(event) = &settlement.event else { return };
         let mut state = redis::cmd("HGET");
-        state.arg(self.ledger.key(&format!("job:{}", settlement.job))).arg("st");
-        let state: Option<String> = self.ledger.link().query(&state).await.unwrap_or_default();
+        state.arg(self.ledger.key(&format!("job:{}", settlement.job))).arg("i");
+        let identity: Option<String> = self.ledger.link().query(&state).await.unwrap_or_default();
         let mut publish = redis::cmd("XADD");
         publish.arg(self.ledger.queue().events_stream()).arg("*").arg("v").arg("1");
         publish
@@ -268,7 +268,7 @@ impl Executor {
             .arg(&event.kind);
         publish
             .arg("state")
-            .arg(state.unwrap_or_default())
+            .arg(state_in(&identity.unwrap_or_default()))
             .arg("task")
             .arg(&event.task)
             .arg("status")

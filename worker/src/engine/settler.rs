@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     ledger::{Ledger, Settled, Settlement},
-    lifecycle::Next,
+    lifecycle::{Next, Phase, Pressure, Transition},
 };
 
 /// Where steps are handed in to be written down. Clones hand in to the same settler.
@@ -48,6 +48,8 @@ impl Settler {
     /// A script must not hold Redis for long.
     const BATCH: usize = 64;
     const GATHER: Duration = Duration::from_millis(3);
+    /// How many times that looks which go on wait for others.
+    const PATIENCE: usize = 4;
 
     /// Makes a settler and the handle to it. Its queue is bounded by the slots.
     pub(super) fn new(alarm: Alarm, revisits: Alarm, submits: LatestSubmits) -> (Self, SettlerHandle) {
@@ -55,16 +57,26 @@ impl Settler {
         (Self { handed, alarm, revisits, submits }, SettlerHandle(sender))
     }
 
-    /// Writes down what is handed in, until nobody is left to hand anything in.
-    pub(super) async fn run(mut self, ledger: Ledger) {
-        let mut batch = Vec::with_capacity(Self::BATCH);
-        while self.handed.recv_many(&mut batch, Self::BATCH).await > 0 {
-            // What is handed in within a moment goes along: a script call costs more than a step in it.
+    /// What is handed in within a moment goes along: a script call costs more than a step in it. Nobody
+    /// waits for a look that goes on, so looks alone are gathered for a few moments.
+    async fn gather(&mut self, batch: &mut Vec<Handed>) {
+        for _ in 0..Self::PATIENCE {
             tokio::time::sleep(Self::GATHER).await;
             while batch.len() < Self::BATCH {
                 let Ok(handed) = self.handed.try_recv() else { break };
                 batch.push(handed);
             }
+            if batch.len() == Self::BATCH || batch.iter().any(|(settlement, _)| is_urgent(settlement)) {
+                break;
+            }
+        }
+    }
+
+    /// Writes down what is handed in, until nobody is left to hand anything in.
+    pub(super) async fn run(mut self, ledger: Ledger) {
+        let mut batch = Vec::with_capacity(Self::BATCH);
+        while self.handed.recv_many(&mut batch, Self::BATCH).await > 0 {
+            self.gather(&mut batch).await;
             let (settlements, answers): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
             crash_point::come_by(CrashPoint::BeforeSettle);
             let Ok(settled) = ledger.settle(&settlements).await else {
@@ -89,6 +101,13 @@ impl Settler {
             }
         }
     }
+}
+
+/// Whether somebody waits for it, or would miss it if this pod died now: an end, and whatever a submit came to.
+fn is_urgent(settlement: &Settlement) -> bool {
+    let Transition { record, next, pressure } = &settlement.transition;
+    let goes_on = matches!(next, Next::Poll(delay) if *delay > Duration::from_millis(100));
+    !goes_on || *pressure != Pressure::None || record.phase != Phase::Polling || record.polls == 0
 }
 
 /// When there may be something to claim because of this settlement.

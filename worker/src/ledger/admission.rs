@@ -2,7 +2,7 @@
 
 use mjq_producer::contract::{Event, Job, JobId};
 
-use super::{Abandoned, Intake, Ledger, arg, scripts};
+use super::{Abandoned, Intake, Ledger, arg, hide_images, identity::identity_of, scripts};
 use crate::{
     lifecycle::{Record, conflict},
     planted_bug::PlantedBug,
@@ -60,13 +60,13 @@ impl Ledger {
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered. The entries then stay in the stream.
     pub async fn admit(&self, admissions: &[Admission]) -> Result<Vec<Admitted>, Abandoned> {
-        let mut answers = self.admit_each(admissions, |_| Vec::new()).await?;
+        let mut answers = self.admit_each(admissions, |_| String::new()).await?;
         // The event of a conflict is made only for those that have one; nothing was done to them so far.
         let in_conflict: Vec<usize> = (0..answers.len()).filter(|i| answers[*i] == Admitted::Conflict).collect();
         if !in_conflict.is_empty() {
             let now_ms = self.0.clock.now_ms();
             let again = in_conflict.iter().map(|i| &admissions[*i]);
-            let told = self.admit_each(again, |admission| admission.conflict(now_ms).into_bytes()).await?;
+            let told = self.admit_each(again, |admission| admission.conflict(now_ms)).await?;
             in_conflict.into_iter().zip(told).for_each(|(i, answer)| answers[i] = answer);
         }
         Ok(answers)
@@ -75,12 +75,12 @@ impl Ledger {
     async fn admit_each<'a>(
         &self,
         admissions: impl IntoIterator<Item = &'a Admission>,
-        conflict: impl Fn(&Admission) -> Vec<u8>,
+        conflict: impl Fn(&Admission) -> String,
     ) -> Result<Vec<Admitted>, Abandoned> {
         let mut args = vec![arg(Intake::GROUP)];
         for admission in admissions {
             admission.write_to(&mut args);
-            args.push(conflict(admission));
+            args.push(conflict(admission).into_bytes());
         }
         let answers: Vec<u8> = self.call(&scripts::ADMIT, &args).await?;
         Ok(answers.into_iter().map(Admitted::read).collect())
@@ -117,21 +117,27 @@ impl Admitted {
     }
 }
 
+/// What is kept of a job with large pictures once it has completed; `None` when it is small, or stays large.
+fn without_pictures(json: &str) -> Option<String> {
+    const LARGE: usize = 8 * 1024;
+    (json.len() > LARGE).then(|| hide_images(json)).filter(|shown| shown.len() <= LARGE)
+}
+
 impl Admission {
-    /// The data of the event, should the id belong to another job.
+    /// What the event is made of, should the id belong to another job: the kind, and the data.
     fn conflict(&self, now_ms: u64) -> String {
         let Self { id, job, record, .. } = self;
         let state = job.request.state().unwrap_or_default();
-        conflict(id, job.kind.as_str(), state, record.enqueued_ms, now_ms).data.to_json()
+        let event = conflict(id, job.kind.as_str(), state, record.enqueued_ms, now_ms);
+        format!("{} {}", event.kind, event.data.to_json())
     }
 
     fn write_to(&self, args: &mut Vec<Vec<u8>>) {
         let Self { entry, id, json, job, record } = self;
         let state = job.request.state().unwrap_or_default();
-        args.extend([arg(entry), arg(id), arg(job.digest()), arg(json)]);
-        args.push(serde_json::to_vec(record).unwrap_or_default());
         let state = if PlantedBug::StateReserialised.is_planted() { state.escape_default().to_string() } else { state };
-        args.extend([arg(state), arg(record.submit_score()), arg(job.options.run_at_ms), arg(record.deadline_ms)]);
-        args.push(arg(job.kind.as_str()));
+        args.extend([arg(entry), arg(id), arg(identity_of(job, record, &state)), arg(json), arg(record.to_text())]);
+        args.extend([arg(record.submit_score()), arg(job.options.run_at_ms), arg(record.deadline_ms)]);
+        args.push(without_pictures(json).unwrap_or_default().into_bytes());
     }
 }

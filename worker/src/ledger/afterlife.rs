@@ -49,7 +49,7 @@ impl Ledger {
         ];
         let reply: Reply = self.call(&scripts::REVISIT, &args).await?;
         let looks = reply.looks.into_iter().filter_map(|(id, fence, record)| {
-            Some(AfterLook { job: JobId::new(&id).ok()?, fence, record: serde_json::from_str(&record).ok()? })
+            Some(AfterLook { job: JobId::new(&id).ok()?, fence, record: Record::read(&record)? })
         });
         let more_after = u64::try_from(reply.more_after_ms).ok().map(Duration::from_millis);
         Ok(DueRevisits { looks: looks.collect(), more_after })
@@ -68,8 +68,7 @@ impl Ledger {
         record: Option<&Record>,
         again_after: Option<Duration>,
     ) -> Result<bool, Abandoned> {
-        // A record is strings and numbers: there is nothing that serde_json refuses.
-        let record = record.map(|record| serde_json::to_vec(record).unwrap_or_default()).unwrap_or_default();
+        let record = record.map(|record| arg(record.to_text())).unwrap_or_default();
         let again_ms = again_after.map(|delay| arg(delay.as_millis())).unwrap_or_default();
         self.call(&scripts::ANNOTATE, &[arg(job), arg(fence), record, again_ms]).await
     }

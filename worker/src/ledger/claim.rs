@@ -188,8 +188,7 @@ impl FromRedisValue for RawStep {
 impl RawStep {
     fn into_step(self, now_ms: u64, claimed_at: Instant, granted_at: Instant) -> Option<Step> {
         let Self((id, fence, phase, record), (is_reclaimed, reclaims, is_cancelled, hint, inputs, job_json)) = self;
-        let read =
-            || Some((JobId::new(&id).ok()?, Phase::read(&phase)?, serde_json::from_str::<Record>(&record).ok()?));
+        let read = || Some((JobId::new(&id).ok()?, Phase::read(&phase)?, Record::read(&record)?));
         let Some((job, phase, record)) = read() else {
             // Its lease runs out again and again; a newer version of mjq may be able to read it.
             error!(job.id = %id, "the record of job {id} cannot be read: was it written by another version?");

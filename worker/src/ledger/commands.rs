@@ -124,13 +124,12 @@ impl Ledger {
         if !matches!(phase, Phase::Failed | Phase::Cancelled) {
             return Err(RetryError::NotEnded(phase));
         }
-        let record: Option<Record> = record.and_then(|json| serde_json::from_str(&json).ok());
+        let record: Option<Record> = record.and_then(|text| Record::read(&text));
         let (fence, record) = fence.zip(record).ok_or(RetryError::NotKnown)?;
         let time = redis::cmd("TIME");
         let (seconds, micros): (u64, u64) = self.until_answered("time", || self.link().query(&time)).await?;
         let record = record.revive(seconds * 1000 + micros / 1000, fence + 1, policy);
-        let json = serde_json::to_vec(&record).unwrap_or_default();
-        let args = [arg(job), arg(fence), json, arg(record.deadline_ms)];
+        let args = [arg(job), arg(fence), arg(record.to_text()), arg(record.deadline_ms)];
         match self.call::<u8>(&scripts::RETRY, &args).await? {
             1 => Ok(()),
             2 => Err(RetryError::Changed),

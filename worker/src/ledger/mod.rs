@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `jobs` | stream | in: jobs and commands, until they are admitted |
 //! | `events` | stream | out: one entry per terminal fact |
-//! | `job:<id>` | hash | `f` fence of the last claim that came to its end, `p` phase, `r` record, `h` digest of the body, `job` the job (`large` when it is), `st` state, `sc` submit score, `rc` reclaims, `rn` fence of the last reclaim, `c` cancel mark, `modal` the latest input, `mn` how many, `me` its entry, `hint` task a hook told, with `+` before it when it told its end, `ev` its event |
+//! | `job:<id>` | hash | `f` fence of the last claim that came to its end, `p` phase, `r` record, `i` identity (digest of the body, submit score, state), `job` the job (`large` when it is; if pictures make it so, until it has completed, and `shown` without them), `x` marks that it has some of: `rc` reclaims, `c` cancel mark, `hint`, `mn`; `rn` fence of the last reclaim, `modal` the latest input, `mn` how many, `me` its entry, `hint` task a hook told, with `+` before it when it told its end, `ev` its event |
 //! | `due:submit` | zset | queued jobs by priority, then age |
 //! | `due:later` | zset | queued jobs by the time from which they may be submitted |
 //! | `due:poll` | zset | open tasks by the time of their next look |
@@ -35,6 +35,7 @@ mod clock;
 mod commands;
 mod denial;
 mod event_trim;
+mod identity;
 mod intake;
 mod pace;
 mod parent;
@@ -63,6 +64,7 @@ pub use claim::{ClaimLimits, Claimed, Rate, Step};
 pub use clock::RedisClock;
 pub use commands::{CommandAnswer, Hinted, Paused, RetryError};
 pub use denial::denial;
+pub(crate) use identity::state_in;
 pub use intake::{Intake, RawEntry};
 pub use pace::PollsAtLarge;
 pub use parent::Parent;

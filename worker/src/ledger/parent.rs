@@ -41,7 +41,7 @@ impl Ledger {
         if phase != Phase::Completed {
             return Ok(if phase.is_terminal() { Parent::Ended } else { Parent::Open });
         }
-        let record: Option<Record> = record.and_then(|json| serde_json::from_str(&json).ok());
+        let record: Option<Record> = record.and_then(|text| Record::read(&text));
         let Some(task) = record.and_then(|record| record.task) else { return Ok(Parent::Ended) };
         Ok(Parent::Completed { task, buttons: self.buttons_in(event.as_deref().unwrap_or("-")).await? })
     }

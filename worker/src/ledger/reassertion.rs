@@ -32,10 +32,8 @@ impl Ledger {
         let mut args = vec![arg(pod), arg(lease.as_millis()), arg(u8::from(is_all))];
         for Asserted { step, is_recent } in steps {
             let Step { job, fence, record, .. } = &**step;
-            // A record is strings and numbers: there is nothing that serde_json refuses.
-            let record_json = serde_json::to_vec(record).unwrap_or_default();
             args.extend([arg(job), arg(fence), arg(u8::from(*is_recent))]);
-            args.extend([arg(record.phase), record_json, arg(record.deadline_ms)]);
+            args.extend([arg(record.phase), arg(record.to_text()), arg(record.deadline_ms)]);
         }
         let restored: Vec<u8> = self.call(&scripts::REASSERT, &args).await?;
         Ok(restored.into_iter().map(|restored| restored == 1).collect())

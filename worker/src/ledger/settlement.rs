@@ -113,22 +113,21 @@ impl Settlement {
 
     fn write_to(&self, args: &mut Args) {
         let Transition { record, next, pressure } = &self.transition;
-        let (pressure, pause_ms) = match pressure {
-            Pressure::None => ("none", 0),
-            Pressure::Accepted => ("accepted", 0),
-            Pressure::Up => ("up", 0),
-            Pressure::Saturated(pause) => ("saturated", pause.as_millis()),
-            Pressure::Down => ("down", 0),
-            Pressure::Lost => ("lost", 0),
+        let pressure = match pressure {
+            Pressure::None => "none".to_owned(),
+            Pressure::Accepted => "accepted".to_owned(),
+            Pressure::Up => "up".to_owned(),
+            Pressure::Saturated(pause) => format!("saturated {}", pause.as_millis()),
+            Pressure::Down => "down".to_owned(),
+            Pressure::Lost => "lost".to_owned(),
         };
         args.push(&self.job);
         args.push(self.fence);
         args.push(u8::from(self.is_recent));
         args.push(record.deadline_ms);
         args.push(record.phase);
-        args.push_json(record);
+        args.push(record.to_text());
         args.push(pressure);
-        args.push(pause_ms);
         match next {
             Next::Submit(delay) => {
                 args.push("submit");

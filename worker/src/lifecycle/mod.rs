@@ -22,6 +22,7 @@ mod pace;
 mod policy;
 mod ran;
 mod record;
+mod record_text;
 mod revisit;
 mod span;
 mod transition;

@@ -3,7 +3,10 @@
 use mjq_producer::contract::{Job, JobId, Kind, OnCapacity, OnUnknown, Priority, TaskId};
 use serde::{Deserialize, Serialize};
 
-use super::{LateSuccess, Mode, Policy, Span};
+use super::{
+    LateSuccess, Mode, Policy, Span,
+    record_text::{phase_letter, timeline_text},
+};
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -77,12 +80,12 @@ impl std::fmt::Display for Phase {
 
 /// A job's record. Times are Unix milliseconds by Redis's clock; 0 is "not yet".
 ///
-/// It is kept as JSON beside the request, for each open job, so the names on the wire are short and
-/// what has its default is left out.
+/// The ledger keeps its text (`to_text`) beside the request, so the names there are short and what has its
+/// default is left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// Where the job stands. The ledger keeps it as a field of its own; this is its copy.
-    #[serde(rename = "p")]
+    #[serde(rename = "p", with = "phase_letter")]
     pub phase: Phase,
     /// What is asked for.
     #[serde(rename = "k")]
@@ -185,7 +188,7 @@ pub struct Record {
     #[serde(rename = "w", default, skip_serializing_if = "is_default")]
     pub reason: String,
     /// The phases that the job went through.
-    #[serde(rename = "tl", default, skip_serializing_if = "is_default")]
+    #[serde(rename = "tl", with = "timeline_text")]
     pub timeline: Vec<Moment>,
     /// What happened beside them, such as an answer that came after the end.
     #[serde(rename = "no", default, skip_serializing_if = "is_default")]

@@ -10,7 +10,7 @@ local key = P .. 'job:' .. id
 local phase = redis.call('HGET', key, 'p')
 if not phase then return 0 end
 if phase == 'completed' or phase == 'failed' or phase == 'cancelled' then return 2 end
-redis.call('HSET', key, 'c', 1)
+redis.call('HSET', key, 'c', 1, 'x', 1)
 -- What is overdue is taken before all else, pauses or not, and after a step that is under way.
 redis.call('ZADD', P .. 'deadlines', 0, id)
 return 1

@@ -33,30 +33,41 @@ local MEMO = P .. 'claim:' .. pod
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local expiry = string.format('%d', now + lease_ms)
 local steps, leased, memo = {}, {}, {}
 
 local function give(id, fence, reclaimed, phase, fields)
   local step = { id, fence, phase, fields[3] }
   -- Most looks have nothing more to tell, and each value costs both sides.
-  if reclaimed == 1 or phase == 'submitting' or fields[4] or fields[5] or fields[6] or fields[7] then
-    step[5], step[6], step[7] = reclaimed, tonumber(fields[4] or 0), fields[5] and 1 or 0
-    step[8], step[9] = fields[6] or '', tonumber(fields[7] or 0)
-    step[10] = phase == 'submitting' and fields[8] or ''
+  if reclaimed == 1 or phase == 'submitting' or fields[4] then
+    step[5], step[6], step[7] = reclaimed, tonumber(fields.rc or 0), fields.c and 1 or 0
+    step[8], step[9] = fields.hint or '', tonumber(fields.mn or 0)
+    step[10] = phase == 'submitting' and fields[5] or ''
   end
   steps[#steps + 1] = step
 end
 
+-- What few jobs have is read only of those that are marked as having some of it.
 local function read(id, submits)
-  -- A large job is in another field, to be read apart: a claim must not hold Redis for long.
-  return redis.call('HMGET', P .. 'job:' .. id, 'f', 'p', 'r', 'rc', 'c', 'hint', 'mn', submits and 'job' or '-')
+  local key, fields = P .. 'job:' .. id, nil
+  if submits then
+    -- A large job is in another field, to be read apart: a claim must not hold Redis for long.
+    fields = redis.call('HMGET', key, 'f', 'p', 'r', 'x', 'job')
+  else
+    fields = redis.call('HMGET', key, 'f', 'p', 'r', 'x')
+  end
+  if fields[4] then
+    fields.rc, fields.c, fields.hint, fields.mn = unpack(redis.call('HMGET', key, 'rc', 'c', 'hint', 'mn'))
+  end
+  return fields
 end
 
-local function lease_of(id, fence) return string.format('%d:', fence) .. id end
+local function lease_of(id, fence) return fence .. ':' .. id end
 
 local last = redis.call('GET', MEMO)
 if last and string.sub(last, 1, #request + 1) == request .. ' ' then
   local granted, given = string.match(string.sub(last, #request + 2), '(%d+) (.*)')
-  for id, fence in string.gmatch(given, '(%S+) (%d+)') do
+  for fence, id in string.gmatch(given, '(%d+):(%S+)') do
     local lease = lease_of(id, fence)
     if redis.call('ZSCORE', LEASES, lease) then
       -- The lease begins anew: the pod hears of the step only now.
@@ -81,9 +92,10 @@ local taken = {}
 
 local function hold(id, fence, reclaimed, phase, fields)
   taken[id] = true
-  leased[#leased + 1] = string.format('%d', now + lease_ms)
-  leased[#leased + 1] = lease_of(id, fence)
-  memo[#memo + 1] = string.format('%s %d', id, fence)
+  local lease = lease_of(id, fence)
+  leased[#leased + 1] = expiry
+  leased[#leased + 1] = lease
+  memo[#memo + 1] = lease
   give(id, fence, reclaimed, phase, fields)
 end
 
@@ -109,8 +121,8 @@ local function take_back(lease)
   local fence, id = string.match(lease, '^(%d+):(.*)$')
   local fields = read(id, false)
   if not fields[1] then return forget(id) end
-  fields[4] = tonumber(fields[4] or 0) + 1
-  redis.call('HSET', P .. 'job:' .. id, 'f', fence, 'rc', fields[4], 'rn', string.format('%d', fence + 1))
+  fields.rc = tonumber(fields.rc or 0) + 1
+  redis.call('HSET', P .. 'job:' .. id, 'f', fence, 'rc', fields.rc, 'rn', string.format('%d', fence + 1), 'x', 1)
   hold(id, fence + 1, 1, fields[2], fields)
 end
 
@@ -167,7 +179,7 @@ end
 
 for _, id in ipairs(due(LATER, 256)) do
   redis.call('ZREM', LATER, id)
-  redis.call('ZADD', SUBMIT, redis.call('HGET', P .. 'job:' .. id, 'sc') or now, id)
+  redis.call('ZADD', SUBMIT, string.match(redis.call('HGET', P .. 'job:' .. id, 'i') or '', '^%S+ (%S+)') or now, id)
 end
 
 if not is_paused then

@@ -16,9 +16,9 @@ local goes_on = ARGV[3] == '1'
 -- Kept also while the submit is under way: its answer may get lost after this hook has come. With the
 -- end goes a mark, by which the look that finds it knows that it was told.
 if phase == 'unknown' or phase == 'submitting' then
-  if ARGV[2] ~= '' then redis.call('HSET', key, 'hint', (goes_on and '' or '+') .. ARGV[2]) end
+  if ARGV[2] ~= '' then redis.call('HSET', key, 'hint', (goes_on and '' or '+') .. ARGV[2], 'x', 1) end
 elseif phase == 'polling' and not goes_on then
-  redis.call('HSET', key, 'hint', '+')
+  redis.call('HSET', key, 'hint', '+', 'x', 1)
 end
 if goes_on and phase ~= 'unknown' then return 0 end
 local clock = redis.call('TIME')

@@ -13,7 +13,7 @@ local phase, taken = unpack(redis.call('HMGET', key, 'p', 'me'))
 if not phase then return 0 end
 if phase == 'completed' or phase == 'failed' or phase == 'cancelled' then return 2 end
 if taken ~= ARGV[2] then
-  redis.call('HSET', key, 'modal', ARGV[3], 'me', ARGV[2])
+  redis.call('HSET', key, 'modal', ARGV[3], 'me', ARGV[2], 'x', 1)
   redis.call('HINCRBY', key, 'mn', 1)
 end
 if phase == 'held' then redis.call('ZADD', P .. 'due:poll', 'XX', 0, id) end

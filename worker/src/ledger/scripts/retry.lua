@@ -8,7 +8,7 @@
 local P = KEYS[1]
 local id = ARGV[1]
 local key = P .. 'job:' .. id
-local fence, phase, score = unpack(redis.call('HMGET', key, 'f', 'p', 'sc'))
+local fence, phase, identity = unpack(redis.call('HMGET', key, 'f', 'p', 'i'))
 if not fence then return 0 end
 if fence ~= ARGV[2] or (phase ~= 'failed' and phase ~= 'cancelled') then return 2 end
 redis.call('HSET', key, 'f', fence + 1, 'p', 'queued', 'r', ARGV[3])
@@ -16,6 +16,6 @@ redis.call('HDEL', key, 'c', 'hint')
 redis.call('ZREM', P .. 'ended', id)
 redis.call('ZREM', P .. 'failed', id)
 redis.call('ZREM', P .. 'late', id)
-redis.call('ZADD', P .. 'due:submit', score, id)
+redis.call('ZADD', P .. 'due:submit', string.match(identity, '^%S+ (%S+)'), id)
 redis.call('ZADD', P .. 'deadlines', ARGV[4], id)
 return 1

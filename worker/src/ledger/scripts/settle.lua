@@ -9,7 +9,7 @@
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[…]  step after step:
 --   id, fence, '1' if the record cannot have been swept yet, deadline (Unix ms), phase, record,
---   pressure: 'none', 'accepted', 'up', 'saturated', 'down' or 'lost', and its pause in ms,
+--   pressure: 'none', 'accepted', 'up', 'down', 'lost', or 'saturated' with a space and its pause in ms,
 --   then: 'submit' or 'poll', delay ms
 --     or: 'end', type, code, kind, task, status, image url, data, pace class, ms that the task ran (0: not
 --     known), ms until the task is looked at once more ('': never), number of follow-ups, job JSON …
@@ -19,6 +19,7 @@
 local P = KEYS[1]
 local SUBMIT, LATER, POLL = P .. 'due:submit', P .. 'due:later', P .. 'due:poll'
 local LEASES, DEADLINES, UPSTREAM = P .. 'leases', P .. 'deadlines', P .. 'upstream'
+local EVENTS, ENDED = P .. 'events', P .. 'ended'
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -26,13 +27,15 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 -- Writes to the sorted sets are gathered and made at the end, one command for each set.
 local adds, removes = {}, {}
 local function add(set, score, id)
-  adds[set] = adds[set] or {}
-  table.insert(adds[set], string.format('%d', score))
-  table.insert(adds[set], id)
+  local members = adds[set] or {}
+  adds[set] = members
+  members[#members + 1] = string.format('%d', score)
+  members[#members + 1] = id
 end
 local function remove(set, id)
-  removes[set] = removes[set] or {}
-  table.insert(removes[set], id)
+  local members = removes[set] or {}
+  removes[set] = members
+  members[#members + 1] = id
 end
 
 local upstream
@@ -62,7 +65,7 @@ local function open(pressure, down)
   redis.call('HSET', UPSTREAM, 'down', down + 1, 'down_until_ms', string.format('%d', now + wait), 'cause', cause)
 end
 
-local function press(pressure, pause_ms)
+local function press(pressure)
   if pressure == 'none' then return end
   local down, limit = upstream_field(DOWN), upstream_field(LIMIT)
   if pressure == 'down' then return open(pressure, down) end
@@ -88,7 +91,7 @@ local function press(pressure, pause_ms)
     else
       redis.call('HSET', UPSTREAM, 'limit', string.format('%.4f', upstream[LIMIT]))
     end
-  elseif pressure == 'saturated' then
+  elseif string.sub(pressure, 1, 9) == 'saturated' then
     -- Many refusals of one moment are one sign, not many.
     if now - upstream_field(LOWERED) >= 1000 then
       local open = redis.call('ZCARD', POLL) + redis.call('ZCARD', LEASES)
@@ -96,30 +99,21 @@ local function press(pressure, pause_ms)
       upstream[LIMIT], upstream[LOWERED] = math.max(1, from * 0.8), now
       redis.call('HSET', UPSTREAM, 'limit', string.format('%.4f', upstream[LIMIT]), 'lowered_ms', now)
     end
+    local pause_ms = tonumber(string.sub(pressure, 11))
     if pause_ms > 0 then redis.call('HSET', UPSTREAM, 'gate_ms', string.format('%d', now + pause_ms)) end
   end
 end
 
-local at = 1
-local function arg()
-  at = at + 1
-  return ARGV[at - 1]
-end
-
+-- A step is where its arguments begin: a table for each would cost more than all that is done with it.
+local VERB = 7
 local steps, leases = {}, {}
-while at <= #ARGV do
-  local step = { id = arg(), fence = arg(), is_recent = arg() == '1', deadline = arg(), phase = arg() }
-  step.record, step.pressure, step.pause_ms, step.verb = arg(), arg(), tonumber(arg()), arg()
-  if step.verb == 'end' then
-    step.event = { arg(), arg(), arg(), arg(), arg(), arg(), arg(), arg(), arg() }
-    step.revisit_ms = arg()
-    step.follow_ups = {}
-    for i = 1, tonumber(arg()) do step.follow_ups[i] = arg() end
-  else
-    step.delay_ms = tonumber(arg())
+do
+  local at = 1
+  while at <= #ARGV do
+    steps[#steps + 1] = at
+    leases[#leases + 1] = ARGV[at + 1] .. ':' .. ARGV[at]
+    at = at + VERB + (ARGV[at + VERB] == 'end' and 12 + ARGV[at + VERB + 11] or 2)
   end
-  steps[#steps + 1] = step
-  leases[#leases + 1] = step.fence .. ':' .. step.id
 end
 -- On a full memory Redis refuses a script only until its first write, so this one comes first: what
 -- has begun must be written down.
@@ -129,75 +123,83 @@ local held = #leases > 0 and redis.call('ZMSCORE', LEASES, unpack(leases)) or {}
 -- What ended, counted: one command each at the end.
 local totals, paces = {}, {}
 
-local function finish(step, key)
-  local event = step.event
-  local entry = redis.call('XADD', P .. 'events', '*', 'v', '1', 'type', event[1], 'job', step.id, 'kind', event[3],
-    'state', redis.call('HGET', key, 'st') or '', 'task', event[4], 'status', event[5], 'code', event[2],
-    'image_url', event[6], 'data', event[7])
-  for _, job in ipairs(step.follow_ups) do redis.call('XADD', P .. 'jobs', '*', 'v', '1', 'job', job) end
-  redis.call('HSET', key, 'f', step.fence, 'p', step.phase, 'r', step.record, 'ev', entry)
-  remove(DEADLINES, step.id)
-  add(P .. 'ended', now, step.id)
-  if event[1] == 'failed' then add(P .. 'failed', now, step.id) end
-  if step.revisit_ms ~= '' then add(P .. 'late', now + tonumber(step.revisit_ms), step.id) end
-  if event[9] ~= '0' then
-    paces[event[8]] = paces[event[8]] or {}
-    table.insert(paces[event[8]], event[9])
+local function finish(id, fence, phase, record, key, at)
+  local kind, code, kind_of_job, task, status, image_url, data, class, ran_ms, revisit_ms = unpack(ARGV, at, at + 9)
+  local identity, shown = unpack(redis.call('HMGET', key, 'i', 'shown'))
+  local entry = redis.call('XADD', EVENTS, '*', 'v', '1', 'type', kind, 'job', id, 'kind', kind_of_job,
+    'state', identity and string.match(identity, '^%S+ %S+ (.*)$') or '', 'task', task, 'status', status, 'code', code,
+    'image_url', image_url, 'data', data)
+  for i = at + 11, at + 10 + ARGV[at + 10] do redis.call('XADD', P .. 'jobs', '*', 'v', '1', 'job', ARGV[i]) end
+  redis.call('HSET', key, 'f', fence, 'p', phase, 'r', record, 'ev', entry)
+  -- Only what has failed or was cancelled can be tried once more: nobody needs these pictures again.
+  if shown and kind == 'completed' then redis.call('HDEL', key, 'large') end
+  remove(DEADLINES, id)
+  add(ENDED, now, id)
+  if kind == 'failed' then add(P .. 'failed', now, id) end
+  if revisit_ms ~= '' then add(P .. 'late', now + revisit_ms, id) end
+  if ran_ms ~= '0' then
+    paces[class] = paces[class] or {}
+    table.insert(paces[class], ran_ms)
   end
-  local outcome = event[1] .. ':' .. event[2]
+  local outcome = kind .. ':' .. code
   totals[outcome] = (totals[outcome] or 0) + 1
 end
 
-local function put_back(step, key)
-  redis.call('HSET', key, 'f', step.fence, 'p', step.phase, 'r', step.record)
-  if step.verb == 'poll' then
-    add(POLL, now + step.delay_ms, step.id)
-  elseif step.delay_ms > 0 then
-    add(LATER, now + step.delay_ms, step.id)
+local function put_back(id, fence, phase, record, key, verb, delay_ms)
+  redis.call('HSET', key, 'f', fence, 'p', phase, 'r', record)
+  if verb == 'poll' then
+    add(POLL, now + delay_ms, id)
+  elseif tonumber(delay_ms) > 0 then
+    add(LATER, now + delay_ms, id)
   else
-    add(SUBMIT, redis.call('HGET', key, 'sc') or now, step.id)
+    add(SUBMIT, string.match(redis.call('HGET', key, 'i') or '', '^%S+ (%S+)') or now, id)
   end
 end
 
 -- The answer to a step whose claim does not hold; 3 if it is to be written all the same.
-local function missed(step, key)
+local function missed(id, name, is_recent, deadline, written, key)
   local last, reclaim, record = unpack(redis.call('HMGET', key, 'f', 'rn', 'r'))
-  local fence = tonumber(step.fence)
+  local fence = tonumber(name)
   -- Whoever takes a claim over leaves its fence behind: a claim that is newer than what Redis knows is
   -- one that Redis has lost; and so is a record that is gone before its time.
-  if last and tonumber(last) < fence or not last and step.is_recent then
+  if last and tonumber(last) < fence or not last and is_recent == '1' then
     -- What the pod knows counts, or the job would be submitted again.
-    for _, lane in ipairs({ SUBMIT, LATER, POLL }) do redis.call('ZREM', lane, step.id) end
-    if last then remove(LEASES, string.format('%d:', last + 1) .. step.id) end
-    redis.call('ZADD', DEADLINES, step.deadline, step.id)
+    for _, lane in ipairs({ SUBMIT, LATER, POLL }) do redis.call('ZREM', lane, id) end
+    if last then remove(LEASES, string.format('%d:', last + 1) .. id) end
+    redis.call('ZADD', DEADLINES, deadline, id)
     totals.suspected_rollback = (totals.suspected_rollback or 0) + 1
     return 3
   end
   if not last then return -1 end
   -- A later reclaim leaves the fence of the claim that it took back.
   if tonumber(last) ~= fence or tonumber(reclaim or 0) > fence then return 0 end
-  if record == step.record then return 2 end
+  if record == written then return 2 end
   -- Two claims under one fence: Redis had forgotten the first, and gave the job out again.
   totals.suspected_rollback = (totals.suspected_rollback or 0) + 1
   return 0
 end
 
-local function settle(step, lease, is_held)
-  local key, result = P .. 'job:' .. step.id, 1
+local function settle(at, lease, is_held)
+  local id, fence, is_recent, deadline, phase, record, pressure, verb, delay_ms = unpack(ARGV, at, at + 8)
+  local key, result = P .. 'job:' .. id, 1
   if is_held then
     remove(LEASES, lease)
   else
-    result = missed(step, key)
+    result = missed(id, fence, is_recent, deadline, record, key)
     if result ~= 3 then return result end
   end
-  press(step.pressure, step.pause_ms)
-  if step.verb == 'end' then finish(step, key) else put_back(step, key) end
+  press(pressure)
+  if verb == 'end' then
+    finish(id, fence, phase, record, key, at + VERB + 1)
+  else
+    put_back(id, fence, phase, record, key, verb, delay_ms)
+  end
   return result
 end
 
 local results = {}
-for i, step in ipairs(steps) do
-  results[i] = settle(step, leases[i], held[i])
+for i, at in ipairs(steps) do
+  results[i] = settle(at, leases[i], held[i])
 end
 for set, members in pairs(removes) do redis.call('ZREM', set, unpack(members)) end
 for set, members in pairs(adds) do redis.call('ZADD', set, unpack(members)) end

@@ -5,7 +5,7 @@ use redis::streams::StreamRangeReply;
 
 use super::{Ledger, Place, ViewError, hide_images, lines::read_event};
 use crate::{
-    ledger::claim::read_hint,
+    ledger::{claim::read_hint, state_in},
     lifecycle::{Phase, Record},
 };
 
@@ -30,7 +30,7 @@ pub struct JobView {
     pub place: Place,
     /// Its record.
     pub record: Record,
-    /// The size of the job as it was enqueued, in bytes.
+    /// The size of the job as it is kept, in bytes: as it was enqueued, or without its pictures once it has completed.
     pub job_bytes: u64,
     /// The job as it was enqueued, with pictures hidden; `None` when it is too large to be shown.
     pub job: Option<Job>,
@@ -46,7 +46,7 @@ type Claimable = (Option<u64>, Option<String>, Option<String>, Option<u32>, Opti
 type Told = (Option<String>, Option<String>, Option<String>);
 type Fields = (Claimable, Told, u64);
 type Scores = (Option<f64>, Option<f64>, Option<f64>, Option<u64>, Option<f64>);
-type JobReply = (Claimable, Told, u64, u64, Option<f64>, Option<f64>, Option<u64>, Option<f64>);
+type JobReply = (Claimable, Told, u64, u64, u64, Option<f64>, Option<f64>, Option<u64>, Option<f64>);
 
 impl Ledger {
     /// Larger jobs are not read for a page.
@@ -60,20 +60,21 @@ impl Ledger {
         let key = self.key(&format!("job:{id}"));
         let mut commands = redis::pipe();
         commands.cmd("HMGET").arg(&key).arg(&["f", "p", "r", "rc", "c"]);
-        commands.cmd("HMGET").arg(&key).arg(&["hint", "st", "ev"]);
+        commands.cmd("HMGET").arg(&key).arg(&["hint", "i", "ev"]);
         commands.cmd("HSTRLEN").arg(&key).arg("job");
         commands.cmd("HSTRLEN").arg(&key).arg("large");
+        commands.cmd("HSTRLEN").arg(&key).arg("shown");
         commands.cmd("ZSCORE").arg(self.key("due:poll")).arg(id.as_str());
         commands.cmd("ZSCORE").arg(self.key("due:later")).arg(id.as_str());
         commands.cmd("ZRANK").arg(self.key("due:submit")).arg(id.as_str());
         commands.cmd("ZSCORE").arg(self.key("ended")).arg(id.as_str());
-        let (first, second, small, large, poll, later, rank, ended): JobReply = self.read(&commands).await?;
+        let (first, second, small, large, shown, poll, later, rank, ended): JobReply = self.read(&commands).await?;
         let mut commands = redis::pipe();
         let leased_under = first.0.unwrap_or(0) + 1;
         commands.cmd("ZSCORE").arg(self.key("leases")).arg(format!("{leased_under}:{id}"));
         let (lease,): (Option<f64>,) = self.read(&commands).await?;
-        // It is in one of two fields, by its size.
-        let job_bytes = small + large;
+        // It is in one of two fields, by its size; of a completed one the pictures may be gone.
+        let job_bytes = if small + large > 0 { small + large } else { shown };
         let (fields, scores): (Fields, Scores) = ((first, second, job_bytes), (lease, poll, later, rank, ended));
         let Some(mut view) = JobView::read(id, fields, scores, self.clock().now_ms()) else {
             return Ok(None);
@@ -81,12 +82,13 @@ impl Ledger {
 
         let mut commands = redis::pipe();
         let is_shown = view.job_bytes <= Self::MAX_SHOWN_BYTES;
-        commands.cmd("HMGET").arg(&key).arg("job").arg(if is_shown { "large" } else { "no such field" });
+        let whole: &[&str] = if is_shown { &["job", "large", "shown"] } else { &["job", "shown", "shown"] };
+        commands.cmd("HMGET").arg(&key).arg(whole);
         let entry = view.event_entry.as_deref().unwrap_or("0-1");
         commands.cmd("XRANGE").arg(self.queue().events_stream()).arg(entry).arg(entry);
-        let ((small, large), events): ((Option<String>, Option<String>), StreamRangeReply) =
-            self.read(&commands).await?;
-        view.job = small.or(large).and_then(|job| serde_json::from_str(&hide_images(&job)).ok());
+        let (texts, events): ([Option<String>; 3], StreamRangeReply) = self.read(&commands).await?;
+        let job = texts.into_iter().flatten().next();
+        view.job = job.and_then(|job| serde_json::from_str(&hide_images(&job)).ok());
         view.event = events.ids.into_iter().next().and_then(read_event);
         Ok(Some(view))
     }
@@ -94,7 +96,8 @@ impl Ledger {
 
 impl JobView {
     fn read(id: &JobId, fields: Fields, scores: Scores, now_ms: u64) -> Option<Self> {
-        let ((fence, phase, record, reclaims, cancelled), (hint, state, event_entry), job_bytes) = fields;
+        let ((fence, phase, record, reclaims, cancelled), (hint, identity, event_entry), job_bytes) = fields;
+        let state = identity.map(|identity| state_in(&identity).to_owned());
         let phase = Phase::read(&phase?)?;
         Some(Self {
             id: id.clone(),
@@ -106,10 +109,10 @@ impl JobView {
             is_cancel_requested: cancelled.is_some(),
             hinted_task: hint.map(|hint| read_hint(&hint).0.to_owned()).filter(|task| !task.is_empty()),
             place: place_of(scores),
-            record: Record { phase, ..serde_json::from_str(&record?).ok()? },
+            record: Record { phase, ..Record::read(&record?)? },
             job_bytes,
             job: None,
-            state,
+            state: state.filter(|state| !state.is_empty()),
             event_entry,
             event: None,
         })

@@ -133,7 +133,7 @@ impl Ledger {
         }
         let records: Vec<(Option<String>, Option<String>)> = self.read(&commands).await?;
         let line = |((id, place), (phase, record)): ((String, Place), (Option<String>, Option<String>))| {
-            let record: Record = serde_json::from_str(&record?).ok()?;
+            let record = Record::read(&record?)?;
             Some(JobLine { id: JobId::new(&id).ok()?, phase: Phase::read(&phase?)?, place, record, event: None })
         };
         Ok(jobs.into_iter().zip(records).filter_map(line).collect())
