@@ -45,13 +45,12 @@ impl Job {
     /// Order of keys and white space do not count, so a client may serialise anew; `trace` does not count.
     #[must_use]
     pub fn digest(&self) -> String {
-        let mut hash = Sha256::new();
-        hash.update(self.kind.as_str());
-        hash_canonically(&mut hash, &self.request.to_value());
+        let mut text = Vec::from(self.kind.as_str());
+        write_canonically(&mut text, &self.request.to_value());
         for part in [serde_json::to_value(&self.options), serde_json::to_value(&self.then)].into_iter().flatten() {
-            hash_canonically(&mut hash, &part);
+            write_canonically(&mut text, &part);
         }
-        hex(&hash.finalize()[..16])
+        hex_digest(&text)
     }
 }
 
@@ -207,37 +206,39 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-fn hash_canonically(hash: &mut Sha256, value: &serde_json::Value) {
+fn write_canonically(text: &mut Vec<u8>, value: &serde_json::Value) {
     use serde_json::Value;
     match value {
         Value::Object(map) => {
             let mut keys: Vec<_> = map.keys().collect();
             keys.sort_unstable();
-            hash.update(b"{");
+            text.push(b'{');
             for key in keys {
-                hash.update(Value::from(key.as_str()).to_string());
-                hash_canonically(hash, &map[key]);
+                write_json(text, key);
+                write_canonically(text, &map[key]);
             }
-            hash.update(b"}");
+            text.push(b'}');
         }
         Value::Array(items) => {
-            hash.update(b"[");
-            items.iter().for_each(|item| hash_canonically(hash, item));
-            hash.update(b"]");
+            text.push(b'[');
+            items.iter().for_each(|item| write_canonically(text, item));
+            text.push(b']');
         }
         scalar => {
-            hash.update(scalar.to_string());
-            hash.update(b",");
+            write_json(text, scalar);
+            text.push(b',');
         }
     }
 }
 
-pub(super) fn hex_digest(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes)[..16])
+fn write_json(text: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    // Strings and numbers, into memory: there is nothing that serde_json refuses.
+    let _ = serde_json::to_writer(text, value);
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+pub(super) fn hex_digest(bytes: &[u8]) -> String {
+    let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0'));
+    Sha256::digest(bytes)[..16].iter().flat_map(digits).collect()
 }
 
 #[cfg(test)]

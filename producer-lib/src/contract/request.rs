@@ -1,5 +1,7 @@
 //! The request of a job: the upstream's own JSON body, kept verbatim.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
@@ -68,15 +70,17 @@ impl Request {
         if changes.iter().all(|(name, value)| value.is_none() && !fields.iter().any(|(key, _)| key == name)) {
             return self.as_json().to_owned();
         }
-        for (name, value) in changes {
+        let raw = |value: &Value| serde_json::value::to_raw_value(value).ok();
+        let values: Vec<_> = changes.iter().map(|(_, value)| value.as_ref().and_then(raw)).collect();
+        for ((name, _), value) in changes.iter().zip(&values) {
             let place = fields.iter().position(|(key, _)| key == name);
             fields.retain(|(key, _)| key != name);
-            if let Some(value) = value.as_ref().and_then(|value| serde_json::value::to_raw_value(value).ok()) {
-                fields.insert(place.unwrap_or(fields.len()).min(fields.len()), ((*name).to_owned(), value));
+            if let Some(value) = value {
+                fields.insert(place.unwrap_or(fields.len()).min(fields.len()), (Cow::from(*name), value));
             }
         }
         let fields: Vec<String> =
-            fields.iter().map(|(key, value)| format!("{}:{}", Value::from(key.as_str()), value.get())).collect();
+            fields.iter().map(|(key, value)| format!("{}:{}", Value::from(key.as_ref()), value.get())).collect();
         format!("{{{}}}", fields.join(","))
     }
 
@@ -103,7 +107,7 @@ impl Request {
         }
     }
 
-    fn fields(&self) -> Result<Fields, RequestError> {
+    fn fields(&self) -> Result<Fields<'_>, RequestError> {
         serde_json::from_str(self.as_json()).map_err(|_| RequestError::new("request", "a JSON object"))
     }
 }
@@ -123,11 +127,11 @@ impl RequestError {
 }
 
 /// The top level of a JSON object, in order, each value as its own bytes.
-struct Fields(Vec<(String, Box<RawValue>)>);
+struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-impl Fields {
+impl<'a> Fields<'a> {
     // The last of equal keys counts, as in most JSON readers.
-    fn get(&self, name: &str) -> Option<&RawValue> {
+    fn get(&self, name: &str) -> Option<&'a RawValue> {
         let (_, value) = self.0.iter().rev().find(|(key, _)| key == name)?;
         (value.get() != "null").then_some(value)
     }
@@ -160,20 +164,24 @@ impl Fields {
     }
 }
 
-impl<'de> Deserialize<'de> for Fields {
+impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct InOrder;
         impl<'de> serde::de::Visitor<'de> for InOrder {
-            type Value = Fields;
+            type Value = Fields<'de>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("a JSON object")
             }
 
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                /// Borrowed where it has no escapes.
+                #[derive(Deserialize)]
+                struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
                 let mut fields = Vec::new();
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
+                while let Some((Name(name), value)) = map.next_entry()? {
+                    fields.push((name, value));
                 }
                 Ok(Fields(fields))
             }

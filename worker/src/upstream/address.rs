@@ -1,12 +1,16 @@
 //! Addresses: the base, a path from the settings, and what stands in its braces.
 
-use url::Url;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
+use url::{Position, Url};
 
-/// An address with at most one place to fill in.
+/// An address with at most one place to fill in, in its path or in its query.
 #[derive(Debug, Clone)]
 pub(super) struct Address {
+    /// With anything in its place: to read scheme and host anew for each request would cost as much as the rest.
+    any: Url,
     before: String,
     after: String,
+    is_in_query: bool,
 }
 
 /// Why an address cannot be made of the settings.
@@ -42,17 +46,24 @@ impl Address {
         };
         let (before, after) =
             place.ok_or_else(|| AddressError::NoPlaceholder { path: path.to_owned(), placeholder })?;
-        Self { before, after }.checked(path)
+        Self::read(&before, &after, path)
     }
 
     /// Joins `path` to `base`, with nothing to fill in.
     pub(super) fn fixed(base: &Url, path: &str) -> Result<Self, AddressError> {
-        Self { before: Self::join(base, path), after: String::new() }.checked(path)
+        Self::read(&Self::join(base, path), "", path)
     }
 
     /// The address with `value` in its place, so encoded that it stays within one segment.
-    pub(super) fn with(&self, value: &str) -> String {
-        format!("{}{}{}", self.before, percent_encoded(value), self.after)
+    pub(super) fn with(&self, value: &str) -> Url {
+        let mut url = self.any.clone();
+        let filled = format!("{}{}{}", self.before, percent_encoded(value), self.after);
+        if self.is_in_query {
+            url.set_query(Some(&filled));
+        } else {
+            url.set_path(&filled);
+        }
+        url
     }
 
     fn join(base: &Url, path: &str) -> String {
@@ -62,20 +73,24 @@ impl Address {
         format!("{}/{}", base.as_str().trim_end_matches('/'), path.trim().trim_start_matches('/'))
     }
 
-    fn checked(self, path: &str) -> Result<Self, AddressError> {
-        match Url::parse(&self.with("0")) {
-            Ok(_) => Ok(self),
-            Err(_) => Err(AddressError::Unreadable { path: path.to_owned() }),
-        }
+    /// Reads an address that is `before`, what is filled in, and `after`; `path` is what the settings say.
+    fn read(before: &str, after: &str, path: &str) -> Result<Self, AddressError> {
+        let unreadable = || AddressError::Unreadable { path: path.to_owned() };
+        let any = Url::parse(&format!("{before}{after}")).map_err(|_| unreadable())?;
+        // Only path and query are filled in: the base has no place for it, and no user or password.
+        let head = any.as_str().len() - any[Position::BeforePath..].len();
+        let (before, after, is_in_query) = match before.split_once('?') {
+            Some((_, query)) => (query, after, true),
+            None => (before.get(head..).ok_or_else(unreadable)?, after.split('?').next().unwrap_or_default(), false),
+        };
+        Ok(Self { before: before.to_owned(), after: after.to_owned(), is_in_query, any })
     }
 }
 
-fn percent_encoded(value: &str) -> String {
-    let byte_encoded = |byte: u8| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    value.bytes().map(byte_encoded).collect()
+fn percent_encoded(value: &str) -> PercentEncode<'_> {
+    /// All but letters, digits and what RFC 3986 calls unreserved.
+    const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(value, &RESERVED)
 }
 
 #[cfg(test)]
@@ -83,7 +98,7 @@ mod tests {
     use super::*;
 
     fn address(base: &str, path: &str) -> Result<String, AddressError> {
-        Address::new(&Url::parse(base).unwrap(), path, "{id}").map(|address| address.with("a/b?é"))
+        Address::new(&Url::parse(base).unwrap(), path, "{id}").map(|address| address.with("a/b?é").into())
     }
 
     #[test]
@@ -93,6 +108,7 @@ mod tests {
             ("https://a.cn/v1/", "mj/task/{id}/fetch", "https://a.cn/v1/mj/task/a%2Fb%3F%C3%A9/fetch"),
             ("https://a.cn", "//mj/{id}", "https://a.cn/mj/a%2Fb%3F%C3%A9"),
             ("http://a.cn:1/?x=1#y", "/mj/{id}", "http://a.cn:1/mj/a%2Fb%3F%C3%A9"),
+            ("https://a.cn/v1", "/mj/{id}/fetch?x=1", "https://a.cn/v1/mj/a%2Fb%3F%C3%A9/fetch?x=1"),
             ("https://a.cn/v1", "/fetch?id={id}&x=1", "https://a.cn/v1/fetch?id=a%2Fb%3F%C3%A9&x=1"),
             ("https://a.cn/v1", "/fetch?id=", "https://a.cn/v1/fetch?id=a%2Fb%3F%C3%A9"),
             ("https://a.cn/v1", "/fetch?id", "https://a.cn/v1/fetch?id=a%2Fb%3F%C3%A9"),
