@@ -40,9 +40,10 @@ impl Answer {
     ///
     /// A wrong byte spoils its own character only: codes and ids are ASCII.
     pub(super) fn text(&self) -> Cow<'_, str> {
-        match String::from_utf8_lossy(self.body.as_deref().unwrap_or_default()) {
-            Cow::Borrowed(text) => Cow::Borrowed(trimmed(text)),
-            Cow::Owned(text) => Cow::Owned(trimmed(&text).to_owned()),
+        let body = self.body.as_deref().unwrap_or_default();
+        match std::str::from_utf8(body) {
+            Ok(text) => Cow::Borrowed(trimmed(text)),
+            Err(_) => Cow::Owned(trimmed(&String::from_utf8_lossy(body)).to_owned()),
         }
     }
 }

@@ -7,7 +7,7 @@ use mjq_producer::contract::TaskId;
 
 use super::{
     Answer, Exchange, class_of_failure,
-    json::Json,
+    json::{Document, Json},
     refusal_text::{says_address_is_unknown, says_task_is_unknown},
     said::{Said, reason_of},
     task_object::{Status, TaskObject},
@@ -30,10 +30,10 @@ fn of_answer(asked: &TaskId, answer: &Answer) -> Observation {
     }
     let text = answer.text();
     match answer.status {
-        200..=299 => match Json::read(&text) {
+        200..=299 => match Document::read(&text) {
             None if text.is_empty() => Observation::Missing,
             None => no_verdict(answer),
-            Some(json) => of_json(asked, answer, json),
+            Some(document) => of_document(asked, answer, document),
         },
         // The same words that new-api answers with 400.
         400 | 422 if Said::read(&text).is_some_and(|said| says_task_is_unknown(&said.words)) => Observation::Missing,
@@ -43,8 +43,8 @@ fn of_answer(asked: &TaskId, answer: &Answer) -> Observation {
     }
 }
 
-fn of_json(asked: &TaskId, answer: &Answer, json: Json<'_>) -> Observation {
-    if let Some(task) = TaskObject::find(json, asked) {
+fn of_document(asked: &TaskId, answer: &Answer, document: Document<'_>) -> Observation {
+    if let Some(task) = TaskObject::find(document, asked) {
         return of_task(asked, &task);
     }
     match Said::read(&answer.text()) {

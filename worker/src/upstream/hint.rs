@@ -3,7 +3,7 @@
 use mjq_producer::contract::TaskId;
 
 use super::{
-    json::Json,
+    json::Document,
     task_object::{Status, TaskObject},
 };
 
@@ -20,9 +20,9 @@ impl Hint {
     /// Reads a hook's body. One that cannot be read is a hint all the same: something happened.
     #[must_use]
     pub fn read(body: &[u8]) -> Self {
-        let Some(json) = std::str::from_utf8(body).ok().and_then(Json::read) else { return Self::default() };
-        let goes_on = TaskObject::of(json).is_some_and(|task| matches!(task.status(), Status::Running));
-        Self { task: TaskObject::new_task(json), goes_on }
+        let Some(document) = std::str::from_utf8(body).ok().and_then(Document::read) else { return Self::default() };
+        let goes_on = TaskObject::of(document.json).is_some_and(|task| matches!(task.status(), Status::Running));
+        Self { task: TaskObject::new_task(document), goes_on }
     }
 }
 

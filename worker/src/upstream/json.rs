@@ -14,7 +14,14 @@ use serde_json::value::RawValue;
 
 /// A JSON value, as its own bytes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Json<'a>(&'a RawValue);
+pub(super) struct Json<'a>(&'a str);
+
+/// A whole text that is JSON: mostly an object, whose fields are then read in the same go.
+#[derive(Debug)]
+pub(super) struct Document<'a> {
+    pub(super) json: Json<'a>,
+    pub(super) fields: Option<Fields<'a>>,
+}
 
 /// A JSON object. Of equal keys the last counts; a null is as good as absent.
 ///
@@ -22,42 +29,54 @@ pub(super) struct Json<'a>(&'a RawValue);
 #[derive(Debug)]
 pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 
+impl<'a> Document<'a> {
+    /// Reads a whole text; `None` when it is not JSON.
+    pub(super) fn read(text: &'a str) -> Option<Self> {
+        let json = Json(text.trim());
+        let fields = json.fields();
+        (fields.is_some() || Json::read(text).is_some()).then_some(Self { json, fields })
+    }
+}
+
 impl<'a> Json<'a> {
     /// Reads a whole text; `None` when it is not JSON.
     pub(super) fn read(text: &'a str) -> Option<Self> {
-        serde_json::from_str(text).ok().map(Self)
+        serde_json::from_str(text).ok().map(Self::of)
+    }
+
+    fn of(raw: &'a RawValue) -> Self {
+        Self(raw.get())
     }
 
     /// The value, byte for byte.
-    pub(super) fn to_raw(self) -> Box<RawValue> {
-        self.0.to_owned()
+    pub(super) fn to_raw(self) -> Option<Box<RawValue>> {
+        RawValue::from_string(self.0.to_owned()).ok()
     }
 
     pub(super) fn is_null(self) -> bool {
-        self.0.get() == "null"
+        self.0 == "null"
     }
 
     /// The elements of an array.
     pub(super) fn items(self) -> Option<Vec<Self>> {
-        let items: Vec<&RawValue> =
-            self.0.get().starts_with('[').then(|| serde_json::from_str(self.0.get()).ok())??;
-        Some(items.into_iter().map(Self).collect())
+        let items: Vec<&RawValue> = self.0.starts_with('[').then(|| serde_json::from_str(self.0).ok())??;
+        Some(items.into_iter().map(Self::of).collect())
     }
 
     /// The fields of an object.
     pub(super) fn fields(self) -> Option<Fields<'a>> {
-        self.0.get().starts_with('{').then(|| serde_json::from_str(self.0.get()).ok())?
+        self.0.starts_with('{').then(|| serde_json::from_str(self.0).ok())?
     }
 
     /// A string's text, decoded; as written when its escapes are broken.
     pub(super) fn string(self) -> Option<String> {
-        let quoted = self.0.get().strip_prefix('"')?.strip_suffix('"')?;
-        Some(serde_json::from_str(self.0.get()).unwrap_or_else(|_| quoted.to_owned()))
+        let quoted = self.0.strip_prefix('"')?.strip_suffix('"')?;
+        Some(serde_json::from_str(self.0).unwrap_or_else(|_| quoted.to_owned()))
     }
 
     /// A number, as written.
     pub(super) fn number(self) -> Option<&'a str> {
-        Some(self.0.get()).filter(|text| text.starts_with(|c: char| c == '-' || c.is_ascii_digit()))
+        Some(self.0).filter(|text| text.starts_with(|c: char| c == '-' || c.is_ascii_digit()))
     }
 
     /// A string's text or a number as written.
@@ -138,7 +157,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
         let mut fields = Vec::with_capacity(24);
         while let Some((Name(name), value)) = map.next_entry()? {
-            fields.push((name, Json(value)));
+            fields.push((name, Json::of(value)));
         }
         Ok(Fields(fields))
     }

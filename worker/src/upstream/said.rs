@@ -4,7 +4,7 @@ use mjq_producer::contract::TaskId;
 
 use super::{
     Answer,
-    json::{Fields, Json},
+    json::{Document, Fields, Json},
     task_object::TaskObject,
     tidy::tidy,
 };
@@ -31,8 +31,8 @@ pub(super) struct Said {
 impl Said {
     /// Reads the answer's body; `None` when it is not a JSON object.
     pub(super) fn read(text: &str) -> Option<Self> {
-        let json = Json::read(text)?;
-        let fields = json.fields()?;
+        let Document { json, fields } = Document::read(text)?;
+        let fields = fields?;
         let properties = fields.get("properties");
         let inner = properties.and_then(Json::fields);
         let property = |name: &str| inner.as_ref()?.get(name);
@@ -47,8 +47,11 @@ impl Said {
             words,
             task,
             banned_word: property("bannedWord").and_then(Json::string).filter(|word| !word.trim().is_empty()),
-            task_object: fields.get("code").is_none().then(|| TaskObject::new_task(json)).flatten(),
             is_framework_error: fields.get("path").is_some() && fields.get("status").is_some(),
+            task_object: match fields.get("code") {
+                Some(_) => None,
+                None => TaskObject::new_task(Document { json, fields: Some(fields) }),
+            },
         })
     }
 }

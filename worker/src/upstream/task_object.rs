@@ -4,7 +4,7 @@ use mjq_producer::contract::TaskId;
 use serde_json::value::RawValue;
 
 use super::{
-    json::{Fields, Json},
+    json::{Document, Fields, Json},
     tidy::tidy,
 };
 use crate::lifecycle::TaskReport;
@@ -36,36 +36,36 @@ impl<'a> TaskObject<'a> {
     /// Relays wrap it: `{"data": {…}}`, `{"result": …}`, `{"task": …}`, an array around it. The one that
     /// bears the id that was asked for is preferred, then the innermost: the outer `status` of a wrapper
     /// is about the HTTP exchange.
-    pub(super) fn find(json: Json<'a>, asked: &TaskId) -> Option<Self> {
-        let mut found = Self::all_in(json);
+    pub(super) fn find(document: Document<'a>, asked: &TaskId) -> Option<Self> {
+        let mut found = Self::all_in(document);
         let index = found.iter().position(|task| task.is(asked)).or(found.len().checked_sub(1))?;
         Some(found.swap_remove(index))
     }
 
     /// The id of the task object that is itself the answer to a submit: it has an id and a status.
-    pub(super) fn new_task(json: Json<'a>) -> Option<TaskId> {
-        let found = Self::all_in(json);
+    pub(super) fn new_task(document: Document<'a>) -> Option<TaskId> {
+        let found = Self::all_in(document);
         found.iter().rev().filter(|task| task.status_text().is_some()).find_map(Self::id)
     }
 
     /// Each object in the answer, outermost first, that has an id or a status.
-    fn all_in(json: Json<'a>) -> Vec<Self> {
+    fn all_in(document: Document<'a>) -> Vec<Self> {
         /// `{"data": [{…}]}` is three deep, one more to spare.
         const MAX_DEPTH: usize = 4;
         let mut found = Vec::new();
-        let mut layer = vec![json];
+        let mut layer = vec![document];
         for _ in 0..MAX_DEPTH {
             let mut inner = Vec::new();
-            for json in layer {
+            for Document { json, fields } in layer {
                 inner.extend(json.items().unwrap_or_default());
-                let Some(fields) = json.fields() else { continue };
+                let Some(fields) = fields else { continue };
                 inner.extend(["data", "result", "task"].iter().filter_map(|name| fields.get(name)));
                 let task = Self { json, fields };
                 if task.id().is_some() || task.status_text().is_some() {
                     found.push(task);
                 }
             }
-            layer = inner;
+            layer = inner.into_iter().map(|json| Document { json, fields: json.fields() }).collect();
         }
         found
     }
@@ -130,7 +130,8 @@ impl<'a> TaskObject<'a> {
             buttons: self.fields.get("buttons").and_then(buttons),
             started_ms: self.time_ms(&["startTime", "start_time"]),
             finished_ms: self.time_ms(&["finishTime", "finish_time"]),
-            raw: Some(self.json.to_raw()),
+            // Of a task that goes on nothing is shown.
+            raw: (self.status() != Status::Running).then(|| self.json.to_raw()).flatten(),
         }
     }
 
@@ -183,9 +184,9 @@ fn first_url(list: Json<'_>) -> Option<String> {
 fn buttons(buttons: Json<'_>) -> Option<Box<RawValue>> {
     if let Some(text) = buttons.string() {
         let array = Json::read(text.trim())?;
-        return array.items().is_some_and(|items| !items.is_empty()).then(|| array.to_raw());
+        return array.items().filter(|items| !items.is_empty()).and_then(|_| array.to_raw());
     }
-    buttons.items().is_some_and(|items| !items.is_empty()).then(|| buttons.to_raw())
+    buttons.items().filter(|items| !items.is_empty()).and_then(|_| buttons.to_raw())
 }
 
 #[cfg(test)]
@@ -238,11 +239,12 @@ mod tests {
 
     #[test]
     fn buttons_and_the_task_itself_stay_as_they_are() {
-        let json = r#"{"id" : 9007199254740993, "buttons": [ {"customId":"MJ::1","label":"U1","emoji":""} ],"x":1.50}"#;
+        let json = r#"{"id" : 9007199254740993,"status":"SUCCESS", "buttons": [ {"customId":"MJ::1","label":"U1","emoji":""} ],"x":1.50}"#;
         let seen = report(json);
 
         assert_eq!(seen.buttons.unwrap().get(), r#"[ {"customId":"MJ::1","label":"U1","emoji":""} ]"#);
         assert_eq!(seen.raw.unwrap().get(), json);
+        assert!(report(r#"{"status":"IN_PROGRESS"}"#).raw.is_none(), "of a task that goes on nothing is shown");
         for none in ["null", "[]", r#""""#, r#""[]""#, "{}", "7"] {
             assert!(report(&format!(r#"{{"buttons":{none}}}"#)).buttons.is_none(), "{none}");
         }
