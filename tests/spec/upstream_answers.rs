@@ -196,15 +196,15 @@ async fn retry_after_is_honoured_for_the_whole_upstream_in_seconds_and_as_a_date
 
 #[tokio::test]
 async fn a_wrong_key_stops_the_upstream_and_not_the_jobs() -> anyhow::Result<()> {
-    let stack = a_stack().set("MJQ_SLOTS", 4).await?;
+    // One after the other: how many would leave together before the first refusal is a matter of luck.
+    let stack = a_stack().set("MJQ_SLOTS", 1).await?;
     stack.simulator.knobs(|knobs| knobs.key = Some("another key".to_owned()));
     let jobs: Vec<_> = (0..40).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
 
     stack.wire.xadd_jobs(&jobs).await?;
     let refusals = |stack: &Stack| stack.simulator.stats().requests.get("unauthorized").copied().unwrap_or(0);
-    // The first four together, and then single probes.
-    stack.eventually("two probes", async |stack| Ok(refusals(stack) >= 6)).await?;
-    assert!(refusals(&stack) < 12, "{} requests while nobody was let in", refusals(&stack));
+    stack.eventually("two probes", async |stack| Ok(refusals(stack) >= 3)).await?;
+    assert!(refusals(&stack) < 6, "{} requests while nobody was let in", refusals(&stack));
     assert_eq!(stack.events().await?.len(), 0);
     stack.simulator.knobs(|knobs| knobs.key = None);
 

@@ -82,8 +82,8 @@ impl Ledger {
             admission.write_to(&mut args);
             args.push(conflict(admission).into_bytes());
         }
-        let answers: Vec<u8> = self.call(&scripts::ADMIT, &args).await?;
-        Ok(answers.into_iter().map(Admitted::read).collect())
+        let answers: String = self.call(&scripts::ADMIT, &args).await?;
+        Ok(answers.bytes().map(Admitted::read).collect())
     }
 
     /// Rejects entries, in one round trip.
@@ -109,9 +109,9 @@ impl Ledger {
 impl Admitted {
     fn read(answer: u8) -> Self {
         match answer {
-            1 => Self::New,
-            2 => Self::Known,
-            3 => Self::Conflict,
+            b'1' => Self::New,
+            b'2' => Self::Known,
+            b'3' => Self::Conflict,
             _ => Self::Elsewhere,
         }
     }

@@ -121,8 +121,16 @@ impl Ledger {
         // What was granted long ago has lost its place under the rates: others have been granted theirs since.
         let waited = Duration::from_millis(reply.now_ms.saturating_sub(reply.granted_ms));
         let granted_at = claimed_at.checked_sub(waited).unwrap_or(claimed_at);
-        let read = |raw: RawStep| raw.into_step(reply.now_ms, claimed_at, granted_at);
-        let steps = reply.steps.into_iter().filter_map(read).collect();
+        let read = |text: &String| {
+            let step = RawStep::read(text).and_then(|raw| raw.into_step(reply.now_ms, claimed_at, granted_at));
+            if step.is_none() {
+                // Its lease runs out again and again; a newer version of mjq may be able to read it.
+                let id = text.split(' ').next().unwrap_or_default();
+                error!(job.id = %id, "the record of job {id} cannot be read: was it written by another version?");
+            }
+            step
+        };
+        let steps = reply.steps.iter().filter_map(read).collect();
         Ok(Claimed { steps, more_after: u64::try_from(reply.more_after_ms).ok().map(Duration::from_millis) })
     }
 
@@ -154,59 +162,76 @@ struct ClaimReply {
     now_ms: u64,
     more_after_ms: i64,
     granted_ms: u64,
-    steps: Vec<RawStep>,
+    steps: Vec<String>,
 }
 
-/// Id, fence, phase and record.
-type StepFields = (String, u64, String, String);
-/// 1 if reclaimed, reclaims, 1 if cancelled, hinted task, inputs, job.
-type RareFields = (u8, u32, u8, String, u32, String);
+/// What a claim tells of a step, as `claim.lua` puts it into words.
+struct RawStep<'a> {
+    id: &'a str,
+    fence: &'a str,
+    phase: &'a str,
+    rare: Rare<'a>,
+    record: &'a str,
+    job: Option<&'a str>,
+}
 
-struct RawStep(StepFields, RareFields);
+/// What few steps have.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Rare<'a> {
+    is_reclaimed: bool,
+    reclaims: u32,
+    is_cancelled: bool,
+    inputs: u32,
+    hint: &'a str,
+}
 
 impl FromRedisValue for ClaimReply {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
         let mut items = Vec::<Value>::from_redis_value(value)?.into_iter();
         let mut number = || i64::from_redis_value(items.next().unwrap_or(Value::Nil));
         let (now_ms, more_after_ms, granted_ms) = (number()?, number()?, number()?);
-        let steps = items.map(RawStep::from_redis_value).collect::<Result<_, _>>()?;
+        let steps = items.map(String::from_redis_value).collect::<Result<_, _>>()?;
         let (now_ms, granted_ms) = (now_ms.unsigned_abs(), granted_ms.unsigned_abs());
         Ok(Self { now_ms, more_after_ms, granted_ms, steps })
     }
 }
 
-impl FromRedisValue for RawStep {
-    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let mut fields = Vec::<Value>::from_redis_value(value)?;
-        let rare = fields.split_off(fields.len().min(4));
-        let rare =
-            if rare.is_empty() { RareFields::default() } else { FromRedisValue::from_redis_value(Value::Array(rare))? };
-        Ok(Self(FromRedisValue::from_redis_value(Value::Array(fields))?, rare))
+impl<'a> RawStep<'a> {
+    fn read(text: &'a str) -> Option<Self> {
+        let (head, rest) = text.split_once('\n')?;
+        let (record, job) = rest.split_once('\n').map_or((rest, None), |(record, job)| (record, Some(job)));
+        let mut words = head.splitn(4, ' ');
+        let (id, fence, phase) = (words.next()?, words.next()?, words.next()?);
+        let rare = words.next().map_or(Some(Rare::default()), Rare::read)?;
+        Some(Self { id, fence, phase, rare, record, job })
     }
-}
 
-impl RawStep {
     fn into_step(self, now_ms: u64, claimed_at: Instant, granted_at: Instant) -> Option<Step> {
-        let Self((id, fence, phase, record), (is_reclaimed, reclaims, is_cancelled, hint, inputs, job_json)) = self;
-        let read = || Some((JobId::new(&id).ok()?, Phase::read(&phase)?, Record::read(&record)?));
-        let Some((job, phase, record)) = read() else {
-            // Its lease runs out again and again; a newer version of mjq may be able to read it.
-            error!(job.id = %id, "the record of job {id} cannot be read: was it written by another version?");
-            return None;
-        };
-        let (hinted, is_end_told) = read_hint(&hint);
+        let Self { rare: Rare { is_reclaimed, reclaims, is_cancelled, inputs, hint }, .. } = self;
+        let (job, fence) = (JobId::new(self.id).ok()?, self.fence.parse().ok()?);
+        let record = Record { phase: Phase::read(self.phase)?, ..Record::read(self.record)? };
+        let (hinted, is_end_told) = read_hint(hint);
         let flags = Flags {
-            is_reclaimed: is_reclaimed == 1,
+            is_reclaimed,
             is_overdue: now_ms >= record.deadline_ms,
-            is_cancelled: is_cancelled == 1,
+            is_cancelled,
             hinted_task: (!hinted.is_empty()).then(|| TaskId::new(hinted)),
             is_end_told,
             inputs,
             reclaims,
         };
-        let record = Record { phase, ..record };
-        let job_json = (!job_json.is_empty()).then_some(job_json);
+        let job_json = self.job.map(str::to_owned);
         Some(Step { job, fence, record, flags, job_json, claimed_ms: now_ms, claimed_at, granted_at })
+    }
+}
+
+impl<'a> Rare<'a> {
+    fn read(words: &'a str) -> Option<Self> {
+        let mut words = words.splitn(5, ' ');
+        let mut number = || words.next()?.parse::<u32>().ok();
+        let (reclaimed, reclaims, cancelled, inputs) = (number()?, number()?, number()?, number()?);
+        let (is_reclaimed, is_cancelled) = (reclaimed == 1, cancelled == 1);
+        Some(Self { is_reclaimed, reclaims, is_cancelled, inputs, hint: words.next()? })
     }
 }
 
@@ -227,6 +252,23 @@ mod tests {
         assert_eq!(Rate::per_second(10.0), Rate { count: 10, window: seconds(1.0) });
         assert_eq!(Rate::per_second(0.5), Rate { count: 1, window: seconds(2.0) });
         assert_eq!(Rate::per_second(2.5), Rate { count: 2, window: seconds(0.8) });
+    }
+
+    #[test]
+    fn a_step_is_lines_of_text_and_a_job_may_have_lines_of_its_own() {
+        let look = RawStep::read("order-1842 7 polling\n{}").unwrap();
+        assert_eq!(
+            (look.id, look.fence, look.phase, look.record, look.job),
+            ("order-1842", "7", "polling", "{}", None)
+        );
+        assert_eq!(look.rare, Rare::default());
+
+        let submit = RawStep::read("a:b 1 submitting 1 2 0 3 +task of two words\n{}\n{\n}").unwrap();
+        assert_eq!((submit.record, submit.job), ("{}", Some("{\n}")));
+        let hint = "+task of two words";
+        assert_eq!(submit.rare, Rare { is_reclaimed: true, reclaims: 2, is_cancelled: false, inputs: 3, hint });
+
+        assert!(RawStep::read("order-1842 7\n{}").is_none() && RawStep::read("order-1842 7 polling").is_none());
     }
 
     /// A ledger of its own with one job that may be submitted.

@@ -77,8 +77,8 @@ impl Ledger {
         for settlement in settlements {
             settlement.write_to(&mut args);
         }
-        let answers: Vec<i64> = self.call_with(&scripts::SETTLE, &args).await?;
-        Ok(answers.into_iter().map(Settled::read).collect())
+        let answers: String = self.call_with(&scripts::SETTLE, &args).await?;
+        Ok(answers.bytes().map(Settled::read).collect())
     }
 
     /// Counts one more sign that Redis has lost its last writes, as a settlement does that finds one.
@@ -93,12 +93,12 @@ impl Ledger {
 }
 
 impl Settled {
-    fn read(answer: i64) -> Self {
+    fn read(answer: u8) -> Self {
         match answer {
-            1 => Self::Written,
-            2 => Self::WrittenBefore,
-            3 => Self::Restored,
-            0 => Self::Stale,
+            b'1' => Self::Written,
+            b'2' => Self::WrittenBefore,
+            b'3' => Self::Restored,
+            b'0' => Self::Stale,
             _ => Self::Gone,
         }
     }

@@ -138,8 +138,8 @@ pub struct TaskReport {
     pub started_ms: u64,
     /// The upstream's clock when the task finished, Unix milliseconds; 0 when it does not tell.
     pub finished_ms: u64,
-    /// The whole task object, verbatim.
-    pub raw: Option<Box<RawValue>>,
+    /// The whole task object, verbatim: JSON.
+    pub raw: Option<Box<str>>,
 }
 
 /// What kind of failure a failed task met.

@@ -1,6 +1,7 @@
 //! The outcome: the event that tells the world how a job ended.
 
 use mjq_producer::contract::{Code, Event, EventData, EventType, JobId, Malformed, Timings};
+use serde_json::value::RawValue;
 
 use super::{Observation, Record, TaskReport};
 
@@ -39,7 +40,7 @@ pub fn event_of(
         // A preview is not a result.
         image_url: report.filter(|_| is_completed).map(|task| task.image_url.clone()).unwrap_or_default(),
         data: EventData {
-            task: report.and_then(|task| task.raw.clone()),
+            task: report.and_then(|task| RawValue::from_string(task.raw.as_deref()?.to_owned()).ok()),
             buttons: report.and_then(|task| task.buttons.clone()),
             reason: record.reason.clone(),
             attempts: record.attempts,

@@ -197,7 +197,7 @@ mod tests {
             format!(r#"{{"code":200,"data":{{"task":{task}}}}}"#),
         ] {
             let Observation::Succeeded(report) = poll(200, &wrapped) else { panic!("{wrapped}") };
-            assert_eq!((report.image_url.as_str(), report.raw.unwrap().get()), ("u", task), "{wrapped}");
+            assert_eq!((report.image_url.as_str(), report.raw.as_deref()), ("u", Some(task)), "{wrapped}");
         }
     }
 
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!((report.status.as_str(), report.progress), ("SUCCESS", Some(100)));
         assert_eq!(report.image_url, "https://cdn.example/a.png?ex=1&is=2&hm=3&");
         assert_eq!(report.finished_ms, 1_748_339_072_775);
-        assert_eq!(report.raw.unwrap().get(), body);
+        assert_eq!(report.raw.as_deref(), Some(body));
         assert!(report.buttons.unwrap().get().contains("upsample::1"));
     }
 

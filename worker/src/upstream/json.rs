@@ -49,6 +49,11 @@ impl<'a> Json<'a> {
     }
 
     /// The value, byte for byte.
+    pub(super) fn as_str(self) -> &'a str {
+        self.0
+    }
+
+    /// The value, byte for byte.
     pub(super) fn to_raw(self) -> Option<Box<RawValue>> {
         RawValue::from_string(self.0.to_owned()).ok()
     }

@@ -130,8 +130,7 @@ impl<'a> TaskObject<'a> {
             buttons: self.fields.get("buttons").and_then(buttons),
             started_ms: self.time_ms(&["startTime", "start_time"]),
             finished_ms: self.time_ms(&["finishTime", "finish_time"]),
-            // Of a task that goes on nothing is shown.
-            raw: (self.status() != Status::Running).then(|| self.json.to_raw()).flatten(),
+            raw: Some(self.json.as_str().into()),
         }
     }
 
@@ -243,8 +242,7 @@ mod tests {
         let seen = report(json);
 
         assert_eq!(seen.buttons.unwrap().get(), r#"[ {"customId":"MJ::1","label":"U1","emoji":""} ]"#);
-        assert_eq!(seen.raw.unwrap().get(), json);
-        assert!(report(r#"{"status":"IN_PROGRESS"}"#).raw.is_none(), "of a task that goes on nothing is shown");
+        assert_eq!(seen.raw.as_deref(), Some(json));
         for none in ["null", "[]", r#""""#, r#""[]""#, "{}", "7"] {
             assert!(report(&format!(r#"{{"buttons":{none}}}"#)).buttons.is_none(), "{none}");
         }

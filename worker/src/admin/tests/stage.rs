@@ -172,7 +172,7 @@ pub(super) fn report(status: &str, percent: u8, image_url: &str, buttons: Option
         progress: Some(percent),
         image_url: image_url.to_owned(),
         buttons: buttons.and_then(|text| raw(text.to_owned())),
-        raw: raw(format!(r#"{{"id":"1","status":"{status}","imageUrl":"{image_url}"}}"#)),
+        raw: Some(format!(r#"{{"id":"1","status":"{status}","imageUrl":"{image_url}"}}"#).into()),
         ..TaskReport::default()
     }
 }

@@ -11,7 +11,7 @@
 --   entry id, job id, identity (digest of the body, submit score, state; a space between), job JSON,
 --   record, submit score, run at (Unix ms), deadline (Unix ms), the job without its pictures when they
 --   make it large, else '', in case of a conflict: kind, a space, data of the event; else ''
--- Returns for each entry: 1 admitted, 2 known already, 3 conflict, 0 admitted by somebody else
+-- Returns a digit for each entry: 1 admitted, 2 known already, 3 conflict, 0 admitted by somebody else
 
 local P = KEYS[1]
 local call = redis.call
@@ -50,7 +50,7 @@ for at = 2, #ARGV, 10 do
   same_id = same_id or ids[id]
   ids[id] = true
 end
-if #keys == 0 then return results end
+if #keys == 0 then return '' end
 local all_new = not same_id and call('EXISTS', unpack(keys)) == 0
 local all_ours = all_new and call('XACK', P .. 'jobs', group, unpack(entries)) == #entries
 if all_ours then call('XDEL', P .. 'jobs', unpack(entries)) end
@@ -91,4 +91,4 @@ end
 if #acknowledged > 0 then call('XACK', P .. 'jobs', group, unpack(acknowledged)) end
 if #submits > 0 then call('ZADD', P .. 'due:submit', unpack(submits)) end
 if #deadlines > 0 then call('ZADD', P .. 'deadlines', unpack(deadlines)) end
-return results
+return table.concat(results)

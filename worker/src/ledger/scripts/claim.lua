@@ -17,9 +17,11 @@
 -- ARGV[8]  poll requests per window, 0 = none  ARGV[9]  that window, ms
 -- ARGV[10] polls that one request carries
 -- Returns {now ms, ms until there may be more to claim (-1: nothing is waiting), when the steps were
---   granted in ms, step …}; a step is
---   {id, fence, phase, record}, and where any of them is not 0 or '':
---   1 if reclaimed, reclaims, 1 if cancelled, hinted task or '', inputs, job or '' when it is large
+--   granted in ms, step …}; a step is lines of text:
+--   id, fence, phase, and where the job has any of them: 1 if reclaimed, reclaims, 1 if cancelled, inputs,
+--     hinted task or ''; with a space between each two
+--   the record
+--   the job, which may be more lines; only of a submit, and not when it is large
 
 local P = KEYS[1]
 local pod, request = ARGV[1], ARGV[2]
@@ -37,14 +39,14 @@ local expiry = string.format('%d', now + lease_ms)
 local steps, leased, memo = {}, {}, {}
 
 local function give(id, fence, reclaimed, phase, fields)
-  local step = { id, fence, phase, fields[3] }
-  -- Most looks have nothing more to tell, and each value costs both sides.
-  if reclaimed == 1 or phase == 'submitting' or fields[4] then
-    step[5], step[6], step[7] = reclaimed, tonumber(fields.rc or 0), fields.c and 1 or 0
-    step[8], step[9] = fields.hint or '', tonumber(fields.mn or 0)
-    step[10] = phase == 'submitting' and fields[5] or ''
+  local head = id .. ' ' .. fence .. ' ' .. phase
+  if reclaimed == 1 or fields[4] then
+    head = string.format('%s %d %d %d %d %s', head, reclaimed, fields.rc or 0, fields.c and 1 or 0, fields.mn or 0,
+      fields.hint or '')
   end
-  steps[#steps + 1] = step
+  local job = phase == 'submitting' and fields[5]
+  -- Each value of a reply costs both sides, so a step is one.
+  steps[#steps + 1] = job and head .. '\n' .. fields[3] .. '\n' .. job or head .. '\n' .. fields[3]
 end
 
 -- What few jobs have is read only of those that are marked as having some of it.

@@ -13,8 +13,8 @@
 --   then: 'submit' or 'poll', delay ms
 --     or: 'end', type, code, kind, task, status, image url, data, pace class, ms that the task ran (0: not
 --     known), ms until the task is looked at once more ('': never), number of follow-ups, job JSON …
--- Returns for each step: 1 written, 2 was written before, 0 the fence is stale, -1 the record is gone,
---   3 Redis had lost the claim or the record, and has it again
+-- Returns a digit for each step: 1 written, 2 was written before, 0 the fence is stale, 4 the record is
+--   gone, 3 Redis had lost the claim or the record, and has it again
 
 local P = KEYS[1]
 local SUBMIT, LATER, POLL = P .. 'due:submit', P .. 'due:later', P .. 'due:poll'
@@ -170,7 +170,7 @@ local function missed(id, name, is_recent, deadline, written, key)
     totals.suspected_rollback = (totals.suspected_rollback or 0) + 1
     return 3
   end
-  if not last then return -1 end
+  if not last then return 4 end
   -- A later reclaim leaves the fence of the claim that it took back.
   if tonumber(last) ~= fence or tonumber(reclaim or 0) > fence then return 0 end
   if record == written then return 2 end
@@ -209,4 +209,4 @@ for class, times in pairs(paces) do
     redis.call('LTRIM', P .. 'pace:' .. class, 0, 63)
   end
 end
-return results
+return table.concat(results)

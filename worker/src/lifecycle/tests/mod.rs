@@ -170,7 +170,7 @@ fn waits_for_input() -> Observation {
 }
 
 fn report(status: &str) -> TaskReport {
-    let raw = RawValue::from_string(format!(r#"{{"status":"{status}"}}"#)).ok();
+    let raw = Some(format!(r#"{{"status":"{status}"}}"#).into());
     TaskReport {
         status: status.to_owned(),
         image_url: "https://example.org/preview.png".to_owned(),
