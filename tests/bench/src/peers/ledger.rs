@@ -122,7 +122,16 @@ async fn claim(ledger: Ledger, settlements: mpsc::Sender<Settlement>, wake: Arc<
 fn settlement(step: Step, policy: &Policy) -> anyhow::Result<Settlement> {
     let now_ms = step.claimed_ms;
     let Step { job, fence, .. } = step;
-    let at = || Circumstances { now_ms, claimed_ms: now_ms, jitter: 0.5, fence, reclaims: 0, pace: None, policy };
+    let at = || Circumstances {
+        now_ms,
+        claimed_ms: now_ms,
+        jitter: 0.5,
+        fence,
+        reclaims: 0,
+        pace: None,
+        polls_late: Duration::ZERO,
+        policy,
+    };
     let task = TaskId::new("1730621826053455");
     let accepted = next(&step.record, &Observation::Accepted { task, queue_position: 0 }, at())?;
     let (status, image_url) = ("SUCCESS".to_owned(), "http://127.0.0.1/image/1730621826053455.png".to_owned());
@@ -134,7 +143,7 @@ fn settlement(step: Step, policy: &Policy) -> anyhow::Result<Settlement> {
     Ok(Settlement {
         job,
         fence,
-        is_certain: true,
+        is_recent: true,
         transition,
         ran_ms: None,
         revisit_after: None,
