@@ -5,7 +5,8 @@
 //! minute hits all of them. What is printed are medians over the rounds, and the ratio to mjq.
 //!
 //! In reading order: `cases` says what is measured, `contestant` who takes part, `stage` what they run on, `peers` how
-//! the others do the work, `meter`, `usage` and `stream` what is read from them, `figures` and `report` what is made of it.
+//! the others do the work, `meter`, `usage` and `stream` what is read from them, `figures`, `table` and `report` what is
+//! made of it. `scale` is a case that computes with what it has measured.
 
 mod cases;
 mod contestant;
@@ -13,8 +14,10 @@ mod figures;
 mod meter;
 mod peers;
 mod report;
+mod scale;
 mod stage;
 mod stream;
+mod table;
 mod upstream;
 mod usage;
 
@@ -95,10 +98,16 @@ async fn measure(args: Args) -> anyhow::Result<()> {
     let mut report = Report::begin(rounds).await?;
     report.print_machine();
     for case in cases {
+        let mut all = Vec::new();
         for variant in (case.variants)() {
             let measured = run(&variant, if variant.once { 1 } else { rounds }, args.only.as_deref()).await;
-            report.add(case, &variant, measured);
+            report.add(case, &variant, &measured);
+            all.push(measured);
             // After each line, so that an interrupted run leaves what it has.
+            report.write(&args.json)?;
+        }
+        if case.name == scale::NAME {
+            scale::tables(&all)?.iter().for_each(|table| report.add_table(case, table));
             report.write(&args.json)?;
         }
     }

@@ -9,6 +9,7 @@ use crate::{
     cases::{Case, Variant},
     contestant::Contestant,
     figures::{Better, Rounds},
+    table::Table,
 };
 
 /// What was measured so far.
@@ -59,14 +60,14 @@ impl Report {
     }
 
     /// Prints one line of work, and keeps it.
-    pub(crate) fn add(&mut self, case: &Case, variant: &Variant, measured: Rounds) {
+    pub(crate) fn add(&mut self, case: &Case, variant: &Variant, measured: &Rounds) {
         if self.last_case != case.name {
             println!("\n## {}: {}", case.name, case.about);
             self.last_case = case.name;
         }
         println!("\n{}", variant.title);
-        self.print(variant, &measured);
-        self.lines.push(line(case, variant, &measured));
+        self.print(variant, measured);
+        self.lines.push(line(case, variant, measured));
     }
 
     fn print(&self, variant: &Variant, measured: &Rounds) {
@@ -94,6 +95,14 @@ impl Report {
         for (who, why) in &measured.failures {
             println!("  {who} did not finish: {}", why.lines().take(3).collect::<Vec<_>>().join(" / "));
         }
+    }
+
+    /// Prints what was computed from a case's figures, and keeps it.
+    pub(crate) fn add_table(&mut self, case: &Case, table: &Table) {
+        table.print();
+        let mut line = table.json();
+        line["case"] = json!(case.name);
+        self.lines.push(line);
     }
 
     /// Writes all of it.

@@ -10,7 +10,7 @@ mod pipeline;
 
 use std::pin::Pin;
 
-use crate::{contestant::Contestant, figures::Figures};
+use crate::{contestant::Contestant, figures::Figures, scale};
 
 /// A case of the benchmark.
 pub(crate) struct Case {
@@ -33,7 +33,11 @@ pub(crate) struct Variant {
 type Run = Box<dyn Fn(Contestant) -> Pin<Box<dyn Future<Output = anyhow::Result<Figures>>>>>;
 
 impl Variant {
-    fn new<F>(title: &str, contestants: &'static [Contestant], run: impl Fn(Contestant) -> F + 'static) -> Self
+    pub(crate) fn new<F>(
+        title: &str,
+        contestants: &'static [Contestant],
+        run: impl Fn(Contestant) -> F + 'static,
+    ) -> Self
     where
         F: Future<Output = anyhow::Result<Figures>> + 'static,
     {
@@ -41,7 +45,7 @@ impl Variant {
         Self { title: title.to_owned(), contestants, once: false, run }
     }
 
-    fn once(self) -> Self {
+    pub(crate) fn once(self) -> Self {
         Self { once: true, ..self }
     }
 }
@@ -96,5 +100,11 @@ pub(crate) const CASES: &[Case] = &[
         about: "100,000 open tasks, looked at every 10 s by lists",
         is_usual: false,
         variants: open::open_100k,
+    },
+    Case {
+        name: scale::NAME,
+        about: "which wall comes first, on paper and in a simulated month, from what acts cost here",
+        is_usual: false,
+        variants: scale::variants,
     },
 ];

@@ -76,7 +76,7 @@ pub(crate) async fn claim_times_ms(redis_url: &str, backlog: usize, claims: usiz
     Ok(times)
 }
 
-fn no_limits() -> ClaimLimits {
+pub(crate) fn no_limits() -> ClaimLimits {
     let none = Rate::per_second(0.0);
     ClaimLimits { lease: Duration::from_secs(15), max_open: 0, submit_rate: none, poll_rate: none }
 }
@@ -94,7 +94,7 @@ async fn admit(ledger: Ledger, link: RedisLink, wake: Arc<Notify>) -> anyhow::Re
     }
 }
 
-fn admission(raw: RawEntry, policy: &Policy) -> Option<Admission> {
+pub(crate) fn admission(raw: RawEntry, policy: &Policy) -> Option<Admission> {
     let read = Entry::read(raw.version.as_deref(), raw.job.as_deref(), usize::MAX).ok()?;
     let Entry::Job(job) = read else { return None };
     let enqueued_ms = raw.id.split('-').next()?.parse().ok()?;

@@ -1,0 +1,192 @@
+//! Costs: what one act costs Redis, and what acts by the second add up to.
+
+use anyhow::Context;
+
+use crate::{contestant::Contestant, figures::Rounds};
+
+/// Microseconds of Redis for calls that carry many: one for the call, one for each in it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Batched {
+    pub(super) call: f64,
+    pub(super) each: f64,
+}
+
+/// All unit costs: microseconds of Redis, and bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Costs {
+    pub(super) enqueue: f64,
+    pub(super) admit: Batched,
+    pub(super) claim_submit: Batched,
+    pub(super) claim_look: Batched,
+    /// A claim that finds nothing.
+    pub(super) claim_nothing: f64,
+    pub(super) settle_submit: Batched,
+    pub(super) settle_look: Batched,
+    pub(super) settle_end: Batched,
+    /// An event, read and acknowledged.
+    pub(super) read_event: f64,
+    pub(super) forget: f64,
+    /// A pod that has nothing to do, per second.
+    pub(super) idle_pod: f64,
+    pub(super) connections_per_pod: f64,
+    pub(super) bytes_open: f64,
+    /// With its event.
+    pub(super) bytes_ended: f64,
+    /// CPU of the worker, per step.
+    pub(super) worker_step: f64,
+}
+
+/// What happens each second on one Redis.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Traffic {
+    pub(super) pods: f64,
+    /// Jobs that come.
+    pub(super) enqueues: f64,
+    pub(super) submits: f64,
+    /// Looks, those that find the end among them.
+    pub(super) looks: f64,
+    pub(super) ends: f64,
+    /// Records and events whose retention is over.
+    pub(super) forgotten: f64,
+}
+
+/// Seconds of Redis per second, by what they are spent on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Load {
+    pub(super) total: f64,
+    /// Of it, claims that find nothing.
+    pub(super) empty_claims: f64,
+    /// Claims per second, empty or not.
+    pub(super) claims: f64,
+}
+
+/// A pod claims at most this often: 8 ms of gathering, and the way there and back (`engine/claimer.rs`).
+const CLAIM_CYCLE_S: f64 = 0.010;
+/// The settler's 3 ms of gathering, and its way.
+const SETTLE_CYCLE_S: f64 = 0.005;
+const SETTLE_BATCH: f64 = 64.0;
+/// An admitter reads, admits, and reads again.
+const ADMIT_CYCLE_S: f64 = 0.002;
+const ADMIT_BATCH: f64 = 256.0;
+/// A pod that hears of nothing claims this often all the same.
+const IDLE_CLAIMS: f64 = 1.0;
+
+impl Costs {
+    /// Reads what was measured: medians over the rounds.
+    pub(super) fn read(measured: &[Rounds]) -> anyhow::Result<Self> {
+        let figure = |name: &str| {
+            let found = measured.iter().find_map(|rounds| rounds.median(Contestant::Mjq, name));
+            found.with_context(|| format!("{name:?} was not measured"))
+        };
+        let batched = |one: &str, many: &str| -> anyhow::Result<Batched> {
+            Ok(Batched::fit(figure(one)?, figure(many)?, super::probe::MANY as f64))
+        };
+        Ok(Self {
+            enqueue: figure("enqueue µs")?,
+            admit: batched("admit µs, alone", "admit µs, among many")?,
+            claim_submit: batched("claim of a submit µs, alone", "claim of a submit µs, among many")?,
+            claim_look: batched("claim of a look µs, alone", "claim of a look µs, among many")?,
+            claim_nothing: figure("claim that finds nothing µs")?,
+            settle_submit: batched("settle of a submit µs, alone", "settle of a submit µs, among many")?,
+            settle_look: batched("settle of a look µs, alone", "settle of a look µs, among many")?,
+            settle_end: batched("end with its event µs, alone", "end with its event µs, among many")?,
+            read_event: figure("event read and acknowledged µs")?,
+            forget: figure("record and event swept µs")?,
+            idle_pod: figure("Redis µs per idle pod and second")?,
+            connections_per_pod: figure("connections per pod")?,
+            bytes_open: figure("bytes per open job")?,
+            bytes_ended: figure("bytes per ended job and its event")?,
+            worker_step: figure("worker CPU µs per step")?,
+        })
+    }
+
+    /// What `traffic` costs Redis.
+    pub(super) fn load(&self, traffic: Traffic) -> Load {
+        let Traffic { pods, enqueues, submits, looks, ends, forgotten } = traffic;
+        let pods = pods.max(1.0);
+        // Every pod wakes for the next look that is due, whoever takes it; and for what it has admitted or ended itself.
+        let wakes = looks + (enqueues + ends) / pods;
+        let claims = pods * (wakes / (1.0 + wakes * CLAIM_CYCLE_S)).max(IDLE_CLAIMS);
+        let steps = submits + looks;
+        let fruitful = claims * (1.0 - (-steps / claims).exp());
+        let (submitting, looking) = if steps > 0.0 { (submits / steps, looks / steps) } else { (0.0, 0.0) };
+        let claim_call = self.claim_submit.call * submitting + self.claim_look.call * looking;
+
+        let settles = calls(steps, pods, SETTLE_CYCLE_S, SETTLE_BATCH);
+        let unended = (looks - ends).max(0.0);
+        let share = |part: f64| if steps > 0.0 { part / steps } else { 0.0 };
+        let settle_call = self.settle_submit.call * share(submits)
+            + self.settle_look.call * share(unended)
+            + self.settle_end.call * share(ends);
+
+        let empty = (claims - fruitful) * self.claim_nothing;
+        // What an idle pod was measured to cost includes its claims.
+        let idle = pods * (self.idle_pod - IDLE_CLAIMS * self.claim_nothing).max(0.0);
+        let micros = enqueues * (self.enqueue + self.admit.each)
+            + calls(enqueues, pods, ADMIT_CYCLE_S, ADMIT_BATCH) * self.admit.call
+            + fruitful * claim_call
+            + submits * (self.claim_submit.each + self.settle_submit.each)
+            + looks * self.claim_look.each
+            + unended * self.settle_look.each
+            + ends * (self.settle_end.each + self.read_event)
+            + settles * settle_call
+            + forgotten * self.forget
+            + empty
+            + idle;
+        Load { total: micros / 1e6, empty_claims: empty / 1e6, claims }
+    }
+
+    /// Bytes of Redis for so many jobs.
+    pub(super) fn bytes(&self, waiting_or_open: f64, ended: f64) -> f64 {
+        waiting_or_open * self.bytes_open + ended * self.bytes_ended
+    }
+}
+
+impl Batched {
+    /// From what one costs that goes alone, and what one costs of `many` that go together.
+    pub(super) fn fit(alone: f64, together: f64, many: f64) -> Self {
+        let call = ((alone - together) * many / (many - 1.0)).max(0.0);
+        Self { call, each: (alone - call).max(0.0) }
+    }
+}
+
+/// How many calls carry `rate` acts per second, when each of the pods gathers for a `cycle`.
+fn calls(rate: f64, pods: f64, cycle: f64, most: f64) -> f64 {
+    let own = rate / pods;
+    pods * (own / (1.0 + own * cycle)).max(own / most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_and_what_it_carries_are_told_apart() {
+        let fitted = Batched::fit(30.0, 10.3125, 64.0);
+
+        assert!((fitted.call - 20.0).abs() < 1e-6 && (fitted.each - 10.0).abs() < 1e-6, "{fitted:?}");
+    }
+
+    #[test]
+    fn what_comes_one_by_one_has_calls_of_its_own_and_a_flood_shares_them() {
+        assert!((calls(1.0, 1.0, 0.005, 64.0) - 1.0).abs() < 0.01);
+        assert!(calls(1e6, 1.0, 0.005, 64.0) >= 1e6 / 64.0);
+        assert!(calls(10_000.0, 1.0, 0.005, 64.0) < 200.0);
+    }
+
+    #[test]
+    fn pods_with_nothing_to_do_cost_what_was_measured_of_them() {
+        let costs = Costs { idle_pod: 500.0, claim_nothing: 30.0, ..Costs::default() };
+        let load = costs.load(Traffic { pods: 100.0, ..Traffic::default() });
+
+        assert!((load.total - 0.05).abs() < 1e-9, "{load:?}");
+    }
+
+    #[test]
+    fn the_same_looks_cost_more_the_more_pods_wake_for_them() {
+        let costs = Costs { claim_nothing: 30.0, ..Costs::default() };
+        let load = |pods| costs.load(Traffic { pods, looks: 500.0, ..Traffic::default() }).total;
+
+        assert!(load(100.0) > 5.0 * load(10.0), "{} {}", load(100.0), load(10.0));
+    }
+}
