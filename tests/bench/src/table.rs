@@ -58,7 +58,7 @@ impl Cell {
             Self::Number(value) => match value.abs() {
                 size if size >= 1e6 => format!("{:.1} M", value / 1e6),
                 size if size >= 100.0 || size.fract() == 0.0 => format!("{value:.0}"),
-                size if size >= 0.995 => format!("{value:.1}"),
+                size if size >= 9.95 => format!("{value:.1}"),
                 _ => format!("{value:.2}"),
             },
         }

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 
+use super::act::{Act, Pace};
 use crate::{contestant::Contestant, figures::Rounds};
 
 /// Microseconds of Redis for calls that carry many: one for the call, one for each in it.
@@ -11,9 +12,9 @@ pub(super) struct Batched {
     pub(super) each: f64,
 }
 
-/// All unit costs: microseconds of Redis, and bytes.
+/// Microseconds of Redis by act.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Costs {
+pub(super) struct Acts {
     pub(super) enqueue: f64,
     pub(super) admit: Batched,
     pub(super) claim_submit: Batched,
@@ -26,13 +27,24 @@ pub(super) struct Costs {
     /// An event, read and acknowledged.
     pub(super) read_event: f64,
     pub(super) forget: f64,
-    /// A pod that has nothing to do, per second.
+}
+
+/// All unit costs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Costs {
+    /// Of a Redis that has slept a moment before each call: its caches are cold.
+    pub(super) calm: Acts,
+    /// Of a Redis that has no moment to sleep.
+    pub(super) busy: Acts,
+    /// A Redis that has nothing to do: µs per second.
+    pub(super) alone: f64,
+    /// A pod that has nothing to do, on a calm Redis: µs per second.
     pub(super) idle_pod: f64,
     pub(super) connections_per_pod: f64,
     pub(super) bytes_open: f64,
     /// With its event.
     pub(super) bytes_ended: f64,
-    /// CPU of the worker, per step.
+    /// CPU of the worker, µs per step.
     pub(super) worker_step: f64,
 }
 
@@ -61,7 +73,7 @@ pub(super) struct Load {
 }
 
 /// A pod claims at most this often: 8 ms of gathering, and the way there and back (`engine/claimer.rs`).
-const CLAIM_CYCLE_S: f64 = 0.010;
+const CLAIM_CYCLE_S: f64 = 0.009;
 /// The settler's 3 ms of gathering, and its way.
 const SETTLE_CYCLE_S: f64 = 0.005;
 const SETTLE_BATCH: f64 = 64.0;
@@ -71,57 +83,44 @@ const ADMIT_BATCH: f64 = 256.0;
 /// A pod that hears of nothing claims this often all the same.
 const IDLE_CLAIMS: f64 = 1.0;
 
-impl Costs {
-    /// Reads what was measured: medians over the rounds.
-    pub(super) fn read(measured: &[Rounds]) -> anyhow::Result<Self> {
-        let figure = |name: &str| {
-            let found = measured.iter().find_map(|rounds| rounds.median(Contestant::Mjq, name));
-            found.with_context(|| format!("{name:?} was not measured"))
-        };
-        let batched = |one: &str, many: &str| -> anyhow::Result<Batched> {
-            Ok(Batched::fit(figure(one)?, figure(many)?, super::probe::MANY as f64))
+impl Acts {
+    /// Reads what was measured at one `pace`.
+    fn read(figure: &impl Fn(&str) -> anyhow::Result<f64>, pace: Pace) -> anyhow::Result<Self> {
+        let one = |act: Act| figure(act.name(pace, false));
+        let batched = |act: Act| -> anyhow::Result<Batched> {
+            Ok(Batched::fit(figure(act.name(pace, false))?, figure(act.name(pace, true))?, pace.many() as f64))
         };
         Ok(Self {
-            enqueue: figure("enqueue µs")?,
-            admit: batched("admit µs, alone", "admit µs, among many")?,
-            claim_submit: batched("claim of a submit µs, alone", "claim of a submit µs, among many")?,
-            claim_look: batched("claim of a look µs, alone", "claim of a look µs, among many")?,
-            claim_nothing: figure("claim that finds nothing µs")?,
-            settle_submit: batched("settle of a submit µs, alone", "settle of a submit µs, among many")?,
-            settle_look: batched("settle of a look µs, alone", "settle of a look µs, among many")?,
-            settle_end: batched("end with its event µs, alone", "end with its event µs, among many")?,
-            read_event: figure("event read and acknowledged µs")?,
-            forget: figure("record and event swept µs")?,
-            idle_pod: figure("Redis µs per idle pod and second")?,
-            connections_per_pod: figure("connections per pod")?,
-            bytes_open: figure("bytes per open job")?,
-            bytes_ended: figure("bytes per ended job and its event")?,
-            worker_step: figure("worker CPU µs per step")?,
+            enqueue: one(Act::Enqueue)?,
+            admit: batched(Act::Admit)?,
+            claim_submit: batched(Act::ClaimSubmit)?,
+            claim_look: batched(Act::ClaimLook)?,
+            claim_nothing: one(Act::ClaimNothing)?,
+            settle_submit: batched(Act::SettleSubmit)?,
+            settle_look: batched(Act::SettleLook)?,
+            settle_end: batched(Act::End)?,
+            read_event: one(Act::ReadEvent)?,
+            forget: one(Act::Forget)?,
         })
     }
 
-    /// What `traffic` costs Redis.
-    pub(super) fn load(&self, traffic: Traffic) -> Load {
+    /// Seconds of Redis per second, and of them those of claims that find nothing.
+    fn seconds(&self, traffic: Traffic, idle_pod: f64) -> (f64, f64) {
         let Traffic { pods, enqueues, submits, looks, ends, forgotten } = traffic;
-        let pods = pods.max(1.0);
-        // Every pod wakes for the next look that is due, whoever takes it; and for what it has admitted or ended itself.
-        let wakes = looks + (enqueues + ends) / pods;
-        let claims = pods * (wakes / (1.0 + wakes * CLAIM_CYCLE_S)).max(IDLE_CLAIMS);
+        let claims = traffic.claims();
         let steps = submits + looks;
         let fruitful = claims * (1.0 - (-steps / claims).exp());
-        let (submitting, looking) = if steps > 0.0 { (submits / steps, looks / steps) } else { (0.0, 0.0) };
-        let claim_call = self.claim_submit.call * submitting + self.claim_look.call * looking;
-
-        let settles = calls(steps, pods, SETTLE_CYCLE_S, SETTLE_BATCH);
-        let unended = (looks - ends).max(0.0);
         let share = |part: f64| if steps > 0.0 { part / steps } else { 0.0 };
+        let claim_call = self.claim_submit.call * share(submits) + self.claim_look.call * share(looks);
+
+        // What is claimed together is mostly written down together.
+        let settles = calls(steps, pods, SETTLE_CYCLE_S, SETTLE_BATCH).min(fruitful).max(steps / SETTLE_BATCH);
+        let unended = (looks - ends).max(0.0);
         let settle_call = self.settle_submit.call * share(submits)
             + self.settle_look.call * share(unended)
             + self.settle_end.call * share(ends);
 
         let empty = (claims - fruitful) * self.claim_nothing;
-        // What an idle pod was measured to cost includes its claims.
-        let idle = pods * (self.idle_pod - IDLE_CLAIMS * self.claim_nothing).max(0.0);
         let micros = enqueues * (self.enqueue + self.admit.each)
             + calls(enqueues, pods, ADMIT_CYCLE_S, ADMIT_BATCH) * self.admit.call
             + fruitful * claim_call
@@ -132,8 +131,52 @@ impl Costs {
             + settles * settle_call
             + forgotten * self.forget
             + empty
-            + idle;
-        Load { total: micros / 1e6, empty_claims: empty / 1e6, claims }
+            // What an idle pod was measured to cost includes its claims.
+            + pods * (idle_pod - IDLE_CLAIMS * self.claim_nothing).max(0.0);
+        (micros / 1e6, empty / 1e6)
+    }
+}
+
+impl Traffic {
+    /// Claims per second, empty or not.
+    fn claims(self) -> f64 {
+        // Every pod wakes for the next look that is due, whoever takes it; and for what it has admitted or ended itself.
+        let wakes = self.looks + (self.enqueues + self.ends) / self.pods;
+        self.pods * (wakes / (1.0 + wakes * CLAIM_CYCLE_S)).max(IDLE_CLAIMS)
+    }
+}
+
+impl Costs {
+    /// Reads what was measured: medians over the rounds.
+    pub(super) fn read(measured: &[Rounds]) -> anyhow::Result<Self> {
+        let figure = |name: &str| {
+            let found = measured.iter().find_map(|rounds| rounds.median(Contestant::Mjq, name));
+            found.with_context(|| format!("{name:?} was not measured"))
+        };
+        Ok(Self {
+            calm: Acts::read(&figure, Pace::Calm)?,
+            busy: Acts::read(&figure, Pace::Busy)?,
+            alone: figure("Redis alone, µs per second")?,
+            idle_pod: figure("Redis µs per idle pod and second")?,
+            connections_per_pod: figure("connections per pod")?,
+            bytes_open: figure("bytes per open job")?,
+            bytes_ended: figure("bytes per ended job and its event")?,
+            worker_step: figure("worker CPU µs per step")?,
+        })
+    }
+
+    /// What `traffic` costs Redis.
+    pub(super) fn load(&self, traffic: Traffic) -> Load {
+        let traffic = Traffic { pods: traffic.pods.max(1.0), ..traffic };
+        let (calm, calm_empty) = self.calm.seconds(traffic, self.idle_pod);
+        let busy_idle = self.idle_pod * self.busy.claim_nothing / self.calm.claim_nothing.max(1e-9);
+        let (busy, busy_empty) = self.busy.seconds(traffic, busy_idle);
+        // A call finds Redis awake as often as it works: u = u busy + (1 − u) calm.
+        let total = if busy < 1.0 { calm.max(busy) / (1.0 + calm.max(busy) - busy) } else { busy };
+        let warm = total.min(1.0);
+        let total = total + self.alone / 1e6;
+        let empty_claims = warm * busy_empty + (1.0 - warm) * calm_empty;
+        Load { total, empty_claims, claims: traffic.claims() }
     }
 
     /// Bytes of Redis for so many jobs.
@@ -176,15 +219,27 @@ mod tests {
 
     #[test]
     fn pods_with_nothing_to_do_cost_what_was_measured_of_them() {
-        let costs = Costs { idle_pod: 500.0, claim_nothing: 30.0, ..Costs::default() };
+        let acts = Acts { claim_nothing: 30.0, ..Acts::default() };
+        let costs = Costs { idle_pod: 500.0, calm: acts, busy: acts, ..Costs::default() };
         let load = costs.load(Traffic { pods: 100.0, ..Traffic::default() });
 
         assert!((load.total - 0.05).abs() < 1e-9, "{load:?}");
     }
 
     #[test]
+    fn a_redis_with_little_to_do_pays_the_calm_price_and_a_full_one_the_busy_one() {
+        let acts = |enqueue| Acts { enqueue, ..Acts::default() };
+        let costs = Costs { calm: acts(30.0), busy: acts(10.0), ..Costs::default() };
+        let load = |enqueues| costs.load(Traffic { enqueues, ..Traffic::default() }).total;
+
+        assert!((load(100.0) / 0.003 - 1.0).abs() < 0.01, "{}", load(100.0));
+        assert!((load(100_000.0) - 1.0).abs() < 0.01, "{}", load(100_000.0));
+    }
+
+    #[test]
     fn the_same_looks_cost_more_the_more_pods_wake_for_them() {
-        let costs = Costs { claim_nothing: 30.0, ..Costs::default() };
+        let acts = Acts { claim_nothing: 30.0, ..Acts::default() };
+        let costs = Costs { calm: acts, busy: acts, ..Costs::default() };
         let load = |pods| costs.load(Traffic { pods, looks: 500.0, ..Traffic::default() }).total;
 
         assert!(load(100.0) > 5.0 * load(10.0), "{} {}", load(100.0), load(10.0));

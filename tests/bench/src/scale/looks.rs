@@ -22,11 +22,18 @@ pub(super) type SpanMs = (u64, u64);
 /// The steps in which progress is told, each for an eighth of the run, after an eighth without any.
 const PROGRESS: [u8; 8] = [0, 0, 15, 31, 46, 62, 78, 93];
 
-/// Plays `count` tasks that run as long as `span_ms` says, in a class that is known by its latest 64.
-pub(super) fn plays(span_ms: SpanMs, count: usize, policy: &Policy, dice: &mut Dice) -> anyhow::Result<Vec<Play>> {
+/// Plays `count` tasks that run as long as `span_ms` says, in a class that is known by its latest 64, or not yet.
+pub(super) fn plays(
+    span_ms: SpanMs,
+    is_known: bool,
+    count: usize,
+    policy: &Policy,
+    dice: &mut Dice,
+) -> anyhow::Result<Vec<Play>> {
     let mut length = || span_ms.0 + dice.roll() % (span_ms.1 - span_ms.0 + 1);
     let lengths: Vec<u64> = (0..count).map(|_| length()).collect();
-    let pace = Pace::learn((0..Pace::MAX_SAMPLES).map(|_| length()).collect());
+    let samples = if is_known { Pace::MAX_SAMPLES } else { 0 };
+    let pace = Pace::learn((0..samples).map(|_| length()).collect());
     lengths.into_iter().map(|ms| play(ms, pace.as_ref(), policy, dice.share())).collect()
 }
 
@@ -70,7 +77,7 @@ mod tests {
 
     #[test]
     fn tasks_of_a_minute_take_a_handful_of_looks_and_their_end_is_seen_soon() -> anyhow::Result<()> {
-        let plays = plays((55_000, 65_000), 200, &Policy::default(), &mut Dice::new(1))?;
+        let plays = plays((55_000, 65_000), true, 200, &Policy::default(), &mut Dice::new(1))?;
         let (looks, seen_s) = averages(&plays);
 
         assert!((1.0..6.0).contains(&looks), "{looks}");
@@ -80,7 +87,7 @@ mod tests {
 
     #[test]
     fn no_end_is_seen_before_it_is_there() -> anyhow::Result<()> {
-        for play in plays((600_000, 600_000), 50, &Policy::default(), &mut Dice::new(2))? {
+        for play in plays((600_000, 600_000), true, 50, &Policy::default(), &mut Dice::new(2))? {
             assert!(play.seen_ms >= 600_000, "{play:?}");
         }
         Ok(())

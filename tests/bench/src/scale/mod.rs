@@ -5,12 +5,14 @@
 //! `traffic` second by second on the same costs, with looks from the real planner (`looks`), for a `month`; `check`
 //! does some of it for real, and tells how far off the model is.
 
+mod act;
 mod check;
 mod costs;
 mod dice;
 mod looks;
 mod model;
 mod month;
+mod outcome;
 mod paper;
 mod plan;
 mod pods;
@@ -21,6 +23,7 @@ mod traffic;
 mod tests;
 
 use crate::{cases::Variant, contestant::ONLY_MJQ, figures::Rounds, table::Table};
+use act::Pace;
 
 /// The name of the case.
 pub(crate) const NAME: &str = "scale";
@@ -31,7 +34,10 @@ const SEED: u64 = 20_261_122;
 /// What is measured before anything is computed.
 pub(crate) fn variants() -> Vec<Variant> {
     vec![
-        Variant::new("what one act costs Redis, by the ledger's own calls", ONLY_MJQ, |_| probe::costs()),
+        Variant::new("what one act costs a calm Redis, by the ledger's own calls", ONLY_MJQ, |_| {
+            probe::costs(Pace::Calm)
+        }),
+        Variant::new("what one act costs a busy Redis", ONLY_MJQ, |_| probe::costs(Pace::Busy)),
         Variant::new("what idle pods cost Redis", ONLY_MJQ, |_| pods::idle()).once(),
         Variant::new("2,000 jobs of 3 to 9 s on 1 pod, 400 open at once", ONLY_MJQ, |_| check::run(1)).once(),
         Variant::new("2,000 jobs of 3 to 9 s on 4 pods, 400 open at once", ONLY_MJQ, |_| check::run(4)).once(),

@@ -144,7 +144,7 @@ fn play(costs: &Costs, is_patient: bool) -> anyhow::Result<Month> {
     let mut dice = Dice::new(SEED);
     let policy = Policy::default();
     let class = |sort: super::traffic::Sort| -> anyhow::Result<Class> {
-        let plays = looks::plays(sort.span_ms, 1_000, &policy, &mut dice)?;
+        let plays = looks::plays(sort.span_ms, true, 1_000, &policy, &mut dice)?;
         let deadline_ticks = if is_patient { 2 * DAY_S } else { sort.usual_deadline_s };
         Ok(Class { share: sort.share, plays, deadline_ticks })
     };

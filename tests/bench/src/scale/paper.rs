@@ -51,10 +51,10 @@ struct Heights {
 pub(super) fn tables(costs: &Costs) -> anyhow::Result<Vec<Table>> {
     let policy = Policy::default();
     let mut dice = Dice::new(SEED);
-    let minute = looks::averages(&looks::plays((55_000, 65_000), 400, &policy, &mut dice)?);
+    let minute = looks::averages(&looks::plays((55_000, 65_000), true, 400, &policy, &mut dice)?);
     let mut mix = (0.0, 0.0);
     for sort in MIX {
-        let (looks, seen_s) = looks::averages(&looks::plays(sort.span_ms, 400, &policy, &mut dice)?);
+        let (looks, seen_s) = looks::averages(&looks::plays(sort.span_ms, true, 400, &policy, &mut dice)?);
         mix = (mix.0 + sort.share * looks, mix.1 + sort.share * seen_s);
     }
     let title = |what: &str, (looks, seen_s): (f64, f64)| {

@@ -1,7 +1,7 @@
 //! Tests of the pure parts together: nobody is lost, and a backlog drains as arithmetic says.
 
 use super::{
-    costs::{Batched, Costs},
+    costs::{Acts, Batched, Costs},
     looks::Play,
     model::Model,
     plan::{Class, Plan, Weather},
@@ -9,8 +9,7 @@ use super::{
 
 const EACH: Batched = Batched { call: 20.0, each: 15.0 };
 
-/// Of the size that costs have.
-pub(super) const COSTS: Costs = Costs {
+const ACTS: Acts = Acts {
     enqueue: 20.0,
     admit: EACH,
     claim_submit: EACH,
@@ -21,6 +20,13 @@ pub(super) const COSTS: Costs = Costs {
     settle_end: EACH,
     read_event: 5.0,
     forget: 5.0,
+};
+
+/// Of the size that costs have.
+pub(super) const COSTS: Costs = Costs {
+    calm: ACTS,
+    busy: ACTS,
+    alone: 0.0,
     idle_pod: 200.0,
     connections_per_pod: 2.0,
     bytes_open: 1_000.0,
@@ -113,5 +119,5 @@ fn redis_pays_for_what_was_held_back_while_it_was_away() {
     let back = model.tick(0, FINE).redis;
 
     assert_eq!(away, 0.0);
-    assert!(back > 50.0 * COSTS.enqueue / 1e6, "{back}");
+    assert!(back > 50.0 * ACTS.enqueue / 1e6, "{back}");
 }
