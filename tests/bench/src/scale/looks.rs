@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mjq_producer::contract::TaskId;
-use mjq_worker::lifecycle::{Circumstances, Next, Observation, Pace, Phase, Policy, Record, TaskReport, next};
+use mjq_worker::lifecycle::{Circumstances, Next, Observation, Pace, Phase, Policy, Ran, Record, TaskReport, next};
 
 use super::dice::Dice;
 use crate::contestant::job;
@@ -33,7 +33,8 @@ pub(super) fn plays(
     let mut length = || span_ms.0 + dice.roll() % (span_ms.1 - span_ms.0 + 1);
     let lengths: Vec<u64> = (0..count).map(|_| length()).collect();
     let samples = if is_known { Pace::MAX_SAMPLES } else { 0 };
-    let pace = Pace::learn((0..samples).map(|_| length()).collect());
+    let latest: Vec<Ran> = (0..samples).map(|_| Ran { ms: length(), told: None }).collect();
+    let pace = Pace::learn(&latest);
     lengths.into_iter().map(|ms| play(ms, pace.as_ref(), policy, dice.share())).collect()
 }
 
@@ -55,7 +56,16 @@ fn play(length_ms: u64, pace: Option<&Pace>, policy: &Policy, jitter: f64) -> an
     let mut elapsed_ms = 0;
     for looks in 0.. {
         let now_ms = ACCEPTED_MS + elapsed_ms;
-        let at = Circumstances { now_ms, claimed_ms: now_ms, jitter, fence: 1, reclaims: 0, pace, policy: &policy };
+        let at = Circumstances {
+            now_ms,
+            claimed_ms: now_ms,
+            jitter,
+            fence: 1,
+            reclaims: 0,
+            pace,
+            polls_late: Duration::ZERO,
+            policy: &policy,
+        };
         let transition = next(&record, &seen, at)?;
         let Next::Poll(delay) = transition.next else { anyhow::bail!("a running task has no next look") };
         record = transition.record;

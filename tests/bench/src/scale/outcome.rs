@@ -5,9 +5,9 @@ use std::time::Duration;
 use mjq_producer::contract::TaskId;
 use mjq_worker::{
     ledger::{Settlement, Step},
-    lifecycle::{Circumstances, Next, Observation, Policy, TaskReport, event_of, next},
+    lifecycle::{Circumstances, Next, Observation, Policy, Ran, TaskReport, event_of, next},
 };
-use serde_json::{json, value::to_raw_value};
+use serde_json::json;
 
 /// The upstream took it.
 pub(super) fn accepted(step: Step, policy: &Policy) -> anyhow::Result<Settlement> {
@@ -26,15 +26,21 @@ pub(super) fn ended(step: Step, policy: &Policy) -> anyhow::Result<Settlement> {
     let image_url = "http://127.0.0.1/image/1730621826053455.png".to_owned();
     let prompt = "a lighthouse in a storm, oil on canvas, no. 1000 --ar 3:2";
     let button = json!({"customId": "MJ::JOB::upsample::1::0123456789abcdef", "emoji": "", "label": "U1", "type": 2});
-    let raw = to_raw_value(&json!({
+    let raw = json!({
         "id": "1730621826053455", "action": "IMAGINE", "status": "SUCCESS", "prompt": prompt, "promptEn": prompt,
         "description": format!("/imagine {prompt}"), "progress": "100%", "imageUrl": image_url, "failReason": null,
         "buttons": vec![button; 9],
-    }))?;
+    })
+    .to_string();
     let status = "SUCCESS".to_owned();
     settlement(
         step,
-        &Observation::Succeeded(TaskReport { status, image_url, raw: Some(raw), ..TaskReport::default() }),
+        &Observation::Succeeded(TaskReport {
+            status,
+            image_url,
+            raw: Some(raw.into_boxed_str()),
+            ..TaskReport::default()
+        }),
         policy,
     )
 }
@@ -43,14 +49,23 @@ pub(super) fn ended(step: Step, policy: &Policy) -> anyhow::Result<Settlement> {
 fn settlement(step: Step, seen: &Observation, policy: &Policy) -> anyhow::Result<Settlement> {
     let Step { job, fence, record, claimed_ms, .. } = step;
     let now_ms = claimed_ms;
-    let at = Circumstances { now_ms, claimed_ms, jitter: 0.5, fence, reclaims: 0, pace: None, policy };
+    let at = Circumstances {
+        now_ms,
+        claimed_ms,
+        jitter: 0.5,
+        fence,
+        reclaims: 0,
+        pace: None,
+        polls_late: Duration::ZERO,
+        policy,
+    };
     let mut transition = next(&record, seen, at)?;
     let mut event = None;
     match transition.next {
         Next::End(ending) => event = Some(event_of(&job, &transition.record, ending, seen, now_ms, Vec::new())),
         _ => transition.next = Next::Poll(Duration::ZERO),
     }
-    let ran_ms = event.as_ref().map(|_| 2_000);
+    let ran_ms = event.as_ref().map(|_| Ran { ms: 2_000, told: None });
     let (revisit_after, follow_ups) = (None, Vec::new());
-    Ok(Settlement { job, fence, is_certain: true, transition, ran_ms, revisit_after, event, follow_ups })
+    Ok(Settlement { job, fence, is_recent: true, transition, ran_ms, revisit_after, event, follow_ups })
 }
