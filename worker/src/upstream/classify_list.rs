@@ -41,12 +41,12 @@ pub(super) fn classify_list(asked: &[TaskId], exchange: &Exchange) -> Batch {
         300..=399 | 400 | 404..=406 | 410 | 413..=415 | 422 | 501 => return unsupported(answer),
         _ => return Batch::Failed(no_verdict(answer)),
     }
+    if let Some(list) = list_in(Json::unread(&text)) {
+        return Batch::Seen(seen(asked, &list));
+    }
     match Json::read(&text) {
-        Some(json) => match list_in(json) {
-            Some(list) => Batch::Seen(seen(asked, &list)),
-            None if json.is_null() => Batch::Seen(HashMap::new()),
-            None => unsupported(answer),
-        },
+        Some(json) if json.is_null() => Batch::Seen(HashMap::new()),
+        Some(_) => unsupported(answer),
         None if text.is_empty() => Batch::Seen(HashMap::new()),
         None if text.starts_with(['[', '{']) => Batch::Failed(no_verdict(answer)),
         // A page: some servers answer any unknown address with their start page.

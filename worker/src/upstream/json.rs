@@ -32,7 +32,7 @@ pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 impl<'a> Document<'a> {
     /// Reads a whole text; `None` when it is not JSON.
     pub(super) fn read(text: &'a str) -> Option<Self> {
-        let json = Json(text.trim());
+        let json = Json::unread(text);
         let fields = json.fields();
         (fields.is_some() || Json::read(text).is_some()).then_some(Self { json, fields })
     }
@@ -42,6 +42,11 @@ impl<'a> Json<'a> {
     /// Reads a whole text; `None` when it is not JSON.
     pub(super) fn read(text: &'a str) -> Option<Self> {
         serde_json::from_str(text).ok().map(Self::of)
+    }
+
+    /// Takes a text that may be no JSON: its fields and elements are then none, and cost no reading of their own.
+    pub(super) fn unread(text: &'a str) -> Self {
+        Self(text.trim())
     }
 
     fn of(raw: &'a RawValue) -> Self {
