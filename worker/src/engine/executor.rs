@@ -179,7 +179,10 @@ impl Executor {
     }
 
     async fn adopt(&self, step: &Step, hint: Option<&TaskId>) -> Observation {
-        if hint.is_some() && !self.poller.may_look_alone(step.flags.is_reclaimed).await {
+        if hint.is_none() && !self.has_lookup {
+            return Observation::NotFound;
+        }
+        if !self.poller.may_look_alone(step.flags.is_reclaimed).await {
             return Observation::NotBegun;
         }
         if let Some(task) = hint {
@@ -192,9 +195,6 @@ impl Executor {
                 Observation::Missing => Observation::NotFound,
                 other => other,
             };
-        }
-        if !self.has_lookup {
-            return Observation::NotFound;
         }
         self.upstream.find_by_state(&token(&step.job, step.record.attempts)).await
     }
