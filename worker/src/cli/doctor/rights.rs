@@ -11,11 +11,12 @@ const NOBODY: &str = "mjq-doctor";
 /// Writes and deletes a key in one act, with one command of each kind that the scripts use.
 const TRIAL: &str = "\
 local key = KEYS[1]
-redis.call('TIME')
+redis.call('TIME') redis.call('INFO', 'server')
 redis.call('HSET', key, 'a', 1) redis.call('HINCRBY', key, 'a', 1) redis.call('HMGET', key, 'a')
 redis.call('EXISTS', key) redis.call('UNLINK', key)
 redis.call('ZADD', key, 1, 'a') redis.call('ZMSCORE', key, 'a') redis.call('ZRANGEBYSCORE', key, 0, 1) redis.call('ZPOPMIN', key)
 redis.call('LPUSH', key, 1) redis.call('LTRIM', key, 1, 0)
+redis.call('SADD', key, 'a') redis.call('SISMEMBER', key, 'a') redis.call('PEXPIRE', key, 1000)
 redis.call('SET', key, 1, 'PX', 1000) redis.call('DEL', key)
 redis.call('XADD', key, '*', 'a', 'b') redis.call('XINFO', 'GROUPS', key) redis.call('DEL', key)
 return 1";
