@@ -118,11 +118,9 @@ async fn claim(ledger: Ledger, settlements: mpsc::Sender<Settlement>, wake: Arc<
     Ok(())
 }
 
-/// Accepted and done in one go.
-fn settlement(step: Step, policy: &Policy) -> anyhow::Result<Settlement> {
-    let now_ms = step.claimed_ms;
-    let Step { job, fence, .. } = step;
-    let at = || Circumstances {
+/// A decision in the moment of the claim, about a task of which nothing is known.
+pub(crate) fn at_once(now_ms: u64, fence: u64, policy: &Policy) -> Circumstances<'_> {
+    Circumstances {
         now_ms,
         claimed_ms: now_ms,
         jitter: 0.5,
@@ -131,7 +129,14 @@ fn settlement(step: Step, policy: &Policy) -> anyhow::Result<Settlement> {
         pace: None,
         polls_late: Duration::ZERO,
         policy,
-    };
+    }
+}
+
+/// Accepted and done in one go.
+fn settlement(step: Step, policy: &Policy) -> anyhow::Result<Settlement> {
+    let now_ms = step.claimed_ms;
+    let Step { job, fence, .. } = step;
+    let at = || at_once(now_ms, fence, policy);
     let task = TaskId::new("1730621826053455");
     let accepted = next(&step.record, &Observation::Accepted { task, queue_position: 0 }, at())?;
     let (status, image_url) = ("SUCCESS".to_owned(), "http://127.0.0.1/image/1730621826053455.png".to_owned());

@@ -5,9 +5,11 @@ use std::time::Duration;
 use mjq_producer::contract::TaskId;
 use mjq_worker::{
     ledger::{Settlement, Step},
-    lifecycle::{Circumstances, Next, Observation, Policy, Ran, TaskReport, event_of, next},
+    lifecycle::{Next, Observation, Policy, Ran, TaskReport, event_of, next},
 };
 use serde_json::json;
+
+use crate::peers::ledger::at_once;
 
 /// The upstream took it.
 pub(super) fn accepted(step: Step, policy: &Policy) -> anyhow::Result<Settlement> {
@@ -47,19 +49,8 @@ pub(super) fn ended(step: Step, policy: &Policy) -> anyhow::Result<Settlement> {
 
 /// What comes of the step; a next one is due at once.
 fn settlement(step: Step, seen: &Observation, policy: &Policy) -> anyhow::Result<Settlement> {
-    let Step { job, fence, record, claimed_ms, .. } = step;
-    let now_ms = claimed_ms;
-    let at = Circumstances {
-        now_ms,
-        claimed_ms,
-        jitter: 0.5,
-        fence,
-        reclaims: 0,
-        pace: None,
-        polls_late: Duration::ZERO,
-        policy,
-    };
-    let mut transition = next(&record, seen, at)?;
+    let Step { job, fence, record, claimed_ms: now_ms, .. } = step;
+    let mut transition = next(&record, seen, at_once(now_ms, fence, policy))?;
     let mut event = None;
     match transition.next {
         Next::End(ending) => event = Some(event_of(&job, &transition.record, ending, seen, now_ms, Vec::new())),
