@@ -14,6 +14,9 @@ use crate::books::Books;
 use crate::history::{History, Kept, KeySeen, TaskSeen, Told};
 use crate::world::World;
 
+/// The families of keys that jobs have.
+pub(crate) const JOB_FAMILIES: [&str; 5] = ["job", "request", "more", "large", "shown"];
+
 const GLANCE: Duration = Duration::from_millis(200);
 
 /// Waits until every expected job has ended and nothing is left to do; says whether that came within `patience`.
@@ -119,7 +122,9 @@ pub(crate) async fn census(world: &World, history: &mut History) -> anyhow::Resu
     }
     history.swept_in_time = redis.zrange(wire.key("ended"), 0, -1).await?;
     let ended = ["events", "ended", "failed", "late", "rejected", "totals"].map(|name| wire.key(name));
-    let of_jobs = history.keys.keys().filter(|key| key.starts_with(&wire.key("job:")) || ended.contains(key));
+    let families = JOB_FAMILIES.map(|family| wire.key(&format!("{family}:")));
+    let is_of_a_job = |key: &String| families.iter().any(|family| key.starts_with(family));
+    let of_jobs = history.keys.keys().filter(|key| is_of_a_job(key) || ended.contains(key));
     for keys in of_jobs.collect::<Vec<_>>().chunks(500) {
         let _: u64 = redis.del(keys).await?;
     }
@@ -149,11 +154,18 @@ pub(crate) fn told(event: &Event) -> anyhow::Result<Told> {
     })
 }
 
-/// Reads a job's record. Its JSON is the worker's own affair: `e` is when it came, and `tl` its timeline.
+/// Reads a job's text: the fence of its next claim, its phase, its record, and the entry of its event on a line of its own.
+/// The record's JSON is the worker's own affair: `e` is when it came, and `tl` its timeline.
 async fn record(redis: &mut MultiplexedConnection, key: &str) -> anyhow::Result<Option<Kept>> {
-    let fields: (Option<u64>, Option<String>, Option<String>) = redis.hmget(key, &["f", "p", "r"]).await?;
-    let (Some(fence), Some(phase), Some(record)) = fields else { return Ok(None) };
-    let record: Value = serde_json::from_str(&record).with_context(|| format!("{key} has no readable record"))?;
+    let text: Option<String> = redis.get(key).await?;
+    let Some(text) = text else { return Ok(None) };
+    let mut words = text.lines().next().unwrap_or_default().splitn(3, ' ');
+    let (Some(next), Some(phase), Some(record)) = (words.next(), words.next(), words.next()) else {
+        anyhow::bail!("{key} has no readable text")
+    };
+    let fence = next.parse::<u64>().with_context(|| format!("{key} has no fence"))? - 1;
+    let phase = phase.to_owned();
+    let record: Value = serde_json::from_str(record).with_context(|| format!("{key} has no readable record"))?;
     let timeline = timeline(record["e"].as_u64().unwrap_or(0), record["tl"].as_str().unwrap_or_default());
     Ok(Some(Kept { phase, fence, timeline: timeline.with_context(|| format!("{key} has no timeline"))? }))
 }

@@ -2,6 +2,7 @@
 //! back where it was. A leaked claim, a limit's token too many or a key that nobody knows is found by name.
 
 use super::{Findings, about};
+use crate::collect::JOB_FAMILIES;
 use crate::history::{History, KeySeen};
 
 /// What may be left besides the jobs: scripts, buffers of clients, and what Redis itself needs to have once been busy.
@@ -11,7 +12,7 @@ const SLACK_BYTES: u64 = 1024 * 1024;
 const LASTING: [&str; 11] =
     ["jobs", "events", "ended", "failed", "late", "totals", "upstream", "workers", "rejected", "room", "hook_secret"];
 /// These must be empty in the end, and are looked at one by one: see `leftovers`.
-const LANES: [&str; 5] = ["leases", "due:submit", "due:later", "due:poll", "deadlines"];
+const LANES: [&str; 6] = ["leases", "due:submit", "due:later", "due:poll", "deadlines", "marked"];
 
 pub(super) fn check(history: &History) -> Findings {
     let mut findings: Findings =
@@ -37,8 +38,8 @@ fn wrong(history: &History, key: &str, seen: KeySeen) -> Option<String> {
     let (family, _) = part.split_once(':').unwrap_or((part, ""));
     match (family, part) {
         ("claim", _) => (!seen.expires).then(|| format!("{key} would stay for ever")),
-        ("job", _) => {
-            let is_indexed = part.strip_prefix("job:").is_some_and(|id| history.swept_in_time.contains(id));
+        (family, _) if JOB_FAMILIES.contains(&family) => {
+            let is_indexed = part.split_once(':').is_some_and(|(_, id)| history.swept_in_time.contains(id));
             (!seen.expires && !is_indexed).then(|| format!("{key} would stay for ever"))
         }
         (_, "rate:submit") => too_many(key, seen, history.limits.submits_per_second),

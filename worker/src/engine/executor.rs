@@ -11,6 +11,7 @@ use super::{
     canceller::CancellerHandle,
     crash_point::{self, CrashPoint},
     pacer::Paces,
+    planted,
     poller::Poller,
     recall::{Forgotten, Recall},
     request::{Press, RequestMaker, find_button, token},
@@ -18,7 +19,7 @@ use super::{
     slot::{HeldStep, Hold},
 };
 use crate::{
-    ledger::{Ledger, Parent, Rate, Settled, Settlement, Step, state_in},
+    ledger::{Ledger, Parent, Rate, Settled, Settlement, Step},
     lifecycle::{
         Act, Busy, Circumstances, Next, Observation, Phase, Policy, Pressure, Ran, Record, Transition, event_of,
         first_revisit, next,
@@ -221,12 +222,7 @@ impl Executor {
         };
         let mut settlement = self.settlement(step, seen, transition, at.now_ms).await;
         settlement.is_recent = hold.is_recent(self.ledger.retention());
-        if PlantedBug::NoFence.is_planted() {
-            Box::pin(self.steal_fence(&mut settlement, at.now_ms)).await;
-        }
-        if PlantedBug::PublishBeforeTransition.is_planted() {
-            Box::pin(self.publish_apart(&settlement)).await;
-        }
+        planted::spoil(&self.ledger, &mut settlement, at.now_ms).await;
         if settlement.event.is_some() {
             tell_end(&settlement, seen, at.now_ms);
         }
@@ -239,45 +235,6 @@ impl Executor {
         if let Some(record) = cancelled.filter(|_| is_written) {
             self.canceller.hand_in(&step.job, fence, &record);
         }
-    }
-
-    /// A planted bug: whoever has the job, the settlement takes its place.
-    async fn steal_fence(&self, settlement: &mut Settlement, now_ms: u64) {
-        let (mut fence, mut lease) = (redis::cmd("HGET"), redis::cmd("ZADD"));
-        fence.arg(self.ledger.key(&format!("job:{}", settlement.job))).arg("f");
-        let last: u64 = self.ledger.link().query(&fence).await.unwrap_or(settlement.fence);
-        settlement.fence = last + 1;
-        lease.arg(self.ledger.key("leases")).arg(now_ms).arg(format!("{}:{}", last + 1, settlement.job));
-        let _ = self.ledger.link().query::<u64>(&lease).await;
-    }
-
-    /// A planted bug: the event goes out before anybody has checked the fence.
-    async fn publish_apart(&self, settlement: &Settlement) {
-        let Some(event) = &settlement.event else { return };
-        let mut state = redis::cmd("HGET");
-        state.arg(self.ledger.key(&format!("job:{}", settlement.job))).arg("i");
-        let identity: Option<String> = self.ledger.link().query(&state).await.unwrap_or_default();
-        let mut publish = redis::cmd("XADD");
-        publish.arg(self.ledger.queue().events_stream()).arg("*").arg("v").arg("1");
-        publish
-            .arg("type")
-            .arg(event.event_type.as_str())
-            .arg("job")
-            .arg(event.job.as_str())
-            .arg("kind")
-            .arg(&event.kind);
-        publish
-            .arg("state")
-            .arg(state_in(&identity.unwrap_or_default()))
-            .arg("task")
-            .arg(&event.task)
-            .arg("status")
-            .arg(&event.status);
-        publish.arg("code").arg(event.code.as_str()).arg("image_url").arg(&event.image_url);
-        publish.arg("data").arg(event.data.to_json());
-        let _ = self.ledger.link().query::<String>(&publish).await;
-        // The transition is another round trip, and those take their time on a bad day.
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
     async fn settlement(&self, step: &Step, seen: &Observation, transition: Transition, now_ms: u64) -> Settlement {

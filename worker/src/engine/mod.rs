@@ -28,6 +28,7 @@ mod heart;
 mod hook_address;
 mod hooks;
 mod pacer;
+mod planted;
 mod poll_budget;
 mod poller;
 mod recall;

@@ -2,7 +2,11 @@
 
 use mjq_producer::contract::{Event, Job, JobId};
 
-use super::{Abandoned, Intake, Ledger, arg, hide_images, identity::identity_of, scripts};
+use super::{
+    Abandoned, Intake, Ledger, arg, hide_images,
+    kept::{JobPlace, kept_job, kept_request},
+    scripts,
+};
 use crate::{
     lifecycle::{Record, conflict},
     planted_bug::PlantedBug,
@@ -117,10 +121,17 @@ impl Admitted {
     }
 }
 
-/// What is kept of a job with large pictures once it has completed; `None` when it is small, or stays large.
-fn without_pictures(json: &str) -> Option<String> {
+/// Where a job is kept, and what is kept of one with large pictures once it has completed.
+fn place_of(json: &str) -> (JobPlace, Option<String>) {
+    /// A larger job is kept where no claim reads it along.
     const LARGE: usize = 8 * 1024;
-    (json.len() > LARGE).then(|| hide_images(json)).filter(|shown| shown.len() <= LARGE)
+    if json.len() <= LARGE {
+        return (JobPlace::Inline, None);
+    }
+    match hide_images(json) {
+        shown if shown.len() <= LARGE => (JobPlace::LargeAndShown, Some(shown)),
+        _ => (JobPlace::Large, None),
+    }
 }
 
 impl Admission {
@@ -136,8 +147,10 @@ impl Admission {
         let Self { entry, id, json, job, record } = self;
         let state = job.request.state().unwrap_or_default();
         let state = if PlantedBug::StateReserialised.is_planted() { state.escape_default().to_string() } else { state };
-        args.extend([arg(entry), arg(id), arg(identity_of(job, record, &state)), arg(json), arg(record.to_text())]);
-        args.extend([arg(record.submit_score()), arg(job.options.run_at_ms), arg(record.deadline_ms)]);
-        args.push(without_pictures(json).unwrap_or_default().into_bytes());
+        let (place, shown) = place_of(json);
+        let large = if place == JobPlace::Inline { "" } else { json };
+        args.extend([arg(entry), arg(id), arg(kept_request(job, record, &state, place, json))]);
+        args.extend([arg(kept_job(1, record)), arg(record.submit_score()), arg(job.options.run_at_ms)]);
+        args.extend([arg(record.deadline_ms), arg(large), arg(shown.unwrap_or_default())]);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mjq_producer::contract::JobId;
 use redis::{FromRedisValue, ParsingError, Value};
 
-use super::{Abandoned, Ledger, Rate, arg, scripts};
+use super::{Abandoned, Ledger, Rate, arg, kept::KeptJob, scripts};
 use crate::lifecycle::Record;
 
 /// Revisits that are this pod's to make.
@@ -22,7 +22,7 @@ pub struct DueRevisits {
 pub struct AfterLook {
     /// The job.
     pub job: JobId,
-    /// The fence that it ended under.
+    /// The fence of its next claim, should somebody try it once more.
     pub fence: u64,
     /// Its record.
     pub record: Record,
@@ -48,8 +48,9 @@ impl Ledger {
             arg(polls_per_request.max(1)),
         ];
         let reply: Reply = self.call(&scripts::REVISIT, &args).await?;
-        let looks = reply.looks.into_iter().filter_map(|(id, fence, record)| {
-            Some(AfterLook { job: JobId::new(&id).ok()?, fence, record: Record::read(&record)? })
+        let looks = reply.looks.into_iter().filter_map(|(id, text)| {
+            let kept = KeptJob::read(&text)?;
+            Some(AfterLook { job: JobId::new(&id).ok()?, fence: kept.fence, record: kept.record()? })
         });
         let more_after = u64::try_from(reply.more_after_ms).ok().map(Duration::from_millis);
         Ok(DueRevisits { looks: looks.collect(), more_after })
@@ -57,7 +58,7 @@ impl Ledger {
 
     /// Writes what was learnt of an ended job, and when its task is looked at once more.
     ///
-    /// Returns whether the job was still as `fence` had left it.
+    /// Returns whether the job was still as whoever read `fence` with it had seen it: nobody has tried it once more.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
@@ -76,7 +77,7 @@ impl Ledger {
 
 struct Reply {
     more_after_ms: i64,
-    looks: Vec<(String, u64, String)>,
+    looks: Vec<(String, String)>,
 }
 
 impl FromRedisValue for Reply {

@@ -6,8 +6,12 @@ use mjq_producer::contract::{JobId, TaskId};
 use redis::{FromRedisValue, ParsingError, Value};
 use tracing::error;
 
-use super::{Abandoned, Ledger, arg, scripts};
-use crate::lifecycle::{Flags, Phase, Record};
+use super::{
+    Abandoned, Ledger, arg,
+    kept::{KeptJob, KeptRequest},
+    scripts,
+};
+use crate::lifecycle::{Flags, Record};
 
 /// The limits that a claim keeps, over all pods.
 #[derive(Debug, Clone)]
@@ -113,8 +117,13 @@ impl Ledger {
         let (claimed_at, reply): (Instant, ClaimReply) = self
             .until_answered(scripts::CLAIM.name(), || async {
                 // The time of the attempt that was answered: an earlier one may have hung for long.
-                let asked = Instant::now();
-                Ok((asked, scripts::CLAIM.run(&self.0.link, &self.0.prefix, &args.as_slice()).await?))
+                let (asked, looks) = (Instant::now(), self.0.server_look.is_due());
+                let args = [args.as_slice(), &[arg(u8::from(looks))]].concat();
+                let reply = scripts::CLAIM.run(&self.0.link, &self.0.prefix, &args).await?;
+                if looks {
+                    self.0.server_look.made(asked);
+                }
+                Ok((asked, reply))
             })
             .await?;
         self.0.clock.heard(claimed_at, reply.now_ms);
@@ -150,10 +159,11 @@ impl Ledger {
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
     pub async fn job_json(&self, job: &JobId) -> Result<Option<String>, Abandoned> {
-        let mut command = redis::cmd("HMGET");
-        command.arg(self.key(&format!("job:{job}"))).arg(&["job", "large"]);
-        let (small, large): (Option<String>, Option<String>) =
+        let mut command = redis::cmd("MGET");
+        command.arg(self.job_key("request", job)).arg(self.job_key("large", job));
+        let (request, large): (Option<String>, Option<String>) =
             self.until_answered("read_job", || self.0.link.query(&command)).await?;
+        let small = request.and_then(|text| KeptRequest::read(&text)?.job.map(str::to_owned));
         Ok(small.or(large))
     }
 }
@@ -168,11 +178,10 @@ struct ClaimReply {
 /// What a claim tells of a step, as `claim.lua` puts it into words.
 struct RawStep<'a> {
     id: &'a str,
-    fence: &'a str,
-    phase: &'a str,
     rare: Rare<'a>,
-    record: &'a str,
-    job: Option<&'a str>,
+    job: &'a str,
+    /// Of a submit only; it may have lines of its own.
+    request: Option<&'a str>,
 }
 
 /// What few steps have.
@@ -199,17 +208,18 @@ impl FromRedisValue for ClaimReply {
 impl<'a> RawStep<'a> {
     fn read(text: &'a str) -> Option<Self> {
         let (head, rest) = text.split_once('\n')?;
-        let (record, job) = rest.split_once('\n').map_or((rest, None), |(record, job)| (record, Some(job)));
-        let mut words = head.splitn(4, ' ');
-        let (id, fence, phase) = (words.next()?, words.next()?, words.next()?);
-        let rare = words.next().map_or(Some(Rare::default()), Rare::read)?;
-        Some(Self { id, fence, phase, rare, record, job })
+        let (job, request) = rest.split_once('\n').map_or((rest, None), |(job, request)| (job, Some(request)));
+        let (id, rare) = match head.split_once(' ') {
+            Some((id, rare)) => (id, Rare::read(rare)?),
+            None => (head, Rare::default()),
+        };
+        Some(Self { id, rare, job, request })
     }
 
     fn into_step(self, now_ms: u64, claimed_at: Instant, granted_at: Instant) -> Option<Step> {
         let Self { rare: Rare { is_reclaimed, reclaims, is_cancelled, inputs, hint }, .. } = self;
-        let (job, fence) = (JobId::new(self.id).ok()?, self.fence.parse().ok()?);
-        let record = Record { phase: Phase::read(self.phase)?, ..Record::read(self.record)? };
+        let (job, kept) = (JobId::new(self.id).ok()?, KeptJob::read(self.job)?);
+        let (fence, record) = (kept.fence, kept.record()?);
         let (hinted, is_end_told) = read_hint(hint);
         let flags = Flags {
             is_reclaimed,
@@ -220,7 +230,7 @@ impl<'a> RawStep<'a> {
             inputs,
             reclaims,
         };
-        let job_json = self.job.map(str::to_owned);
+        let job_json = self.request.and_then(|text| KeptRequest::read(text)?.job).map(str::to_owned);
         Some(Step { job, fence, record, flags, job_json, claimed_ms: now_ms, claimed_at, granted_at })
     }
 }
@@ -256,19 +266,16 @@ mod tests {
 
     #[test]
     fn a_step_is_lines_of_text_and_a_job_may_have_lines_of_its_own() {
-        let look = RawStep::read("order-1842 7 polling\n{}").unwrap();
-        assert_eq!(
-            (look.id, look.fence, look.phase, look.record, look.job),
-            ("order-1842", "7", "polling", "{}", None)
-        );
+        let look = RawStep::read("order-1842\n7 polling {}").unwrap();
+        assert_eq!((look.id, look.job, look.request), ("order-1842", "7 polling {}", None));
         assert_eq!(look.rare, Rare::default());
 
-        let submit = RawStep::read("a:b 1 submitting 1 2 0 3 +task of two words\n{}\n{\n}").unwrap();
-        assert_eq!((submit.record, submit.job), ("{}", Some("{\n}")));
+        let submit = RawStep::read("a:b 1 2 0 3 +task of two words\n1 submitting {}\nx 1 0 = {\n}").unwrap();
+        assert_eq!((submit.job, submit.request), ("1 submitting {}", Some("x 1 0 = {\n}")));
         let hint = "+task of two words";
         assert_eq!(submit.rare, Rare { is_reclaimed: true, reclaims: 2, is_cancelled: false, inputs: 3, hint });
 
-        assert!(RawStep::read("order-1842 7\n{}").is_none() && RawStep::read("order-1842 7 polling").is_none());
+        assert!(RawStep::read("order-1842 7\n{}").is_none() && RawStep::read("order-1842").is_none());
     }
 
     /// A ledger of its own with one job that may be submitted.

@@ -2,8 +2,8 @@
 
 use mjq_producer::contract::{JobId, ModalInput, TaskId};
 
-use super::{Abandoned, Ledger, arg, scripts};
-use crate::lifecycle::{Phase, Policy, Record};
+use super::{Abandoned, Ledger, arg, kept::KeptJob, scripts};
+use crate::lifecycle::{Phase, Policy};
 
 /// What became of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl Ledger {
     /// [`Abandoned`] if the pod had to leave before Redis answered.
     pub async fn input(&self, job: &JobId) -> Result<Option<ModalInput>, Abandoned> {
         let mut command = redis::cmd("HGET");
-        command.arg(self.key(&format!("job:{job}"))).arg("modal");
+        command.arg(self.job_key("more", job)).arg("modal");
         let json: Option<String> = self.until_answered("read_input", || self.link().query(&command)).await?;
         Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
     }
@@ -116,25 +116,28 @@ impl Ledger {
     /// # Errors
     /// [`RetryError`] says why not.
     pub async fn retry(&self, job: &JobId, policy: &Policy) -> Result<(), RetryError> {
-        let mut command = redis::cmd("HMGET");
-        command.arg(self.key(&format!("job:{job}"))).arg(&["f", "p", "r"]);
-        type Fields = (Option<u64>, Option<String>, Option<String>);
-        let (fence, phase, record): Fields = self.until_answered("read_job", || self.link().query(&command)).await?;
-        let phase = phase.as_deref().and_then(Phase::read).ok_or(RetryError::NotKnown)?;
-        if !matches!(phase, Phase::Failed | Phase::Cancelled) {
-            return Err(RetryError::NotEnded(phase));
+        let text = self.job_text(job).await?;
+        let kept = text.as_deref().and_then(KeptJob::read).ok_or(RetryError::NotKnown)?;
+        if !matches!(kept.phase, Phase::Failed | Phase::Cancelled) {
+            return Err(RetryError::NotEnded(kept.phase));
         }
-        let record: Option<Record> = record.and_then(|text| Record::read(&text));
-        let (fence, record) = fence.zip(record).ok_or(RetryError::NotKnown)?;
+        let (fence, record) = (kept.fence, kept.record().ok_or(RetryError::NotKnown)?);
         let time = redis::cmd("TIME");
         let (seconds, micros): (u64, u64) = self.until_answered("time", || self.link().query(&time)).await?;
-        let record = record.revive(seconds * 1000 + micros / 1000, fence + 1, policy);
+        let record = record.revive(seconds * 1000 + micros / 1000, fence, policy);
         let args = [arg(job), arg(fence), arg(record.to_text()), arg(record.deadline_ms)];
         match self.call::<u8>(&scripts::RETRY, &args).await? {
             1 => Ok(()),
             2 => Err(RetryError::Changed),
             _ => Err(RetryError::NotKnown),
         }
+    }
+
+    /// Reads what the ledger keeps of a job; `None` when it does not know it, or no longer.
+    pub(super) async fn job_text(&self, job: &JobId) -> Result<Option<String>, Abandoned> {
+        let mut command = redis::cmd("GET");
+        command.arg(self.job_key("job", job));
+        self.until_answered("read_job", || self.link().query(&command)).await
     }
 
     /// Pauses or resumes, for all pods. Returns whether that changed anything.

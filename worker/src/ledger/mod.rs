@@ -8,11 +8,15 @@
 //! |---|---|---|
 //! | `jobs` | stream | in: jobs and commands, until they are admitted |
 //! | `events` | stream | out: one entry per terminal fact |
-//! | `job:<id>` | hash | `f` fence of the last claim that came to its end, `p` phase, `r` record, `i` identity (digest of the body, submit score, state), `job` the job (`large` when it is; if pictures make it so, until it has completed, and `shown` without them), `x` marks that it has some of: `rc` reclaims, `c` cancel mark, `hint`, `mn`; `rn` fence of the last reclaim, `modal` the latest input, `mn` how many, `me` its entry, `hint` task a hook told, with `+` before it when it told its end, `ev` its event |
+//! | `job:<id>` | string | fence of the claim under way, else of the next; phase; record; entry of its event. See `kept` |
+//! | `request:<id>` | string | digest of the body, submit score, state, and the job unless it is large. See `kept` |
+//! | `large:<id>`, `shown:<id>` | string | a large job; if pictures make it so, until it has completed, and without them |
+//! | `more:<id>` | hash | what few jobs have: `rc` reclaims, `rn` fence of the last one, `c` cancel mark, `hint` task a hook told, with `+` before it when it told its end, `modal` the latest input, `me` its entry, `mn` how many |
+//! | `marked` | set | open jobs that have any of it |
 //! | `due:submit` | zset | queued jobs by priority, then age |
 //! | `due:later` | zset | queued jobs by the time from which they may be submitted |
 //! | `due:poll` | zset | open tasks by the time of their next look |
-//! | `leases` | zset | claims, as `<fence>:<job id>`, by the time that their lease runs out; the fence is `f` + 1 |
+//! | `leases` | zset | claims, as `<fence>:<job id>`, by the time that their lease runs out |
 //! | `deadlines` | zset | jobs that have not ended, by deadline |
 //! | `ended` | zset | jobs that have, by when |
 //! | `failed` | zset | of these, the failed ones: the dead letters |
@@ -35,14 +39,15 @@ mod clock;
 mod commands;
 mod denial;
 mod event_trim;
-mod identity;
 mod intake;
+mod kept;
 mod pace;
 mod parent;
 mod pods;
 mod reassertion;
 mod renewal;
 mod scripts;
+mod server_look;
 mod settlement;
 mod view;
 
@@ -52,7 +57,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mjq_producer::{RedisLink, contract::QueueName};
+use mjq_producer::{
+    RedisLink,
+    contract::{JobId, QueueName},
+};
 use redis::{FromRedisValue, RedisError, ToRedisArgs};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -64,7 +72,6 @@ pub use claim::{ClaimLimits, Claimed, Rate, Step};
 pub use clock::RedisClock;
 pub use commands::{CommandAnswer, Hinted, Paused, RetryError};
 pub use denial::denial;
-pub(crate) use identity::state_in;
 pub use intake::{Intake, RawEntry};
 pub use pace::PollsAtLarge;
 pub use parent::Parent;
@@ -77,6 +84,7 @@ pub use view::{
 
 use crate::lifecycle::redis_retry_delay;
 use scripts::Script;
+use server_look::ServerLook;
 
 /// The ledger of one queue. Clones share its connection.
 #[derive(Clone)]
@@ -87,6 +95,7 @@ struct Inner {
     queue: QueueName,
     prefix: String,
     clock: RedisClock,
+    server_look: ServerLook,
     retention: Duration,
     /// Whether the last call was answered.
     is_reachable: watch::Sender<bool>,
@@ -150,6 +159,7 @@ impl Ledger {
             queue,
             prefix,
             clock,
+            server_look: ServerLook::default(),
             retention,
             is_reachable,
             outages,
@@ -213,6 +223,12 @@ impl Ledger {
     #[must_use]
     pub fn key(&self, name: &str) -> String {
         format!("{}{name}", self.0.prefix)
+    }
+
+    /// Makes one of a job's keys.
+    #[must_use]
+    pub fn job_key(&self, name: &str, job: &JobId) -> String {
+        format!("{}{name}:{job}", self.0.prefix)
     }
 
     /// Calls a script until Redis has answered it.
@@ -287,6 +303,7 @@ impl Ledger {
 
     /// Returns whether Redis answered until now.
     fn note_outage(&self) -> bool {
+        self.0.server_look.doubt();
         let has_answered = self.0.is_reachable.send_replace(false);
         if has_answered {
             self.0.outages.send_modify(|outages| *outages += 1);

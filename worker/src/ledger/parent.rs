@@ -6,8 +6,8 @@ use mjq_producer::contract::{JobId, TaskId};
 use redis::streams::StreamRangeReply;
 use serde_json::value::RawValue;
 
-use super::{Abandoned, Ledger};
-use crate::lifecycle::{Phase, Record};
+use super::{Abandoned, Ledger, kept::KeptJob};
+use crate::lifecycle::Phase;
 
 /// What the ledger knows of an earlier job.
 #[derive(Debug)]
@@ -33,17 +33,13 @@ impl Ledger {
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
     pub async fn parent(&self, job: &JobId) -> Result<Parent, Abandoned> {
-        let mut command = redis::cmd("HMGET");
-        command.arg(self.key(&format!("job:{job}"))).arg(&["p", "r", "ev"]);
-        type Fields = (Option<String>, Option<String>, Option<String>);
-        let (phase, record, event): Fields = self.until_answered("read_parent", || self.link().query(&command)).await?;
-        let Some(phase) = phase.as_deref().and_then(Phase::read) else { return Ok(Parent::NotKnown) };
-        if phase != Phase::Completed {
-            return Ok(if phase.is_terminal() { Parent::Ended } else { Parent::Open });
+        let text = self.job_text(job).await?;
+        let Some(kept) = text.as_deref().and_then(KeptJob::read) else { return Ok(Parent::NotKnown) };
+        if kept.phase != Phase::Completed {
+            return Ok(if kept.phase.is_terminal() { Parent::Ended } else { Parent::Open });
         }
-        let record: Option<Record> = record.and_then(|text| Record::read(&text));
-        let Some(task) = record.and_then(|record| record.task) else { return Ok(Parent::Ended) };
-        Ok(Parent::Completed { task, buttons: self.buttons_in(event.as_deref().unwrap_or("-")).await? })
+        let Some(task) = kept.record().and_then(|record| record.task) else { return Ok(Parent::Ended) };
+        Ok(Parent::Completed { task, buttons: self.buttons_in(kept.event.unwrap_or("-")).await? })
     }
 
     async fn buttons_in(&self, entry: &str) -> Result<Option<Box<RawValue>>, Abandoned> {

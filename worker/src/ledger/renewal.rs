@@ -15,6 +15,23 @@ pub struct Holding {
     pub fence: u64,
 }
 
+impl Holding {
+    /// What the lease of this claim is called.
+    pub(super) fn lease(&self) -> String {
+        lease_of(&self.job, self.fence)
+    }
+}
+
+/// What the lease of a claim is called.
+pub(super) fn lease_of(job: &JobId, fence: u64) -> String {
+    format!("{fence}:{job}")
+}
+
+/// The job that a lease is for.
+pub(super) fn job_of(lease: &str) -> Option<JobId> {
+    JobId::new(lease.split_once(':')?.1).ok()
+}
+
 impl Ledger {
     /// Lengthens the leases of `holdings` to `lease` from now, and returns the jobs that are lost.
     ///
@@ -22,10 +39,8 @@ impl Ledger {
     /// [`Abandoned`] if the pod had to leave before Redis answered.
     pub async fn renew(&self, holdings: &[Holding], lease: Duration) -> Result<Vec<JobId>, Abandoned> {
         let mut args = vec![arg(lease.as_millis())];
-        for Holding { job, fence } in holdings {
-            args.extend([arg(job), arg(fence)]);
-        }
+        args.extend(holdings.iter().map(|holding| arg(holding.lease())));
         let lost: Vec<String> = self.call(&scripts::RENEW, &args).await?;
-        Ok(lost.iter().filter_map(|id| JobId::new(id).ok()).collect())
+        Ok(lost.iter().filter_map(|lease| job_of(lease)).collect())
     }
 }

@@ -15,9 +15,9 @@ pub(super) struct Script {
 }
 
 macro_rules! scripts {
-    ($($constant:ident = $name:literal $(after $prelude:literal)?;)+) => {
+    ($($constant:ident = $name:literal $(after $($prelude:literal)and+)?;)+) => {
         $(pub(super) static $constant: LazyLock<Script> = LazyLock::new(|| Script::new($name, concat!(
-            $(include_str!(concat!("scripts/", $prelude, ".lua")),)?
+            $($(include_str!(concat!("scripts/", $prelude, ".lua")),)+)?
             include_str!(concat!("scripts/", $name, ".lua"))
         )));)+
     };
@@ -25,18 +25,18 @@ macro_rules! scripts {
 
 scripts! {
     ADMIT = "admit";
-    ANNOTATE = "annotate";
-    CANCEL = "cancel";
+    ANNOTATE = "annotate" after "job";
+    CANCEL = "cancel" after "job";
     CLAIM = "claim" after "server";
     FORGET = "forget";
     GRANT_POLL = "grant_poll";
-    HINT = "hint";
-    MODAL = "modal";
+    HINT = "hint" after "job";
+    MODAL = "modal" after "job";
     PAUSE = "pause";
-    REASSERT = "reassert" after "server";
+    REASSERT = "reassert" after "job" and "server";
     REJECT = "reject";
     RENEW = "renew";
-    RETRY = "retry";
+    RETRY = "retry" after "job";
     REVISIT = "revisit";
     SETTLE = "settle";
     SWEEP = "sweep";

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mjq_producer::contract::{Event, Job, JobId};
 
-use super::{Abandoned, Ledger, args::Args, scripts};
+use super::{Abandoned, Ledger, args::Args, kept::kept_job, renewal::lease_of, scripts};
 use crate::lifecycle::{Ending, Next, PaceClass, Pressure, Ran, Transition};
 
 /// What became of one step.
@@ -122,11 +122,9 @@ impl Settlement {
             Pressure::Lost => "lost".to_owned(),
         };
         args.push(&self.job);
-        args.push(self.fence);
-        args.push(u8::from(self.is_recent));
-        args.push(record.deadline_ms);
-        args.push(record.phase);
-        args.push(record.to_text());
+        args.push(lease_of(&self.job, self.fence));
+        args.push(kept_job(self.fence + 1, record));
+        args.push(format_args!("{} {}", u8::from(self.is_recent), record.deadline_ms));
         args.push(pressure);
         match next {
             Next::Submit(delay) => {

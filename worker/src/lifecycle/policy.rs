@@ -91,10 +91,13 @@ impl Policy {
     pub const REVISIT_FOR: Duration = Duration::from_secs(3600);
     /// How much longer each refusal makes the next delay.
     const REFUSAL_FACTOR: f64 = 1.6;
-    /// Where code 22 says that others come first, the first poll waits a share of the usual spacing for each.
-    const QUEUE_SHARE: f64 = 0.25;
-    /// When a task is first looked at while nothing is known of its class.
-    const FIRST_POLL: Duration = Duration::from_secs(1);
+    /// When a task is first looked at while nothing is known of its class, and the settings are for pictures, which
+    /// take half a minute and more.
+    const FIRST_POLL: Duration = Duration::from_secs(2);
+    /// The same where the settings are more eager than that: a number of the shortest spacings.
+    const FIRST_SPACINGS: u32 = 10;
+    /// Where code 22 says that others come first, the first poll waits so much longer for each.
+    const QUEUE_PLACE: Duration = Duration::from_millis(250);
     /// How much further apart looks are while hooks tell the ends.
     const THINNED: u32 = 4;
 
@@ -137,10 +140,10 @@ impl Policy {
             let longest = self.poll_max.max(self.poll_min) * LONGEST;
             return look.wait.clamp(self.poll_min, longest) + self.lateness(look.chance, outlook);
         }
-        // Nobody has seen a picture in less than a second, however eager the settings are.
-        let usual = self.poll_min.max(Self::FIRST_POLL);
-        let queue = usual.mul_f64(f64::from(record.queue_position) * Self::QUEUE_SHARE);
-        let delay = spread(usual + queue, jitter) * if is_told { Self::THINNED } else { 1 };
+        let usual = Self::FIRST_POLL.min(self.poll_min * Self::FIRST_SPACINGS).max(self.poll_min);
+        let queue = Self::QUEUE_PLACE * record.queue_position;
+        // Submits are apart already, and so are the looks that follow: a little is enough.
+        let delay = (usual + queue).mul_f64(1.0 + jitter / 20.0) * if is_told { Self::THINNED } else { 1 };
         self.within_bounds(delay) + self.lateness(0.0, outlook)
     }
 
@@ -271,8 +274,19 @@ mod tests {
 
         assert_eq!(policy.after_refusal(0, None, 0.0), Duration::from_millis(800));
         assert_eq!(policy.after_refusal(0, None, 1.0), Duration::from_millis(1200));
-        assert_eq!(policy.first_poll(&queued_behind(0), outlook(None)), S(1));
+        assert_eq!(policy.after_refusal(0, None, 0.5), S(1));
         assert_eq!(policy.first_poll(&queued_behind(10_000), outlook(None)), S(15));
+    }
+
+    #[test]
+    fn the_first_look_is_early_where_the_settings_are_eager_and_never_before_two_looks_may_be_made() {
+        for (poll_min, first) in [(50, 512), (100, 1025), (200, 2050), (1000, 2050), (5000, 5125)] {
+            let policy = Policy { poll_min: Duration::from_millis(poll_min), ..Policy::default() };
+
+            let delay = policy.first_poll(&queued_behind(0), outlook(None));
+
+            assert_eq!(delay.as_millis(), first, "poll_min {poll_min} ms");
+        }
     }
 
     #[test]
@@ -303,8 +317,9 @@ mod tests {
         let late = |polls_late: Duration| Outlook { polls_late, ..outlook(None) };
         let mut record = queued_behind(0);
 
-        assert_eq!(policy.first_poll(&record, late(S(7))), S(1) + S(7));
-        assert_eq!(policy.first_poll(&record, late(S(700))), S(1) + S(15) / 2, "not for ever");
+        let in_time = policy.first_poll(&record, late(Duration::ZERO));
+        assert_eq!(policy.first_poll(&record, late(S(7))), in_time + S(7));
+        assert_eq!(policy.first_poll(&record, late(S(700))), in_time + S(15) / 2, "not for ever");
 
         (record.started_ms, record.span) = (1, Some(Span(40_000, 41_000)));
         let in_time = policy.next_poll(&record, Some(93), 40_001, late(Duration::ZERO));

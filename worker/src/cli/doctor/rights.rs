@@ -12,11 +12,12 @@ const NOBODY: &str = "mjq-doctor";
 const TRIAL: &str = "\
 local key = KEYS[1]
 redis.call('TIME') redis.call('INFO', 'server')
+redis.call('MSET', key, 1) redis.call('MGET', key) redis.call('GETRANGE', key, 0, 1) redis.call('DEL', key)
 redis.call('HSET', key, 'a', 1) redis.call('HINCRBY', key, 'a', 1) redis.call('HMGET', key, 'a')
 redis.call('EXISTS', key) redis.call('UNLINK', key)
-redis.call('ZADD', key, 1, 'a') redis.call('ZMSCORE', key, 'a') redis.call('ZRANGEBYSCORE', key, 0, 1) redis.call('ZPOPMIN', key)
+redis.call('ZADD', key, 1, 'a') redis.call('ZMSCORE', key, 'a') redis.call('ZREM', key, 'b') redis.call('ZRANGEBYSCORE', key, 0, 1) redis.call('ZPOPMIN', key)
 redis.call('LPUSH', key, 1) redis.call('LTRIM', key, 1, 0)
-redis.call('SADD', key, 'a') redis.call('SISMEMBER', key, 'a') redis.call('PEXPIRE', key, 1000)
+redis.call('SADD', key, 'a') redis.call('SMISMEMBER', key, 'a') redis.call('SREM', key, 'b') redis.call('PEXPIRE', key, 1000)
 redis.call('SET', key, 1, 'PX', 1000) redis.call('DEL', key)
 redis.call('XADD', key, '*', 'a', 'b') redis.call('XINFO', 'GROUPS', key) redis.call('DEL', key)
 return 1";

@@ -8,9 +8,10 @@
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  consumer group of the admitters
 -- ARGV[2…] entry after entry:
---   entry id, job id, identity (digest of the body, submit score, state; a space between), job JSON,
---   record, submit score, run at (Unix ms), deadline (Unix ms), the job without its pictures when they
---   make it large, else '', in case of a conflict: kind, a space, data of the event; else ''
+--   entry id, job id, request (digest of the body, submit score, bytes of the state, '=' if the job follows, 'L' if
+--   it is large and apart, 'S' if there is also one without its pictures; state, job), the job's text (its first
+--   fence, phase, record), submit score, run at (Unix ms), deadline (Unix ms), the job if it is apart, the one
+--   without pictures, in case of a conflict: kind, a space, data of the event; each '' if there is none
 -- Returns a digit for each entry: 1 admitted, 2 known already, 3 conflict, 0 admitted by somebody else
 
 local P = KEYS[1]
@@ -18,18 +19,25 @@ local call = redis.call
 local group = ARGV[1]
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local JOB, REQUEST = P .. 'job:', P .. 'request:'
 
--- A larger job goes into a field that no claim reads along.
-local LARGE = 8192
-local results, acknowledged, submits, deadlines = {}, {}, {}, {}
+local results, acknowledged, texts, submits, deadlines = {}, {}, {}, {}, {}
 
-local function create(key, id, identity, job, record, score, run_at, deadline, shown)
-  if #job > LARGE then
-    call('HSET', key, 'f', 0, 'p', 'queued', 'r', record, 'i', identity, 'large', job)
-    if shown ~= '' then call('HSET', key, 'shown', shown) end
-  else
-    call('HSET', key, 'f', 0, 'p', 'queued', 'r', record, 'i', identity, 'job', job)
-  end
+local function write(key, text)
+  texts[#texts + 1] = key
+  texts[#texts + 1] = text
+end
+
+-- A large job is a text of its own, which no claim reads along.
+local function write_request(id, request, large, shown)
+  write(REQUEST .. id, request)
+  if large ~= '' then write(P .. 'large:' .. id, large) end
+  if shown ~= '' then write(P .. 'shown:' .. id, shown) end
+end
+
+local function create(id, request, text, score, run_at, deadline, large, shown)
+  write(JOB .. id, text)
+  write_request(id, request, large, shown)
   if tonumber(run_at) > now then
     call('ZADD', P .. 'due:later', run_at, id)
   else
@@ -46,7 +54,7 @@ local keys, entries, ids, same_id = {}, {}, {}, false
 for at = 2, #ARGV, 10 do
   local id = ARGV[at + 1]
   entries[#entries + 1] = ARGV[at]
-  keys[#keys + 1] = P .. 'job:' .. id
+  keys[#keys + 1] = JOB .. id
   same_id = same_id or ids[id]
   ids[id] = true
 end
@@ -55,39 +63,51 @@ local all_new = not same_id and call('EXISTS', unpack(keys)) == 0
 local all_ours = all_new and call('XACK', P .. 'jobs', group, unpack(entries)) == #entries
 if all_ours then call('XDEL', P .. 'jobs', unpack(entries)) end
 
-local function admit(key, entry, id, identity, job, record, score, run_at, deadline, shown, conflict)
+-- What is known of a job when it is asked for: whether there is one, and the digest of its body.
+local function known_job(id)
+  local digest = string.match(call('GETRANGE', REQUEST .. id, 0, 80), '^%S+')
+  return digest or call('EXISTS', JOB .. id) == 1, digest
+end
+
+local function flush()
+  if #texts > 0 then call('MSET', unpack(texts)) end
+  texts = {}
+end
+
+local function admit(entry, id, request, text, score, run_at, deadline, large, shown, conflict)
   if all_ours then
-    create(key, id, identity, job, record, score, run_at, deadline, shown)
+    create(id, request, text, score, run_at, deadline, large, shown)
     return 1
   end
-  local known, fence = unpack(call('HMGET', key, 'i', 'f'))
-  local digest = string.match(identity, '^%S+')
-  local is_conflict = known and string.sub(known, 1, #digest) ~= digest
+  local is_known, known = known_job(id)
+  local is_conflict = known and known ~= string.match(request, '^%S+')
   if is_conflict and conflict == '' then return 3 end
   acknowledged[#acknowledged + 1] = entry
   if call('XDEL', P .. 'jobs', entry) == 0 then return 0 end
   if is_conflict then
     local kind, data = string.match(conflict, '^(%S*) (.*)$')
+    local length, from = string.match(request, '^%S+ %S+ (%d+) %S ()')
     call('XADD', P .. 'events', '*', 'v', '1', 'type', 'rejected', 'job', id, 'kind', kind,
-      'state', string.match(identity, '^%S+ %S+ (.*)$'), 'task', '', 'status', '', 'code', 'conflict',
+      'state', string.sub(request, from, from + length - 1), 'task', '', 'status', '', 'code', 'conflict',
       'image_url', '', 'data', data)
     call('HINCRBY', P .. 'totals', 'rejected:conflict', 1)
     return 3
   end
   if known then return 2 end
-  if fence then
-    -- A pod has restored what Redis had lost, but for the job itself.
-    call('HSET', key, 'i', identity, 'job', job)
+  if is_known then
+    -- A pod has restored what Redis had lost, but for the request.
+    write_request(id, request, large, shown)
+    flush()
     return 2
   end
-  create(key, id, identity, job, record, score, run_at, deadline, shown)
+  create(id, request, text, score, run_at, deadline, large, shown)
+  -- The next entry may have the same id.
+  flush()
   return 1
 end
 
-for i, key in ipairs(keys) do
-  local at = 10 * i - 8
-  results[i] = admit(key, unpack(ARGV, at, at + 9))
-end
+for at = 2, #ARGV, 10 do results[#results + 1] = admit(unpack(ARGV, at, at + 9)) end
+flush()
 if #acknowledged > 0 then call('XACK', P .. 'jobs', group, unpack(acknowledged)) end
 if #submits > 0 then call('ZADD', P .. 'due:submit', unpack(submits)) end
 if #deadlines > 0 then call('ZADD', P .. 'deadlines', unpack(deadlines)) end

@@ -1,15 +1,13 @@
 -- Annotates an ended job: writes what was learnt of it after its end, which is no transition.
 --
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
--- ARGV[1]  job id                    ARGV[2]  the fence of the record that was read
+-- ARGV[1]  job id                    ARGV[2]  the fence that was read with the record
 -- ARGV[3]  record, or '' when it stays as it is
 -- ARGV[4]  ms until its task is looked at once more, or '' for never
 -- Returns 1 written, 0 the job is gone, or somebody has tried it once more since
 
-local P = KEYS[1]
 local id = ARGV[1]
-local key = P .. 'job:' .. id
-local fence, phase = unpack(redis.call('HMGET', key, 'f', 'p'))
+local fence, phase, _, entry = read_job(id)
 if fence and (fence ~= ARGV[2] or (phase ~= 'failed' and phase ~= 'cancelled')) then return 0 end
 -- On a full memory Redis refuses a script only until its first write.
 redis.call('DEL', P .. 'room')
@@ -21,5 +19,5 @@ else
   redis.call('ZADD', P .. 'late', 'XX', now + tonumber(ARGV[4]), id)
 end
 if not fence then return 0 end
-if ARGV[3] ~= '' then redis.call('HSET', key, 'r', ARGV[3]) end
+if ARGV[3] ~= '' then write_job(id, fence, phase, ARGV[3], entry) end
 return 1

@@ -8,25 +8,24 @@
 -- Returns 1 the look was moved to now, 2 the same for a job that its deadline has ended, 0 there is nothing to look at,
 --   3 a step is under way that may see less than the hook tells: ask again when it has come to its end
 
-local P = KEYS[1]
-local key = P .. 'job:' .. ARGV[1]
-local phase, last = unpack(redis.call('HMGET', key, 'p', 'f'))
-if not phase then return 0 end
+local id = ARGV[1]
+local fence, phase = read_job(id)
+if not fence then return 0 end
 local goes_on = ARGV[3] == '1'
 -- Kept also while the submit is under way: its answer may get lost after this hook has come. With the
 -- end goes a mark, by which the look that finds it knows that it was told.
 if phase == 'unknown' or phase == 'submitting' then
-  if ARGV[2] ~= '' then redis.call('HSET', key, 'hint', (goes_on and '' or '+') .. ARGV[2], 'x', 1) end
+  if ARGV[2] ~= '' then note_more(id, 'hint', (goes_on and '' or '+') .. ARGV[2]) end
 elseif phase == 'polling' and not goes_on then
-  redis.call('HSET', key, 'hint', '+', 'x', 1)
+  note_more(id, 'hint', '+')
 end
 if goes_on and phase ~= 'unknown' then return 0 end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-if phase == 'failed' then return 2 * redis.call('ZADD', P .. 'late', 'XX', 'LT', 'CH', now, ARGV[1]) end
+if phase == 'failed' then return 2 * redis.call('ZADD', P .. 'late', 'XX', 'LT', 'CH', now, id) end
 local first = redis.call('ZRANGE', P .. 'due:poll', 0, 0, 'WITHSCORES')[2]
 local front = math.min(now, (tonumber(first) or now) - 1)
-if redis.call('ZADD', P .. 'due:poll', 'XX', 'LT', 'CH', string.format('%d', front), ARGV[1]) == 1 then return 1 end
+if redis.call('ZADD', P .. 'due:poll', 'XX', 'LT', 'CH', string.format('%d', front), id) == 1 then return 1 end
 -- A claim shows in its lease, which is named after its fence.
-if redis.call('ZSCORE', P .. 'leases', string.format('%d:', last + 1) .. ARGV[1]) then return 3 end
+if redis.call('ZSCORE', P .. 'leases', fence .. ':' .. id) then return 3 end
 return 0

@@ -11,7 +11,6 @@
 --   deadline (Unix ms)
 -- Returns for each step: 1 restored, 0 nothing was lost
 
-local P = KEYS[1]
 local pod, lease_ms, is_all = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 local LEASES, UPSTREAM, REPORTED = P .. 'leases', P .. 'upstream', P .. 'reported'
 local clock = redis.call('TIME')
@@ -24,17 +23,18 @@ local known, gate_ms = unpack(redis.call('HMGET', UPSTREAM, 'server', 'server_ga
 gate_ms = server_gate(known, gate_ms, now)
 
 local function reassert(id, fence, is_recent, phase, record, deadline)
-  local key, lease = P .. 'job:' .. id, fence .. ':' .. id
+  local lease = fence .. ':' .. id
   if redis.call('ZSCORE', LEASES, lease) then
     -- Nobody could renew it meanwhile.
     redis.call('ZADD', LEASES, now + lease_ms, lease)
     return 0
   end
-  local last = redis.call('HGET', key, 'f')
-  if last and tonumber(last) >= tonumber(fence) or not last and is_recent ~= '1' then return 0 end
+  local known = read_job(id)
+  if known and tonumber(known) > tonumber(fence) or not known and is_recent ~= '1' then return 0 end
   for _, lane in ipairs({ 'due:submit', 'due:later', 'due:poll' }) do redis.call('ZREM', P .. lane, id) end
-  if last then redis.call('ZREM', LEASES, string.format('%d:', last + 1) .. id) end
-  redis.call('HSET', key, 'f', string.format('%d', fence - 1), 'p', phase, 'r', record)
+  if known then redis.call('ZREM', LEASES, known .. ':' .. id) end
+  write_job(id, fence, phase, record)
+  mark_again(id)
   redis.call('ZADD', LEASES, now + lease_ms, lease)
   redis.call('ZADD', P .. 'deadlines', deadline, id)
   redis.call('HINCRBY', P .. 'totals', 'suspected_rollback', 1)

@@ -2,8 +2,8 @@
 --
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  lease, ms
--- ARGV[2…] job id, fence, job id, fence …
--- Returns the ids whose claim no longer holds: their steps must not write anything any more
+-- ARGV[2…] lease, lease … each named <fence>:<job id>
+-- Returns those that no longer hold: their steps must not write anything any more
 
 local P = KEYS[1]
 local clock = redis.call('TIME')
@@ -12,14 +12,14 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 -- has begun must be written down.
 redis.call('DEL', P .. 'room')
 local leases, kept, lost = {}, {}, {}
-for at = 2, #ARGV, 2 do leases[#leases + 1] = ARGV[at + 1] .. ':' .. ARGV[at] end
+for at = 2, #ARGV do leases[#leases + 1] = ARGV[at] end
 if #leases == 0 then return lost end
 for i, held in ipairs(redis.call('ZMSCORE', P .. 'leases', unpack(leases))) do
   if held then
     kept[#kept + 1] = now + ARGV[1]
     kept[#kept + 1] = leases[i]
   else
-    lost[#lost + 1] = ARGV[2 * i]
+    lost[#lost + 1] = leases[i]
   end
 end
 if #kept > 0 then redis.call('ZADD', P .. 'leases', 'XX', unpack(kept)) end

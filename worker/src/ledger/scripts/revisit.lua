@@ -8,7 +8,7 @@
 -- ARGV[1]  limit, looks                ARGV[2]  ms until another pod may take the same ones
 -- ARGV[3]  poll requests per window, 0 = no limit    ARGV[4]  that window, ms
 -- ARGV[5]  polls that one request carries
--- Returns {ms until there may be more (-1: none is waiting), look …}; a look is {id, fence, record}
+-- Returns {ms until there may be more (-1: none is waiting), look …}; a look is {id, text of the job}
 
 local P = KEYS[1]
 local limit, again_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -38,10 +38,10 @@ if n > 0 then limit = math.min(limit, wanted * polls_per_request) end
 redis.call('DEL', P .. 'room')
 local looks = { 0 }
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', LATE, '-inf', now, 'LIMIT', 0, limit)) do
-  local fence, phase, record = unpack(redis.call('HMGET', P .. 'job:' .. id, 'f', 'p', 'r'))
-  if phase == 'failed' then
+  local text = redis.call('GET', P .. 'job:' .. id)
+  if text and string.find(text, '^%d+ failed ') then
     redis.call('ZADD', LATE, now + again_ms, id)
-    looks[#looks + 1] = { id, tonumber(fence), record }
+    looks[#looks + 1] = { id, text }
   else
     redis.call('ZREM', LATE, id)
   end

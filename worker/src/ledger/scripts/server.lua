@@ -6,11 +6,14 @@
 
 local GATE_MS = 2500
 
--- Until when nothing is claimed, Unix ms. `known` and `gate_ms` are what the upstream's hash says.
+-- Until when nothing is claimed, Unix ms, as the upstream's hash says.
+local function noted_gate(gate_ms) return tonumber(gate_ms or 0) end
+
+-- The same after a look at which server this is. `known` and `gate_ms` are what the upstream's hash says.
 local function server_gate(known, gate_ms, now)
   local info = redis.pcall('INFO', 'server')
   local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
-  if not server or server == known then return tonumber(gate_ms or 0) end
+  if not server or server == known then return noted_gate(gate_ms) end
   -- The first server of a queue has lost nothing of it.
   gate_ms = known and now + GATE_MS or 0
   -- On a full memory Redis refuses a script only until its first write, so the one that frees some comes first.

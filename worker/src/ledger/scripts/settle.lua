@@ -8,7 +8,8 @@
 --
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[…]  step after step:
---   id, fence, '1' if the record cannot have been swept yet, deadline (Unix ms), phase, record,
+--   id, lease, the job's new text (the next fence, phase, record),
+--   '1' if the record cannot have been swept yet, a space and the deadline (Unix ms),
 --   pressure: 'none', 'accepted', 'up', 'down', 'lost', or 'saturated' with a space and its pause in ms,
 --   then: 'submit' or 'poll', delay ms
 --     or: 'end', type, code, kind, task, status, image url, data, pace class, ms that the task ran (0: not
@@ -20,23 +21,21 @@ local P = KEYS[1]
 local SUBMIT, LATER, POLL = P .. 'due:submit', P .. 'due:later', P .. 'due:poll'
 local LEASES, DEADLINES, UPSTREAM = P .. 'leases', P .. 'deadlines', P .. 'upstream'
 local EVENTS, ENDED = P .. 'events', P .. 'ended'
+local JOB, REQUEST = P .. 'job:', P .. 'request:'
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 -- Writes to the sorted sets are gathered and made at the end, one command for each set.
-local adds, removes = {}, {}
+local adds = {}
 local function add(set, score, id)
   local members = adds[set] or {}
   adds[set] = members
   members[#members + 1] = string.format('%d', score)
   members[#members + 1] = id
 end
-local function remove(set, id)
-  local members = removes[set] or {}
-  removes[set] = members
-  members[#members + 1] = id
-end
+-- How many leases this call has ended, of claims that count as open until it is over.
+local leases_ended
 
 local upstream
 local function upstream_field(name)
@@ -94,7 +93,7 @@ local function press(pressure)
   elseif string.sub(pressure, 1, 9) == 'saturated' then
     -- Many refusals of one moment are one sign, not many.
     if now - upstream_field(LOWERED) >= 1000 then
-      local open = redis.call('ZCARD', POLL) + redis.call('ZCARD', LEASES)
+      local open = redis.call('ZCARD', POLL) + redis.call('ZCARD', LEASES) + leases_ended
       local from = (limit > 0 and limit < open) and limit or open
       upstream[LIMIT], upstream[LOWERED] = math.max(1, from * 0.8), now
       redis.call('HSET', UPSTREAM, 'limit', string.format('%.4f', upstream[LIMIT]), 'lowered_ms', now)
@@ -105,35 +104,57 @@ local function press(pressure)
 end
 
 -- A step is where its arguments begin: a table for each would cost more than all that is done with it.
-local VERB = 7
-local steps, leases = {}, {}
+local VERB = 6
+local steps, leases, ends = {}, {}, {}
 do
   local at = 1
   while at <= #ARGV do
     steps[#steps + 1] = at
-    leases[#leases + 1] = ARGV[at + 1] .. ':' .. ARGV[at]
-    at = at + VERB + (ARGV[at + VERB] == 'end' and 12 + ARGV[at + VERB + 11] or 2)
+    leases[#leases + 1] = ARGV[at + 1]
+    if ARGV[at + VERB - 1] == 'end' then
+      ends[#ends + 1] = at
+      at = at + VERB + 11 + ARGV[at + VERB + 10]
+    else
+      at = at + VERB + 1
+    end
   end
 end
+if #steps == 0 then return '' end
 -- On a full memory Redis refuses a script only until its first write, so this one comes first: what
 -- has begun must be written down.
 redis.call('DEL', P .. 'room')
-local held = #leases > 0 and redis.call('ZMSCORE', LEASES, unpack(leases)) or {}
+-- All claims of a batch hold but on a bad day. Then those that hold are told by what their jobs say.
+leases_ended = redis.call('ZREM', LEASES, unpack(leases))
+local all_held = leases_ended == #leases
 
--- What ended, counted: one command each at the end.
-local totals, paces = {}, {}
+-- What a request begins with, by job: digest, submit score, bytes of the state, where the job is, state.
+local requests = {}
+if #ends > 0 then
+  local keys = {}
+  for i, at in ipairs(ends) do keys[i] = REQUEST .. ARGV[at] end
+  for i, request in ipairs(redis.call('MGET', unpack(keys))) do requests[ARGV[ends[i]]] = request end
+end
 
-local function finish(id, fence, phase, record, key, at)
+-- What is written of each job, in one command; and what ended, counted.
+local texts, totals, paces, finished = {}, {}, {}, {}
+
+local function write(id, text)
+  texts[#texts + 1] = JOB .. id
+  texts[#texts + 1] = text
+end
+
+local function finish(id, text, at)
   local kind, code, kind_of_job, task, status, image_url, data, class, ran_ms, revisit_ms = unpack(ARGV, at, at + 9)
-  local identity, shown = unpack(redis.call('HMGET', key, 'i', 'shown'))
+  local request = requests[id] or ''
+  local length, where, from = string.match(request, '^%S+ %S+ (%d+) (%S) ()')
   local entry = redis.call('XADD', EVENTS, '*', 'v', '1', 'type', kind, 'job', id, 'kind', kind_of_job,
-    'state', identity and string.match(identity, '^%S+ %S+ (.*)$') or '', 'task', task, 'status', status, 'code', code,
-    'image_url', image_url, 'data', data)
+    'state', length and string.sub(request, from, from + length - 1) or '', 'task', task, 'status', status,
+    'code', code, 'image_url', image_url, 'data', data)
   for i = at + 11, at + 10 + ARGV[at + 10] do redis.call('XADD', P .. 'jobs', '*', 'v', '1', 'job', ARGV[i]) end
-  redis.call('HSET', key, 'f', fence, 'p', phase, 'r', record, 'ev', entry)
+  write(id, text .. '\n' .. entry)
   -- Only what has failed or was cancelled can be tried once more: nobody needs these pictures again.
-  if shown and kind == 'completed' then redis.call('HDEL', key, 'large') end
-  remove(DEADLINES, id)
+  if where == 'S' and kind == 'completed' then redis.call('DEL', P .. 'large:' .. id) end
+  finished[#finished + 1] = id
   add(ENDED, now, id)
   if kind == 'failed' then add(P .. 'failed', now, id) end
   if revisit_ms ~= '' then add(P .. 'late', now + revisit_ms, id) end
@@ -145,63 +166,74 @@ local function finish(id, fence, phase, record, key, at)
   totals[outcome] = (totals[outcome] or 0) + 1
 end
 
-local function put_back(id, fence, phase, record, key, verb, delay_ms)
-  redis.call('HSET', key, 'f', fence, 'p', phase, 'r', record)
+local function put_back(id, text, verb, delay_ms)
+  write(id, text)
   if verb == 'poll' then
     add(POLL, now + delay_ms, id)
   elseif tonumber(delay_ms) > 0 then
     add(LATER, now + delay_ms, id)
   else
-    add(SUBMIT, string.match(redis.call('HGET', key, 'i') or '', '^%S+ (%S+)') or now, id)
+    add(SUBMIT, string.match(redis.call('GETRANGE', REQUEST .. id, 0, 80), '^%S+ (%S+)') or now, id)
   end
 end
 
--- The answer to a step whose claim does not hold; 3 if it is to be written all the same.
-local function missed(id, name, is_recent, deadline, written, key)
-  local last, reclaim, record = unpack(redis.call('HMGET', key, 'f', 'rn', 'r'))
-  local fence = tonumber(name)
+-- Whether nobody has claimed the job: it is in a lane, or has ended, which shows in the entry of its event.
+local function is_unclaimed(id, known)
+  return string.find(known, '\n', 1, true) or redis.call('ZSCORE', POLL, id) or redis.call('ZSCORE', SUBMIT, id)
+    or redis.call('ZSCORE', LATER, id)
+end
+
+-- Fence and phase aside: what was written before may have been claimed since.
+local function record_in(text) return string.match(text, '^%d+ %a+ ([^\n]*)') end
+
+-- The answer to a step whose claim may not hold; 1 if it does, and 3 if it does not and is to be written all the same.
+local function check(id, lease, text, rare)
+  local fence = tonumber(string.match(lease, '^%d+'))
+  local is_recent, deadline = string.match(rare, '^(%d) (%d+)$')
+  local known = redis.call('GET', JOB .. id)
+  local next_fence = known and tonumber(string.match(known, '^%d+'))
+  if next_fence == fence and not is_unclaimed(id, known) then return 1 end
   -- Whoever takes a claim over leaves its fence behind: a claim that is newer than what Redis knows is
   -- one that Redis has lost; and so is a record that is gone before its time.
-  if last and tonumber(last) < fence or not last and is_recent == '1' then
+  if known and next_fence <= fence or not known and is_recent == '1' then
     -- What the pod knows counts, or the job would be submitted again.
     for _, lane in ipairs({ SUBMIT, LATER, POLL }) do redis.call('ZREM', lane, id) end
-    if last then remove(LEASES, string.format('%d:', last + 1) .. id) end
+    if known then leases_ended = leases_ended + redis.call('ZREM', LEASES, string.format('%d:', next_fence) .. id) end
     redis.call('ZADD', DEADLINES, deadline, id)
+    if redis.call('EXISTS', P .. 'more:' .. id) == 1 then redis.call('SADD', P .. 'marked', id) end
     totals.suspected_rollback = (totals.suspected_rollback or 0) + 1
     return 3
   end
-  if not last then return 4 end
+  if not known then return 4 end
   -- A later reclaim leaves the fence of the claim that it took back.
-  if tonumber(last) ~= fence or tonumber(reclaim or 0) > fence then return 0 end
-  if record == written then return 2 end
+  local reclaim = tonumber(redis.call('HGET', P .. 'more:' .. id, 'rn') or 0)
+  if next_fence ~= fence + 1 or reclaim > fence then return 0 end
+  if record_in(known) == record_in(text) then return 2 end
   -- Two claims under one fence: Redis had forgotten the first, and gave the job out again.
   totals.suspected_rollback = (totals.suspected_rollback or 0) + 1
   return 0
 end
 
-local function settle(at, lease, is_held)
-  local id, fence, is_recent, deadline, phase, record, pressure, verb, delay_ms = unpack(ARGV, at, at + 8)
-  local key, result = P .. 'job:' .. id, 1
-  if is_held then
-    remove(LEASES, lease)
-  else
-    result = missed(id, fence, is_recent, deadline, record, key)
-    if result ~= 3 then return result end
-  end
+local function settle(at)
+  local id, lease, text, rare, pressure, verb, delay_ms = unpack(ARGV, at, at + VERB)
+  local result = all_held and 1 or check(id, lease, text, rare)
+  if result ~= 1 and result ~= 3 then return result end
   press(pressure)
   if verb == 'end' then
-    finish(id, fence, phase, record, key, at + VERB + 1)
+    finish(id, text, at + VERB)
   else
-    put_back(id, fence, phase, record, key, verb, delay_ms)
+    put_back(id, text, verb, delay_ms)
   end
   return result
 end
 
 local results = {}
-for i, at in ipairs(steps) do
-  results[i] = settle(at, leases[i], held[i])
+for i, at in ipairs(steps) do results[i] = settle(at) end
+if #texts > 0 then redis.call('MSET', unpack(texts)) end
+if #finished > 0 then
+  redis.call('ZREM', DEADLINES, unpack(finished))
+  redis.call('SREM', P .. 'marked', unpack(finished))
 end
-for set, members in pairs(removes) do redis.call('ZREM', set, unpack(members)) end
 for set, members in pairs(adds) do redis.call('ZADD', set, unpack(members)) end
 for name, count in pairs(totals) do redis.call('HINCRBY', P .. 'totals', name, count) end
 for class, times in pairs(paces) do

@@ -15,9 +15,10 @@ local before = now - tonumber(ARGV[1])
 
 local ended = redis.call('ZRANGEBYSCORE', P .. 'ended', '-inf', before, 'LIMIT', 0, 1000)
 if #ended > 0 then
-  local keys = {}
-  for i, id in ipairs(ended) do keys[i] = P .. 'job:' .. id end
-  redis.call('UNLINK', unpack(keys))
+  for _, id in ipairs(ended) do
+    redis.call('UNLINK', P .. 'job:' .. id, P .. 'request:' .. id, P .. 'more:' .. id, P .. 'large:' .. id,
+      P .. 'shown:' .. id)
+  end
   redis.call('ZREM', P .. 'ended', unpack(ended))
   redis.call('ZREM', P .. 'failed', unpack(ended))
   redis.call('ZREM', P .. 'late', unpack(ended))

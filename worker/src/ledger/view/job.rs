@@ -5,7 +5,11 @@ use redis::streams::StreamRangeReply;
 
 use super::{Ledger, Place, ViewError, hide_images, lines::read_event};
 use crate::{
-    ledger::{claim::read_hint, state_in},
+    ledger::{
+        claim::read_hint,
+        kept::{KeptJob, KeptRequest},
+        renewal::lease_of,
+    },
     lifecycle::{Phase, Record},
 };
 
@@ -42,11 +46,10 @@ pub struct JobView {
     pub event: Option<Event>,
 }
 
-type Claimable = (Option<u64>, Option<String>, Option<String>, Option<u32>, Option<String>);
-type Told = (Option<String>, Option<String>, Option<String>);
-type Fields = (Claimable, Told, u64);
+/// Reclaims, cancel mark, hint.
+type More = (Option<u32>, Option<String>, Option<String>);
 type Scores = (Option<f64>, Option<f64>, Option<f64>, Option<u64>, Option<f64>);
-type JobReply = (Claimable, Told, u64, u64, u64, Option<f64>, Option<f64>, Option<u64>, Option<f64>);
+type JobReply = (Option<String>, Option<String>, More, u64, u64, Option<f64>, Option<f64>, Option<u64>, Option<f64>);
 
 impl Ledger {
     /// Larger jobs are not read for a page.
@@ -57,65 +60,51 @@ impl Ledger {
     /// # Errors
     /// [`ViewError`] if Redis did not answer at once.
     pub async fn job(&self, id: &JobId) -> Result<Option<JobView>, ViewError> {
-        let key = self.key(&format!("job:{id}"));
         let mut commands = redis::pipe();
-        commands.cmd("HMGET").arg(&key).arg(&["f", "p", "r", "rc", "c"]);
-        commands.cmd("HMGET").arg(&key).arg(&["hint", "i", "ev"]);
-        commands.cmd("HSTRLEN").arg(&key).arg("job");
-        commands.cmd("HSTRLEN").arg(&key).arg("large");
-        commands.cmd("HSTRLEN").arg(&key).arg("shown");
+        commands.cmd("GET").arg(self.job_key("job", id));
+        commands.cmd("GET").arg(self.job_key("request", id));
+        commands.cmd("HMGET").arg(self.job_key("more", id)).arg(&["rc", "c", "hint"]);
+        commands.cmd("STRLEN").arg(self.job_key("large", id));
+        commands.cmd("STRLEN").arg(self.job_key("shown", id));
         commands.cmd("ZSCORE").arg(self.key("due:poll")).arg(id.as_str());
         commands.cmd("ZSCORE").arg(self.key("due:later")).arg(id.as_str());
         commands.cmd("ZRANK").arg(self.key("due:submit")).arg(id.as_str());
         commands.cmd("ZSCORE").arg(self.key("ended")).arg(id.as_str());
-        let (first, second, small, large, shown, poll, later, rank, ended): JobReply = self.read(&commands).await?;
-        let mut commands = redis::pipe();
-        let leased_under = first.0.unwrap_or(0) + 1;
-        commands.cmd("ZSCORE").arg(self.key("leases")).arg(format!("{leased_under}:{id}"));
-        let (lease,): (Option<f64>,) = self.read(&commands).await?;
-        // It is in one of two fields, by its size; of a completed one the pictures may be gone.
-        let job_bytes = if small + large > 0 { small + large } else { shown };
-        let (fields, scores): (Fields, Scores) = ((first, second, job_bytes), (lease, poll, later, rank, ended));
-        let Some(mut view) = JobView::read(id, fields, scores, self.clock().now_ms()) else {
-            return Ok(None);
-        };
+        let (text, request, more, large, shown, poll, later, rank, ended): JobReply = self.read(&commands).await?;
+        let Some(kept) = text.as_deref().and_then(KeptJob::read) else { return Ok(None) };
+        let Some(record) = kept.record() else { return Ok(None) };
+        let request = request.as_deref().and_then(KeptRequest::read);
 
         let mut commands = redis::pipe();
-        let is_shown = view.job_bytes <= Self::MAX_SHOWN_BYTES;
-        let whole: &[&str] = if is_shown { &["job", "large", "shown"] } else { &["job", "shown", "shown"] };
-        commands.cmd("HMGET").arg(&key).arg(whole);
-        let entry = view.event_entry.as_deref().unwrap_or("0-1");
+        commands.cmd("ZSCORE").arg(self.key("leases")).arg(lease_of(id, kept.fence));
+        // Of a completed one the pictures may be gone.
+        let whole = if (1..=Self::MAX_SHOWN_BYTES).contains(&large) { "large" } else { "shown" };
+        commands.cmd("GET").arg(self.job_key(whole, id));
+        let entry = kept.event.unwrap_or("0-1");
         commands.cmd("XRANGE").arg(self.queue().events_stream()).arg(entry).arg(entry);
-        let (texts, events): ([Option<String>; 3], StreamRangeReply) = self.read(&commands).await?;
-        let job = texts.into_iter().flatten().next();
-        view.job = job.and_then(|job| serde_json::from_str(&hide_images(&job)).ok());
-        view.event = events.ids.into_iter().next().and_then(read_event);
-        Ok(Some(view))
-    }
-}
+        type Rest = (Option<f64>, Option<String>, StreamRangeReply);
+        let (lease, apart, events): Rest = self.read(&commands).await?;
 
-impl JobView {
-    fn read(id: &JobId, fields: Fields, scores: Scores, now_ms: u64) -> Option<Self> {
-        let ((fence, phase, record, reclaims, cancelled), (hint, identity, event_entry), job_bytes) = fields;
-        let state = identity.map(|identity| state_in(&identity).to_owned());
-        let phase = Phase::read(&phase?)?;
-        Some(Self {
+        let (reclaims, cancelled, hint) = more;
+        let small = request.and_then(|request| request.job);
+        let job = small.or(apart.as_deref()).and_then(|job| serde_json::from_str(&hide_images(job)).ok());
+        Ok(Some(JobView {
             id: id.clone(),
-            now_ms,
-            phase,
-            // A claim shows in the lease first.
-            fence: fence.unwrap_or(0) + u64::from(scores.0.is_some()),
+            now_ms: self.clock().now_ms(),
+            phase: kept.phase,
+            // The next claim is none yet.
+            fence: if lease.is_some() { kept.fence } else { kept.fence - 1 },
             reclaims: reclaims.unwrap_or(0),
             is_cancel_requested: cancelled.is_some(),
             hinted_task: hint.map(|hint| read_hint(&hint).0.to_owned()).filter(|task| !task.is_empty()),
-            place: place_of(scores),
-            record: Record { phase, ..Record::read(&record?)? },
-            job_bytes,
-            job: None,
-            state: state.filter(|state| !state.is_empty()),
-            event_entry,
-            event: None,
-        })
+            place: place_of((lease, poll, later, rank, ended)),
+            record,
+            job_bytes: small.map_or(if large > 0 { large } else { shown }, |job| job.len() as u64),
+            job,
+            state: request.map(|request| request.state.to_owned()).filter(|state| !state.is_empty()),
+            event_entry: kept.event.map(str::to_owned),
+            event: events.ids.into_iter().next().and_then(read_event),
+        }))
     }
 }
 

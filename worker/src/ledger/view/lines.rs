@@ -10,6 +10,7 @@ use redis::{
 use serde::Serialize;
 
 use super::{Ledger, ViewError};
+use crate::ledger::kept::KeptJob;
 use crate::lifecycle::{Phase, Record};
 
 /// Where a job is found in the ledger. Times are Unix milliseconds by Redis's clock.
@@ -99,7 +100,8 @@ impl Ledger {
             placed(low, submit),
             placed(later, |due_ms| Place::Later { due_ms }),
         ];
-        let mut open = self.lines(interleave(lanes.into(), limit)).await?;
+        let open = self.lines(interleave(lanes.into(), limit)).await?;
+        let mut open: Vec<JobLine> = open.into_iter().map(|(line, _)| line).collect();
         open.sort_by(|a, b| b.record.enqueued_ms.cmp(&a.record.enqueued_ms).then_with(|| a.id.cmp(&b.id)));
         let ended = self.lines(placed(ended, |at_ms| Place::Ended { at_ms })).await?;
         Ok(Latest { open, ended: self.with_events(ended).await? })
@@ -122,42 +124,41 @@ impl Ledger {
         Ok(std::array::from_fn(|index| ranges.get(index).cloned().unwrap_or_default()))
     }
 
-    /// Reads the records of `jobs`; one that is gone or cannot be read is left out.
-    async fn lines(&self, jobs: Vec<(String, Place)>) -> Result<Vec<JobLine>, ViewError> {
+    /// Reads the records of `jobs`, each with the entry of its event; one that is gone or cannot be read is left out.
+    async fn lines(&self, jobs: Vec<(String, Place)>) -> Result<Vec<(JobLine, Option<String>)>, ViewError> {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
         let mut commands = redis::pipe();
         for (id, _) in &jobs {
-            commands.cmd("HMGET").arg(self.key(&format!("job:{id}"))).arg("p").arg("r");
+            commands.cmd("GET").arg(self.key(&format!("job:{id}")));
         }
-        let records: Vec<(Option<String>, Option<String>)> = self.read(&commands).await?;
-        let line = |((id, place), (phase, record)): ((String, Place), (Option<String>, Option<String>))| {
-            let record = Record::read(&record?)?;
-            Some(JobLine { id: JobId::new(&id).ok()?, phase: Phase::read(&phase?)?, place, record, event: None })
+        let texts: Vec<Option<String>> = self.read(&commands).await?;
+        let line = |((id, place), text): ((String, Place), Option<String>)| {
+            let text = text?;
+            let kept = KeptJob::read(&text)?;
+            let line =
+                JobLine { id: JobId::new(&id).ok()?, phase: kept.phase, place, record: kept.record()?, event: None };
+            Some((line, kept.event.map(str::to_owned)))
         };
-        Ok(jobs.into_iter().zip(records).filter_map(line).collect())
+        Ok(jobs.into_iter().zip(texts).filter_map(line).collect())
     }
 
     /// Reads how the jobs ended, as long as the event stream still tells.
-    async fn with_events(&self, mut lines: Vec<JobLine>) -> Result<Vec<JobLine>, ViewError> {
+    async fn with_events(&self, lines: Vec<(JobLine, Option<String>)>) -> Result<Vec<JobLine>, ViewError> {
         if lines.is_empty() {
-            return Ok(lines);
+            return Ok(Vec::new());
         }
         let mut commands = redis::pipe();
-        for line in &lines {
-            commands.cmd("HGET").arg(self.key(&format!("job:{}", line.id))).arg("ev");
-        }
-        let entries: Vec<Option<String>> = self.read(&commands).await?;
-        let mut commands = redis::pipe();
-        for entry in entries.iter().map(|entry| entry.as_deref().unwrap_or("0-1")) {
+        for entry in lines.iter().map(|(_, entry)| entry.as_deref().unwrap_or("0-1")) {
             commands.cmd("XRANGE").arg(self.queue().events_stream()).arg(entry).arg(entry);
         }
         let events: Vec<StreamRangeReply> = self.read(&commands).await?;
-        for (line, reply) in lines.iter_mut().zip(events) {
-            line.event = reply.ids.into_iter().next().and_then(read_event);
-        }
-        Ok(lines)
+        let told = |((line, _), reply): ((JobLine, _), StreamRangeReply)| JobLine {
+            event: reply.ids.into_iter().next().and_then(read_event),
+            ..line
+        };
+        Ok(lines.into_iter().zip(events).map(told).collect())
     }
 }
 

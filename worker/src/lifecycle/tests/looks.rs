@@ -195,7 +195,7 @@ fn short_tasks_are_seen_in_time_with_three_looks_even_when_none_has_ended_before
 #[test]
 fn short_tasks_are_seen_as_soon_as_the_usual_distance_between_looks_allows() {
     for (tells, half_ms) in [(Tells::LateSteps, 440), (Tells::Steps, 550)] {
-        Play::of(1_000, 1_500, 3_500, 1).telling(tells).costs(3.0, 440, 1_050);
+        Play::of(1_000, 1_500, 3_500, 1).telling(tells).costs(2.0, 500, 1_050);
         Play::of(1_000, 1_500, 3_500, 1).telling(tells).with_history().costs(3.0, half_ms, 1_050);
     }
 }
@@ -244,7 +244,7 @@ fn a_budget_that_suffices_is_spent_as_planned() {
 
 #[test]
 fn a_burst_that_is_far_beyond_the_budget_is_seen_no_later_for_it() {
-    for (count, rate, percent) in [(500, 10, 107), (500, 20, 85), (200, 10, 75)] {
+    for (count, rate, percent) in [(500, 10, 107), (500, 20, 90), (200, 10, 85)] {
         let play = Play::of(count, 25_000, 60_000, 1).at_rate(rate);
 
         let [(half, most), (half_before, most_before)] = with_and_without_room(play);

@@ -423,10 +423,17 @@ impl Both {
             writeln!(state, "{name}: {}", self.query::<Vec<String>>(&command).await?.join(" "))?;
         }
         for job in self.model.jobs.keys() {
-            type Fields = (u64, String, Option<u32>, Option<u8>, Option<String>, Option<u32>);
+            let mut command = redis::cmd("GET");
+            command.arg(self.real.job_key("job", job));
+            let text: String = self.query(&command).await?;
+            let mut words = text.split(' ');
+            // The text begins with the fence of the next claim.
+            let fence = words.next().unwrap_or_default().parse::<u64>()? - 1;
+            let phase = words.next().unwrap_or_default();
+            type Fields = (Option<u32>, Option<u8>, Option<String>, Option<u32>);
             let mut command = redis::cmd("HMGET");
-            command.arg(self.real.key(&format!("job:{job}"))).arg(&["f", "p", "rc", "c", "hint", "mn"]);
-            let (fence, phase, reclaims, cancelled, hint, inputs): Fields = self.query(&command).await?;
+            command.arg(self.real.job_key("more", job)).arg(&["rc", "c", "hint", "mn"]);
+            let (reclaims, cancelled, hint, inputs): Fields = self.query(&command).await?;
             let (reclaims, inputs) = (reclaims.unwrap_or(0), inputs.unwrap_or(0));
             let is_cancelled = cancelled.is_some();
             writeln!(state, "{job}: {fence} {phase} {reclaims} {is_cancelled} {hint:?} {inputs}")?;

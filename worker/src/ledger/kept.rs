@@ -1,0 +1,137 @@
+//! What the ledger keeps of a job, as two texts: the job itself, which changes with each step, and its request, which
+//! never does.
+//!
+//! Scripts read and write many of them with one command, and look at no more than what stands in front.
+
+use std::fmt;
+
+use mjq_producer::contract::Job;
+
+use crate::lifecycle::{Phase, Record};
+
+/// The text of `job:<id>`: `<fence> <phase> <record>`, and on a line of its own the entry of the event of its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct KeptJob<'a> {
+    /// Of the claim that is under way, else of the next one.
+    pub(super) fence: u64,
+    pub(super) phase: Phase,
+    record: &'a str,
+    /// The entry of the event stream that told its end.
+    pub(super) event: Option<&'a str>,
+}
+
+/// The text of `request:<id>`: `<digest> <submit score> <bytes of the state> <place> <state><job>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct KeptRequest<'a> {
+    /// The caller's `state`, verbatim.
+    pub(super) state: &'a str,
+    /// The job as it was enqueued; `None` when it is large, and kept apart.
+    pub(super) job: Option<&'a str>,
+}
+
+/// Where a job is kept, as it was enqueued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum JobPlace {
+    /// In its request.
+    Inline,
+    /// In `large:<id>`.
+    Large,
+    /// In `large:<id>`, and without its pictures in `shown:<id>`.
+    LargeAndShown,
+}
+
+impl<'a> KeptJob<'a> {
+    /// Reads what [`kept_job`] wrote, or a script made of it; `None` when it is something else.
+    pub(super) fn read(text: &'a str) -> Option<Self> {
+        let (text, event) = text.split_once('\n').map_or((text, None), |(text, event)| (text, Some(event)));
+        let mut words = text.splitn(3, ' ');
+        let (fence, phase) = (words.next()?.parse().ok()?, Phase::read(words.next()?)?);
+        Some(Self { fence, phase, record: words.next()?, event })
+    }
+
+    /// The record, with the phase that the ledger knows.
+    pub(super) fn record(&self) -> Option<Record> {
+        Some(Record { phase: self.phase, ..Record::read(self.record)? })
+    }
+}
+
+/// The text of a job: `fence` is the one of its next claim.
+pub(super) fn kept_job(fence: u64, record: &Record) -> impl fmt::Display {
+    fmt::from_fn(move |f| write!(f, "{fence} {} {}", record.phase, record.to_text()))
+}
+
+impl<'a> KeptRequest<'a> {
+    /// Reads what [`kept_request`] wrote; `None` when it is something else.
+    pub(super) fn read(text: &'a str) -> Option<Self> {
+        let mut words = text.splitn(5, ' ');
+        let (_digest, _score) = (words.next()?, words.next()?);
+        let length: usize = words.next()?.parse().ok()?;
+        let is_inline = words.next()? == JobPlace::Inline.as_str();
+        let (state, job) = words.next()?.split_at_checked(length)?;
+        Some(Self { state, job: is_inline.then_some(job) })
+    }
+}
+
+/// The text of a request.
+pub(super) fn kept_request(job: &Job, record: &Record, state: &str, place: JobPlace, json: &str) -> String {
+    let (digest, score, length) = (job.digest(), record.submit_score(), state.len());
+    let json = if place == JobPlace::Inline { json } else { "" };
+    format!("{digest} {score} {length} {} {state}{json}", place.as_str())
+}
+
+impl JobPlace {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Inline => "=",
+            Self::Large => "L",
+            Self::LargeAndShown => "S",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mjq_producer::contract::Entry;
+
+    use super::*;
+    use crate::lifecycle::Policy;
+
+    fn a_job() -> (Job, Record) {
+        let json = br#"{"id":"a","kind":"imagine","request":{"prompt":"cat"}}"#;
+        let Ok(Entry::Job(job)) = Entry::read(None, Some(json), 1000) else { panic!("a valid job") };
+        let record = Record::admit(&job, 1_700_000_000_000, &Policy::default());
+        (*job, record)
+    }
+
+    #[test]
+    fn a_job_reads_back_as_it_was_written_with_the_event_that_a_script_adds() {
+        let (_, record) = a_job();
+        let text = kept_job(7, &record).to_string();
+
+        let open = KeptJob::read(&text).unwrap();
+        assert_eq!((open.fence, open.phase, open.event), (7, Phase::Queued, None));
+        assert_eq!(open.record(), Some(record.clone()));
+
+        let text = format!("{}\n1700000000000-3", text.replacen("queued", "submitting", 1));
+        let ended = KeptJob::read(&text).unwrap();
+        assert_eq!((ended.phase, ended.event), (Phase::Submitting, Some("1700000000000-3")));
+        assert_eq!(ended.record().unwrap().phase, Phase::Submitting, "what stands in front counts");
+
+        for odd in ["", "7", "7 queued", "x queued {}", "7 exploded {}"] {
+            assert_eq!(KeptJob::read(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_request_keeps_its_state_byte_for_byte() {
+        let (job, record) = a_job();
+        for state in ["", "customer 7", " a  b ", "\n\0\u{1f600}", "{\"a\":1}"] {
+            let small = kept_request(&job, &record, state, JobPlace::Inline, "{\n}");
+            let large = kept_request(&job, &record, state, JobPlace::Large, "{\n}");
+
+            assert_eq!(KeptRequest::read(&small), Some(KeptRequest { state, job: Some("{\n}") }));
+            assert_eq!(KeptRequest::read(&large), Some(KeptRequest { state, job: None }));
+        }
+        assert_eq!(KeptRequest::read("8b154889 1"), None);
+    }
+}

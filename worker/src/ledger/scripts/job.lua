@@ -1,0 +1,32 @@
+-- In front of the scripts that read or write jobs one by one.
+--
+-- `job:<id>` is text: the fence of the claim that is under way, else of the next one; the phase; the record;
+-- and once the job has ended, on a line of its own, the entry of its event.
+
+local P = KEYS[1]
+
+-- The fence, as text, with the phase, the record and the entry, which is '' before the end; nil when there is no job.
+local function read_job(id)
+  local text = redis.call('GET', P .. 'job:' .. id)
+  if not text then return nil end
+  return string.match(text, '^(%d+) (%a+) ([^\n]*)\n?(.*)$')
+end
+
+local function write_job(id, fence, phase, record, entry)
+  local line = entry and entry ~= '' and '\n' .. entry or ''
+  redis.call('SET', P .. 'job:' .. id, string.format('%d %s %s%s', fence, phase, record, line))
+end
+
+local function has_ended(phase) return phase == 'completed' or phase == 'failed' or phase == 'cancelled' end
+
+-- What few jobs have is in `more:<id>`, and read of those that are marked as having some of it.
+local function note_more(id, ...)
+  redis.call('HSET', P .. 'more:' .. id, ...)
+  redis.call('SADD', P .. 'marked', id)
+end
+
+-- Marks a job that is open again, if it has any of it.
+local function mark_again(id)
+  if redis.call('EXISTS', P .. 'more:' .. id) == 1 then redis.call('SADD', P .. 'marked', id) end
+end
+
