@@ -8,8 +8,10 @@ use tokio_util::sync::CancellationToken;
 use super::{
     alarm::Alarm,
     crash_point::{self, CrashPoint},
+    crowd::Crowd,
     poll_budget::PollBudget,
     poller::ListSupport,
+    room::WishForRoom,
     slot::{HeldStep, Slots},
     vitals::Vitals,
 };
@@ -29,6 +31,8 @@ pub(super) struct Claimer {
     pub(super) claimed: mpsc::Sender<HeldStep>,
     /// Brought forward when this pod admits a job, or puts one back that is due soon.
     pub(super) alarm: Alarm,
+    pub(super) crowd: Crowd,
+    pub(super) room: WishForRoom,
     pub(super) draining: CancellationToken,
     pub(super) vitals: Vitals,
 }
@@ -37,7 +41,7 @@ impl Claimer {
     /// Another pod may have admitted a job without this one hearing of it.
     pub(super) const MAX_IDLE: Duration = Duration::from_secs(1);
     /// What becomes free or due within this time is claimed at once.
-    const GATHER: Duration = Duration::from_millis(8);
+    const GATHER: Duration = Duration::from_millis(12);
 
     /// Claims until the pod drains. Its end of the channel then closes, and apalis comes to an end.
     pub(super) async fn run(self) {
@@ -51,8 +55,13 @@ impl Claimer {
             serial += 1;
             self.alarm.wind();
             let Some(claimed) = self.claim(serial).await else { break };
+            self.room.note(claimed.submits_wait_for_room);
             if let Some(more_after) = claimed.more_after {
-                self.alarm.ring_within(more_after);
+                let stand_back = match claimed.steps.as_slice() {
+                    [] => self.crowd.stand_back(rand::random()),
+                    _ => Duration::ZERO,
+                };
+                self.alarm.ring_within(more_after + stand_back);
             }
             if claimed.steps.iter().any(|step| step.record.phase == Phase::Submitting) {
                 crash_point::come_by(CrashPoint::AfterClaim);

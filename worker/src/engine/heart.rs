@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::slot::Slots;
+use super::{crowd::Crowd, slot::Slots};
 use crate::ledger::Ledger;
 
 /// Beats until the pod has drained.
@@ -14,6 +14,7 @@ pub(super) struct Heart {
     pub(super) slots: Slots,
     pub(super) pod: String,
     pub(super) host: String,
+    pub(super) crowd: Crowd,
 }
 
 #[derive(Serialize)]
@@ -44,7 +45,11 @@ impl Heart {
                 host: &self.host,
             };
             // A beat that does not arrive is followed by the next one.
-            let _ = self.ledger.show_worker(&self.pod, &serde_json::to_string(&beat).unwrap_or_default()).await;
+            if let Ok(pods) =
+                self.ledger.show_worker(&self.pod, &serde_json::to_string(&beat).unwrap_or_default()).await
+            {
+                self.crowd.counted(pods);
+            }
             if stop.run_until_cancelled(tokio::time::sleep(Self::PERIOD)).await.is_none() {
                 break;
             }

@@ -22,6 +22,7 @@ mod backend;
 mod canceller;
 mod claimer;
 mod crash_point;
+mod crowd;
 mod drain;
 mod executor;
 mod heart;
@@ -35,6 +36,7 @@ mod recall;
 mod renewer;
 mod request;
 mod revisiter;
+mod room;
 mod settler;
 mod slot;
 mod sweeper;
@@ -72,6 +74,7 @@ use alarm::Alarm;
 use backend::LedgerBackend;
 use canceller::{Canceller, CancellerHandle};
 use claimer::Claimer;
+use crowd::Crowd;
 use drain::Drain;
 use executor::Executor;
 use heart::Heart;
@@ -83,6 +86,7 @@ use recall::Recall;
 use renewer::Renewer;
 use request::RequestMaker;
 use revisiter::Revisiter;
+use room::WishForRoom;
 use settler::{Settler, SettlerHandle};
 use slot::{HeldStep, Slots};
 use witness::{LatestSubmits, Witness};
@@ -98,6 +102,8 @@ pub struct Engine {
     paces: Paces,
     alarm: Alarm,
     revisits: Alarm,
+    crowd: Crowd,
+    room: WishForRoom,
     hook_address: Arc<OnceLock<HookAddress>>,
     /// Ends calls to a Redis that does not answer, when the pod has to leave.
     abandon: CancellationToken,
@@ -126,6 +132,8 @@ impl Engine {
             paces: Paces::default(),
             alarm: Alarm::new(Claimer::MAX_IDLE),
             revisits: Alarm::new(Revisiter::MAX_IDLE),
+            crowd: Crowd::default(),
+            room: WishForRoom::default(),
             hook_address: Arc::default(),
             abandon,
         })
@@ -167,7 +175,8 @@ impl Engine {
         let drain = tokio::spawn(drain.give_up_in_time());
         self.prepare_hooks().await;
         let submits = LatestSubmits::default();
-        let (settler, settlements) = Settler::new(self.alarm.clone(), self.revisits.clone(), submits.clone());
+        let (settler, settlements) =
+            Settler::new(self.alarm.clone(), self.revisits.clone(), self.room.clone(), submits.clone());
         let settling = tokio::spawn(settler.run(self.ledger.clone()));
         let stopping = CancellationToken::new();
         let budget = PollBudget::new(self.ledger.clone(), Rate::per_second(self.settings.upstream_poll_rate));
@@ -286,8 +295,13 @@ impl Engine {
             vitals: self.vitals.clone(),
         };
         loops.spawn(renewer.run(stopping.clone()));
-        let heart =
-            Heart { ledger: self.ledger.clone(), slots: slots.clone(), pod: self.pod.clone(), host: self.host.clone() };
+        let heart = Heart {
+            ledger: self.ledger.clone(),
+            slots: slots.clone(),
+            pod: self.pod.clone(),
+            host: self.host.clone(),
+            crowd: self.crowd.clone(),
+        };
         loops.spawn(heart.run(stopping.clone()));
         Ok(loops)
     }
@@ -325,6 +339,8 @@ impl Engine {
             slots: slots.clone(),
             claimed,
             alarm: self.alarm.clone(),
+            crowd: self.crowd.clone(),
+            room: self.room.clone(),
             draining: draining.clone(),
             vitals: self.vitals.clone(),
         }

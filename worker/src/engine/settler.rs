@@ -8,6 +8,7 @@ use tracing::{error, warn};
 use super::{
     alarm::Alarm,
     crash_point::{self, CrashPoint},
+    room::WishForRoom,
     witness::LatestSubmits,
 };
 use crate::{
@@ -29,6 +30,8 @@ pub(super) struct Settler {
     alarm: Alarm,
     /// The revisiter may sleep beyond the first look at a task that outlived its job.
     revisits: Alarm,
+    /// Whether an end is worth a claim.
+    room: WishForRoom,
     /// What Redis must not forget.
     submits: LatestSubmits,
 }
@@ -52,9 +55,14 @@ impl Settler {
     const PATIENCE: usize = 4;
 
     /// Makes a settler and the handle to it. Its queue is bounded by the slots.
-    pub(super) fn new(alarm: Alarm, revisits: Alarm, submits: LatestSubmits) -> (Self, SettlerHandle) {
+    pub(super) fn new(
+        alarm: Alarm,
+        revisits: Alarm,
+        room: WishForRoom,
+        submits: LatestSubmits,
+    ) -> (Self, SettlerHandle) {
         let (sender, handed) = mpsc::unbounded_channel();
-        (Self { handed, alarm, revisits, submits }, SettlerHandle(sender))
+        (Self { handed, alarm, revisits, room, submits }, SettlerHandle(sender))
     }
 
     /// What is handed in within a moment goes along: a script call costs more than a step in it. Nobody
@@ -84,7 +92,8 @@ impl Settler {
                 continue;
             };
             crash_point::come_by(CrashPoint::AfterSettle);
-            if let Some(delay) = settlements.iter().map(next_claim_after).min() {
+            let is_room_wanted = self.room.is_there();
+            if let Some(delay) = settlements.iter().filter_map(|it| next_claim_after(it, is_room_wanted)).min() {
                 self.alarm.ring_within(delay);
             }
             if let Some(delay) = settlements.iter().filter_map(|settlement| settlement.revisit_after).min() {
@@ -111,11 +120,11 @@ fn is_urgent(settlement: &Settlement) -> bool {
 }
 
 /// When there may be something to claim because of this settlement.
-fn next_claim_after(settlement: &Settlement) -> Duration {
+fn next_claim_after(settlement: &Settlement, is_room_wanted: bool) -> Option<Duration> {
     match settlement.transition.next {
-        Next::Submit(delay) | Next::Poll(delay) => delay,
+        Next::Submit(delay) | Next::Poll(delay) => Some(delay),
         // An end makes room under the limit of open tasks.
-        Next::End(_) => Duration::ZERO,
+        Next::End(_) => is_room_wanted.then_some(Duration::ZERO),
     }
 }
 

@@ -60,6 +60,8 @@ pub struct Claimed {
     pub steps: Vec<Step>,
     /// When there may be more; `None` when nothing is waiting at all.
     pub more_after: Option<Duration>,
+    /// Whether submits wait until open tasks end.
+    pub submits_wait_for_room: bool,
 }
 
 /// One claimed step.
@@ -140,7 +142,8 @@ impl Ledger {
             step
         };
         let steps = reply.steps.iter().filter_map(read).collect();
-        Ok(Claimed { steps, more_after: u64::try_from(reply.more_after_ms).ok().map(Duration::from_millis) })
+        let more_after = u64::try_from(reply.more_after_ms).ok().map(Duration::from_millis);
+        Ok(Claimed { steps, more_after, submits_wait_for_room: reply.submits_wait_for_room })
     }
 
     /// Asks for one poll request more than the claims were granted; `None` when it is granted, else how long
@@ -172,6 +175,7 @@ struct ClaimReply {
     now_ms: u64,
     more_after_ms: i64,
     granted_ms: u64,
+    submits_wait_for_room: bool,
     steps: Vec<String>,
 }
 
@@ -198,10 +202,10 @@ impl FromRedisValue for ClaimReply {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
         let mut items = Vec::<Value>::from_redis_value(value)?.into_iter();
         let mut number = || i64::from_redis_value(items.next().unwrap_or(Value::Nil));
-        let (now_ms, more_after_ms, granted_ms) = (number()?, number()?, number()?);
+        let (now_ms, more_after_ms, granted_ms, waits) = (number()?, number()?, number()?, number()?);
         let steps = items.map(String::from_redis_value).collect::<Result<_, _>>()?;
         let (now_ms, granted_ms) = (now_ms.unsigned_abs(), granted_ms.unsigned_abs());
-        Ok(Self { now_ms, more_after_ms, granted_ms, steps })
+        Ok(Self { now_ms, more_after_ms, granted_ms, submits_wait_for_room: waits == 1, steps })
     }
 }
 

@@ -9,11 +9,12 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever Redis or the network says.
-    pub async fn show_worker(&self, pod: &str, beat: &str) -> RedisResult<()> {
+    pub async fn show_worker(&self, pod: &str, beat: &str) -> RedisResult<usize> {
         let key = self.key("workers");
         // A list that nobody writes to any more goes by itself.
-        let pipeline = pipe().hset(&key, pod, beat).ignore().expire(&key, 3600).ignore().to_owned();
-        self.link().pipeline(&pipeline).await
+        let pipeline = pipe().hset(&key, pod, beat).ignore().expire(&key, 3600).ignore().hlen(&key).to_owned();
+        let (pods,) = self.link().pipeline(&pipeline).await?;
+        Ok(pods)
     }
 
     /// Takes pods off the list of live workers.

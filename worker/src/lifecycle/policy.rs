@@ -143,7 +143,7 @@ impl Policy {
         let usual = Self::FIRST_POLL.min(self.poll_min * Self::FIRST_SPACINGS).max(self.poll_min);
         let queue = Self::QUEUE_PLACE * record.queue_position;
         // Submits are apart already, and so are the looks that follow: a little is enough.
-        let delay = (usual + queue).mul_f64(1.0 + jitter / 20.0) * if is_told { Self::THINNED } else { 1 };
+        let delay = (usual + queue).mul_f64(1.0 + jitter / 50.0) * if is_told { Self::THINNED } else { 1 };
         self.within_bounds(delay) + self.lateness(0.0, outlook)
     }
 
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn the_first_look_is_early_where_the_settings_are_eager_and_never_before_two_looks_may_be_made() {
-        for (poll_min, first) in [(50, 512), (100, 1025), (200, 2050), (1000, 2050), (5000, 5125)] {
+        for (poll_min, first) in [(50, 505), (100, 1010), (200, 2020), (1000, 2020), (5000, 5050)] {
             let policy = Policy { poll_min: Duration::from_millis(poll_min), ..Policy::default() };
 
             let delay = policy.first_poll(&queued_behind(0), outlook(None));

@@ -18,7 +18,7 @@
 -- ARGV[10] polls that one request carries
 -- ARGV[11] '1' to look whether this server is the one that served before
 -- Returns {now ms, ms until there may be more to claim (-1: nothing is waiting), when the steps were
---   granted in ms, step …}; a step is lines of text:
+--   granted in ms, 1 if submits wait until open tasks end, step …}; a step is lines of text:
 --   id, and where the job has any of them: 1 if reclaimed, reclaims, 1 if cancelled, inputs,
 --     hinted task or ''; with a space between each two
 --   the job's text: fence, phase, record
@@ -85,14 +85,14 @@ if last and string.sub(last, 1, #request + 1) == request .. ' ' then
       give(id, reclaimed, text, job, is_marked(id))
     end
   end
-  return { now, 0, tonumber(granted), unpack(steps) }
+  return { now, 0, tonumber(granted), 0, unpack(steps) }
 end
 
 local control = call('HMGET', UPSTREAM, 'paused', 'submits_paused', 'gate_ms', 'limit', 'down', 'down_until_ms',
   'server', 'server_gate_ms')
 local is_paused, submits_paused = control[1] == '1', control[2] == '1'
 local server_gate_ms = ARGV[11] == '1' and server_gate(control[7], control[8], now) or noted_gate(control[8])
-if server_gate_ms > now then return { now, server_gate_ms - now, now } end
+if server_gate_ms > now then return { now, server_gate_ms - now, now, 0 } end
 
 -- Taken by this claim; the leases are written together in the end.
 local taken = {}
@@ -171,7 +171,7 @@ local function spend(key, used, n)
   call('LTRIM', key, 0, n - 1)
 end
 
-local more = -1
+local more, waits_for_room = -1, 0
 local function wake_in(ms)
   if ms and (more < 0 or ms < more) then more = math.max(ms, 0) end
 end
@@ -223,6 +223,7 @@ if not is_paused then
     if control[4] and (cap == 0 or tonumber(control[4]) < cap) then cap = math.max(1, math.floor(control[4])) end
     if cap > 0 then
       local open = call('ZCARD', POLL) + call('ZCARD', LEASES) + #leased / 2
+      if cap - open < wanted then waits_for_room = 1 end
       wanted = math.min(wanted, cap - open)
     end
     local gate_ms = tonumber(control[3] or 0)
@@ -261,4 +262,4 @@ else
     if first[2] and tonumber(first[2]) > now then wake_in(tonumber(first[2]) - now) end
   end
 end
-return { now, more, now, unpack(steps) }
+return { now, more, now, waits_for_room, unpack(steps) }

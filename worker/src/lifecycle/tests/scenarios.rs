@@ -17,7 +17,7 @@ fn a_task_that_the_upstream_queued_is_accepted_and_first_looked_at_later() {
         delay
     });
 
-    assert_eq!(delays.map(|delay| delay.as_millis()), [2050, 3075, 7175, 15_000]);
+    assert_eq!(delays.map(|delay| delay.as_millis()), [2020, 3030, 7070, 15_000]);
 }
 
 #[test]

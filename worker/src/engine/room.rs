@@ -1,0 +1,22 @@
+//! Room: whether submits wait until open tasks end, so that each end is worth a claim.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+/// What the latest claim of this pod said. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct WishForRoom(Arc<AtomicBool>);
+
+impl WishForRoom {
+    /// Takes note of what a claim said.
+    pub(super) fn note(&self, submits_wait_for_room: bool) {
+        self.0.store(submits_wait_for_room, Ordering::Relaxed);
+    }
+
+    /// Whether a submit waits for the room that an end makes.
+    pub(super) fn is_there(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
