@@ -29,8 +29,10 @@ local function reassert(id, fence, is_recent, phase, record, deadline)
     redis.call('ZADD', LEASES, now + lease_ms, lease)
     return 0
   end
-  local known = read_job(id)
+  local known, _, _, entry = read_job(id)
   if known and tonumber(known) > tonumber(fence) or not known and is_recent ~= '1' then return 0 end
+  -- It has ended under the claim before, and its event is out: see settle.lua.
+  if known == fence and entry ~= '' then return 0 end
   for _, lane in ipairs({ 'due:submit', 'due:later', 'due:poll' }) do redis.call('ZREM', P .. lane, id) end
   if known then redis.call('ZREM', LEASES, known .. ':' .. id) end
   write_job(id, fence, phase, record)

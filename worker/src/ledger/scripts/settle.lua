@@ -177,10 +177,8 @@ local function put_back(id, text, verb, delay_ms)
   end
 end
 
--- Whether nobody has claimed the job: it is in a lane, or has ended, which shows in the entry of its event.
-local function is_unclaimed(id, known)
-  return string.find(known, '\n', 1, true) or redis.call('ZSCORE', POLL, id) or redis.call('ZSCORE', SUBMIT, id)
-    or redis.call('ZSCORE', LATER, id)
+local function is_in_a_lane(id)
+  return redis.call('ZSCORE', POLL, id) or redis.call('ZSCORE', SUBMIT, id) or redis.call('ZSCORE', LATER, id)
 end
 
 -- Fence and phase aside: what was written before may have been claimed since.
@@ -192,7 +190,12 @@ local function check(id, lease, text, rare)
   local is_recent, deadline = string.match(rare, '^(%d) (%d+)$')
   local known = redis.call('GET', JOB .. id)
   local next_fence = known and tonumber(string.match(known, '^%d+'))
-  if next_fence == fence and not is_unclaimed(id, known) then return 1 end
+  if next_fence == fence then
+    -- It has ended under the claim before: that this one took it over, Redis had forgotten. Its event is out, and there
+    -- is one. (Who tries an ended job once more leaves out a fence.)
+    if string.find(known, '\n', 1, true) then return 0 end
+    if not is_in_a_lane(id) then return 1 end
+  end
   -- Whoever takes a claim over leaves its fence behind: a claim that is newer than what Redis knows is
   -- one that Redis has lost; and so is a record that is gone before its time.
   if known and next_fence <= fence or not known and is_recent == '1' then

@@ -37,7 +37,9 @@ impl LedgerModel {
 
     /// Whether a claim is newer than all that the ledger knows of the job.
     pub(super) fn has_forgotten(&self, job: &JobId, fence: u64, is_recent: bool) -> bool {
-        self.jobs.get(job).map_or(is_recent, |row| row.last < fence)
+        // What has ended under the claim before has its event. Who tries it once more leaves out a fence.
+        let has_ended = |row: &Row| row.phase.is_terminal() && row.last + 1 == fence;
+        self.jobs.get(job).map_or(is_recent, |row| row.last < fence && !has_ended(row))
     }
 
     /// Which of the steps it had forgotten.
