@@ -12,9 +12,9 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// A JSON value, as its own bytes.
+/// A JSON value, as its own bytes; and as what it was read as, so that to keep it is to copy it and no more.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Json<'a>(&'a str);
+pub(super) struct Json<'a>(&'a str, Option<&'a RawValue>);
 
 /// A whole text that is JSON: mostly an object, whose fields are then read in the same go.
 #[derive(Debug)]
@@ -46,11 +46,11 @@ impl<'a> Json<'a> {
 
     /// Takes a text that may be no JSON: its fields and elements are then none, and cost no reading of their own.
     pub(super) fn unread(text: &'a str) -> Self {
-        Self(text.trim())
+        Self(text.trim(), None)
     }
 
     fn of(raw: &'a RawValue) -> Self {
-        Self(raw.get())
+        Self(raw.get(), Some(raw))
     }
 
     /// The value, byte for byte.
@@ -60,7 +60,12 @@ impl<'a> Json<'a> {
 
     /// The value, byte for byte.
     pub(super) fn to_raw(self) -> Option<Box<RawValue>> {
-        RawValue::from_string(self.0.to_owned()).ok()
+        self.1.map(ToOwned::to_owned).or_else(|| RawValue::from_string(self.0.to_owned()).ok())
+    }
+
+    /// Whether it is an array with something in it, of a value that is known to be JSON.
+    pub(super) fn is_filled_array(self) -> bool {
+        self.0.strip_prefix('[').is_some_and(|rest| !rest.trim_start().starts_with(']'))
     }
 
     pub(super) fn is_null(self) -> bool {

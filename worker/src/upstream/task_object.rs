@@ -183,9 +183,9 @@ fn first_url(list: Json<'_>) -> Option<String> {
 fn buttons(buttons: Json<'_>) -> Option<Box<RawValue>> {
     if let Some(text) = buttons.string() {
         let array = Json::read(text.trim())?;
-        return array.items().filter(|items| !items.is_empty()).and_then(|_| array.to_raw());
+        return array.to_raw().filter(|_| array.is_filled_array());
     }
-    buttons.items().filter(|items| !items.is_empty()).and_then(|_| buttons.to_raw())
+    buttons.is_filled_array().then(|| buttons.to_raw())?
 }
 
 #[cfg(test)]

@@ -72,8 +72,10 @@ pub(super) struct Load {
     pub(super) claims: f64,
 }
 
-/// A pod claims at most this often: 8 ms of gathering, and the way there and back (`engine/claimer.rs`).
-const CLAIM_CYCLE_S: f64 = 0.009;
+/// A pod claims at most this often: 12 ms of gathering, and the way there and back (`engine/claimer.rs`).
+const CLAIM_CYCLE_S: f64 = 0.013;
+/// For each pod that there is, one whose last claim brought nothing stands back so long, on average (`engine/crowd.rs`).
+const STAND_BACK_S: f64 = 0.008;
 /// The settler's 3 ms of gathering, and its way.
 const SETTLE_CYCLE_S: f64 = 0.005;
 const SETTLE_BATCH: f64 = 64.0;
@@ -140,9 +142,13 @@ impl Acts {
 impl Traffic {
     /// Claims per second, empty or not.
     fn claims(self) -> f64 {
-        // Every pod wakes for the next look that is due, whoever takes it; and for what it has admitted or ended itself.
-        let wakes = self.looks + (self.enqueues + self.ends) / self.pods;
-        self.pods * (wakes / (1.0 + wakes * CLAIM_CYCLE_S)).max(IDLE_CLAIMS)
+        // A pod wakes for what it has admitted, and for the looks that it has planned, in time; and for all others' looks
+        // at some time after.
+        let own = (self.enqueues + self.looks) / self.pods;
+        let others = self.looks * (1.0 - 1.0 / self.pods);
+        let patience = CLAIM_CYCLE_S + if self.pods > 1.0 { STAND_BACK_S * self.pods } else { 0.0 };
+        let wakes = own / (1.0 + own * CLAIM_CYCLE_S) + others / (1.0 + others * patience);
+        self.pods * wakes.clamp(IDLE_CLAIMS, 1.0 / CLAIM_CYCLE_S)
     }
 }
 
@@ -211,6 +217,15 @@ mod tests {
     }
 
     #[test]
+    fn a_crowd_claims_hardly_more_often_than_there_is_something_to_claim() {
+        let claims =
+            |pods| Traffic { pods, enqueues: 16.0, submits: 16.0, looks: 44.0, ends: 16.0, forgotten: 16.0 }.claims();
+
+        assert!(claims(1.0) < 60.0, "{}", claims(1.0));
+        assert!(claims(100.0) < 60.0 + 2.0 / STAND_BACK_S, "{}", claims(100.0));
+    }
+
+    #[test]
     fn what_comes_one_by_one_has_calls_of_its_own_and_a_flood_shares_them() {
         assert!((calls(1.0, 1.0, 0.005, 64.0) - 1.0).abs() < 0.01);
         assert!(calls(1e6, 1.0, 0.005, 64.0) >= 1e6 / 64.0);
@@ -237,11 +252,12 @@ mod tests {
     }
 
     #[test]
-    fn the_same_looks_cost_more_the_more_pods_wake_for_them() {
+    fn the_same_looks_cost_a_little_more_with_each_pod_that_looks_whether_there_are_any() {
         let acts = Acts { claim_nothing: 30.0, ..Acts::default() };
         let costs = Costs { calm: acts, busy: acts, ..Costs::default() };
         let load = |pods| costs.load(Traffic { pods, looks: 500.0, ..Traffic::default() }).total;
 
-        assert!(load(100.0) > 5.0 * load(10.0), "{} {}", load(100.0), load(10.0));
+        let (few, many) = (load(10.0), load(100.0));
+        assert!(many > few && many < 4.0 * few, "{few} {many}");
     }
 }
