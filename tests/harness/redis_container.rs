@@ -44,7 +44,9 @@ impl RedisContainer {
             .await
             .with_context(|| format!("the image {name}:{tag} could not be had within {PULL_PATIENCE:?}"))?
             .with_context(|| format!("could not start a container of {name}:{tag}"))?;
-        let host = container.get_host().await.context("the container has no host")?;
+        let host = container.get_host().await.context("the container has no host")?.to_string();
+        // The port is IPv4's: by its name, some machines look for this host under ::1 first.
+        let host = if host == "localhost" { "127.0.0.1".to_owned() } else { host };
         let mapped = container.get_host_port_ipv4(port).await.context("the container has no port")?;
         let url = format!("redis://{host}:{mapped}/");
         wait_until_it_answers(&url).await?;
