@@ -22,7 +22,7 @@ pub struct DueRevisits {
 pub struct AfterLook {
     /// The job.
     pub job: JobId,
-    /// The fence of its next claim, should somebody try it once more.
+    /// The fence that it ended under.
     pub fence: u64,
     /// Its record.
     pub record: Record,
@@ -50,7 +50,7 @@ impl Ledger {
         let reply: Reply = self.call(&scripts::REVISIT, &args).await?;
         let looks = reply.looks.into_iter().filter_map(|(id, text)| {
             let kept = KeptJob::read(&text)?;
-            Some(AfterLook { job: JobId::new(&id).ok()?, fence: kept.fence, record: kept.record()? })
+            Some(AfterLook { job: JobId::new(&id).ok()?, fence: kept.last_fence(), record: kept.record()? })
         });
         let more_after = u64::try_from(reply.more_after_ms).ok().map(Duration::from_millis);
         Ok(DueRevisits { looks: looks.collect(), more_after })
@@ -58,7 +58,7 @@ impl Ledger {
 
     /// Writes what was learnt of an ended job, and when its task is looked at once more.
     ///
-    /// Returns whether the job was still as whoever read `fence` with it had seen it: nobody has tried it once more.
+    /// Returns whether the job was still as it ended under `fence`: nobody has tried it once more.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
@@ -71,7 +71,7 @@ impl Ledger {
     ) -> Result<bool, Abandoned> {
         let record = record.map(|record| arg(record.to_text())).unwrap_or_default();
         let again_ms = again_after.map(|delay| arg(delay.as_millis())).unwrap_or_default();
-        self.call(&scripts::ANNOTATE, &[arg(job), arg(fence), record, again_ms]).await
+        self.call(&scripts::ANNOTATE, &[arg(job), arg(fence + 1), record, again_ms]).await
     }
 }
 

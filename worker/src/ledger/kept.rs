@@ -49,6 +49,11 @@ impl<'a> KeptJob<'a> {
         Some(Self { fence, phase, record: words.next()?, event })
     }
 
+    /// The fence of the last claim that came to its end; 0 before there was one.
+    pub(super) fn last_fence(&self) -> u64 {
+        self.fence.saturating_sub(1)
+    }
+
     /// The record, with the phase that the ledger knows.
     pub(super) fn record(&self) -> Option<Record> {
         Some(Record { phase: self.phase, ..Record::read(self.record)? })
@@ -109,7 +114,7 @@ mod tests {
         let text = kept_job(7, &record).to_string();
 
         let open = KeptJob::read(&text).unwrap();
-        assert_eq!((open.fence, open.phase, open.event), (7, Phase::Queued, None));
+        assert_eq!((open.fence, open.last_fence(), open.phase, open.event), (7, 6, Phase::Queued, None));
         assert_eq!(open.record(), Some(record.clone()));
 
         let text = format!("{}\n1700000000000-3", text.replacen("queued", "submitting", 1));

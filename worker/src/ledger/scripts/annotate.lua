@@ -1,7 +1,7 @@
 -- Annotates an ended job: writes what was learnt of it after its end, which is no transition.
 --
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
--- ARGV[1]  job id                    ARGV[2]  the fence that was read with the record
+-- ARGV[1]  job id                    ARGV[2]  the fence that its next claim would have
 -- ARGV[3]  record, or '' when it stays as it is
 -- ARGV[4]  ms until its task is looked at once more, or '' for never
 -- Returns 1 written, 0 the job is gone, or somebody has tried it once more since

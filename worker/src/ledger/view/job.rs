@@ -93,7 +93,7 @@ impl Ledger {
             now_ms: self.clock().now_ms(),
             phase: kept.phase,
             // The next claim is none yet.
-            fence: if lease.is_some() { kept.fence } else { kept.fence - 1 },
+            fence: if lease.is_some() { kept.fence } else { kept.last_fence() },
             reclaims: reclaims.unwrap_or(0),
             is_cancel_requested: cancelled.is_some(),
             hinted_task: hint.map(|hint| read_hint(&hint).0.to_owned()).filter(|task| !task.is_empty()),
