@@ -3,7 +3,7 @@
 //! One loop per file, each named by what it does. In the order in which a job meets them:
 //!
 //! 1. `admitter`: takes jobs and commands out of the stream.
-//! 2. `claimer`: claims as many steps as there are free slots (`slot`).
+//! 2. `claimer`: claims as many steps as there are free slots (`slot`), when that is worth it (`alarm`, `crowd`, `room`).
 //! 3. `backend`: hands them to apalis, which runs them under tower layers.
 //! 4. `executor`: performs one step with `request` and `poller`, at most one HTTP exchange.
 //! 5. `settler`: writes down what became of it.
