@@ -50,9 +50,6 @@ pub(crate) async fn leftovers(world: &World) -> anyhow::Result<BTreeMap<String, 
         left.insert(name.to_owned(), redis.zcard(world.wire.key(name)).await?);
     }
     left.insert("jobs".to_owned(), redis.xlen(world.wire.key("jobs")).await?);
-    let pending: Option<(u64, redis::Value, redis::Value, redis::Value)> =
-        redis::cmd("XPENDING").arg(world.wire.key("jobs")).arg("mjq").query_async(&mut redis).await.ok();
-    left.insert("jobs (pending)".to_owned(), pending.map_or(0, |(count, ..)| count));
     Ok(left)
 }
 

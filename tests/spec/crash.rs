@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use mjq_harness::{Stack, StackBuilder, WorkerProcess};
-use redis::{AsyncCommands, streams::StreamInfoConsumersReply};
+use redis::{AsyncCommands, streams::StreamReadReply};
 use serde_json::json;
 
 use crate::support::{a_stack, imagine, metric, one_event_for_each, submitted_once, with};
@@ -38,6 +38,28 @@ async fn the_open_jobs_of_a_killed_worker_are_taken_over_within_its_lease_and_no
     assert!(killed.elapsed() < LEASE + Duration::from_secs(10), "{:?}", killed.elapsed());
     assert!(events.values().all(|event| event.code() == "ok" && event.field("status") == "SUCCESS"));
     submitted_once(&stack, jobs.len())
+}
+
+#[tokio::test]
+async fn an_entry_that_was_read_and_never_admitted_is_found_within_a_lease() -> anyhow::Result<()> {
+    let stack = a_stack_with_short_leases().await?;
+    stack.xadd_job(&imagine("order-1841", "a red fox")).await?;
+    stack.event_of("order-1841").await?;
+
+    // In one act, or the worker would read it: as if it had been given to one that died.
+    let jobs = stack.wire.key("jobs");
+    let mut act = redis::pipe();
+    act.atomic().xadd(&jobs, "*", &[("v", "1"), ("job", &imagine("order-1842", "a blue fox").to_string())]).ignore();
+    act.cmd("XREADGROUP").arg(&["GROUP", "mjq", "dead", "NOACK", "STREAMS", &jobs, ">"]);
+    let (read,): (StreamReadReply,) = act.query_async(&mut stack.wire.redis().await?).await?;
+    assert_eq!(read.keys[0].ids.len(), 1, "it was given out");
+    let began = Instant::now();
+
+    assert_eq!(stack.event_of("order-1842").await?.code(), "ok");
+    assert!(began.elapsed() < LEASE + Duration::from_secs(10), "{:?}", began.elapsed());
+    let left: u64 = stack.wire.redis().await?.xlen(&jobs).await?;
+    assert_eq!(left, 0);
+    submitted_once(&stack, 2)
 }
 
 #[tokio::test]
@@ -180,27 +202,23 @@ async fn a_killed_worker_is_forgotten_in_the_end_and_a_live_one_is_not() -> anyh
     let mut stack = a_stack_with_short_leases().await?;
     stack.xadd_job(&imagine("order-1842", "a red fox")).await?;
     stack.event_of("order-1842").await?;
-    let consumers = async |stack: &Stack| {
-        let mut command = redis::cmd("XINFO");
-        command.arg("CONSUMERS").arg(stack.wire.key("jobs")).arg("mjq");
-        let found: StreamInfoConsumersReply = command.query_async(&mut stack.wire.redis().await?).await?;
-        anyhow::Ok(found.consumers.into_iter().map(|consumer| consumer.name).collect::<Vec<_>>())
+    let live = async |stack: &Stack| {
+        let beats: Vec<String> = stack.wire.redis().await?.hkeys(stack.wire.key("workers")).await?;
+        anyhow::Ok(beats)
     };
-    let dead = consumers(&stack).await?;
+    let dead = live(&stack).await?;
     assert_eq!(dead.len(), 1);
 
     stack.workers[0].kill9()?;
     stack.add_worker().await?;
     stack.xadd_job(&imagine("order-1843", "a blue fox")).await?;
     stack.event_of("order-1843").await?;
-    assert_eq!(consumers(&stack).await?.len(), 2);
+    assert_eq!(live(&stack).await?.len(), 2);
 
-    let is_gone = async |stack: &Stack| Ok(!consumers(stack).await?.contains(&dead[0]));
+    let is_gone = async |stack: &Stack| Ok(!live(stack).await?.contains(&dead[0]));
     mjq_harness::eventually_within(Duration::from_secs(60), "the dead one is gone", async || is_gone(&stack).await)
         .await?;
-    assert_eq!(consumers(&stack).await?.len(), 1);
-    let beats: Vec<String> = stack.wire.redis().await?.hkeys(stack.wire.key("workers")).await?;
-    assert_eq!(beats, consumers(&stack).await?);
+    assert_eq!(live(&stack).await?.len(), 1);
     stack.xadd_job(&imagine("order-1844", "a green fox")).await?;
     assert_eq!(stack.event_of("order-1844").await?.code(), "ok");
     submitted_once(&stack, 3)

@@ -39,34 +39,42 @@ impl Admitter {
     const READ_BYTES: usize = 4 * 1024 * 1024;
     /// What one script call should carry.
     const CALL_BYTES: usize = 512 * 1024;
-    /// How long leaving the group may take. It is a courtesy: nothing depends on it.
-    const LEAVE: Duration = Duration::from_millis(500);
-
     /// Admits until `draining`.
     pub(super) async fn run(self, draining: CancellationToken) {
         let mut count = 16;
         let mut look_back = Instant::now();
         while !draining.is_cancelled() {
             self.vitals.beat("admitter");
-            let entries = if look_back <= Instant::now() {
+            if look_back <= Instant::now() {
                 look_back = Instant::now() + self.lease / 2;
-                self.ledger.take_over_intake(&self.intake, self.lease, count).await
-            } else {
-                let read = self.ledger.read_intake(&self.intake, count);
-                // An entry that is given while the pod leaves is taken over by another.
-                tokio::select! { entries = read => entries, () = draining.cancelled() => break }
-            };
+                if self.look_back(count, &draining).await.is_err() {
+                    break;
+                }
+            }
+            let read = self.ledger.read_intake(&self.intake, count);
+            // An entry that is given out while the pod leaves is found by the next that looks back.
+            let entries = tokio::select! { entries = read => entries, () = draining.cancelled() => break };
             let Ok(entries) = entries else { break };
             count = next_count(&entries, count);
             if !entries.is_empty() && self.admit(entries).await.is_err() {
                 break;
             }
         }
-        match tokio::time::timeout(Self::LEAVE, self.intake.leave()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => debug!(error = %error, "could not leave the consumer group: {error}"),
-            Err(_) => debug!("could not leave the consumer group: redis does not answer"),
+    }
+
+    /// Admits what was given out half a lease ago or earlier, and never dealt with.
+    async fn look_back(&self, mut count: usize, draining: &CancellationToken) -> Result<(), Abandoned> {
+        let Some(until) = self.ledger.given_out(self.lease / 2).await? else { return Ok(()) };
+        let mut from = "-".to_owned();
+        while !draining.is_cancelled() {
+            self.vitals.beat("admitter");
+            let entries = self.ledger.read_intake_again(&self.intake, &from, &until, count).await?;
+            let Some(last) = entries.last() else { break };
+            from = format!("({}", last.id);
+            count = next_count(&entries, count);
+            self.admit(entries).await?;
         }
+        Ok(())
     }
 
     async fn admit(&self, entries: Vec<RawEntry>) -> Result<(), Abandoned> {
@@ -74,8 +82,9 @@ impl Admitter {
         for entry in entries {
             self.sort(entry, &mut sorted);
         }
+        let are_neighbours = sorted.rejections.is_empty() && sorted.commands.is_empty();
         for batch in by_size(sorted.admissions, |admission| admission.json.len()) {
-            for (admission, admitted) in batch.iter().zip(self.ledger.admit(&batch).await?) {
+            for (admission, admitted) in batch.iter().zip(self.ledger.admit(&batch, are_neighbours).await?) {
                 note(&admission.id, admitted);
             }
             self.alarm.ring_within(Duration::ZERO);
@@ -130,7 +139,7 @@ impl Admitter {
         match answer {
             CommandAnswer::Taken => info!(job.id = %job, "job {job}: {wish} is taken"),
             CommandAnswer::Ended => info!(job.id = %job, "job {job}: {wish} comes too late, it has ended"),
-            // Left with the group, it is taken over and tried again.
+            // Left in the stream, it is found by the next that looks back.
             CommandAnswer::NotKnown if age_ms < JOB_MAY_COME_MS => return Ok(false),
             CommandAnswer::NotKnown => warn!(job.id = %job, "job {job}: {wish} is dropped, it is not known"),
         }

@@ -269,7 +269,7 @@ impl Engine {
         let link = RedisLink::open_with_timeout(self.settings.redis_url.expose_secret(), intake_timeout)?;
         let admitter = Admitter {
             ledger: self.ledger.clone(),
-            intake: Intake::new(link, &self.ledger, &self.pod),
+            intake: Intake::new(link, &self.ledger),
             policy: Arc::new(self.policy()),
             max_job_bytes: self.settings.max_job_bytes,
             lease: self.settings.lease,

@@ -23,7 +23,7 @@ pub(super) async fn sweep(ledger: Ledger, lease: Duration, draining: Cancellatio
         let Ok(swept) = ledger.sweep().await else { return };
         match ledger.forget_pods(lease * LEASES).await {
             Ok(0) => {}
-            Ok(gone) => info!(gone, "forgot {gone} dead workers of the job stream's group"),
+            Ok(gone) => info!(gone, "forgot {gone} dead workers"),
             Err(_) => return,
         }
         pause = if swept >= MANY { Duration::from_millis(100) } else { Duration::from_secs(30) };

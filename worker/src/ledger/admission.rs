@@ -3,7 +3,7 @@
 use mjq_producer::contract::{Event, Job, JobId};
 
 use super::{
-    Abandoned, Intake, Ledger, arg, hide_images,
+    Abandoned, Ledger, arg, hide_images,
     kept::{JobPlace, kept_job, kept_request},
     scripts,
 };
@@ -59,18 +59,19 @@ impl Rejection {
 }
 
 impl Ledger {
-    /// Admits entries, in one round trip, and answers in their order.
+    /// Admits entries, in one round trip, and answers in their order. They are neighbours if the stream has nothing
+    /// between them.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered. The entries then stay in the stream.
-    pub async fn admit(&self, admissions: &[Admission]) -> Result<Vec<Admitted>, Abandoned> {
-        let mut answers = self.admit_each(admissions, |_| String::new()).await?;
+    pub async fn admit(&self, admissions: &[Admission], are_neighbours: bool) -> Result<Vec<Admitted>, Abandoned> {
+        let mut answers = self.admit_each(admissions, are_neighbours, |_| String::new()).await?;
         // The event of a conflict is made only for those that have one; nothing was done to them so far.
         let in_conflict: Vec<usize> = (0..answers.len()).filter(|i| answers[*i] == Admitted::Conflict).collect();
         if !in_conflict.is_empty() {
             let now_ms = self.0.clock.now_ms();
             let again = in_conflict.iter().map(|i| &admissions[*i]);
-            let told = self.admit_each(again, |admission| admission.conflict(now_ms)).await?;
+            let told = self.admit_each(again, false, |admission| admission.conflict(now_ms)).await?;
             in_conflict.into_iter().zip(told).for_each(|(i, answer)| answers[i] = answer);
         }
         Ok(answers)
@@ -79,9 +80,10 @@ impl Ledger {
     async fn admit_each<'a>(
         &self,
         admissions: impl IntoIterator<Item = &'a Admission>,
+        are_neighbours: bool,
         conflict: impl Fn(&Admission) -> String,
     ) -> Result<Vec<Admitted>, Abandoned> {
-        let mut args = vec![arg(Intake::GROUP)];
+        let mut args = vec![arg(self.0.retention.as_millis()), arg(u8::from(are_neighbours))];
         for admission in admissions {
             admission.write_to(&mut args);
             args.push(conflict(admission).into_bytes());
@@ -95,7 +97,7 @@ impl Ledger {
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered. The entries then stay in the stream.
     pub async fn reject(&self, rejections: &[Rejection]) -> Result<(), Abandoned> {
-        let mut args = vec![arg(Intake::GROUP)];
+        let mut args = Vec::new();
         for Rejection { entry, reason, text, event } in rejections {
             args.extend([arg(entry), arg(reason), text[..text.len().min(Rejection::MAX_TEXT)].to_vec()]);
             match event {
@@ -152,5 +154,83 @@ impl Admission {
         args.extend([arg(entry), arg(id), arg(kept_request(job, record, &state, place, json))]);
         args.extend([arg(kept_job(1, record)), arg(record.submit_score()), arg(job.options.run_at_ms)]);
         args.extend([arg(record.deadline_ms), arg(large), arg(shown.unwrap_or_default())]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mjq_producer::{RedisLink, contract::Entry};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::lifecycle::Policy;
+
+    async fn a_ledger() -> anyhow::Result<Ledger> {
+        let link = RedisLink::open(mjq_harness::shared_redis().await?.url())?;
+        let retention = Duration::from_secs(3600);
+        Ok(Ledger::new(link, mjq_harness::unique_queue().parse()?, retention, CancellationToken::new()))
+    }
+
+    /// Adds a job to the stream as `entry`, which may be `*`.
+    async fn enqueue(ledger: &Ledger, entry: &str, job: &str) -> anyhow::Result<Admission> {
+        let json = format!(r#"{{"id":"{job}","kind":"imagine","request":{{"prompt":"a red fox"}}}}"#);
+        let mut add = redis::cmd("XADD");
+        add.arg(ledger.queue().jobs_stream()).arg(entry).arg("v").arg(1).arg("job").arg(&json);
+        let entry = ledger.link().query(&add).await?;
+        let Entry::Job(job) = Entry::read(None, Some(json.as_bytes()), 1 << 20)? else { anyhow::bail!("no job") };
+        let (id, record) = (JobId::new(job.id.clone().unwrap().as_str())?, Record::admit(&job, 1, &Policy::default()));
+        Ok(Admission { entry, id, json, job: *job, record })
+    }
+
+    async fn left(ledger: &Ledger) -> anyhow::Result<u64> {
+        Ok(ledger.link().query(redis::cmd("XLEN").arg(ledger.queue().jobs_stream())).await?)
+    }
+
+    #[tokio::test]
+    async fn neighbours_leave_the_stream_and_what_came_before_and_after_them_stays() -> anyhow::Result<()> {
+        let ledger = a_ledger().await?;
+        let mut all = Vec::new();
+        for job in ["a", "b", "c", "d", "e"] {
+            all.push(enqueue(&ledger, "*", job).await?);
+        }
+        let later = all.split_off(3);
+
+        // The first is somebody else's.
+        assert_eq!(ledger.admit(&all[1..], true).await?, [Admitted::New; 2]);
+        assert_eq!(left(&ledger).await?, 3);
+
+        assert_eq!(ledger.admit(&all[..1], true).await?, [Admitted::New]);
+        assert_eq!(ledger.admit(&later[..1], true).await?, [Admitted::New]);
+        assert_eq!(left(&ledger).await?, 1);
+        assert_eq!(ledger.admit(&all, true).await?, [Admitted::Elsewhere; 3], "a second time");
+        assert_eq!(ledger.admit(&later, true).await?, [Admitted::Elsewhere, Admitted::New]);
+        assert_eq!(left(&ledger).await?, 0);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_is_older_than_any_record_is_admitted_only_while_it_is_in_the_stream() -> anyhow::Result<()> {
+        let ledger = a_ledger().await?;
+        let old = [enqueue(&ledger, "1-1", "a").await?, enqueue(&ledger, "1-2", "b").await?];
+        assert_eq!(ledger.admit(&old[..1], true).await?, [Admitted::New]);
+        // As after its retention.
+        let keys = ["job:a", "request:a"].map(|name| ledger.key(name));
+        let gone: u64 = ledger.link().query(redis::cmd("DEL").arg(&keys)).await?;
+        assert_eq!(gone, 2);
+
+        assert_eq!(ledger.admit(&old, true).await?, [Admitted::Elsewhere, Admitted::New]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn the_same_id_twice_in_a_batch_is_one_job() -> anyhow::Result<()> {
+        let ledger = a_ledger().await?;
+        let twins = [enqueue(&ledger, "*", "a").await?, enqueue(&ledger, "*", "a").await?];
+
+        assert_eq!(ledger.admit(&twins, true).await?, [Admitted::New, Admitted::Known]);
+        assert_eq!(left(&ledger).await?, 0);
+        Ok(())
     }
 }

@@ -299,7 +299,7 @@ mod tests {
         let enqueued_ms = entry.split_once('-').map_or(Ok(0), |(ms, _)| ms.parse())?;
         let record = Record::admit(&job, enqueued_ms, &crate::lifecycle::Policy::default());
         let id = JobId::new("order-1842")?;
-        ledger.admit(&[crate::ledger::Admission { entry, id, json, job: *job, record }]).await?;
+        ledger.admit(&[crate::ledger::Admission { entry, id, json, job: *job, record }], true).await?;
         Ok(ledger)
     }
 

@@ -5,20 +5,20 @@ use std::time::Duration;
 use mjq_producer::RedisLink;
 use redis::{
     RedisResult,
-    streams::{StreamAutoClaimReply, StreamId, StreamReadReply},
+    streams::{StreamId, StreamRangeReply, StreamReadReply},
 };
 
 use super::{Abandoned, Ledger, arg, scripts};
 
-/// Reads the job stream as one consumer of the admitters' group.
+/// Reads the job stream as a member of the admitters' group.
 ///
-/// The group spreads the entries over the pods and remembers who has which; that no entry is
-/// admitted twice does not depend on it, but on the admit script.
+/// The group gives each entry out once, and spreads them so over the pods. It keeps no list of who has which: admission
+/// deletes an entry, so one that was given out long ago and is still there was not dealt with. That none is admitted
+/// twice does not depend on any of it, but on the admit script.
 #[derive(Debug)]
 pub struct Intake {
     link: RedisLink,
     stream: String,
-    consumer: String,
 }
 
 /// One entry of the job stream, not read yet.
@@ -33,25 +33,25 @@ pub struct RawEntry {
 }
 
 impl Intake {
-    /// The consumer group of the admitters.
-    pub const GROUP: &str = "mjq";
+    /// The consumer group of the admitters, and its one consumer: whose reads they are makes no difference.
+    const GROUP: &str = "mjq";
     /// How long one read waits for an entry.
     pub const BLOCK: Duration = Duration::from_secs(2);
 
-    /// Makes the intake of `ledger`'s queue, for the pod `consumer`, over a link of its own.
+    /// Makes the intake of `ledger`'s queue, over a link of its own.
     #[must_use]
-    pub fn new(link: RedisLink, ledger: &Ledger, consumer: &str) -> Self {
-        Self { link, stream: ledger.queue().jobs_stream(), consumer: consumer.to_owned() }
+    pub fn new(link: RedisLink, ledger: &Ledger) -> Self {
+        Self { link, stream: ledger.queue().jobs_stream() }
     }
 
     /// Waits for up to `count` new entries.
     ///
     /// # Errors
-    /// Whatever Redis or the network says. Entries that were given meanwhile are taken over later.
+    /// Whatever Redis or the network says. Entries that were given out meanwhile are left until somebody looks back.
     pub async fn read(&self, count: usize) -> RedisResult<Vec<RawEntry>> {
         let mut command = redis::cmd("XREADGROUP");
-        command.arg("GROUP").arg(Self::GROUP).arg(&self.consumer).arg("COUNT").arg(count);
-        command.arg("BLOCK").arg(Self::BLOCK.as_millis() as u64).arg("STREAMS").arg(&self.stream).arg(">");
+        command.arg("GROUP").arg(Self::GROUP).arg(Self::GROUP).arg("COUNT").arg(count);
+        command.arg("BLOCK").arg(Self::BLOCK.as_millis() as u64).arg("NOACK").arg("STREAMS").arg(&self.stream).arg(">");
         match self.link.query::<Option<StreamReadReply>>(&command).await {
             Ok(reply) => {
                 let streams = reply.unwrap_or_default().keys;
@@ -62,34 +62,15 @@ impl Intake {
         }
     }
 
-    /// Takes over up to `count` entries that a pod was given `idle` ago or earlier, and did not deal with.
+    /// Reads up to `count` entries from `from` on, as far as `until`, whoever was given them.
     ///
     /// # Errors
     /// Whatever Redis or the network says.
-    pub async fn take_over(&self, idle: Duration, count: usize) -> RedisResult<Vec<RawEntry>> {
-        let mut command = redis::cmd("XAUTOCLAIM");
-        command.arg(&self.stream).arg(Self::GROUP).arg(&self.consumer);
-        command.arg(idle.as_millis() as u64).arg("0").arg("COUNT").arg(count);
-        match self.link.query::<StreamAutoClaimReply>(&command).await {
-            Ok(reply) => Ok(reply.claimed.into_iter().map(RawEntry::from).collect()),
-            Err(error) if error.code() == Some("NOGROUP") => self.create_group().await.map(|()| Vec::new()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Leaves the group: a pod's name never comes again, and Redis would keep it for ever.
-    ///
-    /// # Errors
-    /// Whatever Redis or the network says. The group forgets nobody's entries: one that has some stays.
-    pub async fn leave(&self) -> RedisResult<()> {
-        let mut command = redis::cmd("XPENDING");
-        command.arg(&self.stream).arg(Self::GROUP).arg("-").arg("+").arg(1).arg(&self.consumer);
-        if !self.link.query::<Vec<redis::Value>>(&command).await?.is_empty() {
-            return Ok(());
-        }
-        let mut command = redis::cmd("XGROUP");
-        command.arg("DELCONSUMER").arg(&self.stream).arg(Self::GROUP).arg(&self.consumer);
-        self.link.query::<u64>(&command).await.map(|_| ())
+    pub async fn read_again(&self, from: &str, until: &str, count: usize) -> RedisResult<Vec<RawEntry>> {
+        let mut command = redis::cmd("XRANGE");
+        command.arg(&self.stream).arg(from).arg(until).arg("COUNT").arg(count);
+        let reply: StreamRangeReply = self.link.query(&command).await?;
+        Ok(reply.ids.into_iter().map(RawEntry::from).collect())
     }
 
     async fn create_group(&self) -> RedisResult<()> {
@@ -103,15 +84,6 @@ impl Intake {
 }
 
 impl Ledger {
-    /// Forgets the pods that have been gone for `long`, and returns how many left the admitters' group. One that has
-    /// entries stays in it until they are taken over.
-    ///
-    /// # Errors
-    /// [`Abandoned`] if the pod had to leave before Redis answered.
-    pub async fn forget_pods(&self, long: Duration) -> Result<u64, Abandoned> {
-        self.call(&scripts::FORGET, &[arg(Intake::GROUP), arg(long.as_millis())]).await
-    }
-
     /// Waits for entries until Redis has answered. See [`Intake::read`].
     ///
     /// # Errors
@@ -120,17 +92,27 @@ impl Ledger {
         self.until_answered("read_jobs", || intake.read(count)).await
     }
 
-    /// Takes entries over until Redis has answered. See [`Intake::take_over`].
+    /// Reads entries again until Redis has answered. See [`Intake::read_again`].
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
-    pub async fn take_over_intake(
+    pub async fn read_intake_again(
         &self,
         intake: &Intake,
-        idle: Duration,
+        from: &str,
+        until: &str,
         count: usize,
     ) -> Result<Vec<RawEntry>, Abandoned> {
-        self.until_answered("take_over_jobs", || intake.take_over(idle, count)).await
+        self.until_answered("read_jobs_again", || intake.read_again(from, until, count)).await
+    }
+
+    /// The last of the entries that were given out `long` ago or earlier; `None` if there was none, or any pod has
+    /// asked within that time.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered.
+    pub async fn given_out(&self, long: Duration) -> Result<Option<String>, Abandoned> {
+        self.call(&scripts::LOOK_BACK, &[arg(Intake::GROUP), arg(long.as_millis())]).await
     }
 }
 

@@ -1,8 +1,10 @@
 //! Pods: which workers live, and what they share.
 
+use std::time::Duration;
+
 use redis::{RedisResult, pipe};
 
-use super::{Abandoned, Ledger};
+use super::{Abandoned, Ledger, arg, scripts};
 
 impl Ledger {
     /// Shows this pod on the list of live workers. Not repeated: the next beat comes soon.
@@ -27,6 +29,14 @@ impl Ledger {
         self.link().query::<u64>(&command).await.map(|_| ())
     }
 
+    /// Forgets the pods that have been gone for `long`, and returns how many.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered.
+    pub async fn forget_pods(&self, long: Duration) -> Result<u64, Abandoned> {
+        self.call(&scripts::FORGET, &[arg(long.as_millis())]).await
+    }
+
     /// The secret that all pods of this queue sign hook addresses with; `fresh` becomes it if there is none.
     ///
     /// # Errors
@@ -48,9 +58,8 @@ impl Ledger {
     /// [`Abandoned`] if the pod had to leave before Redis answered. The command may then be obeyed again.
     pub async fn forget_entry(&self, entry: &str) -> Result<(), Abandoned> {
         let stream = self.queue().jobs_stream();
-        let mut pipeline = pipe();
-        pipeline.cmd("XACK").arg(&stream).arg(super::Intake::GROUP).arg(entry).ignore();
-        pipeline.cmd("XDEL").arg(&stream).arg(entry).ignore();
-        self.until_answered("forget_entry", || self.link().pipeline(&pipeline)).await
+        let mut command = redis::cmd("XDEL");
+        command.arg(&stream).arg(entry);
+        self.until_answered("forget_entry", || self.link().query::<u64>(&command)).await.map(|_| ())
     }
 }

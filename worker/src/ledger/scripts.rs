@@ -31,6 +31,7 @@ scripts! {
     FORGET = "forget";
     GRANT_POLL = "grant_poll";
     HINT = "hint" after "job";
+    LOOK_BACK = "look_back";
     MODAL = "modal" after "job";
     PAUSE = "pause";
     REASSERT = "reassert" after "job" and "server";

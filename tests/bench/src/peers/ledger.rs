@@ -82,13 +82,13 @@ pub(crate) fn no_limits() -> ClaimLimits {
 }
 
 async fn admit(ledger: Ledger, link: RedisLink, wake: Arc<Notify>) -> anyhow::Result<()> {
-    let intake = Intake::new(link, &ledger, POD);
+    let intake = Intake::new(link, &ledger);
     let policy = Policy::default();
     loop {
         let entries = ledger.read_intake(&intake, READ).await?;
         let admissions: Vec<Admission> = entries.into_iter().filter_map(|entry| admission(entry, &policy)).collect();
         for batch in admissions.chunks(ADMIT_BATCH) {
-            ledger.admit(batch).await?;
+            ledger.admit(batch, true).await?;
             wake.notify_one();
         }
     }

@@ -82,7 +82,7 @@ impl Probe {
     async fn set(jobs: usize, batch: usize, pace: Pace) -> anyhow::Result<Self> {
         let stage = Stage::set(&Knobs::default(), Durability::EverySecond).await?;
         let ledger = ledger(&stage, Duration::from_secs(24 * 3600))?;
-        let intake = Intake::new(RedisLink::open(&stage.redis_url())?, &ledger, POD);
+        let intake = Intake::new(RedisLink::open(&stage.redis_url())?, &ledger);
         // Makes the group.
         ledger.read_intake(&intake, batch).await?;
         let (policy, micros) = (Policy::default(), Vec::new());
@@ -164,7 +164,7 @@ impl Probe {
             let entries = self.ledger.read_intake(&self.intake, self.batch).await?;
             ensure!(!entries.is_empty(), "{admitted} of {} jobs are in the stream", self.jobs);
             let admissions: Vec<_> = entries.into_iter().filter_map(|entry| admission(entry, &self.policy)).collect();
-            admitted += self.ledger.admit(&admissions).await?.len();
+            admitted += self.ledger.admit(&admissions, true).await?.len();
             self.pause().await;
         }
         Ok(())

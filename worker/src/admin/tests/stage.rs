@@ -51,7 +51,7 @@ impl Stage {
         let enqueued_ms = entry.split('-').next().context("an entry id")?.parse()?;
         let record = Record::admit(&job, enqueued_ms, &Policy::default());
         let admission = Admission { entry, id: id.clone(), json: json.to_owned(), job: *job, record };
-        let admitted = self.ledger.admit(&[admission]).await?;
+        let admitted = self.ledger.admit(&[admission], true).await?;
         anyhow::ensure!(admitted == [Admitted::New], "{admitted:?}");
         Ok(id)
     }

@@ -6,8 +6,9 @@
 -- An entry that is no longer in the stream was admitted by somebody else.
 --
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
--- ARGV[1]  consumer group of the admitters
--- ARGV[2…] entry after entry:
+-- ARGV[1]  retention, ms: no record goes earlier after its entry came
+-- ARGV[2]  '1' if the entries are neighbours: the stream has nothing between them
+-- ARGV[3…] entry after entry:
 --   entry id, job id, request (digest of the body, submit score, bytes of the state, '=' if the job follows, 'L' if
 --   it is large and apart, 'S' if there is also one without its pictures; state, job), the job's text (its first
 --   fence, phase, record), submit score, run at (Unix ms), deadline (Unix ms), the job if it is apart, the one
@@ -16,16 +17,18 @@
 
 local P = KEYS[1]
 local call = redis.call
-local group = ARGV[1]
+local retention_ms, are_neighbours = tonumber(ARGV[1]), ARGV[2] == '1'
+local FIRST, EACH = 3, 10
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local JOB, REQUEST = P .. 'job:', P .. 'request:'
 
-local results, acknowledged, texts, submits, deadlines = {}, {}, {}, {}, {}
+local results, texts, submits, deadlines = {}, {}, {}, {}
 
 local function write(key, text)
-  texts[#texts + 1] = key
-  texts[#texts + 1] = text
+  local n = #texts
+  texts[n + 1] = key
+  texts[n + 2] = text
 end
 
 -- A large job is a text of its own, which no claim reads along.
@@ -35,33 +38,18 @@ local function write_request(id, request, large, shown)
   if shown ~= '' then write(P .. 'shown:' .. id, shown) end
 end
 
-local function create(id, request, text, score, run_at, deadline, large, shown)
-  write(JOB .. id, text)
-  write_request(id, request, large, shown)
+local function schedule(id, score, run_at, deadline)
   if tonumber(run_at) > now then
     call('ZADD', P .. 'due:later', run_at, id)
   else
-    submits[#submits + 1] = score
-    submits[#submits + 1] = id
+    local n = #submits
+    submits[n + 1] = score
+    submits[n + 2] = id
   end
-  deadlines[#deadlines + 1] = deadline
-  deadlines[#deadlines + 1] = id
+  local n = #deadlines
+  deadlines[n + 1] = deadline
+  deadlines[n + 2] = id
 end
-
--- Most jobs are new, and their entries still given to this group: to learn that of all of them costs
--- two commands. Whoever admits an entry acknowledges it in the same act.
-local keys, entries, ids, same_id = {}, {}, {}, false
-for at = 2, #ARGV, 10 do
-  local id = ARGV[at + 1]
-  entries[#entries + 1] = ARGV[at]
-  keys[#keys + 1] = JOB .. id
-  same_id = same_id or ids[id]
-  ids[id] = true
-end
-if #keys == 0 then return '' end
-local all_new = not same_id and call('EXISTS', unpack(keys)) == 0
-local all_ours = all_new and call('XACK', P .. 'jobs', group, unpack(entries)) == #entries
-if all_ours then call('XDEL', P .. 'jobs', unpack(entries)) end
 
 -- What is known of a job when it is asked for: whether there is one, and the digest of its body.
 local function known_job(id)
@@ -75,14 +63,9 @@ local function flush()
 end
 
 local function admit(entry, id, request, text, score, run_at, deadline, large, shown, conflict)
-  if all_ours then
-    create(id, request, text, score, run_at, deadline, large, shown)
-    return 1
-  end
   local is_known, known = known_job(id)
   local is_conflict = known and known ~= string.match(request, '^%S+')
   if is_conflict and conflict == '' then return 3 end
-  acknowledged[#acknowledged + 1] = entry
   if call('XDEL', P .. 'jobs', entry) == 0 then return 0 end
   if is_conflict then
     local kind, data = string.match(conflict, '^(%S*) (.*)$')
@@ -94,21 +77,56 @@ local function admit(entry, id, request, text, score, run_at, deadline, large, s
     return 3
   end
   if known then return 2 end
-  if is_known then
-    -- A pod has restored what Redis had lost, but for the request.
-    write_request(id, request, large, shown)
-    flush()
-    return 2
-  end
-  create(id, request, text, score, run_at, deadline, large, shown)
+  -- A pod may have restored what Redis had lost, but for the request.
+  if not is_known then write(JOB .. id, text) end
+  write_request(id, request, large, shown)
   -- The next entry may have the same id.
   flush()
+  if is_known then return 2 end
+  schedule(id, score, run_at, deadline)
   return 1
 end
 
-for at = 2, #ARGV, 10 do results[#results + 1] = admit(unpack(ARGV, at, at + 9)) end
-flush()
-if #acknowledged > 0 then call('XACK', P .. 'jobs', group, unpack(acknowledged)) end
+-- Deletes entries: as the stream's beginning, if they are that. To find each of them costs more.
+local function delete(entries)
+  local first_is_large = ARGV[FIRST + 7] ~= ''
+  local ms, seq = string.match(entries[#entries], '^(%d+)-(%d+)$')
+  if are_neighbours and not first_is_large and #seq < 10 then
+    local head = call('XRANGE', P .. 'jobs', '-', '+', 'COUNT', 1)[1]
+    if head and head[1] == entries[1] then
+      return call('XTRIM', P .. 'jobs', 'MINID', string.format('%s-%d', ms, seq + 1))
+    end
+  end
+  call('XDEL', P .. 'jobs', unpack(entries))
+end
+
+-- Most jobs are new: then all are written with one command, which also tells that they are, and all entries
+-- go with one more. Nobody has admitted them before: an entry that came less than the retention ago has a record
+-- if it was ever admitted.
+local function admit_all_as_new()
+  local entries, ids = {}, {}
+  for at = FIRST, #ARGV, EACH do
+    local entry, id, request, text = unpack(ARGV, at, at + 3)
+    local age_ms = now - string.match(entry, '^%d+')
+    if ids[id] or age_ms < 0 or age_ms >= retention_ms then return false end
+    ids[id] = true
+    entries[#entries + 1] = entry
+    write(JOB .. id, text)
+    write_request(id, request, ARGV[at + 7], ARGV[at + 8])
+  end
+  if call('MSETNX', unpack(texts)) == 0 then return false end
+  delete(entries)
+  for at = FIRST, #ARGV, EACH do schedule(ARGV[at + 1], unpack(ARGV, at + 4, at + 6)) end
+  return true
+end
+
+if #ARGV < FIRST then return '' end
+if admit_all_as_new() then
+  results[1] = string.rep('1', (#ARGV - FIRST + 1) / EACH)
+else
+  texts = {}
+  for at = FIRST, #ARGV, EACH do results[#results + 1] = admit(unpack(ARGV, at, at + EACH - 1)) end
+end
 if #submits > 0 then call('ZADD', P .. 'due:submit', unpack(submits)) end
 if #deadlines > 0 then call('ZADD', P .. 'deadlines', unpack(deadlines)) end
 return table.concat(results)

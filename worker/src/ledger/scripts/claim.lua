@@ -52,11 +52,11 @@ local function give(id, reclaimed, text, job, is_marked)
   steps[#steps + 1] = job and head .. '\n' .. text .. '\n' .. job or head .. '\n' .. text
 end
 
--- What is read of many jobs is read in one go.
+-- What is read of many jobs is read in one go. Returns the texts, and their keys.
 local function texts_of(prefix, ids)
   local keys = {}
   for i, id in ipairs(ids) do keys[i] = prefix .. id end
-  return call('MGET', unpack(keys))
+  return call('MGET', unpack(keys)), keys
 end
 
 -- Whether each job has something in `more:<id>`, 1 or 0. Few have.
@@ -99,10 +99,10 @@ local taken = {}
 
 local function hold(id, reclaimed, text, job, has_more)
   taken[id] = true
-  local lease = lease_of(id, text)
-  leased[#leased + 1] = expiry
-  leased[#leased + 1] = lease
-  memo[#memo + 1] = lease
+  local lease, n = lease_of(id, text), #memo + 1
+  memo[n] = lease
+  leased[2 * n - 1] = expiry
+  leased[2 * n] = lease
   give(id, reclaimed, text, job, has_more)
 end
 
@@ -114,7 +114,8 @@ end
 -- Takes jobs out of a lane, where none has a lease.
 local function take(ids, is_submit)
   if #ids == 0 then return end
-  local texts, marks = texts_of(JOB, ids), marks_of(ids)
+  local texts, keys = texts_of(JOB, ids)
+  local marks = marks_of(ids)
   local requests, intents = is_submit and texts_of(REQUEST, ids), {}
   for i, id in ipairs(ids) do
     local text = texts[i]
@@ -123,7 +124,7 @@ local function take(ids, is_submit)
     else
       if is_submit then
         text = string.gsub(text, ' %a+ ', ' submitting ', 1)
-        intents[#intents + 1] = JOB .. id
+        intents[#intents + 1] = keys[i]
         intents[#intents + 1] = text
       end
       hold(id, 0, text, is_submit and (requests[i] or ''), marks[i] == 1)
@@ -238,11 +239,11 @@ if not is_paused then
     end
     local submits, submit_wait = room(P .. 'rate:submit', wanted, submit_n, submit_window)
     if submits > 0 then
-      local popped = call('ZPOPMIN', SUBMIT, submits)
-      local ids = {}
-      for i = 1, #popped, 2 do ids[#ids + 1] = popped[i] end
+      -- Not ZPOPMIN: it would write out the score of each.
+      local ids = call('ZRANGE', SUBMIT, 0, submits - 1)
+      call('ZREMRANGEBYRANK', SUBMIT, 0, submits - 1)
       take(ids, true)
-      spend(P .. 'rate:submit', #popped / 2, submit_n)
+      spend(P .. 'rate:submit', #ids, submit_n)
     end
     if submits < wanted then wake_in(submit_wait) end
   end

@@ -4,16 +4,14 @@
 -- 10,000 or so), and publishes its event if it has one.
 --
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
--- ARGV[1]  consumer group of the admitters
--- ARGV[2…] entry after entry:
+-- ARGV[…]  entry after entry:
 --   entry id, reason, the entry's text (cut), '1' if it has an event, job, kind, state, data of the event
 -- Returns for each entry: 1 rejected, 0 dealt with by somebody else
 
 local P = KEYS[1]
 local results = {}
-for at = 2, #ARGV, 8 do
+for at = 1, #ARGV, 8 do
   local entry, reason, text, has_event, job, kind, state, data = unpack(ARGV, at, at + 7)
-  redis.call('XACK', P .. 'jobs', ARGV[1], entry)
   local result = redis.call('XDEL', P .. 'jobs', entry)
   if result == 1 then
     redis.call('XADD', P .. 'rejected', 'MAXLEN', '~', 10000, '*', 'entry', entry, 'reason', reason, 'job', text)

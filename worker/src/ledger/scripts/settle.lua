@@ -31,8 +31,9 @@ local adds = {}
 local function add(set, score, id)
   local members = adds[set] or {}
   adds[set] = members
-  members[#members + 1] = string.format('%d', score)
-  members[#members + 1] = id
+  local n = #members
+  members[n + 1] = string.format('%d', score)
+  members[n + 2] = id
 end
 -- How many leases this call has ended, of claims that count as open until it is over.
 local leases_ended
@@ -139,8 +140,9 @@ end
 local texts, totals, paces, finished = {}, {}, {}, {}
 
 local function write(id, text)
-  texts[#texts + 1] = JOB .. id
-  texts[#texts + 1] = text
+  local n = #texts
+  texts[n + 1] = JOB .. id
+  texts[n + 2] = text
 end
 
 local function finish(id, text, at)

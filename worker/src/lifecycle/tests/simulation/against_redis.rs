@@ -124,7 +124,7 @@ impl Both {
         let digest = job.digest();
         let run_at_ms = job.options.run_at_ms;
         let admission = Admission { entry, id: id.clone(), json, job, record: record.clone() };
-        let real = self.real.admit(&[admission]).await?[0];
+        let real = self.real.admit(&[admission], true).await?[0];
         let model = self.model.admit(&id, &digest, record, run_at_ms, self.now_ms);
 
         let told = match real {
