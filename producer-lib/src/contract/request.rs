@@ -48,7 +48,15 @@ impl Request {
     /// The text in `field`; `None` when absent, null or no text.
     #[must_use]
     pub fn text_field(&self, field: &str) -> Option<String> {
-        self.fields().ok()?.text(field)
+        let [text] = self.text_fields([field]);
+        text
+    }
+
+    /// The texts in `fields`, read in one go; each `None` when absent, null or no text.
+    #[must_use]
+    pub fn text_fields<const N: usize>(&self, fields: [&str; N]) -> [Option<String>; N] {
+        let read = self.fields().ok();
+        fields.map(|field| read.as_ref()?.text(field))
     }
 
     /// The button of an earlier job that this action presses, when it names one.

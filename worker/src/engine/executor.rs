@@ -140,7 +140,8 @@ impl Executor {
 
     /// Finds the button that an action presses, when it names one of an earlier job.
     async fn press(&self, step: &Step, request: &Request) -> Result<Option<Press>, Box<Observation>> {
-        let Some(wanted) = request.parent_button().filter(|_| step.record.kind == Kind::Action) else {
+        let is_action = step.record.kind == Kind::Action;
+        let Some(wanted) = is_action.then(|| request.parent_button()).flatten() else {
             return Ok(None);
         };
         let gone = |reason: String| Err(Box::new(Observation::Denied { code: Code::ParentGone, reason }));

@@ -14,6 +14,11 @@ pub(super) struct Args {
 }
 
 impl Args {
+    /// Adds a text as it is.
+    pub(super) fn push_text(&mut self, text: &str) {
+        self.push_with(|bytes| bytes.extend_from_slice(text.as_bytes()));
+    }
+
     /// Adds what can be written as text.
     pub(super) fn push(&mut self, value: impl Display) {
         self.push_with(|bytes| {
@@ -57,8 +62,8 @@ mod tests {
     #[test]
     fn each_argument_keeps_its_own_bytes_even_when_it_has_none() {
         let mut args = Args::default();
-        args.push("order-1842");
-        args.push("");
+        args.push_text("order-1842");
+        args.push_text("");
         args.push_json(&"\0");
         args.push(7);
 

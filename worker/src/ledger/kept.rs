@@ -54,9 +54,9 @@ impl<'a> KeptJob<'a> {
         self.fence.saturating_sub(1)
     }
 
-    /// The record, with the phase that the ledger knows.
+    /// The record.
     pub(super) fn record(&self) -> Option<Record> {
-        Some(Record { phase: self.phase, ..Record::read(self.record)? })
+        Record::read(self.phase, self.record)
     }
 }
 

@@ -113,26 +113,25 @@ impl Settlement {
 
     fn write_to(&self, args: &mut Args) {
         let Transition { record, next, pressure } = &self.transition;
-        let pressure = match pressure {
-            Pressure::None => "none".to_owned(),
-            Pressure::Accepted => "accepted".to_owned(),
-            Pressure::Up => "up".to_owned(),
-            Pressure::Saturated(pause) => format!("saturated {}", pause.as_millis()),
-            Pressure::Down => "down".to_owned(),
-            Pressure::Lost => "lost".to_owned(),
-        };
-        args.push(&self.job);
+        args.push_text(self.job.as_str());
         args.push(lease_of(&self.job, self.fence));
         args.push(kept_job(self.fence + 1, record));
         args.push(format_args!("{} {}", u8::from(self.is_recent), record.deadline_ms));
-        args.push(pressure);
+        match pressure {
+            Pressure::None => args.push_text("none"),
+            Pressure::Accepted => args.push_text("accepted"),
+            Pressure::Up => args.push_text("up"),
+            Pressure::Saturated(pause) => args.push(format_args!("saturated {}", pause.as_millis())),
+            Pressure::Down => args.push_text("down"),
+            Pressure::Lost => args.push_text("lost"),
+        }
         match next {
             Next::Submit(delay) => {
-                args.push("submit");
+                args.push_text("submit");
                 args.push(delay.as_millis());
             }
             Next::Poll(delay) => {
-                args.push("poll");
+                args.push_text("poll");
                 args.push(delay.as_millis());
             }
             Next::End(ending) => self.write_end_to(*ending, args),
@@ -143,14 +142,17 @@ impl Settlement {
         let record = &self.transition.record;
         let event = self.event.as_ref();
         let text = |field: fn(&Event) -> &String| event.map(field).map_or("", String::as_str);
-        args.push("end");
-        args.push(ending.event_type);
-        args.push(ending.code);
-        args.push(record.kind.as_str());
-        args.push(text(|event| &event.task));
-        args.push(text(|event| &event.status));
-        args.push(text(|event| &event.image_url));
-        args.push(event.map(|event| event.data.to_json()).unwrap_or_default());
+        args.push_text("end");
+        args.push_text(ending.event_type.as_str());
+        args.push_text(ending.code.as_str());
+        args.push_text(record.kind.as_str());
+        args.push_text(text(|event| &event.task));
+        args.push_text(text(|event| &event.status));
+        args.push_text(text(|event| &event.image_url));
+        match event {
+            Some(event) => args.push_json(&event.data),
+            None => args.push_text(""),
+        }
         args.push(PaceClass::of(record));
         args.push(self.ran_ms.map_or_else(|| "0".to_owned(), |ran| ran.to_string()));
         args.push(self.revisit_after.map(|delay| delay.as_millis().to_string()).unwrap_or_default());

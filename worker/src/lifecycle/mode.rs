@@ -38,8 +38,7 @@ impl Mode {
             #[serde(default, rename = "accountFilter")]
             filter: Option<Filter>,
         }
-        let model = request.text_field("model").unwrap_or_default();
-        let prompt = request.text_field("prompt").unwrap_or_default();
+        let [model, prompt] = request.text_fields(["model", "prompt"]).map(Option::unwrap_or_default);
         let filter = serde_json::from_str::<Hints>(request.as_json()).ok().and_then(|hints| hints.filter);
         let modes = filter.unwrap_or_default().modes;
         let is_relaxed = model.ends_with("relax")

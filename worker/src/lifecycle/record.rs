@@ -5,14 +5,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     LateSuccess, Mode, Policy, Span,
-    record_text::{phase_letter, timeline_text},
+    record_text::{timeline_text, usual},
 };
 
 /// Where a job stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// Waits to be submitted, for the first time or again.
+    #[default]
     Queued,
     /// A worker has claimed it to submit it: from here until the answer is written down, nobody
     /// else may submit it.
@@ -80,15 +81,15 @@ impl std::fmt::Display for Phase {
 
 /// A job's record. Times are Unix milliseconds by Redis's clock; 0 is "not yet".
 ///
-/// The ledger keeps its text (`to_text`) beside the request, so the names there are short and what has its
-/// default is left out.
+/// The ledger keeps its text (`to_text`) beside the request, so the names there are short and what is usual is
+/// left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// Where the job stands. The ledger keeps it as a field of its own; this is its copy.
-    #[serde(rename = "p", with = "phase_letter")]
+    /// Where the job stands. The ledger keeps it in front of the text.
+    #[serde(skip)]
     pub phase: Phase,
     /// What is asked for.
-    #[serde(rename = "k")]
+    #[serde(rename = "k", default = "usual::kind", skip_serializing_if = "usual::is_kind")]
     pub kind: Kind,
     /// Fast or relaxed: how long such a task may take.
     #[serde(rename = "m", default, skip_serializing_if = "is_default")]
@@ -103,7 +104,7 @@ pub struct Record {
     #[serde(rename = "d")]
     pub deadline_ms: u64,
     /// The most submits that the upstream took or may have taken.
-    #[serde(rename = "ma")]
+    #[serde(rename = "ma", default = "usual::attempts", skip_serializing_if = "usual::is_attempts")]
     pub max_attempts: u32,
     /// What happens when nobody can know whether the upstream took the job.
     #[serde(rename = "ou", default, skip_serializing_if = "is_default")]
@@ -234,6 +235,7 @@ impl Record {
     #[must_use]
     pub fn admit(job: &Job, enqueued_ms: u64, policy: &Policy) -> Self {
         let mode = Mode::of(&job.request);
+        let parent = (job.kind == Kind::Action).then(|| job.request.parent_button()).flatten();
         let start_ms = enqueued_ms.max(job.options.run_at_ms);
         let deadline = job.options.deadline_s.map_or_else(|| policy.deadline(mode).as_millis() as u64, |s| s * 1000);
         Self {
@@ -247,7 +249,7 @@ impl Record {
             max_attempts: job.options.max_attempts.unwrap_or(policy.max_attempts),
             on_unknown: job.options.on_unknown.unwrap_or(policy.on_unknown),
             on_capacity: job.options.on_capacity.unwrap_or(policy.on_capacity),
-            follows: job.request.parent_button().map(|parent| parent.job),
+            follows: parent.map(|parent| parent.job),
             has_follow_ups: !job.then.is_empty(),
             has_own_hook: job.request.text_field("notifyHook").is_some_and(|hook| !hook.is_empty()),
             attempts: 0,

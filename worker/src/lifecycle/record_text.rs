@@ -23,10 +23,11 @@ impl Record {
         serde_json::to_string(&short).unwrap_or_default()
     }
 
-    /// Reads what [`Record::to_text`] wrote; `None` when it is something else.
+    /// Reads what [`Record::to_text`] wrote of a job in `phase`; `None` when it is something else.
     #[must_use]
-    pub fn read(text: &str) -> Option<Self> {
+    pub fn read(phase: Phase, text: &str) -> Option<Self> {
         let mut record: Self = serde_json::from_str(text).ok()?;
+        record.phase = phase;
         let origin = record.enqueued_ms;
         for time in record.times() {
             *time = time_at(origin, *time);
@@ -82,18 +83,26 @@ fn phase(letter: char) -> Option<Phase> {
     LETTERS.iter().find(|(it, _)| *it == letter).map(|(_, phase)| *phase)
 }
 
-/// A phase as one letter.
-pub(super) mod phase_letter {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+/// What most records have, and leave out. It must never change: records that left it out mean this.
+pub(super) mod usual {
+    use mjq_producer::contract::Kind;
 
-    use super::{Phase, letter};
+    const ATTEMPTS: u32 = 5;
 
-    pub(in super::super) fn serialize<S: Serializer>(phase: &Phase, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_char(letter(*phase))
+    pub(in super::super) fn kind() -> Kind {
+        Kind::Imagine
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Phase, D::Error> {
-        super::phase(char::deserialize(deserializer)?).ok_or_else(|| D::Error::custom("no phase has this letter"))
+    pub(in super::super) fn is_kind(kind: &Kind) -> bool {
+        *kind == Kind::Imagine
+    }
+
+    pub(in super::super) fn attempts() -> u32 {
+        ATTEMPTS
+    }
+
+    pub(in super::super) fn is_attempts(attempts: &u32) -> bool {
+        *attempts == ATTEMPTS
     }
 }
 
@@ -164,10 +173,10 @@ mod tests {
 
         let text = record.to_text();
 
-        let wanted = r#"{"p":"c","k":"imagine","e":1795387690208,"d":1800001,"ma":5,"a":1,"t":"43877635","ac":329,"#;
+        let wanted = r#"{"e":1795387690208,"d":1800001,"a":1,"t":"43877635","ac":329,"#;
         let wanted = format!(r#"{wanted}"s":"SUCCESS","pg":100,"sa":329,"n":1,"tl":"0q0 1s314 1p14 2c2284"}}"#);
         assert_eq!(text, wanted);
-        assert_eq!(Record::read(&text), Some(record));
+        assert_eq!(Record::read(Phase::Completed, &text), Some(record));
     }
 
     #[test]
@@ -179,7 +188,7 @@ mod tests {
                 let times = Record { enqueued_ms: origin, deadline_ms: time, accepted_ms: time, ..record() };
                 let record = Record { started_ms: time, timeline, ..times };
 
-                assert_eq!(Record::read(&record.to_text()), Some(record), "{time} from {origin}");
+                assert_eq!(Record::read(record.phase, &record.to_text()), Some(record), "{time} from {origin}");
             }
         }
     }
@@ -193,8 +202,8 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_none() {
-        for text in ["", "{}", r#"{"p":"c","k":"imagine","e":1,"d":1,"ma":5,"tl":"0q"}"#, r#"{"p":"completed"}"#] {
-            assert_eq!(Record::read(text), None, "{text}");
+        for text in ["", "{}", r#"{"e":1,"d":1,"tl":"0q"}"#, r#"{"e":1,"d":1,"tl":"0?1"}"#, r#"{"e":1,"tl":""}"#] {
+            assert_eq!(Record::read(Phase::Queued, text), None, "{text}");
         }
     }
 }

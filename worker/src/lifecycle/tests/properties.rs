@@ -147,7 +147,7 @@ proptest! {
 
         for Stage { after: Transition { record, .. }, .. } in &path.stages {
             let text = record.to_text();
-            let read = Record::read(&text).unwrap();
+            let read = Record::read(record.phase, &text).unwrap();
             prop_assert_eq!(&read, record);
             prop_assert_eq!(read.to_text(), text);
         }

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     ledger::{Admission, Admitted, Asserted, ClaimLimits, Holding, Ledger, Paused, Rate, Settled, Settlement, Step},
-    lifecycle::{Ending, Flags, Next, Observation, Phase, Policy, Pressure, Record, Transition, event_of},
+    lifecycle::{Ending, Flags, Moment, Next, Observation, Phase, Policy, Pressure, Record, Transition, event_of},
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -243,7 +243,9 @@ impl Both {
             Pressure::Down,
             Pressure::Down,
         ]);
-        let record = Record { phase, polls: step.record.polls + 1, ..step.record.clone() };
+        let mut record = Record { phase, polls: step.record.polls + 1, ..step.record.clone() };
+        // As each transition does: the text of a record tells its phase by nothing else.
+        record.timeline.push(Moment(self.now_ms, step.fence, phase));
         let event = match next {
             Next::End(ending) => {
                 let seen = Observation::NotBegun;
