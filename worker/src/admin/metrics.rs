@@ -142,31 +142,34 @@ const EXCHANGES: [(&str, &[&str]); 5] = [
 ];
 
 /// The calls of the engine that are made again until Redis answers.
-const CALLS: [&str; 24] = [
+const CALLS: &[&str] = &[
     "admit",
     "annotate",
     "cancel",
     "claim",
     "forget",
     "forget_entry",
+    "grant_poll",
     "hint",
     "hook_secret",
+    "look_back",
     "modal",
+    "note_rollback",
     "pause",
     "read_event",
     "read_groups",
     "read_input",
     "read_job",
     "read_jobs",
-    "read_parent",
+    "read_jobs_again",
     "read_pending",
+    "reassert",
     "reject",
     "renew",
     "retry",
     "revisit",
     "settle",
     "sweep",
-    "take_over_jobs",
 ];
 
 fn start_at_zero() {
@@ -204,7 +207,7 @@ fn start_at_zero() {
     for answer in ["moved", "late", "forged"] {
         counter!("mjq_hooks_total", "answer" => answer).increment(0);
     }
-    for call in CALLS {
+    for call in CALLS.iter().copied() {
         counter!("mjq_redis_errors_total", "call" => call).increment(0);
     }
     counter!("mjq_leases_lost_total").increment(0);
