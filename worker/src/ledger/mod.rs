@@ -17,7 +17,7 @@
 //! | `due:later` | zset | queued jobs by the time from which they may be submitted |
 //! | `due:poll` | zset | open tasks by the time of their next look |
 //! | `leases` | zset | claims, as `<fence>:<job id>`, by the time that their lease runs out |
-//! | `deadlines` | zset | jobs that have not ended, by deadline |
+//! | `deadlines` | zset | jobs that have not ended, by deadline. The Helm chart wakes workers by it, and by `late` |
 //! | `ended` | zset | jobs that have, by when |
 //! | `failed` | zset | of these, the failed ones: the dead letters |
 //! | `late` | zset | jobs that their deadline ended, by the time of the next look at their task |
