@@ -129,7 +129,7 @@ const STEPS: [(&str, &[&str]); 4] = [
     ("submit", &["accepted", "refused", "denied", "unanswered", "parent_pending", "not_begun"]),
     ("poll", &["running", "succeeded", "task_failed", "waits_for_input", "missing", "no_verdict", "not_begun"]),
     ("adopt", &["found", "not_found", "no_verdict", "not_begun"]),
-    ("conclude", &["not_begun", "worker_died", "deadline_passed", "cancel_requested", "poisoned"]),
+    ("conclude", &["not_begun", "worker_died", "deadline_passed", "cancel_requested", "poisoned", "input_given"]),
 ];
 
 /// The upstream's endpoints, and what an exchange with each can come to.

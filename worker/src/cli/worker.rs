@@ -17,7 +17,6 @@ use crate::{
     admin::{self, Admin, Health},
     engine::Engine,
     settings::Settings,
-    upstream,
 };
 
 #[derive(Debug, Args)]
@@ -39,7 +38,6 @@ pub(super) async fn run(settings: Settings) -> Result<(), Failure> {
 /// Runs the engine and the admin until SIGTERM or SIGINT, and then until what has begun is finished.
 async fn start(settings: Settings) -> anyhow::Result<()> {
     let metrics = admin::metrics::install();
-    upstream::describe_metrics();
     let address = settings.admin_addr;
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("MJQ_ADMIN_ADDR {address} cannot be used"))?;

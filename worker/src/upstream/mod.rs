@@ -38,7 +38,7 @@ pub use classify_submit::classify_submit;
 pub use client::{Upstream, UpstreamError};
 pub use failure_class::class_of_failure;
 pub use hint::Hint;
-pub use metering::{AnswerClass, EndpointClass, describe_metrics};
+pub use metering::{AnswerClass, EndpointClass};
 pub use retry_after::read_retry_after;
 pub use settings::UpstreamSettings;
 
