@@ -42,7 +42,8 @@ pub(crate) async fn run(plan: &Plan, program: &Path, dir: &Path) -> anyhow::Resu
     let report = run::run(Plan { planted_bug: None, ..with_slow_answers(plan) }, program, dir).await?;
     is_good &= report.is_good();
     let verdict = if report.is_good() { "held" } else { "BROKEN" };
-    lines.push(format!("{:<26} {:<24} {verdict}", "nothing", "all of them"));
+    let what: Vec<&str> = report.violations.iter().map(|violation| violation.what.as_str()).collect();
+    lines.push(format!("{:<26} {:<24} {verdict:<10} {}", "nothing", "all of them", what.join("; ")));
     println!();
     lines.iter().for_each(|line| println!("{line}"));
     Ok(is_good)

@@ -9,8 +9,20 @@ use crate::history::{History, KeySeen};
 const SLACK_BYTES: u64 = 1024 * 1024;
 
 /// The keys that a queue may have for good, by the end of their names.
-const LASTING: [&str; 11] =
-    ["jobs", "events", "ended", "failed", "late", "totals", "upstream", "workers", "rejected", "room", "hook_secret"];
+const LASTING: [&str; 12] = [
+    "jobs",
+    "events",
+    "ended",
+    "failed",
+    "late",
+    "totals",
+    "upstream",
+    "workers",
+    "rejected",
+    "room",
+    "given_out",
+    "hook_secret",
+];
 /// These must be empty in the end, and are looked at one by one: see `leftovers`.
 const LANES: [&str; 6] = ["leases", "due:submit", "due:later", "due:poll", "deadlines", "marked"];
 
