@@ -17,7 +17,7 @@ pub(super) async fn sweep(ledger: Ledger, lease: Duration, draining: Cancellatio
     while draining.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
         if PlantedBug::TrimUnread.is_planted() {
             let mut command = redis::cmd("XTRIM");
-            command.arg(ledger.queue().events_stream()).arg("MAXLEN").arg(10);
+            command.arg(ledger.queue().events_stream()).arg("MAXLEN").arg(1);
             let _ = ledger.link().query::<u64>(&command).await;
         }
         let Ok(swept) = ledger.sweep().await else { return };
