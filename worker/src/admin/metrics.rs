@@ -207,7 +207,7 @@ fn start_at_zero() {
     for answer in ["moved", "late", "forged"] {
         counter!("mjq_hooks_total", "answer" => answer).increment(0);
     }
-    for call in CALLS.iter().copied() {
+    for &call in CALLS {
         counter!("mjq_redis_errors_total", "call" => call).increment(0);
     }
     counter!("mjq_leases_lost_total").increment(0);

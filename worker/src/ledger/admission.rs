@@ -180,7 +180,7 @@ mod tests {
         add.arg(ledger.queue().jobs_stream()).arg(entry).arg("v").arg(1).arg("job").arg(&json);
         let entry = ledger.link().query(&add).await?;
         let Entry::Job(job) = Entry::read(None, Some(json.as_bytes()), 1 << 20)? else { anyhow::bail!("no job") };
-        let (id, record) = (JobId::new(job.id.clone().unwrap().as_str())?, Record::admit(&job, 1, &Policy::default()));
+        let (id, record) = (job.id.clone().unwrap(), Record::admit(&job, 1, &Policy::default()));
         Ok(Admission { entry, id, json, job: *job, record })
     }
 

@@ -43,7 +43,7 @@ impl ServerInfo {
                 format!("{name} works; it cannot count what consumer groups have not read, nor use deploy/acl.conf"),
                 "use Redis 7 or Valkey",
             ),
-            _ => Finding::bad(format!("{name} is too old: it has no XAUTOCLAIM"), "use Redis 7 or Valkey"),
+            _ => Finding::bad(format!("{name} is too old: it cannot trim a stream by id"), "use Redis 7 or Valkey"),
         }
     }
 
