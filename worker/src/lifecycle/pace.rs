@@ -133,9 +133,9 @@ pub(super) fn next_look(pace: Option<&Pace>, headway: Headway) -> Option<Look> {
         (Some(_), _) => least_ms + (((most_ms - least_ms) as f64 * CHANCE) as u64).min(stride_ms),
         (None, _) => return pace.is_none().then(|| unseen_headway(elapsed_ms, progress)).flatten(),
     };
-    // Early progress stretches over a wide span, late progress over next to none: a wait is never
-    // long, and never tiny, against what has passed.
-    let wait_ms = after(end_ms).saturating_sub(elapsed_ms).clamp(elapsed_ms / 32, elapsed_ms * 3 / 2);
+    // Early progress says little, late progress spans next to nothing: a wait is neither very long nor tiny against
+    // what has passed.
+    let wait_ms = after(end_ms).saturating_sub(elapsed_ms).clamp(elapsed_ms / 32, elapsed_ms * 7);
     let look_ms = elapsed_ms + wait_ms;
     if likely.len() >= FEW {
         return Some(Look::at(look_ms, elapsed_ms, &likely));
@@ -146,13 +146,13 @@ pub(super) fn next_look(pace: Option<&Pace>, headway: Headway) -> Option<Look> {
 
 /// The next look at a task that says 0 %, before any other of its class has ended.
 ///
-/// It is at the beginning of a run that takes at least four times as long. An upstream that says so all the
+/// It is at the beginning of a run that takes four times as long or more. An upstream that says so all the
 /// time will do it for no more than the first tasks: from then on history counts.
 fn unseen_headway(elapsed_ms: u64, progress: Option<u8>) -> Option<Look> {
     /// What would be waited longer than that is waited in parts.
-    const BEGINNING_MS: u64 = 10_000;
+    const BEGINNING_MS: u64 = 16_000;
     let is_beginning = progress == Some(0) && elapsed_ms < BEGINNING_MS;
-    is_beginning.then(|| Look { wait: Duration::from_millis(elapsed_ms * 3), chance: 0.0 })
+    is_beginning.then(|| Look { wait: Duration::from_millis(elapsed_ms * 4), chance: 0.0 })
 }
 
 impl Look {
@@ -219,12 +219,19 @@ mod tests {
 
         assert!((MS(10_000)..MS(15_000)).contains(&coarse.wait), "{coarse:?}");
         assert!(coarse.chance < 0.5, "{coarse:?}");
-        assert_eq!(fine.wait, MS(15_000), "no wait is longer than one and a half times what has passed");
+        assert!((MS(17_000)..MS(19_500)).contains(&fine.wait), "{fine:?}");
+    }
+
+    #[test]
+    fn what_early_progress_says_is_not_relied_on_for_long() {
+        let look = next_look(None, at(500, 1)).unwrap();
+
+        assert_eq!(look.wait, MS(3_500), "at 1 % it seems to take ten seconds at least");
     }
 
     #[test]
     fn a_task_that_says_nought_per_cent_while_nothing_else_is_known_has_hardly_begun() {
-        assert_eq!(next_look(None, at(2000, 0)).map(|look| look.wait), Some(MS(6000)));
+        assert_eq!(next_look(None, at(2000, 0)).map(|look| look.wait), Some(MS(8000)));
     }
 
     #[test]
