@@ -149,7 +149,7 @@ const CALLS: &[&str] = &[
     "claim",
     "forget",
     "forget_entry",
-    "grant_poll",
+    "grant",
     "hint",
     "hook_secret",
     "look_back",

@@ -44,7 +44,7 @@ impl Admitter {
         let mut count = 16;
         let mut look_back = Instant::now();
         while !draining.is_cancelled() {
-            self.vitals.beat("admitter");
+            self.vitals.beat("admitter", Intake::BLOCK);
             if look_back <= Instant::now() {
                 look_back = Instant::now() + self.lease / 2;
                 if self.look_back(count, &draining).await.is_err() {
@@ -60,6 +60,7 @@ impl Admitter {
                 break;
             }
         }
+        self.vitals.rest("admitter");
     }
 
     /// Admits what was given out half a lease ago or earlier, and never dealt with.
@@ -67,7 +68,7 @@ impl Admitter {
         let Some(until) = self.ledger.given_out(self.lease / 2).await? else { return Ok(()) };
         let mut from = "-".to_owned();
         while !draining.is_cancelled() {
-            self.vitals.beat("admitter");
+            self.vitals.beat("admitter", Intake::BLOCK);
             let entries = self.ledger.read_intake_again(&self.intake, &from, &until, count).await?;
             let Some(last) = entries.last() else { break };
             from = format!("({}", last.id);

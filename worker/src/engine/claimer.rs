@@ -47,11 +47,13 @@ impl Claimer {
     pub(super) async fn run(self) {
         let mut serial = 0_u64;
         while !self.draining.is_cancelled() {
-            self.vitals.beat("claimer");
+            // All slots may be in exchanges with a slow upstream for as long as those may take.
+            self.vitals.rest("claimer");
             tokio::select! {
                 () = self.slots.wait_for_one() => {}
                 () = self.draining.cancelled() => break,
             }
+            self.vitals.beat("claimer", Self::MAX_IDLE);
             serial += 1;
             self.alarm.wind();
             let Some(claimed) = self.claim(serial).await else { break };
@@ -79,6 +81,7 @@ impl Claimer {
                 () = self.draining.cancelled() => {}
             }
         }
+        self.vitals.rest("claimer");
     }
 
     async fn claim(&self, serial: u64) -> Option<Claimed> {
@@ -95,7 +98,7 @@ impl Claimer {
             });
             if let Some(step) = asked.clone().next() {
                 let requests = asked.count().div_ceil(polls_per_request as usize);
-                self.budget.prepay(requests, step.granted_at.into());
+                self.budget.prepay(requests, step.place_until.into());
             }
         }
         metrics::histogram!("mjq_claim_seconds").record(began.elapsed().as_secs_f64());

@@ -1,6 +1,9 @@
 //! The executor: performs one step. It makes one HTTP exchange at the most, and writes down what it saw.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant as StdInstant},
+};
 
 use mjq_producer::contract::{Code, FollowUp, Job, JobId, Kind, Options, Request, TaskId};
 use serde_json::json;
@@ -11,7 +14,7 @@ use super::{
     canceller::CancellerHandle,
     crash_point::{self, CrashPoint},
     pacer::Paces,
-    planted,
+    place, planted,
     poller::Poller,
     recall::{Forgotten, Recall},
     request::{Press, RequestMaker, find_button, token},
@@ -19,7 +22,7 @@ use super::{
     slot::{HeldStep, Hold},
 };
 use crate::{
-    ledger::{Ledger, Parent, Rate, Settled, Settlement, Step},
+    ledger::{Ledger, Paced, Parent, Rate, Settled, Settlement, Step},
     lifecycle::{
         Act, Busy, Circumstances, Next, Observation, Phase, Policy, Pressure, Ran, Record, Transition, event_of,
         first_revisit, next,
@@ -41,8 +44,8 @@ pub(super) struct Executor {
     pub(super) requests: RequestMaker,
     pub(super) policy: Arc<Policy>,
     pub(super) lease: Duration,
-    /// Whether the time of a submit or a poll counts against a rate.
-    pub(super) submits_are_paced: bool,
+    pub(super) submit_rate: Rate,
+    /// Whether looks may be late for want of a place under their rate.
     pub(super) polls_are_paced: bool,
     /// Whether a lost task can be looked for by its `state`.
     pub(super) has_lookup: bool,
@@ -97,7 +100,7 @@ impl Executor {
             Err(seen) => return *seen,
         };
         let body = self.requests.body(&step.job, &step.record, &job.request, press.as_ref());
-        if !self.may_begin(step, hold, self.submits_are_paced) {
+        if !self.may_submit(step, hold).await {
             return Observation::NotBegun;
         }
         let sending = match self.recall.begin(step) {
@@ -132,7 +135,7 @@ impl Executor {
             let reason = "the input cannot be read".to_owned();
             return Observation::Denied { code: Code::InvalidRequest, reason };
         };
-        if !self.may_begin(step, hold, self.submits_are_paced) {
+        if !self.may_submit(step, hold).await {
             return Observation::NotBegun;
         }
         self.upstream.submit(Kind::Modal, RequestMaker::modal_body(task, &input)).await
@@ -166,25 +169,31 @@ impl Executor {
     }
 
     async fn poll(&self, step: &Step, hold: &Hold, task: &TaskId) -> Observation {
-        if !self.may_begin(step, hold, self.polls_are_paced) {
+        if !self.may_begin(step, hold) {
             return Observation::NotBegun;
         }
-        self.poller.look(task, step.record.missing.is_some(), step.flags.is_reclaimed).await
+        self.poller.look(task, step.record.missing.is_some(), has_poll_place(step)).await
+    }
+
+    /// Whether a submit may be sent now. It may wait for its place under the rate.
+    async fn may_submit(&self, step: &Step, hold: &Hold) -> bool {
+        // What had to be read and made may have taken longer than the place lasts that came with the claim.
+        let has_place = self.submit_rate.count == 0 || StdInstant::now() < step.place_until;
+        (has_place || place::ask(&self.ledger, Paced::Submit, self.submit_rate).await) && self.may_begin(step, hold)
     }
 
     /// Whether the step's claim is fresh enough to send anything.
-    fn may_begin(&self, step: &Step, hold: &Hold, is_paced: bool) -> bool {
+    fn may_begin(&self, step: &Step, hold: &Hold) -> bool {
         // After half its lease a claim may be gone before the answer is here: a frozen pod would
         // submit what another has submitted since.
-        let is_in_its_window = !is_paced || step.granted_at.elapsed() < Rate::FRESH;
-        !hold.is_lost() && is_in_its_window && step.claimed_at.elapsed() < self.lease / 2
+        !hold.is_lost() && step.claimed_at.elapsed() < self.lease / 2
     }
 
     async fn adopt(&self, step: &Step, hint: Option<&TaskId>) -> Observation {
         if hint.is_none() && !self.has_lookup {
             return Observation::NotFound;
         }
-        if !self.poller.may_look_alone(step.flags.is_reclaimed).await {
+        if !self.poller.may_look_alone(has_poll_place(step)).await {
             return Observation::NotBegun;
         }
         if let Some(task) = hint {
@@ -297,6 +306,13 @@ impl Executor {
         };
         job.then.iter().enumerate().filter_map(child).collect()
     }
+}
+
+/// Whether the claim came with a place under the rate of polls that still lasts. What was taken over, or has to end,
+/// was given out without asking for one.
+fn has_poll_place(step: &Step) -> bool {
+    let asked = !step.flags.is_reclaimed && !step.flags.is_overdue;
+    asked && StdInstant::now() < step.place_until
 }
 
 fn act_name(act: &Act) -> &'static str {

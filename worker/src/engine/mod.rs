@@ -29,6 +29,7 @@ mod heart;
 mod hook_address;
 mod hooks;
 mod pacer;
+mod place;
 mod planted;
 mod poll_budget;
 mod poller;
@@ -54,7 +55,7 @@ use apalis_core::worker::builder::WorkerBuilder;
 use axum::Router;
 use mjq_producer::RedisLink;
 use secrecy::ExposeSecret;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
@@ -248,9 +249,14 @@ impl Engine {
             AbortOnDropHandle::new(tokio::spawn(steps)).await.context("the runtime of the steps broke down")?;
         draining.cancel();
         claimer.await.context("the claimer broke down")?;
+        // All at once: each settlement waits for others to go with.
+        let mut unbegun = JoinSet::new();
         while let Some(held) = handed_back.recv().await {
-            executor.hand_back(held).await;
+            let executor = Arc::clone(&executor);
+            unbegun.spawn(async move { executor.hand_back(held).await });
         }
+        drop(executor);
+        unbegun.join_all().await;
         if let Err(error) = &worker {
             error!(error = %error, "the runtime of the steps broke down: {error}");
         }
@@ -360,7 +366,7 @@ impl Engine {
             has_lookup: policy.adoption.lookup,
             policy: Arc::new(policy),
             lease: self.settings.lease,
-            submits_are_paced: self.settings.upstream_submit_rate > 0.0,
+            submit_rate: Rate::per_second(self.settings.upstream_submit_rate),
             polls_are_paced: self.settings.upstream_poll_rate > 0.0,
         }
     }

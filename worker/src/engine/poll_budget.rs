@@ -5,13 +5,13 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::time::Instant;
 
-use crate::ledger::{Ledger, Rate};
+use super::place;
+use crate::ledger::{Ledger, Paced, Rate};
 
 /// The places that this pod's poll requests have. Clones share them.
 #[derive(Debug, Clone)]
@@ -22,48 +22,34 @@ pub(super) struct PollBudget {
 }
 
 impl PollBudget {
-    /// How long a request may wait for its place.
-    const PATIENCE: Duration = Duration::from_secs(1);
-
     /// Makes a budget without any place yet.
     pub(super) fn new(ledger: Ledger, rate: Rate) -> Self {
         Self { ledger, rate, prepaid: Arc::default() }
     }
 
-    /// Takes note of the places that a claim was granted at `granted_at`.
-    pub(super) fn prepay(&self, requests: usize, granted_at: Instant) {
-        let mut prepaid = self.prepaid.lock().unwrap_or_else(PoisonError::into_inner);
-        prepaid.retain(|granted_at| granted_at.elapsed() < Rate::FRESH);
-        prepaid.extend(std::iter::repeat_n(granted_at, requests));
+    /// Takes note of the places that a claim was granted, and that last until `until`.
+    pub(super) fn prepay(&self, requests: usize, until: Instant) {
+        self.prepaid().extend(std::iter::repeat_n(until, requests));
     }
 
     /// Spends the place of one request, or waits for another; says whether the request may go out.
     pub(super) async fn spend(&self) -> bool {
-        if self.rate.count == 0 || self.spend_prepaid() {
-            return true;
-        }
-        let latest = Instant::now() + Self::PATIENCE;
-        while Instant::now() < latest {
-            let asked = Instant::now();
-            match self.ledger.grant_poll(self.rate).await {
-                // A place that was long in coming may be somebody else's by now.
-                Ok(None) => return asked.elapsed() < Rate::FRESH,
-                Ok(Some(wait)) => tokio::time::sleep(wait.min(Self::PATIENCE)).await,
-                Err(_) => return false,
-            }
-        }
-        false
+        let has_place = self.rate.count == 0 || self.prepaid().pop_front().is_some();
+        has_place || place::ask(&self.ledger, Paced::Poll, self.rate).await
     }
 
-    fn spend_prepaid(&self) -> bool {
+    /// The places that last.
+    fn prepaid(&self) -> MutexGuard<'_, VecDeque<Instant>> {
         let mut prepaid = self.prepaid.lock().unwrap_or_else(PoisonError::into_inner);
-        prepaid.retain(|granted_at| granted_at.elapsed() < Rate::FRESH);
-        prepaid.pop_front().is_some()
+        prepaid.retain(|until| Instant::now() < *until);
+        prepaid
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use mjq_producer::RedisLink;
     use tokio_util::sync::CancellationToken;
 
@@ -98,7 +84,7 @@ mod tests {
     async fn a_place_that_a_claim_was_granted_is_spent_once() {
         let budget = a_budget_alone(RATE);
 
-        budget.prepay(2, Instant::now());
+        budget.prepay(2, Instant::now() + Rate::FRESH);
 
         assert!(budget.spend().await && budget.clone().spend().await, "clones share the places");
         assert!(!budget.spend().await, "both are spent");
@@ -107,9 +93,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_place_is_lost_when_its_request_would_come_too_late() {
         let budget = a_budget_alone(RATE);
-        budget.prepay(1, Instant::now());
+        budget.prepay(1, Instant::now() + Rate::FRESH);
         tokio::time::advance(Rate::FRESH / 2).await;
-        budget.prepay(1, Instant::now());
+        budget.prepay(1, Instant::now() + Rate::FRESH);
 
         tokio::time::advance(Rate::FRESH / 2 + Duration::from_millis(1)).await;
 

@@ -74,21 +74,20 @@ impl Poller {
         &self.budget
     }
 
-    /// Whether a look that is made alone has its place under the rate, or has got one. A claim that takes over
-    /// (`is_reclaimed`) asks for none, and where lists are the rule, one place is for many looks.
-    pub(super) async fn may_look_alone(&self, is_reclaimed: bool) -> bool {
-        let has_place = !is_reclaimed && self.lists.polls_per_request() == 1;
-        has_place || self.budget.spend().await
+    /// Whether a look that is made alone has its place under the rate, or has got one: by its claim it has one if it
+    /// `has_place`, but where lists are the rule, that is for many looks.
+    pub(super) async fn may_look_alone(&self, has_place: bool) -> bool {
+        (has_place && self.lists.polls_per_request() == 1) || self.budget.spend().await
     }
 
     /// Looks at one task. `alone` asks for a look that no list can answer.
     ///
     /// [`Observation::NotBegun`] when the poll rate has no room, or when lists have just turned out not
     /// to work: one by one, all these looks at once would break the rate.
-    pub(super) async fn look(&self, task: &TaskId, alone: bool, is_reclaimed: bool) -> Observation {
+    pub(super) async fn look(&self, task: &TaskId, alone: bool, has_place: bool) -> Observation {
         let asks = self.asks.as_ref().filter(|_| !alone && self.lists.0.load(Ordering::Relaxed));
         let Some(asks) = asks else {
-            if !self.may_look_alone(is_reclaimed).await {
+            if !self.may_look_alone(has_place).await {
                 return Observation::NotBegun;
             }
             // Boxed: where lists are the rule, no step has to keep room for an exchange of its own.

@@ -118,8 +118,8 @@ mod tests {
         let record = Record::admit(&job, enqueued_ms, &Policy::default());
         let job = JobId::new("order-1842").unwrap();
         let claimed_at = Instant::now();
-        let (flags, granted_at) = (Flags::default(), claimed_at);
-        Step { job, fence, record, flags, job_json: None, claimed_ms: 0, claimed_at, granted_at }
+        let (flags, place_until) = (Flags::default(), claimed_at);
+        Step { job, fence, record, flags, job_json: None, claimed_ms: 0, claimed_at, place_until }
     }
 
     fn accepted() -> Observation {

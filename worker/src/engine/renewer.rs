@@ -23,7 +23,7 @@ impl Renewer {
     /// Renews until `stop`, which comes when no step is under way any more.
     pub(super) async fn run(self, stop: CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(self.lease / 3)).await.is_some() {
-            self.vitals.beat("renewer");
+            self.vitals.beat("renewer", self.lease / 3);
             if PlantedBug::LeaseNotRenewed.is_planted() {
                 continue;
             }

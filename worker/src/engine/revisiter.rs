@@ -49,7 +49,7 @@ impl Revisiter {
                 self.alarm.ring_within(more_after);
             }
             if polls_per_request > 1 {
-                self.poller.budget().prepay(due.looks.len().div_ceil(polls_per_request as usize), asked);
+                self.poller.budget().prepay(due.looks.len().div_ceil(polls_per_request as usize), asked + Rate::FRESH);
             }
             let mut looks = JoinSet::new();
             for look in due.looks {
@@ -63,7 +63,7 @@ impl Revisiter {
 
     async fn look(&self, AfterLook { job, fence, record }: AfterLook) {
         let Some(task) = &record.task else { return };
-        let seen = self.poller.look(task, false, false).await;
+        let seen = self.poller.look(task, false, true).await;
         metrics::counter!("mjq_revisits_total", "observation" => seen.name()).increment(1);
         let now_ms = self.ledger.clock().now_ms();
         let Revisited { record, again_after } = revisit(&record, &seen, now_ms, &self.policy);

@@ -6,23 +6,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// When each loop of this pod last came round. Clones share it.
+/// By when each loop of this pod has to come round again. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Vitals(Arc<Mutex<HashMap<&'static str, Instant>>>);
 
 impl Vitals {
-    /// A loop that did not come round for this long is stuck.
+    /// A loop that comes round so much later than it meant to is stuck.
     pub const STUCK_AFTER: Duration = Duration::from_secs(60);
 
-    /// Says that the loop `name` came round.
-    pub fn beat(&self, name: &'static str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Instant::now());
+    /// Says that the loop `name` came round, and that it means to do so again within `period`.
+    pub fn beat(&self, name: &'static str, period: Duration) {
+        self.beats().insert(name, Instant::now() + period + Self::STUCK_AFTER);
+    }
+
+    /// Says that the loop `name` has ended, or waits for something that may take any time: it is not stuck.
+    pub fn rest(&self, name: &'static str) {
+        self.beats().remove(name);
     }
 
     /// The loops that are stuck.
     #[must_use]
     pub fn stuck(&self) -> Vec<&'static str> {
-        let beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        beats.iter().filter(|(_, beat)| beat.elapsed() > Self::STUCK_AFTER).map(|(name, _)| *name).collect()
+        let now = Instant::now();
+        self.beats().iter().filter(|(_, latest)| **latest < now).map(|(name, _)| *name).collect()
+    }
+
+    fn beats(&self) -> std::sync::MutexGuard<'_, HashMap<&'static str, Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,7 +7,7 @@ use redis::{FromRedisValue, ParsingError, Value};
 use tracing::error;
 
 use super::{
-    Abandoned, Ledger, arg,
+    Abandoned, Ledger, Rate, arg,
     kept::{KeptJob, KeptRequest},
     scripts,
 };
@@ -24,33 +24,6 @@ pub struct ClaimLimits {
     pub submit_rate: Rate,
     /// Requests that poll.
     pub poll_rate: Rate,
-}
-
-/// At most `count` in any `window`; a count of 0 is no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// How many.
-    pub count: u32,
-    /// In how long.
-    pub window: Duration,
-}
-
-impl Rate {
-    /// Between a grant and its arrival upstream lie this process and the network: that much later may
-    /// the first of a window arrive, while the first of the next is on time.
-    pub const MARGIN: Duration = Duration::from_millis(100);
-    /// How old a grant may be when its request is sent; the rest of the margin is for the way.
-    pub const FRESH: Duration = Duration::from_millis(75);
-
-    /// Reads a setting in requests per second; 0 is no limit.
-    #[must_use]
-    pub fn per_second(rate: f64) -> Self {
-        if rate <= 0.0 {
-            return Self { count: 0, window: Duration::ZERO };
-        }
-        let count = if rate < 1.0 { 1.0 } else { rate.floor() };
-        Self { count: count as u32, window: Duration::from_secs_f64(count / rate) + Self::MARGIN }
-    }
 }
 
 /// What a claim brought.
@@ -81,8 +54,9 @@ pub struct Step {
     pub claimed_ms: u64,
     /// No later than this the lease began.
     pub claimed_at: Instant,
-    /// No later than this the limits were asked: earlier than the claim, when the first answer to it was lost.
-    pub granted_at: Instant,
+    /// Until when it has its place under the rates: not as long as after other claims, when the first answer to this
+    /// one was lost.
+    pub place_until: Instant,
 }
 
 impl Ledger {
@@ -104,6 +78,7 @@ impl Ledger {
         limits: &ClaimLimits,
         polls_per_request: u32,
     ) -> Result<Claimed, Abandoned> {
+        let round_trip = self.0.round_trip.least();
         let args = [
             arg(pod),
             arg(request),
@@ -111,9 +86,9 @@ impl Ledger {
             arg(limits.lease.as_millis()),
             arg(limits.max_open),
             arg(limits.submit_rate.count),
-            arg(limits.submit_rate.window.as_millis()),
+            arg(limits.submit_rate.window_ms(round_trip)),
             arg(limits.poll_rate.count),
-            arg(limits.poll_rate.window.as_millis()),
+            arg(limits.poll_rate.window_ms(round_trip)),
             arg(polls_per_request.max(1)),
         ];
         let (claimed_at, reply): (Instant, ClaimReply) = self
@@ -122,6 +97,7 @@ impl Ledger {
                 let (asked, looks) = (Instant::now(), self.0.server_look.is_due());
                 let args = [args.as_slice(), &[arg(u8::from(looks))]].concat();
                 let reply = scripts::CLAIM.run(&self.0.link, &self.0.prefix, &args).await?;
+                self.0.round_trip.took(asked.elapsed());
                 if looks {
                     self.0.server_look.made(asked);
                 }
@@ -132,8 +108,9 @@ impl Ledger {
         // What was granted long ago has lost its place under the rates: others have been granted theirs since.
         let waited = Duration::from_millis(reply.now_ms.saturating_sub(reply.granted_ms));
         let granted_at = claimed_at.checked_sub(waited).unwrap_or(claimed_at);
+        let place_until = Rate::place_until(granted_at, round_trip);
         let read = |text: &String| {
-            let step = RawStep::read(text).and_then(|raw| raw.into_step(reply.now_ms, claimed_at, granted_at));
+            let step = RawStep::read(text).and_then(|raw| raw.into_step(reply.now_ms, claimed_at, place_until));
             if step.is_none() {
                 // Its lease runs out again and again; a newer version of mjq may be able to read it.
                 let id = text.split(' ').next().unwrap_or_default();
@@ -144,17 +121,6 @@ impl Ledger {
         let steps = reply.steps.iter().filter_map(read).collect();
         let more_after = u64::try_from(reply.more_after_ms).ok().map(Duration::from_millis);
         Ok(Claimed { steps, more_after, submits_wait_for_room: reply.submits_wait_for_room })
-    }
-
-    /// Asks for one poll request more than the claims were granted; `None` when it is granted, else how long
-    /// until there may be room. An answer that is lost costs a grant.
-    ///
-    /// # Errors
-    /// [`Abandoned`] if the pod had to leave before Redis answered.
-    pub async fn grant_poll(&self, rate: Rate) -> Result<Option<Duration>, Abandoned> {
-        let args = [arg(rate.count), arg(rate.window.as_millis())];
-        let wait_ms: u64 = self.call(&scripts::GRANT_POLL, &args).await?;
-        Ok((wait_ms > 0).then(|| Duration::from_millis(wait_ms)))
     }
 
     /// Reads the job as it was enqueued, for a step whose claim did not bring it.
@@ -220,7 +186,7 @@ impl<'a> RawStep<'a> {
         Some(Self { id, rare, job, request })
     }
 
-    fn into_step(self, now_ms: u64, claimed_at: Instant, granted_at: Instant) -> Option<Step> {
+    fn into_step(self, now_ms: u64, claimed_at: Instant, place_until: Instant) -> Option<Step> {
         let Self { rare: Rare { is_reclaimed, reclaims, is_cancelled, inputs, hint }, .. } = self;
         let (job, kept) = (JobId::new(self.id).ok()?, KeptJob::read(self.job)?);
         let (fence, record) = (kept.fence, kept.record()?);
@@ -235,7 +201,7 @@ impl<'a> RawStep<'a> {
             reclaims,
         };
         let job_json = self.request.and_then(|text| KeptRequest::read(text)?.job).map(str::to_owned);
-        Some(Step { job, fence, record, flags, job_json, claimed_ms: now_ms, claimed_at, granted_at })
+        Some(Step { job, fence, record, flags, job_json, claimed_ms: now_ms, claimed_at, place_until })
     }
 }
 
@@ -257,16 +223,6 @@ pub(super) fn read_hint(hint: &str) -> (&str, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_rate_is_a_count_in_a_window() {
-        let seconds = |s| Duration::from_secs_f64(s) + Rate::MARGIN;
-
-        assert_eq!(Rate::per_second(0.0).count, 0);
-        assert_eq!(Rate::per_second(10.0), Rate { count: 10, window: seconds(1.0) });
-        assert_eq!(Rate::per_second(0.5), Rate { count: 1, window: seconds(2.0) });
-        assert_eq!(Rate::per_second(2.5), Rate { count: 2, window: seconds(0.8) });
-    }
 
     #[test]
     fn a_step_is_lines_of_text_and_a_job_may_have_lines_of_its_own() {
@@ -316,9 +272,10 @@ mod tests {
 
         let (first, again) = (&first.steps[0], &again.steps[0]);
         assert_eq!((&first.job, first.fence), (&again.job, again.fence));
-        assert_eq!(first.granted_at, first.claimed_at);
+        assert!(first.place_until >= first.claimed_at + Rate::FRESH);
         // Both times are whole milliseconds of Redis's.
-        assert!(again.claimed_at - again.granted_at >= Duration::from_millis(199), "its place under the rate is new");
+        let first_known = again.claimed_at - Duration::from_millis(199);
+        assert!(again.place_until <= first_known + Rate::FRESH + Duration::from_millis(100), "its place is new");
         Ok(())
     }
 }

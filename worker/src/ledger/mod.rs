@@ -45,6 +45,7 @@ mod kept;
 mod pace;
 mod parent;
 mod pods;
+mod rate;
 mod reassertion;
 mod renewal;
 mod scripts;
@@ -69,13 +70,14 @@ use tracing::{error, info, warn};
 
 pub use admission::{Admission, Admitted, Rejection};
 pub use afterlife::{AfterLook, DueRevisits};
-pub use claim::{ClaimLimits, Claimed, Rate, Step};
+pub use claim::{ClaimLimits, Claimed, Step};
 pub use clock::RedisClock;
 pub use commands::{CommandAnswer, Hinted, Paused, RetryError};
 pub use denial::denial;
 pub use intake::{Intake, RawEntry};
 pub use pace::PollsAtLarge;
 pub use parent::Parent;
+pub use rate::{Grant, Paced, Rate};
 pub use reassertion::Asserted;
 pub use renewal::Holding;
 pub use settlement::{Settled, Settlement};
@@ -84,6 +86,7 @@ pub use view::{
 };
 
 use crate::lifecycle::redis_retry_delay;
+use rate::RoundTrip;
 use scripts::Script;
 use server_look::ServerLook;
 
@@ -96,6 +99,7 @@ struct Inner {
     queue: QueueName,
     prefix: String,
     clock: RedisClock,
+    round_trip: RoundTrip,
     server_look: ServerLook,
     retention: Duration,
     /// Whether the last call was answered.
@@ -160,6 +164,7 @@ impl Ledger {
             queue,
             prefix,
             clock,
+            round_trip: RoundTrip::default(),
             server_look: ServerLook::default(),
             retention,
             is_reachable,

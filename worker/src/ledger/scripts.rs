@@ -29,7 +29,7 @@ scripts! {
     CANCEL = "cancel" after "job";
     CLAIM = "claim" after "server";
     FORGET = "forget";
-    GRANT_POLL = "grant_poll";
+    GRANT = "grant";
     HINT = "hint" after "job";
     LOOK_BACK = "look_back";
     MODAL = "modal" after "job";

@@ -20,8 +20,11 @@ impl Ran {
     /// By the upstream's clock alone where it tells both ends; else by what was seen, which is later.
     #[must_use]
     pub fn of(record: &Record, report: &TaskReport, told: Option<bool>, now_ms: u64) -> Option<Self> {
-        let ms = if report.started_ms > 0 && report.finished_ms > report.started_ms {
-            report.finished_ms - report.started_ms
+        /// No task takes longer: whoever says so has no clock.
+        const LONGEST_MS: u64 = 7 * 86_400_000;
+        let told_ms = report.finished_ms.saturating_sub(report.started_ms);
+        let ms = if report.started_ms > 0 && (1..LONGEST_MS).contains(&told_ms) {
+            told_ms
         } else if record.started_ms > 0 {
             now_ms.saturating_sub(record.started_ms)
         } else {
@@ -58,6 +61,25 @@ impl FromStr for Ran {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_upstream_that_tells_no_real_times_is_not_believed() {
+        let Ok(mjq_producer::contract::Entry::Job(job)) =
+            mjq_producer::contract::Entry::read(None, Some(br#"{"kind":"imagine","request":{"prompt":"cat"}}"#), 1000)
+        else {
+            panic!("a valid job")
+        };
+        let record = Record { started_ms: 1_000, ..Record::admit(&job, 1, &crate::lifecycle::Policy::default()) };
+        let seen_in = |started_ms, finished_ms| {
+            let report = TaskReport { started_ms, finished_ms, ..TaskReport::default() };
+            Ran::of(&record, &report, None, 41_000).map(|ran| ran.ms)
+        };
+
+        assert_eq!(seen_in(5, 30_005), Some(30_000));
+        for (started_ms, finished_ms) in [(0, 0), (0, 30_000), (30_000, 5), (5, u64::MAX), (1, 10_u64.pow(19))] {
+            assert_eq!(seen_in(started_ms, finished_ms), Some(40_000), "{started_ms} to {finished_ms}");
+        }
+    }
 
     #[test]
     fn a_run_is_read_as_it_was_written() {

@@ -307,6 +307,7 @@ impl Record {
             self.earlier_tasks.remove(0);
         }
         self.earlier_tasks.extend(self.task.take());
+        self.adopted = false;
         self.accepted_ms = 0;
         self.status.clear();
         self.progress = 0;

@@ -217,7 +217,7 @@ mod tests {
             (
                 "MJQ_UPSTREAM_POLL_RATE",
                 "-1",
-                "MJQ_UPSTREAM_POLL_RATE is \"-1\", expected a number per second, at least 0 (0 = no limit)",
+                "MJQ_UPSTREAM_POLL_RATE is \"-1\", expected a number per second: 0 (no limit), or from 0.000012 to 1000000",
             ),
             (
                 "MJQ_UPSTREAM_TIMEOUT_MS",

@@ -79,8 +79,10 @@ pub(super) fn whole<T: FromStr + PartialOrd + Display>(range: RangeInclusive<T>)
 }
 
 pub(super) fn rate(text: &str) -> Read<f64> {
-    let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate >= 0.0);
-    rate.ok_or_else(|| "a number per second, at least 0 (0 = no limit)".to_owned())
+    /// One in a day, and more than any upstream answers.
+    const SENSIBLE: std::ops::RangeInclusive<f64> = 1.0 / 86_400.0..=1e6;
+    let rate = text.parse().ok().filter(|rate: &f64| *rate == 0.0 || SENSIBLE.contains(rate));
+    rate.ok_or_else(|| "a number per second: 0 (no limit), or from 0.000012 to 1000000".to_owned())
 }
 
 pub(super) fn millis(min: u64) -> impl Fn(&str) -> Read<Duration> {
@@ -182,7 +184,7 @@ mod tests {
         assert_eq!(duration(60, 120)("1m"), Ok(Duration::from_secs(60)));
         assert!(duration(60, 120)("59s").is_err() && duration(60, 120)("90").is_err());
         assert_eq!(rate("0.5"), Ok(0.5));
-        assert!(["-1", "inf", "NaN", ""].iter().all(|text| rate(text).is_err()));
+        assert!(["-1", "inf", "NaN", "", "1e-20", "1e9"].iter().all(|text| rate(text).is_err()));
     }
 
     #[test]

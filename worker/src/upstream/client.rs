@@ -231,13 +231,16 @@ impl Upstream {
         Ok(Answer { status, retry_after, body: body.map(|body| self.without_key(status, body)) })
     }
 
-    /// Takes the key out of an error: some upstreams repeat it there, and reasons are shown and stored.
+    /// Takes the key out of an answer: some upstreams repeat it in their errors, and reasons are shown and stored.
     fn without_key(&self, status: u16, body: Vec<u8>) -> Vec<u8> {
-        let Some(key) = &self.0.key else { return body };
-        if status < 400 {
+        /// A shorter one may stand in a prompt by chance: it is taken out of nothing but errors.
+        const UNMISTAKABLE: usize = 16;
+        let key = self.0.key.as_ref().map_or("", |key| key.expose_secret().trim());
+        let is_sought = !key.is_empty() && (status >= 400 || key.len() >= UNMISTAKABLE);
+        if !is_sought || !body.windows(key.len()).any(|bytes| bytes == key.as_bytes()) {
             return body;
         }
-        String::from_utf8_lossy(&body).replace(key.expose_secret().trim(), "***").into_bytes()
+        String::from_utf8_lossy(&body).replace(key, "***").into_bytes()
     }
 }
 

@@ -9,8 +9,6 @@
 local id = ARGV[1]
 local fence, phase, _, entry = read_job(id)
 if fence and (fence ~= ARGV[2] or (phase ~= 'failed' and phase ~= 'cancelled')) then return 0 end
--- On a full memory Redis refuses a script only until its first write.
-redis.call('DEL', P .. 'room')
 if ARGV[4] == '' or not fence then
   redis.call('ZREM', P .. 'late', id)
 else

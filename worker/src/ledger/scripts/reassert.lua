@@ -15,9 +15,6 @@ local pod, lease_ms, is_all = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 local LEASES, UPSTREAM, REPORTED = P .. 'leases', P .. 'upstream', P .. 'reported'
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
--- On a full memory Redis refuses a script only until its first write, so this one comes first: what
--- has begun must be written down.
-redis.call('DEL', P .. 'room')
 
 local known, gate_ms = unpack(redis.call('HMGET', UPSTREAM, 'server', 'server_gate_ms'))
 gate_ms = server_gate(known, gate_ms, now)

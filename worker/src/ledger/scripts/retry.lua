@@ -15,6 +15,8 @@ mark_again(id)
 redis.call('ZREM', P .. 'ended', id)
 redis.call('ZREM', P .. 'failed', id)
 redis.call('ZREM', P .. 'late', id)
-redis.call('ZADD', P .. 'due:submit', string.match(redis.call('GETRANGE', P .. 'request:' .. id, 0, 80), '^%S+ (%S+)'), id)
+-- A request that Redis has lost left no score, and the first step of the job says that it is gone.
+local score = string.match(redis.call('GETRANGE', P .. 'request:' .. id, 0, 80), '^%S+ (%S+)')
+redis.call('ZADD', P .. 'due:submit', score or 0, id)
 redis.call('ZADD', P .. 'deadlines', ARGV[4], id)
 return 1

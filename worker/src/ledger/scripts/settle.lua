@@ -100,7 +100,11 @@ local function press(pressure)
       redis.call('HSET', UPSTREAM, 'limit', string.format('%.4f', upstream[LIMIT]), 'lowered_ms', now)
     end
     local pause_ms = tonumber(string.sub(pressure, 11))
-    if pause_ms > 0 then redis.call('HSET', UPSTREAM, 'gate_ms', string.format('%d', now + pause_ms)) end
+    if pause_ms > 0 then
+      -- A shorter wish does not cut a longer one short.
+      local gate_ms = math.max(now + pause_ms, tonumber(redis.call('HGET', UPSTREAM, 'gate_ms') or 0))
+      redis.call('HSET', UPSTREAM, 'gate_ms', string.format('%d', gate_ms))
+    end
   end
 end
 

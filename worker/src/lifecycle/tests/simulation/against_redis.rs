@@ -496,7 +496,7 @@ fn ended(event_type: EventType, code: Code) -> Next {
 fn asserted((step, is_recent): &(ClaimedStep, bool)) -> Asserted {
     let ClaimedStep { job, fence, record, flags, claimed_ms } = step.clone();
     let now = Instant::now();
-    let step = Step { job, fence, record, flags, job_json: None, claimed_ms, claimed_at: now, granted_at: now };
+    let step = Step { job, fence, record, flags, job_json: None, claimed_ms, claimed_at: now, place_until: now };
     Asserted { step: Arc::new(step), is_recent: *is_recent }
 }
 

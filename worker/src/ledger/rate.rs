@@ -1,0 +1,150 @@
+//! The rates: how many requests per second all pods may make together.
+//!
+//! A request has a place under its rate when Redis has granted one: with its claim, or by itself. A place lasts for a
+//! moment only, as others are granted theirs in the next window.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::{Abandoned, Ledger, arg, scripts};
+
+/// At most `count` in any `window`; a count of 0 is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub count: u32,
+    /// In how long.
+    pub window: Duration,
+}
+
+/// What a rate is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paced {
+    /// Submits.
+    Submit,
+    /// Requests that look at tasks.
+    Poll,
+}
+
+/// What came of asking for a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grant {
+    /// There is one; the request must leave before then.
+    Until(Instant),
+    /// There may be one after so long.
+    After(Duration),
+}
+
+/// How far away Redis is: the shortest of the latest round trips. Longer ones met something on their way.
+#[derive(Debug, Default)]
+pub(super) struct RoundTrip(Mutex<VecDeque<Duration>>);
+
+impl Rate {
+    /// Between a grant and its arrival upstream lie this process and the network: that much later may
+    /// the first of a window arrive, while the first of the next is on time.
+    pub const MARGIN: Duration = Duration::from_millis(100);
+    /// How old a grant may be when its request is sent, beyond Redis's usual round trip; the rest of the margin is for
+    /// the way.
+    pub const FRESH: Duration = Duration::from_millis(75);
+
+    /// Reads a setting in requests per second; 0 is no limit.
+    #[must_use]
+    pub fn per_second(rate: f64) -> Self {
+        if rate <= 0.0 {
+            return Self { count: 0, window: Duration::ZERO };
+        }
+        let count = if rate < 1.0 { 1.0 } else { rate.floor() };
+        Self { count: count as u32, window: Duration::from_secs_f64(count / rate) + Self::MARGIN }
+    }
+
+    /// The window in milliseconds, longer by Redis's round trip: a place that is granted lasts longer by that much.
+    pub(super) fn window_ms(&self, round_trip: Duration) -> u128 {
+        (self.window + round_trip).as_millis()
+    }
+
+    /// Until when a place lasts that was granted by a call made at `asked`.
+    pub(super) fn place_until(asked: Instant, round_trip: Duration) -> Instant {
+        asked + round_trip + Self::FRESH
+    }
+}
+
+impl Paced {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Submit => "submit",
+            Self::Poll => "poll",
+        }
+    }
+}
+
+impl RoundTrip {
+    /// How many are remembered.
+    const LATEST: usize = 16;
+
+    /// Takes note of one.
+    pub(super) fn took(&self, time: Duration) {
+        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.truncate(Self::LATEST - 1);
+        latest.push_front(time);
+    }
+
+    /// The shortest of the latest; nothing before there was one.
+    pub(super) fn least(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().min().copied().unwrap_or_default()
+    }
+}
+
+impl Ledger {
+    /// Asks for the place of one request more than the claims were granted. An answer that is lost costs a place.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered.
+    pub async fn grant(&self, paced: Paced, rate: Rate) -> Result<Grant, Abandoned> {
+        let round_trip = self.0.round_trip.least();
+        let args = [arg(paced.as_str()), arg(rate.count), arg(rate.window_ms(round_trip))];
+        self.until_answered(scripts::GRANT.name(), || async {
+            let asked = Instant::now();
+            let wait_ms: u64 = scripts::GRANT.run(&self.0.link, &self.0.prefix, &args.as_slice()).await?;
+            self.0.round_trip.took(asked.elapsed());
+            Ok(match wait_ms {
+                0 => Grant::Until(Rate::place_until(asked, round_trip)),
+                wait_ms => Grant::After(Duration::from_millis(wait_ms)),
+            })
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_a_count_in_a_window() {
+        let seconds = |s| Duration::from_secs_f64(s) + Rate::MARGIN;
+
+        assert_eq!(Rate::per_second(0.0).count, 0);
+        assert_eq!(Rate::per_second(10.0), Rate { count: 10, window: seconds(1.0) });
+        assert_eq!(Rate::per_second(0.5), Rate { count: 1, window: seconds(2.0) });
+        assert_eq!(Rate::per_second(2.5), Rate { count: 2, window: seconds(0.8) });
+    }
+
+    #[test]
+    fn redis_is_as_far_away_as_its_quickest_answer_of_late() {
+        let round_trip = RoundTrip::default();
+        assert_eq!(round_trip.least(), Duration::ZERO);
+
+        for ms in [1, 120, 100, 900] {
+            round_trip.took(Duration::from_millis(ms));
+        }
+        assert_eq!(round_trip.least(), Duration::from_millis(1));
+
+        for _ in 0..15 {
+            round_trip.took(Duration::from_millis(110));
+        }
+        assert_eq!(round_trip.least(), Duration::from_millis(110), "the route has changed");
+    }
+}
