@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mjq_harness::{RedisOptions, Stack, StackBuilder};
+use mjq_simulator::Knobs;
 use serde_json::Value;
 
 use crate::support::{a_stack, imagine, one_event_for_each, submitted_once};
@@ -71,6 +72,21 @@ async fn a_frozen_redis_is_waited_for() -> anyhow::Result<()> {
     stack.redis()?.resume()?;
 
     nothing_was_lost(&mut stack, 50).await
+}
+
+#[tokio::test]
+async fn what_the_upstream_answered_while_redis_was_frozen_for_longer_than_a_lease_counts() -> anyhow::Result<()> {
+    const LEASE: Duration = Duration::from_secs(1);
+    let slow_answers = |knobs: &mut Knobs| knobs.latency = LEASE.into();
+    let mut stack = a_stack_of_its_own().set("MJQ_LEASE_MS", LEASE.as_millis()).knobs(slow_answers).await?;
+    stack.wire.xadd_jobs(&jobs(100)).await?;
+    stack.eventually("submits are under way", async |stack| Ok(stack.simulator.ledger().len() >= 20)).await?;
+
+    stack.redis()?.pause()?;
+    tokio::time::sleep(3 * LEASE).await;
+    stack.redis()?.resume()?;
+
+    nothing_was_lost(&mut stack, 100).await
 }
 
 #[tokio::test]

@@ -121,6 +121,8 @@ impl Engine {
         let ledger = Ledger::new(link, settings.queue.clone(), settings.retention, abandon.clone());
         let upstream = Upstream::new(&settings.upstream()).context("the upstream's settings cannot be used")?;
         let host = host_name();
+        // A pod that had no answer for half a lease is taken for one that was cut off.
+        let max_idle = Claimer::MAX_IDLE.min(settings.lease / 4);
         // A name is never used twice: a pod that died may still have entries and claims under its own.
         let pod = format!("{host}-{}-{:06x}", std::process::id(), rand::random::<u32>() & 0x00ff_ffff);
         Ok(Self {
@@ -131,7 +133,7 @@ impl Engine {
             upstream,
             vitals: Vitals::default(),
             paces: Paces::default(),
-            alarm: Alarm::new(Claimer::MAX_IDLE),
+            alarm: Alarm::new(max_idle),
             revisits: Alarm::new(Revisiter::MAX_IDLE),
             crowd: Crowd::default(),
             room: WishForRoom::default(),

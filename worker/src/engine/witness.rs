@@ -5,7 +5,7 @@
 //! claimed (`scripts/server.lua`). What Redis still knows is not changed by this.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -96,9 +96,11 @@ impl LatestSubmits {
         latest.push_back((Instant::now(), Settlement { is_recent: true, ..settlement }));
     }
 
+    /// What became of the submits since `moment`: of each job's the last, which tells what is true now.
     fn since(&self, moment: Instant) -> Vec<Settlement> {
         let latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = latest.partition_point(|(at, _)| *at < moment);
-        latest.iter().skip(first).map(|(_, settlement)| settlement.clone()).collect()
+        let mut jobs = HashSet::new();
+        let recent = latest.iter().rev().take_while(|(at, _)| *at >= moment);
+        recent.filter(|(_, it)| jobs.insert(&it.job)).map(|(_, settlement)| settlement.clone()).collect()
     }
 }

@@ -95,7 +95,7 @@ impl Ledger {
             .until_answered(scripts::CLAIM.name(), || async {
                 // The time of the attempt that was answered: an earlier one may have hung for long.
                 let (asked, looks) = (Instant::now(), self.0.server_look.is_due());
-                let args = [args.as_slice(), &[arg(u8::from(looks))]].concat();
+                let args = [args.as_slice(), &[arg(u8::from(looks)), arg(self.0.clock.last_answer_ms())]].concat();
                 let reply = scripts::CLAIM.run(&self.0.link, &self.0.prefix, &args).await?;
                 self.0.round_trip.took(asked.elapsed());
                 if looks {
@@ -104,7 +104,7 @@ impl Ledger {
                 Ok((asked, reply))
             })
             .await?;
-        self.0.clock.heard(claimed_at, reply.now_ms);
+        self.0.clock.heard(reply.now_ms);
         // What was granted long ago has lost its place under the rates: others have been granted theirs since.
         let waited = Duration::from_millis(reply.now_ms.saturating_sub(reply.granted_ms));
         let granted_at = claimed_at.checked_sub(waited).unwrap_or(claimed_at);

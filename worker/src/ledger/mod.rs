@@ -318,6 +318,7 @@ impl Ledger {
     }
 
     fn note_answer(&self, what: &str, tries: u32, began: Instant) {
+        self.0.clock.answered();
         if tries > 0 {
             self.0.denials.lock().unwrap_or_else(PoisonError::into_inner).remove(what);
         }

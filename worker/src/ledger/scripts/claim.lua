@@ -10,13 +10,14 @@
 -- or else its next. So a lease tells the claim that it belongs to, and the claim of a look writes nothing else.
 --
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
--- ARGV[1]  pod name                    ARGV[2]  request id, new for each new claim
+-- ARGV[1]  pod name                    ARGV[2]  request number, higher for each new claim
 -- ARGV[3]  limit, steps, at most 256   ARGV[4]  lease, ms
 -- ARGV[5]  most open tasks, 0 = no limit
 -- ARGV[6]  submits per window, 0 = no limit    ARGV[7]  that window, ms
 -- ARGV[8]  poll requests per window, 0 = none  ARGV[9]  that window, ms
 -- ARGV[10] polls that one request carries
 -- ARGV[11] '1' to look whether this server is the one that served before
+-- ARGV[12] when this pod last had any answer, Unix ms; 0 = it has just started
 -- Returns {now ms, ms until there may be more to claim (-1: nothing is waiting), when the steps were
 --   granted in ms, 1 if submits wait until open tasks end, step …}; a step is lines of text:
 --   id, and where the job has any of them: 1 if reclaimed, reclaims, 1 if cancelled, inputs,
@@ -30,7 +31,7 @@ local pod, request = ARGV[1], ARGV[2]
 local limit, lease_ms, max_open = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local submit_n, submit_window = tonumber(ARGV[6]), tonumber(ARGV[7])
 local poll_n, poll_window = tonumber(ARGV[8]), tonumber(ARGV[9])
-local polls_per_request = tonumber(ARGV[10])
+local polls_per_request, heard_ms = tonumber(ARGV[10]), tonumber(ARGV[12])
 local SUBMIT, LATER, POLL = P .. 'due:submit', P .. 'due:later', P .. 'due:poll'
 local LEASES, DEADLINES, UPSTREAM = P .. 'leases', P .. 'deadlines', P .. 'upstream'
 local MARKED, MEMO = P .. 'marked', P .. 'claim:' .. pod
@@ -87,12 +88,27 @@ if last and string.sub(last, 1, #request + 1) == request .. ' ' then
   end
   return { now, 0, tonumber(granted), 0, unpack(steps) }
 end
+-- Requests are numbered. One from before the last was sent long ago, and its pod has given up listening for it.
+if last and (tonumber(request) or 0) < (tonumber(string.match(last, '^%d+')) or 0) then return { now, 0, now, 0 } end
 
 local control = call('HMGET', UPSTREAM, 'paused', 'submits_paused', 'gate_ms', 'limit', 'down', 'down_until_ms',
-  'server', 'server_gate_ms')
+  'server', 'server_gate_ms', 'spared_ms')
 local is_paused, submits_paused = control[1] == '1', control[2] == '1'
 local server_gate_ms = ARGV[11] == '1' and server_gate(control[7], control[8], now) or noted_gate(control[8])
 if server_gate_ms > now then return { now, server_gate_ms - now, now, 0 } end
+
+-- A pod that had no answer for long sent this to a Redis that stood still, or was cut off from it. Nobody may be
+-- listening any more, so it gets nothing; and what other pods hold, or have to tell, is on its way as well: what has
+-- expired is spared until it must be here. Not again and again, or a pod that is slow would keep what others left.
+local spared_ms = tonumber(control[9] or 0)
+if heard_ms > 0 and now - heard_ms > lease_ms / 2 then
+  if now > spared_ms + 4 * lease_ms then
+    -- On a full memory Redis refuses a script only until its first write.
+    call('DEL', P .. 'room')
+    call('HSET', UPSTREAM, 'spared_ms', string.format('%d', now + math.max(lease_ms / 2, 1500)))
+  end
+  return { now, 0, now, 0 }
+end
 
 -- Taken by this claim; the leases are written together in the end.
 local taken = {}
@@ -183,7 +199,11 @@ local waiting = call('ZCARD', SUBMIT) + call('ZCOUNT', LATER, '-inf', now)
 local has_room = waiting == 0 or not redis.pcall('SET', P .. 'room', 1).err
 if waiting == 0 or not has_room then call('DEL', P .. 'room') end
 
-for _, lease in ipairs(due(LEASES, limit)) do take_back(lease) end
+if spared_ms <= now then
+  for _, lease in ipairs(due(LEASES, limit)) do take_back(lease) end
+else
+  wake_in(spared_ms - now)
+end
 
 for _, id in ipairs(due(DEADLINES, limit - #steps)) do
   local text = call('GET', JOB .. id)

@@ -52,8 +52,8 @@ type Scores = (Option<f64>, Option<f64>, Option<f64>, Option<u64>, Option<f64>);
 type JobReply = (Option<String>, Option<String>, More, u64, u64, Option<f64>, Option<f64>, Option<u64>, Option<f64>);
 
 impl Ledger {
-    /// Larger jobs are not read for a page.
-    const MAX_SHOWN_BYTES: u64 = 32 * 1024 * 1024;
+    /// Larger jobs are not read for a page: claims and settlements wait behind it on the same connection.
+    const MAX_SHOWN_BYTES: u64 = 1024 * 1024;
 
     /// Everything about one job; `None` when the ledger does not know it, or no longer.
     ///
