@@ -7,9 +7,9 @@
 //! | `/api/v1/…` | the queue and its jobs as JSON |
 //! | `/`, `/jobs/{id}` | the same for people |
 //!
-//! What it promises: nothing here changes anything, holds up the engine, or shows a secret. Every
-//! answer takes a bounded time and a bounded amount of Redis, also when Redis does not answer. What it
-//! does not do: ask who is there. It listens on a private address, or behind something that asks.
+//! What it promises: nothing here holds up the engine or shows a secret, and nothing changes anything but a POST with
+//! `MJQ_ADMIN_TOKEN` (`api/act.rs`). Every answer takes a bounded time and a bounded amount of Redis, also when Redis
+//! does not answer. What it does not do: ask who looks. It listens on a private address, or behind something that asks.
 //!
 //! In reading order: [`Health`], [`metrics`], `gauges`, `counted`, `api`, `page`, `server`.
 

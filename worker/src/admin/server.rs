@@ -1,20 +1,28 @@
 //! The server: routes, and a stop that nobody can hold up.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::{Router, extract::State, http::header, middleware, response::IntoResponse, routing::get};
 use metrics_exporter_prometheus::PrometheusHandle;
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{Health, api, counted::Counted, gauges, headers, metrics, page, probes};
-use crate::ledger::{Counts, Ledger};
+use crate::{
+    ledger::{Counts, Ledger},
+    lifecycle::Policy,
+};
 
 /// Everything that one pod shows of itself and of its queue.
 #[derive(Debug, Clone)]
 pub struct Admin {
     pub(super) ledger: Ledger,
     pub(super) health: Health,
+    /// What whoever changes anything must bear; `None`: nobody may.
+    pub(super) token: Option<SecretString>,
+    /// What a job that is tried once more goes by.
+    pub(super) policy: Arc<Policy>,
     metrics: PrometheusHandle,
     counted: Counted,
 }
@@ -23,10 +31,16 @@ impl Admin {
     /// How long answers under way may take after the stop.
     const GRACE: Duration = Duration::from_millis(500);
 
-    /// Puts it together. [`metrics::install`] gives the handle.
+    /// Puts it together: read-only, until it [takes a token](Self::acting_for). [`metrics::install`] gives the handle.
     #[must_use]
     pub fn new(ledger: Ledger, health: Health, metrics: PrometheusHandle) -> Self {
-        Self { ledger, health, metrics, counted: Counted::default() }
+        Self { ledger, health, token: None, policy: Arc::default(), metrics, counted: Counted::default() }
+    }
+
+    /// Lets those who bear `token` cancel, retry, pause and resume; nobody, if there is none.
+    #[must_use]
+    pub fn acting_for(self, token: Option<SecretString>, policy: Policy) -> Self {
+        Self { token, policy: Arc::new(policy), ..self }
     }
 
     /// All its routes.

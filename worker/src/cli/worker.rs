@@ -43,12 +43,13 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
         TcpListener::bind(address).await.with_context(|| format!("MJQ_ADMIN_ADDR {address} cannot be used"))?;
     info!("health, metrics and the dashboard are at http://{}", listener.local_addr()?);
 
+    let (token, policy) = (settings.admin_token.clone(), settings.policy());
     let engine = Engine::new(settings)?;
     let vitals = engine.vitals().clone();
     let health = Health::new(engine.ledger().clone(), move || vitals.stuck());
     let (draining, drained) = (CancellationToken::new(), CancellationToken::new());
     let signals = tokio::spawn(drain_on_signal(health.clone(), draining.clone())?);
-    let admin = Admin::new(engine.ledger().clone(), health, metrics);
+    let admin = Admin::new(engine.ledger().clone(), health, metrics).acting_for(token, policy);
     // It answers until the last step has ended: whoever watches the drain can see it.
     let serving = tokio::spawn(admin.serve(listener, Some(engine.hooks()), drained.clone()));
 

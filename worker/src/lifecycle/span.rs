@@ -43,12 +43,6 @@ impl Span {
         let both = Self(self.0.max(seen.0), self.1.min(seen.1));
         if both.0 <= both.1 { both } else { seen }
     }
-
-    /// How long it is.
-    #[must_use]
-    pub fn width_ms(self) -> u64 {
-        self.1 - self.0
-    }
 }
 
 fn eighths(count: usize) -> u64 {

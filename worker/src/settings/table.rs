@@ -187,6 +187,19 @@ mod tests {
     }
 
     #[test]
+    fn env_example_has_each_setting_with_its_default() {
+        let example = include_str!("../../../.env.example");
+        let lines: HashSet<&str> = example.lines().collect();
+
+        for setting in TABLE {
+            let line = format!("#{}={}", setting.variable(), setting.default);
+            assert!(lines.contains(line.as_str()), "{line} is not in .env.example");
+        }
+        let settings = example.lines().filter(|line| line.contains("MJQ_") && !line.contains("_FILE=")).count();
+        assert_eq!(settings, TABLE.len(), "it has none that is no setting");
+    }
+
+    #[test]
     fn the_defaults_are_those_that_outsiders_rely_on() {
         let settings = load(Given::default()).unwrap().settings;
 

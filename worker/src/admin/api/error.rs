@@ -16,6 +16,14 @@ pub(super) enum ApiError {
     NotKnown,
     /// No such path.
     NoSuchPath,
+    /// The job has ended: there is nothing to cancel.
+    Ended,
+    /// Only a job that failed or was cancelled can be retried.
+    NotRetryable,
+    /// No token is set, so nobody may change anything.
+    ReadOnly,
+    /// The request bears another token, or none.
+    WrongToken,
     /// The limit is no number.
     Limit,
     /// Redis did not answer in time.
@@ -37,6 +45,18 @@ impl IntoResponse for ApiError {
                 "no such job: it is not admitted yet, was never enqueued, or ended longer ago than the retention",
             ),
             Self::NoSuchPath => (StatusCode::NOT_FOUND, "no_such_path", "there is nothing at this path"),
+            Self::Ended => (StatusCode::CONFLICT, "ended", "the job has ended already"),
+            Self::NotRetryable => (
+                StatusCode::CONFLICT,
+                "not_retryable",
+                "only a job that failed or was cancelled can be retried; look at it again",
+            ),
+            Self::ReadOnly => {
+                (StatusCode::FORBIDDEN, "read_only", "nothing can be changed here unless MJQ_ADMIN_TOKEN is set")
+            }
+            Self::WrongToken => {
+                (StatusCode::UNAUTHORIZED, "wrong_token", "changes need Authorization: Bearer with MJQ_ADMIN_TOKEN")
+            }
             Self::Limit => (StatusCode::BAD_REQUEST, "bad_limit", "limit must be a number from 1 to 200"),
             Self::RedisAway => (StatusCode::SERVICE_UNAVAILABLE, "redis_away", "redis did not answer in time"),
         };

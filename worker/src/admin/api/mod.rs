@@ -1,5 +1,6 @@
-//! The JSON API, version 1: what the dashboard shows, for programs. Read-only.
+//! The JSON API, version 1: what the dashboard shows, for programs, and what operators may change.
 
+mod act;
 mod error;
 mod job;
 mod line;
@@ -7,7 +8,7 @@ mod line;
 use axum::{
     Json, Router,
     extract::{Path, Query, State},
-    routing::get,
+    routing::{get, post},
 };
 use mjq_producer::contract::JobId;
 use serde::Deserialize;
@@ -23,6 +24,10 @@ pub(super) fn router() -> Router<Admin> {
         .route("/queue", get(queue))
         .route("/jobs", get(jobs))
         .route("/jobs/{id}", get(job))
+        .route("/jobs/{id}/cancel", post(act::cancel))
+        .route("/jobs/{id}/retry", post(act::retry))
+        .route("/pause", post(act::pause))
+        .route("/resume", post(act::resume))
         .route("/workers", get(workers))
         .route("/rejected", get(rejected))
         .fallback(async || ApiError::NoSuchPath)

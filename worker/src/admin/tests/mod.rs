@@ -62,6 +62,42 @@ async fn each_job_is_counted_where_it_stands() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn whoever_bears_the_token_cancels_retries_pauses_and_resumes_and_nobody_else_does() -> anyhow::Result<()> {
+    let (stage, token) = (stage().await?, Some(Stage::TOKEN));
+    for id in ["broken", "open"] {
+        stage.admit(&imagine(id, "{}")).await?;
+    }
+    stage.play(&accepted("t1"), NOW).await?;
+    stage.play(&Observation::TaskFailed(report("FAILURE", 0, "", None), FailureClass::Upstream), NOW).await?;
+
+    for path in ["jobs/open/cancel", "jobs/broken/retry", "pause", "resume"] {
+        for wrong in [None, Some("guess"), Some("")] {
+            let (status, body) = stage.post(&format!("/api/v1/{path}"), wrong).await?;
+            assert_eq!((status, &body["error"]), (401, &json!("wrong_token")), "{path} with {wrong:?}");
+        }
+        assert_eq!(stage.get(&format!("/api/v1/{path}")).await?.0, 405, "{path} is no link");
+    }
+    let untouched = stage.ledger.counts().await?;
+    assert_eq!((untouched.ended, untouched.upstream.is_paused), (1, false));
+
+    let (status, body) = stage.post("/api/v1/pause?submits=true", token).await?;
+    assert_eq!((status, &body["has_changed"]), (200, &json!(true)), "{body}");
+    assert!(stage.ledger.counts().await?.upstream.are_submits_paused);
+    let (_, body) = stage.post("/api/v1/resume?submits=true", token).await?;
+    assert_eq!(body["has_changed"], true, "{body}");
+    assert!(!stage.ledger.counts().await?.upstream.are_submits_paused);
+
+    let (status, body) = stage.post("/api/v1/jobs/broken/retry", token).await?;
+    assert_eq!((status, &body["phase"]), (200, &json!("queued")), "{body}");
+    assert_eq!(stage.post("/api/v1/jobs/broken/retry", token).await?.0, 409, "it waits already");
+    let (status, body) = stage.post("/api/v1/jobs/open/cancel", token).await?;
+    assert_eq!((status, &body["is_cancel_requested"]), (200, &json!(true)), "{body}");
+    assert_eq!(stage.get_json("/api/v1/jobs/open").await?.1["is_cancel_requested"], true);
+    assert_eq!(stage.post("/api/v1/jobs/nobody/cancel", token).await?.0, 404);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_jobs_view_tells_its_whole_story() -> anyhow::Result<()> {
     let stage = stage().await?;
     let png = format!("data:image/png;base64,iVBOR{}", "A".repeat(164_000));

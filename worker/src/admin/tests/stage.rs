@@ -29,6 +29,9 @@ pub(super) struct Stage {
 }
 
 impl Stage {
+    /// What changes anything here.
+    pub(super) const TOKEN: &str = "let-me-in";
+
     /// Serves an empty queue of its own at `redis_url`.
     pub(super) async fn start(redis_url: &str) -> anyhow::Result<Self> {
         let link = RedisLink::open(redis_url)?;
@@ -38,7 +41,8 @@ impl Stage {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let base = format!("http://{}", listener.local_addr()?);
         let shutdown = CancellationToken::new();
-        let admin = Admin::new(ledger.clone(), health.clone(), metrics::install());
+        let admin = Admin::new(ledger.clone(), health.clone(), metrics::install())
+            .acting_for(Some(Self::TOKEN.into()), Policy::default());
         let served = tokio::spawn(admin.serve(listener, None, shutdown.clone()));
         Ok(Self { ledger, health, base, shutdown, served, http: reqwest::Client::new() })
     }
@@ -132,6 +136,17 @@ impl Stage {
     pub(super) async fn get_json(&self, path: &str) -> anyhow::Result<(u16, Value)> {
         let (status, body) = self.get(path).await?;
         Ok((status, serde_json::from_str(&body).with_context(|| format!("{path} gave {body}"))?))
+    }
+
+    /// Asks the API to change something.
+    pub(super) async fn post(&self, path: &str, token: Option<&str>) -> anyhow::Result<(u16, Value)> {
+        let request = self.http.post(format!("{}{path}", self.base));
+        let request = match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let answer = request.send().await?;
+        Ok((answer.status().as_u16(), serde_json::from_str(&answer.text().await?)?))
     }
 
     /// The headers of an answer.
