@@ -195,6 +195,26 @@ async fn retry_after_is_honoured_for_the_whole_upstream_in_seconds_and_as_a_date
 }
 
 #[tokio::test]
+async fn an_upstream_that_is_looked_at_too_often_is_left_alone_by_all_jobs() -> anyhow::Result<()> {
+    let stack = a_stack().workers(2).set("MJQ_POLL_MIN_MS", 50).set("MJQ_POLL_MAX_MS", 100).await?;
+    stack.simulator.knobs(|knobs| knobs.duration = Duration::from_secs(4).into());
+    let others: Vec<_> = (0..5).map(|n| imagine(&format!("other-{n}"), &format!("fox {n}"))).collect();
+    stack.wire.xadd_jobs(&others).await?;
+    let is_looked_at = async |stack: &Stack| Ok(stack.simulator.arrivals().polls_ms.len() >= 10);
+    stack.eventually("they are looked at all the time", is_looked_at).await?;
+
+    stack.xadd_job(&imagine("throttled", "a red fox [sim: fetch=429 retry=2]")).await?;
+
+    let events = one_event_for_each(&stack, 6).await?;
+    assert!(events.values().all(|event| event.code() == "ok"), "{events:?}");
+    let mut polls_ms = stack.simulator.arrivals().polls_ms;
+    polls_ms.sort_unstable();
+    let longest_gap_ms = polls_ms.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
+    assert!(longest_gap_ms >= 1_900, "nobody stopped for longer than {longest_gap_ms} ms");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_wrong_key_stops_the_upstream_and_not_the_jobs() -> anyhow::Result<()> {
     // One after the other: how many would leave together before the first refusal is a matter of luck.
     let stack = a_stack().set("MJQ_SLOTS", 1).await?;

@@ -122,6 +122,7 @@ impl Settlement {
             Pressure::Accepted => args.push_text("accepted"),
             Pressure::Up => args.push_text("up"),
             Pressure::Saturated(pause) => args.push(format_args!("saturated {}", pause.as_millis())),
+            Pressure::Throttled(pause) => args.push(format_args!("throttled {}", pause.as_millis())),
             Pressure::Down => args.push_text("down"),
             Pressure::Lost => args.push_text("lost"),
         }

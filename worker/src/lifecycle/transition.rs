@@ -64,6 +64,8 @@ pub enum Pressure {
     Up,
     /// It is full, or asks to be left alone for this long.
     Saturated(Duration),
+    /// It was looked at too often, and asks to be left alone for this long: no look of any job is made.
+    Throttled(Duration),
     /// It does not let us in, or is not there: stop submitting, and probe.
     Down,
     /// A submit's answer was lost. Many of these in a row are an upstream that is down, too.
@@ -119,7 +121,7 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
 
         (P::Unknown, O::Found(task)) => job.found(task),
         (P::Unknown, O::NotFound) => job.still_unknown(),
-        (P::Unknown, O::NoVerdict { .. }) => job.still_unknown(),
+        (P::Unknown, O::NoVerdict { retry_after, .. }) => job.not_told(*retry_after),
         (P::Unknown, O::NotBegun) => Next::Poll(Duration::ZERO),
         (P::Unknown, O::DeadlinePassed) => job.give_up_unknown(),
         (P::Unknown, O::Poisoned) => job.poisoned(),
@@ -385,10 +387,25 @@ impl Step<'_> {
 
     fn no_verdict(&mut self, reason: &str, retry_after: Option<Duration>) -> Next {
         reason.clone_into(&mut self.record.reason);
+        self.leave_alone(retry_after);
         self.record.polls += 1;
         let blind_polls = self.record.blind_polls;
         self.record.blind_polls += 1;
         self.poll_again(|job| job.at.policy.after_blind_poll(blind_polls, retry_after, job.at.jitter))
+    }
+
+    fn not_told(&mut self, retry_after: Option<Duration>) -> Next {
+        self.leave_alone(retry_after);
+        self.still_unknown()
+    }
+
+    /// Takes the upstream's wish for a pause after a look for what it is: about all looks, not about one job.
+    fn leave_alone(&mut self, retry_after: Option<Duration>) {
+        /// Nobody may stop all looks for longer with one answer: deadlines go on.
+        const LONGEST: Duration = Duration::from_secs(120);
+        if let Some(pause) = retry_after.filter(|pause| !pause.is_zero()) {
+            self.pressure = Pressure::Throttled(pause.min(LONGEST));
+        }
     }
 
     fn cancelled(&mut self) -> Next {

@@ -92,7 +92,7 @@ end
 if last and (tonumber(request) or 0) < (tonumber(string.match(last, '^%d+')) or 0) then return { now, 0, now, 0 } end
 
 local control = call('HMGET', UPSTREAM, 'paused', 'submits_paused', 'gate_ms', 'limit', 'down', 'down_until_ms',
-  'server', 'server_gate_ms', 'spared_ms')
+  'server', 'server_gate_ms', 'spared_ms', 'looks_gate_ms')
 local is_paused, submits_paused = control[1] == '1', control[2] == '1'
 local server_gate_ms = ARGV[11] == '1' and server_gate(control[7], control[8], now) or noted_gate(control[8])
 if server_gate_ms > now then return { now, server_gate_ms - now, now, 0 } end
@@ -230,6 +230,8 @@ if not is_paused then
   -- A quarter of the slots is kept for submits, or a flood of polls would stop them.
   local free = limit - #steps
   local fits, wait = room(P .. 'rate:poll', math.ceil(free / polls_per_request), poll_n, poll_window)
+  local looks_gate_ms = tonumber(control[10] or 0)
+  if looks_gate_ms > now then fits, wait = 0, looks_gate_ms - now end
   local polls = due(POLL, math.min(free - math.min(math.floor(free / 4), waiting), fits * polls_per_request))
   if #polls > 0 then
     call('ZREM', POLL, unpack(polls))

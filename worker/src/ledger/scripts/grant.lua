@@ -10,6 +10,8 @@ local rate = KEYS[1] .. 'rate:' .. ARGV[1]
 local n, window = tonumber(ARGV[2]), tonumber(ARGV[3])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local gate_ms = ARGV[1] == 'poll' and redis.call('HGET', KEYS[1] .. 'upstream', 'looks_gate_ms')
+if gate_ms and tonumber(gate_ms) > now then return gate_ms - now end
 local grant = tonumber(redis.call('LINDEX', rate, n - 1) or 0)
 if now - grant < window then return grant + window - now end
 -- On a full memory Redis refuses a script only until its first write: what has begun must come to its end.

@@ -20,7 +20,9 @@ if not first[2] then return { -1 } end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 if tonumber(first[2]) > now then return { tonumber(first[2]) - now } end
-if redis.call('HGET', P .. 'upstream', 'paused') == '1' then return { 1000 } end
+local paused, gate_ms = unpack(redis.call('HMGET', P .. 'upstream', 'paused', 'looks_gate_ms'))
+if paused == '1' then return { 1000 } end
+if gate_ms and tonumber(gate_ms) > now then return { gate_ms - now } end
 
 -- As in `claim`: at most `n` requests in any window.
 local requests, wanted = math.ceil(limit / polls_per_request), 0

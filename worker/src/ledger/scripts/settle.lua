@@ -10,7 +10,7 @@
 -- ARGV[…]  step after step:
 --   id, lease, the job's new text (the next fence, phase, record),
 --   '1' if the record cannot have been swept yet, a space and the deadline (Unix ms),
---   pressure: 'none', 'accepted', 'up', 'down', 'lost', or 'saturated' with a space and its pause in ms,
+--   pressure: 'none', 'accepted', 'up', 'down', 'lost', or 'saturated' or 'throttled' with a space and a pause in ms,
 --   then: 'submit' or 'poll', delay ms
 --     or: 'end', type, code, kind, task, status, image url, data, pace class, ms that the task ran (0: not
 --     known), ms until the task is looked at once more ('': never), number of follow-ups, job JSON …
@@ -65,8 +65,15 @@ local function open(pressure, down)
   redis.call('HSET', UPSTREAM, 'down', down + 1, 'down_until_ms', string.format('%d', now + wait), 'cause', cause)
 end
 
+-- Closes a gate for a while. A shorter wish does not cut a longer one short.
+local function close(gate, pause_ms)
+  local until_ms = math.max(now + pause_ms, tonumber(redis.call('HGET', UPSTREAM, gate) or 0))
+  redis.call('HSET', UPSTREAM, gate, string.format('%d', until_ms))
+end
+
 local function press(pressure)
   if pressure == 'none' then return end
+  if string.sub(pressure, 1, 9) == 'throttled' then return close('looks_gate_ms', tonumber(string.sub(pressure, 11))) end
   local down, limit = upstream_field(DOWN), upstream_field(LIMIT)
   if pressure == 'down' then return open(pressure, down) end
   if pressure == 'lost' then
@@ -100,11 +107,7 @@ local function press(pressure)
       redis.call('HSET', UPSTREAM, 'limit', string.format('%.4f', upstream[LIMIT]), 'lowered_ms', now)
     end
     local pause_ms = tonumber(string.sub(pressure, 11))
-    if pause_ms > 0 then
-      -- A shorter wish does not cut a longer one short.
-      local gate_ms = math.max(now + pause_ms, tonumber(redis.call('HGET', UPSTREAM, 'gate_ms') or 0))
-      redis.call('HSET', UPSTREAM, 'gate_ms', string.format('%d', gate_ms))
-    end
+    if pause_ms > 0 then close('gate_ms', pause_ms) end
   end
 end
 

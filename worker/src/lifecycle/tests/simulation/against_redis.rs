@@ -213,7 +213,8 @@ impl Both {
     async fn settle_again(&mut self) -> anyhow::Result<()> {
         let outcomes = self.last_outcomes.clone();
         // What moves limits by the second moves them once.
-        let is_gauged = |outcome: &Outcome| matches!(outcome.transition.pressure, Pressure::Saturated(_));
+        let is_gauged =
+            |outcome: &Outcome| matches!(outcome.transition.pressure, Pressure::Saturated(_) | Pressure::Throttled(_));
         if outcomes.is_empty() || outcomes.iter().any(is_gauged) {
             return Ok(());
         }
@@ -240,6 +241,7 @@ impl Both {
             Pressure::Up,
             Pressure::Saturated(Duration::ZERO),
             Pressure::Saturated(HOUR),
+            Pressure::Throttled(HOUR),
             Pressure::Down,
             Pressure::Down,
         ]);
@@ -363,7 +365,9 @@ impl Both {
         if self.dice.permille(300) {
             writeln!(self.story, "the upstream's pause is over")?;
             (self.model.upstream.gate_ms, self.model.upstream.down_until_ms) = (0, 0);
+            self.model.upstream.looks_gate_ms = 0;
             self.set_upstream("gate_ms", 0).await?;
+            self.set_upstream("looks_gate_ms", 0).await?;
             return self.set_upstream("down_until_ms", 0).await;
         }
         let name = *self.dice.pick(&LANES[1..5]);

@@ -58,6 +58,7 @@ pub(super) struct Shared {
     pub(super) is_paused: bool,
     pub(super) are_submits_paused: bool,
     pub(super) gate_ms: u64,
+    pub(super) looks_gate_ms: u64,
     pub(super) limit: f64,
     pub(super) lowered_ms: u64,
     pub(super) down: u32,
@@ -344,6 +345,9 @@ impl LedgerModel {
     }
 
     fn take_polls(&mut self, taking: &mut Taking) {
+        if self.upstream.looks_gate_ms > taking.now_ms {
+            return taking.wake_in(self.upstream.looks_gate_ms - taking.now_ms);
+        }
         let (free, per_request) = (taking.free(), taking.claim.polls_per_request);
         let fits = free.div_ceil(per_request) * per_request;
         // A quarter of the slots is kept for submits.
@@ -438,6 +442,10 @@ impl LedgerModel {
         let shared = &mut self.upstream;
         match pressure {
             Pressure::None => return,
+            Pressure::Throttled(pause) => {
+                shared.looks_gate_ms = shared.looks_gate_ms.max(now_ms + pause.as_millis() as u64);
+                return;
+            }
             Pressure::Down => return shared.open_breaker(false, now_ms),
             Pressure::Lost => {
                 shared.lost += 1;
@@ -462,7 +470,7 @@ impl LedgerModel {
                     (shared.limit, shared.lowered_ms) = ((from * 0.8).max(1.0), now_ms);
                 }
                 if !pause.is_zero() {
-                    shared.gate_ms = now_ms + pause.as_millis() as u64;
+                    shared.gate_ms = shared.gate_ms.max(now_ms + pause.as_millis() as u64);
                 }
             }
             _ => {}
