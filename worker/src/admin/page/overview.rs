@@ -32,7 +32,7 @@ impl Overview {
 
     fn banners(&self) -> Markup {
         let Counts { now_ms, upstream, .. } = &self.counts;
-        let Upstream { failures, probe_ms, gate_ms, limit, cause, .. } = upstream;
+        let Upstream { failures, probe_ms, gate_ms, looks_gate_ms, limit, cause, .. } = upstream;
         html! {
             @if !self.pods.iter().any(|pod| pod.is_live) {
                 div .banner.bad { b { "No worker is live." } "Jobs wait safely until one is." }
@@ -60,6 +60,11 @@ impl Overview {
             @if gate_ms > now_ms {
                 div .banner {
                     b { "The upstream asked for a pause." } "Submits go on in " (span(gate_ms - now_ms)) "."
+                }
+            }
+            @if looks_gate_ms > now_ms {
+                div .banner {
+                    b { "The upstream was looked at too often." } "Polls go on in " (span(looks_gate_ms - now_ms)) "."
                 }
             }
             @if let Some(limit) = limit {

@@ -158,6 +158,12 @@ impl Facts {
                 "it goes on by itself; a lower MJQ_UPSTREAM_SUBMIT_RATE avoids it",
             ));
         }
+        if upstream.looks_gate_ms > now_ms {
+            findings.push(Finding::doubtful(
+                format!("the upstream was looked at too often; next poll {}", due(upstream.looks_gate_ms, now_ms)),
+                "it goes on by itself; a lower MJQ_UPSTREAM_POLL_RATE avoids it, or MJQ_UPSTREAM_LIST_PATH",
+            ));
+        }
         if let Some(limit) = upstream.limit {
             findings.push(Finding::doubtful(
                 format!(
@@ -299,6 +305,11 @@ mod tests {
                 "open after 3 failures: nothing is submitted; next probe in 2.5 s",
             ),
             (with_upstream(Upstream { gate_ms: 10_002_500, ..Upstream::default() }), Verdict::Doubtful, "left alone"),
+            (
+                with_upstream(Upstream { looks_gate_ms: 10_002_500, ..Upstream::default() }),
+                Verdict::Doubtful,
+                "too often",
+            ),
             (with_upstream(Upstream { limit: Some(3.7), ..Upstream::default() }), Verdict::Doubtful, "3 open tasks"),
             (Facts { counts: old, ..healthy() }, Verdict::Doubtful, "waited for 16m 40s"),
             (

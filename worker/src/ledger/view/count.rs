@@ -54,8 +54,10 @@ pub struct Upstream {
     pub is_paused: bool,
     /// Nothing is submitted to it, by an operator's wish.
     pub are_submits_paused: bool,
-    /// Until then, Unix milliseconds, it asked to be left alone; 0 when it did not.
+    /// Until then, Unix milliseconds, it wants no submits; 0 when it did not ask for a pause.
     pub gate_ms: u64,
+    /// The same for looks at tasks.
+    pub looks_gate_ms: u64,
     /// The tasks that may be open there, when it said that they were too many.
     pub limit: Option<f64>,
     /// Failures in a row that opened the breaker; 0 is closed.
@@ -162,6 +164,7 @@ impl Upstream {
             is_paused: fields.get("paused").is_some_and(|flag| flag == "1"),
             are_submits_paused: fields.get("submits_paused").is_some_and(|flag| flag == "1"),
             gate_ms: whole("gate_ms"),
+            looks_gate_ms: whole("looks_gate_ms"),
             limit: number("limit"),
             failures: whole("down"),
             probe_ms: whole("down_until_ms"),
