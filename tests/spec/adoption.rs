@@ -69,8 +69,8 @@ async fn a_hook_that_somebody_made_up_adopts_nothing_and_the_genuine_one_does() 
 
     let (path, body) = hook_to("forged", &upstreams)?;
     let signature = path.rsplit('/').next().context("a hook without a signature")?.to_owned();
-    let last = if signature.ends_with('A') { "E" } else { "A" };
-    let inverted = format!("{}{last}{}", &signature[..10], &signature[11..]);
+    let other = if &signature[10..11] == "A" { "E" } else { "A" };
+    let inverted = format!("{}{other}{}", &signature[..10], &signature[11..]);
     let (others_path, others_body) = hook_to("genuine", &upstreams)?;
     let others_signature = others_path.rsplit('/').next().context("a hook without a signature")?;
     let forgeries = [

@@ -7,7 +7,7 @@ use redis::AsyncCommands;
 use redis::streams::StreamRangeReply;
 use serde_json::json;
 
-use crate::support::{a_stack, imagine, submitted_once};
+use crate::support::{a_stack, imagine, one_event_for_each, submitted_once};
 
 /// The entries that were kept because they could not be read: their reasons and texts by the entry's id.
 async fn kept(stack: &Stack) -> anyhow::Result<BTreeMap<String, (String, Vec<u8>)>> {
@@ -124,6 +124,28 @@ async fn an_entry_that_cannot_be_read_at_all_is_kept_with_its_reason() -> anyhow
         assert_eq!(stack.event_of(&format!("neighbour-{n}")).await?.outcome(), "completed");
     }
     submitted_once(&stack, unreadable.len())
+}
+
+#[tokio::test]
+async fn fields_and_groups_may_be_called_anything_and_hold_nobody_up() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    let mut redis = stack.wire.redis().await?;
+    let mut group = redis::cmd("XGROUP");
+    group.arg("CREATE").arg(stack.wire.key("events")).arg(b"caf\xe9").arg("$").arg("MKSTREAM");
+    group.query_async::<()>(&mut redis).await?;
+    for (id, name) in [("odd-1", b"\xff\xfe".as_slice()), ("odd-2", b"\xe9tat")] {
+        stack.xadd_job(&imagine(&format!("before-{id}"), &format!("fox before {id}"))).await?;
+        let mut add = redis::cmd("XADD");
+        let job = imagine(id, &format!("fox {id}")).to_string();
+        add.arg(stack.wire.key("jobs")).arg("*").arg(name).arg("1").arg("v").arg("1").arg("job").arg(job);
+        add.query_async::<String>(&mut redis).await?;
+    }
+    stack.xadd_job(&imagine("last", "fox last")).await?;
+
+    let events = one_event_for_each(&stack, 5).await?;
+
+    assert!(events.values().all(|event| event.code() == "ok"), "{events:?}");
+    submitted_once(&stack, 5)
 }
 
 #[tokio::test]

@@ -80,8 +80,12 @@ impl Malformed {
     /// The longest unusable id that is echoed, in bytes.
     const MAX_ECHO: usize = 512;
 
+    /// The longest reason, in characters: parts of it may be the sender's own words.
+    const MAX_REASON: usize = 500;
+
     fn because(reason: &str) -> Self {
-        Self { reason: reason.to_owned(), ..Self::default() }
+        let printable = |c: char| if c.is_control() { ' ' } else { c };
+        Self { reason: reason.chars().take(Self::MAX_REASON).map(printable).collect(), ..Self::default() }
     }
 
     fn of(text: &str, reason: &str) -> Self {
@@ -96,11 +100,11 @@ impl Malformed {
         let kind = value.get("kind").cloned().and_then(|kind| serde_json::from_value(kind).ok());
         let state = value.pointer("/request/state").and_then(Value::as_str);
         Self {
-            reason: reason.to_owned(),
             id: id.map(str::to_owned),
             id_is_absent: value.as_object().is_some_and(|fields| fields.get("id").is_none_or(Value::is_null)),
             kind,
             state: state.map(str::to_owned),
+            ..Self::because(reason)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A job: what a producer asks for.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
@@ -20,10 +20,10 @@ pub struct Job {
     /// The upstream's own JSON body, kept verbatim.
     pub request: Request,
     /// How the worker treats the job.
-    #[serde(default, skip_serializing_if = "Options::is_default")]
+    #[serde(default, deserialize_with = "null_is_absent", skip_serializing_if = "Options::is_default")]
     pub options: Options,
     /// Actions that follow when this job has completed, in order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "null_is_absent", skip_serializing_if = "Vec::is_empty")]
     pub then: Vec<FollowUp>,
     /// The caller's trace context, W3C style: `{"traceparent": "…"}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,6 +37,9 @@ impl Job {
     /// [`RequestError`] names the field, and what was expected of it.
     pub fn validate(&self) -> Result<(), RequestError> {
         self.request.validate(self.kind)?;
+        if self.then.iter().any(|follow_up| follow_up.button.trim().is_empty()) {
+            return Err(RequestError::new("then.button", "a button's label, emoji or custom id"));
+        }
         self.options.validate()
     }
 
@@ -100,13 +103,13 @@ impl Kind {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// Which jobs are submitted first.
-    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    #[serde(default, deserialize_with = "null_is_absent", skip_serializing_if = "Priority::is_normal")]
     pub priority: Priority,
     /// Seconds from enqueueing (or from `run_at_ms`) until the job ends with `deadline_exceeded`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_s: Option<u64>,
     /// Unix time in milliseconds before which the job is not submitted; 0 is at once.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, deserialize_with = "null_is_absent", skip_serializing_if = "is_zero")]
     pub run_at_ms: u64,
     /// The most submits that the upstream took or may have taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -200,6 +203,11 @@ pub struct FollowUp {
     /// The follow-up's own `state`; when absent, the parent's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
+}
+
+/// Some languages write `null` for what is not there.
+fn null_is_absent<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 fn is_zero(number: &u64) -> bool {

@@ -33,21 +33,23 @@ struct Sorted {
 }
 
 impl Admitter {
-    /// The most entries that one read asks for.
-    const MAX_COUNT: usize = 256;
+    /// The most entries that one read asks for: as many as one call admits.
+    const MAX_COUNT: usize = 100;
     /// What one read should bring, so that a stream of large pictures does not fill the memory.
     const READ_BYTES: usize = 4 * 1024 * 1024;
     /// What one script call should carry.
     const CALL_BYTES: usize = 512 * 1024;
+
     /// Admits until `draining`.
     pub(super) async fn run(self, draining: CancellationToken) {
-        let mut count = 16;
+        // Nobody knows yet how large the entries are.
+        let mut count = 1;
         let mut look_back = Instant::now();
         while !draining.is_cancelled() {
             self.vitals.beat("admitter", Intake::BLOCK);
             if look_back <= Instant::now() {
                 look_back = Instant::now() + self.lease / 2;
-                if self.look_back(count, &draining).await.is_err() {
+                if self.look_back(&draining).await.is_err() {
                     break;
                 }
             }
@@ -64,7 +66,9 @@ impl Admitter {
     }
 
     /// Admits what was given out half a lease ago or earlier, and never dealt with.
-    async fn look_back(&self, mut count: usize, draining: &CancellationToken) -> Result<(), Abandoned> {
+    async fn look_back(&self, draining: &CancellationToken) -> Result<(), Abandoned> {
+        // What was not dealt with may be what was too large for somebody.
+        let mut count = 1;
         let Some(until) = self.ledger.given_out(self.lease / 2).await? else { return Ok(()) };
         let mut from = "-".to_owned();
         while !draining.is_cancelled() {
@@ -107,7 +111,8 @@ impl Admitter {
     }
 
     fn sort(&self, raw: RawEntry, sorted: &mut Sorted) {
-        let enqueued_ms = entry_ms(&raw.id);
+        // A producer may choose an entry's id, and Redis's clock may go back: nothing has come in the future.
+        let enqueued_ms = entry_ms(&raw.id).min(self.ledger.clock().now_ms());
         let read = Entry::read(raw.version.as_deref(), raw.job.as_deref(), self.max_job_bytes);
         let text = raw.job.unwrap_or_default();
         match read {
@@ -170,13 +175,14 @@ fn admission(
     Ok(Admission { entry, id, json, job, record })
 }
 
-/// How many entries the next read should ask for, judging by what the last ones weighed.
+/// How many entries the next read should ask for, judging by what the last ones weighed: at most twice as many.
 fn next_count(entries: &[RawEntry], count: usize) -> usize {
     if entries.is_empty() {
         return count;
     }
     let bytes: usize = entries.iter().map(|entry| entry.job.as_ref().map_or(0, Vec::len)).sum();
-    (Admitter::READ_BYTES / (bytes / entries.len()).max(1)).clamp(1, Admitter::MAX_COUNT)
+    let fitting = Admitter::READ_BYTES / (bytes / entries.len()).max(1);
+    fitting.clamp(1, (2 * count).min(Admitter::MAX_COUNT))
 }
 
 fn by_size<T>(items: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
@@ -216,7 +222,8 @@ mod tests {
 
     #[test]
     fn large_entries_are_read_a_few_at_a_time() {
-        assert_eq!(next_count(&entries(&[300; 16]), 16), Admitter::MAX_COUNT);
+        assert_eq!(next_count(&entries(&[300]), 1), 2, "the next ones may be larger");
+        assert_eq!(next_count(&entries(&[300; 64]), 64), Admitter::MAX_COUNT);
         assert_eq!(next_count(&entries(&[10 * 1024 * 1024]), 16), 1);
         assert_eq!(next_count(&[], 16), 16);
     }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant as StdInstant},
 };
 
-use mjq_producer::contract::{Code, FollowUp, Job, JobId, Kind, Options, Request, TaskId};
+use mjq_producer::contract::{Code, Event, FollowUp, Job, JobId, Kind, Options, Request, TaskId};
 use serde_json::json;
 use tokio::time::Instant;
 use tracing::{debug, error, info};
@@ -17,7 +17,7 @@ use super::{
     place, planted,
     poller::Poller,
     recall::{Forgotten, Recall},
-    request::{Press, RequestMaker, find_button, token},
+    request::{Press, RequestMaker, find_button},
     settler::SettlerHandle,
     slot::{HeldStep, Hold},
 };
@@ -207,7 +207,7 @@ impl Executor {
                 other => other,
             };
         }
-        self.upstream.find_by_state(&token(&step.job, step.record.attempts)).await
+        self.upstream.find_by_state(&self.requests.token(&step.job, &step.record, step.record.attempts)).await
     }
 
     async fn settle(&self, step: &Step, hold: &Hold, seen: &Observation) {
@@ -233,15 +233,16 @@ impl Executor {
         let mut settlement = self.settlement(step, seen, transition, at.now_ms).await;
         settlement.is_recent = hold.is_recent(self.ledger.retention());
         planted::spoil(&self.ledger, &mut settlement, at.now_ms).await;
-        if settlement.event.is_some() {
-            tell_end(&settlement, seen, at.now_ms);
-        }
+        let end = settlement.event.as_ref().map(|event| End::of(event, seen));
         let fence = settlement.fence;
         let cancelled = &settlement.transition.record;
         let cancelled = (cancelled.phase == Phase::Cancelled).then(|| cancelled.clone());
         let settled = self.settler.settle(settlement).await;
         // The end and its event come first; whoever lost the job leaves its task to the one who has it.
         let is_written = settled.is_some_and(Settled::is_written);
+        if let Some(end) = end.filter(|_| is_written) {
+            end.tell(at.now_ms);
+        }
         if let Some(record) = cancelled.filter(|_| is_written) {
             self.canceller.hand_in(&step.job, fence, &record);
         }
@@ -334,16 +335,40 @@ fn set_aside(step: &Step) -> Transition {
     Transition { record: step.record.clone(), next, pressure: Pressure::None }
 }
 
-fn tell_end(settlement: &Settlement, seen: &Observation, now_ms: u64) {
-    let Some(event) = &settlement.event else { return };
-    let (job, outcome, code) = (&event.job, event.event_type.as_str(), event.code.as_str());
-    metrics::counter!("mjq_jobs_finished_total", "outcome" => outcome, "code" => code).increment(1);
-    if let Observation::Succeeded(task) = seen {
-        // By two clocks; an upstream whose clock is wrong shows as a strange figure, not as a wrong job.
-        if (1..=now_ms).contains(&task.finished_ms) {
-            metrics::histogram!("mjq_finish_to_event_seconds").record((now_ms - task.finished_ms) as f64 / 1000.0);
+/// How a job ended, for counters and the log, once it is written.
+struct End {
+    job: String,
+    outcome: &'static str,
+    code: &'static str,
+    attempts: u32,
+    polls: u32,
+    /// When the task ended by the upstream's clock, if it succeeded and tells.
+    finished_ms: Option<u64>,
+}
+
+impl End {
+    fn of(event: &Event, seen: &Observation) -> Self {
+        let finished_ms = match seen {
+            Observation::Succeeded(task) => Some(task.finished_ms),
+            _ => None,
+        };
+        Self {
+            job: event.job.clone(),
+            outcome: event.event_type.as_str(),
+            code: event.code.as_str(),
+            attempts: event.data.attempts,
+            polls: event.data.polls,
+            finished_ms,
         }
     }
-    let (attempts, polls) = (event.data.attempts, event.data.polls);
-    info!(job.id = %job, outcome, code, attempts, polls, "job {job} {outcome}: {code}");
+
+    fn tell(&self, now_ms: u64) {
+        let Self { job, outcome, code, attempts, polls, finished_ms } = self;
+        metrics::counter!("mjq_jobs_finished_total", "outcome" => *outcome, "code" => *code).increment(1);
+        // By two clocks; an upstream whose clock is wrong shows as a strange figure, not as a wrong job.
+        if let Some(finished_ms) = finished_ms.filter(|at| (1..=now_ms).contains(at)) {
+            metrics::histogram!("mjq_finish_to_event_seconds").record((now_ms - finished_ms) as f64 / 1000.0);
+        }
+        info!(job.id = %job, outcome, code, attempts, polls, "job {job} {outcome}: {code}");
+    }
 }

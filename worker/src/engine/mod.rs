@@ -364,7 +364,11 @@ impl Engine {
             recall: Recall::default(),
             canceller,
             paces: self.paces.clone(),
-            requests: RequestMaker { state: self.settings.upstream_state, hooks: self.hook_address.get().cloned() },
+            requests: RequestMaker {
+                queue: self.settings.queue.clone(),
+                state: self.settings.upstream_state,
+                hooks: self.hook_address.get().cloned(),
+            },
             has_lookup: policy.adoption.lookup,
             policy: Arc::new(policy),
             lease: self.settings.lease,

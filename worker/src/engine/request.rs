@@ -1,7 +1,6 @@
 //! The request: what the upstream is sent for a job.
 
-use mjq_producer::contract::{JobId, ModalInput, ParentButton, Request, TaskId};
-use serde::Deserialize;
+use mjq_producer::contract::{JobId, ModalInput, ParentButton, QueueName, Request, TaskId};
 use serde_json::{Value, value::RawValue};
 
 use super::hook_address::HookAddress;
@@ -10,6 +9,8 @@ use crate::{lifecycle::Record, settings::UpstreamState};
 /// Makes the bodies of submits.
 #[derive(Debug, Clone)]
 pub(super) struct RequestMaker {
+    /// Whose jobs they are.
+    pub(super) queue: QueueName,
     /// What the upstream sees as `state`.
     pub(super) state: UpstreamState,
     /// Where hooks go, when there are any.
@@ -51,7 +52,7 @@ impl RequestMaker {
             changes.push(("customId", Some(custom_id.as_str().into())));
         }
         match self.state {
-            UpstreamState::Token => changes.push(("state", Some(token(job, attempt).into()))),
+            UpstreamState::Token => changes.push(("state", Some(self.token(job, record, attempt).into()))),
             UpstreamState::Forward => {
                 if request.state().is_some_and(|state| state.chars().count() > Self::MAX_STATE) {
                     changes.push(("state", None));
@@ -63,31 +64,38 @@ impl RequestMaker {
         }
         request.with(&changes)
     }
-}
 
-/// What mjq puts into the upstream's `state` to find an attempt's task again.
-pub(super) fn token(job: &JobId, attempt: u32) -> String {
-    format!("mjq:{job}:{attempt}")
+    /// What mjq puts into the upstream's `state` to find an attempt's task again. It is no other's: neither of a job
+    /// with the same id in another queue, nor of one that had this id before.
+    pub(super) fn token(&self, job: &JobId, record: &Record, attempt: u32) -> String {
+        format!("mjq:{}:{job}:{attempt}:{:x}", self.queue, record.enqueued_ms)
+    }
 }
 
 /// Finds a button by its label, its emoji, its custom id, or its usual name (`U1` to `U4`, `V1` to `V4`, `R`).
 pub(super) fn find_button(buttons: Option<&RawValue>, wanted: &ParentButton) -> Option<String> {
-    #[derive(Deserialize)]
-    #[serde(default, rename_all = "camelCase")]
-    #[derive(Default)]
     struct Button {
         custom_id: String,
         label: Option<String>,
         emoji: Option<String>,
     }
-    let buttons: Vec<Button> = serde_json::from_str(buttons?.get()).ok()?;
+    // Each is read by itself, and leniently: one that is odd hides no other.
+    let button = |value: &Value| {
+        let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+        let custom_id = text("customId").filter(|id| !id.is_empty())?;
+        let label =
+            value.get("label").and_then(|label| text("label").or_else(|| label.as_u64().map(|n| n.to_string())));
+        Some(Button { custom_id, label, emoji: text("emoji") })
+    };
+    let values: Vec<Value> = serde_json::from_str(buttons?.get()).ok()?;
+    let buttons: Vec<Button> = values.iter().filter_map(button).collect();
     let wanted = Some(wanted.button.trim()).filter(|wanted| !wanted.is_empty())?;
     let is_named = |text: &Option<String>| text.as_ref().is_some_and(|text| text.trim().eq_ignore_ascii_case(wanted));
     let by_name = |button: &&Button| is_named(&button.label) || is_named(&button.emoji) || button.custom_id == wanted;
     let usual = usual_part(wanted);
     let by_usual_part = |button: &&Button| usual.as_ref().is_some_and(|part| button.custom_id.contains(part));
     let found = buttons.iter().find(by_name).or_else(|| buttons.iter().find(by_usual_part))?;
-    (!found.custom_id.is_empty()).then(|| found.custom_id.clone())
+    Some(found.custom_id.clone())
 }
 
 /// The part of a custom id that a button of this name has everywhere: `MJ::JOB::upsample::1::…` for `U1`.
@@ -124,7 +132,7 @@ mod tests {
 
     #[test]
     fn the_callers_body_is_forwarded_byte_for_byte() {
-        let maker = RequestMaker { state: UpstreamState::Forward, hooks: None };
+        let maker = RequestMaker { queue: QueueName::default(), state: UpstreamState::Forward, hooks: None };
         let request = r#"{ "prompt":"cat", "x":1.50, "state":"s" }"#;
 
         assert_eq!(body(&maker, request), request);
@@ -132,17 +140,38 @@ mod tests {
 
     #[test]
     fn a_state_that_some_upstreams_refuse_is_kept_from_them() {
-        let maker = RequestMaker { state: UpstreamState::Forward, hooks: None };
+        let maker = RequestMaker { queue: QueueName::default(), state: UpstreamState::Forward, hooks: None };
         let long = format!(r#"{{"prompt":"cat","state":"{}"}}"#, "é".repeat(256));
 
         assert_eq!(body(&maker, &long), r#"{"prompt":"cat"}"#);
     }
 
     #[test]
-    fn the_token_names_the_job_and_the_attempt() {
-        let maker = RequestMaker { state: UpstreamState::Token, hooks: None };
+    fn the_token_names_the_queue_the_job_the_attempt_and_when_the_job_came() {
+        let maker = RequestMaker { queue: QueueName::default(), state: UpstreamState::Token, hooks: None };
 
-        assert_eq!(body(&maker, r#"{"prompt":"cat","state":"s"}"#), r#"{"prompt":"cat","state":"mjq:a:1"}"#);
+        assert_eq!(body(&maker, r#"{"prompt":"cat","state":"s"}"#), r#"{"prompt":"cat","state":"mjq:default:a:1:1"}"#);
+    }
+
+    #[test]
+    fn an_odd_button_hides_no_other() {
+        let wanted = ParentButton { job: JobId::new("a").unwrap(), button: "U1".to_owned() };
+        let odd = [
+            r#"{"customId":null,"label":"Web","style":5}"#,
+            "null",
+            "7",
+            r#"{"customId":"x","label":1}"#,
+            r#"{"customId":9,"label":"U2"}"#,
+            r#"{"customId":"y","emoji":{"name":"x"}}"#,
+        ];
+        for odd in odd {
+            let buttons = format!(r#"[{odd},{{"customId":"MJ::JOB::upsample::1::h","label":"U1"}}]"#);
+            let buttons = RawValue::from_string(buttons).unwrap();
+
+            let found = find_button(Some(&buttons), &wanted);
+
+            assert_eq!(found.as_deref(), Some("MJ::JOB::upsample::1::h"), "{odd}");
+        }
     }
 
     #[test]

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use mjq_producer::RedisLink;
-use redis::{
-    RedisResult,
-    streams::{StreamId, StreamRangeReply, StreamReadReply},
-};
+use redis::{FromRedisValue, ParsingError, RedisResult, Value};
 
 use super::{Abandoned, Ledger, arg, scripts};
 
@@ -52,11 +49,8 @@ impl Intake {
         let mut command = redis::cmd("XREADGROUP");
         command.arg("GROUP").arg(Self::GROUP).arg(Self::GROUP).arg("COUNT").arg(count);
         command.arg("BLOCK").arg(Self::BLOCK.as_millis() as u64).arg("NOACK").arg("STREAMS").arg(&self.stream).arg(">");
-        match self.link.query::<Option<StreamReadReply>>(&command).await {
-            Ok(reply) => {
-                let streams = reply.unwrap_or_default().keys;
-                Ok(streams.into_iter().flat_map(|stream| stream.ids).map(RawEntry::from).collect())
-            }
+        match self.link.query::<Streams>(&command).await {
+            Ok(Streams(entries)) => Ok(entries),
             Err(error) if error.code() == Some("NOGROUP") => self.create_group().await.map(|()| Vec::new()),
             Err(error) => Err(error),
         }
@@ -69,8 +63,7 @@ impl Intake {
     pub async fn read_again(&self, from: &str, until: &str, count: usize) -> RedisResult<Vec<RawEntry>> {
         let mut command = redis::cmd("XRANGE");
         command.arg(&self.stream).arg(from).arg(until).arg("COUNT").arg(count);
-        let reply: StreamRangeReply = self.link.query(&command).await?;
-        Ok(reply.ids.into_iter().map(RawEntry::from).collect())
+        self.link.query(&command).await
     }
 
     async fn create_group(&self) -> RedisResult<()> {
@@ -89,7 +82,8 @@ impl Ledger {
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
     pub async fn read_intake(&self, intake: &Intake, count: usize) -> Result<Vec<RawEntry>, Abandoned> {
-        self.until_answered("read_jobs", || intake.read(count)).await
+        let mut counts = halving(count);
+        self.until_answered("read_jobs", || intake.read(counts())).await
     }
 
     /// Reads entries again until Redis has answered. See [`Intake::read_again`].
@@ -103,7 +97,8 @@ impl Ledger {
         until: &str,
         count: usize,
     ) -> Result<Vec<RawEntry>, Abandoned> {
-        self.until_answered("read_jobs_again", || intake.read_again(from, until, count)).await
+        let mut counts = halving(count);
+        self.until_answered("read_jobs_again", || intake.read_again(from, until, counts())).await
     }
 
     /// The last of the entries that were given out `long` ago or earlier; `None` if there was none, or any pod has
@@ -116,10 +111,82 @@ impl Ledger {
     }
 }
 
-impl From<StreamId> for RawEntry {
-    fn from(entry: StreamId) -> Self {
-        let StreamId { id, mut map, .. } = entry;
-        let mut field = |name: &str| map.remove(name).and_then(|value| redis::from_redis_value(value).ok());
-        Self { version: field("v"), job: field("job"), id }
+/// How many entries each try asks for: a reply that did not come in time may have been too large.
+fn halving(count: usize) -> impl FnMut() -> usize {
+    let mut next = count;
+    move || {
+        let asked = next;
+        next = (next / 2).max(1);
+        asked
+    }
+}
+
+/// The entries of a reply that tells them by stream; of one stream here. Nothing came: nil.
+struct Streams(Vec<RawEntry>);
+
+impl FromRedisValue for Streams {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let by_stream = match value {
+            Value::Nil => return Ok(Self(Vec::new())),
+            Value::Map(streams) => streams.into_iter().map(|(_, entries)| entries).collect(),
+            streams => {
+                let pairs: Vec<(Value, Value)> = redis::from_redis_value(streams)?;
+                pairs.into_iter().map(|(_, entries)| entries).collect::<Vec<_>>()
+            }
+        };
+        let entries: Vec<Vec<RawEntry>> =
+            by_stream.into_iter().map(redis::from_redis_value).collect::<Result<_, ParsingError>>()?;
+        Ok(Self(entries.into_iter().flatten().collect()))
+    }
+}
+
+impl FromRedisValue for RawEntry {
+    /// Reads `[id, [field, value, …]]`. A producer may call its fields whatever it likes, in any bytes: an entry that
+    /// could not be read here could not be rejected, either.
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let (id, fields): (String, Value) = redis::from_redis_value(value)?;
+        let (mut version, mut job) = (None, None);
+        let mut fields = match fields {
+            Value::Array(fields) => fields.into_iter(),
+            _ => Vec::new().into_iter(),
+        };
+        while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+            match bytes_of(name).as_deref() {
+                Some(b"v") => version = bytes_of(value),
+                Some(b"job") => job = bytes_of(value),
+                _ => {}
+            }
+        }
+        Ok(Self { id, version, job })
+    }
+}
+
+fn bytes_of(value: Value) -> Option<Vec<u8>> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes),
+        Value::SimpleString(text) => Some(text.into_bytes()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bulk(bytes: &[u8]) -> Value {
+        Value::BulkString(bytes.to_vec())
+    }
+
+    #[test]
+    fn an_entry_is_read_whatever_its_fields_are_called() {
+        let fields = [b"v".as_slice(), b"1", b"\xe9tat", b"\xff", b"job", b"{}"].map(bulk);
+        let entry = Value::Array(vec![bulk(b"7-0"), Value::Array(fields.to_vec())]);
+        let stream = |entries| Value::Array(vec![Value::Array(vec![bulk(b"jobs"), entries])]);
+
+        let Streams(entries) = redis::from_redis_value(stream(Value::Array(vec![entry]))).unwrap();
+
+        assert_eq!((entries.len(), entries[0].id.as_str()), (1, "7-0"));
+        assert_eq!((entries[0].version.as_deref(), entries[0].job.as_deref()), (Some(&b"1"[..]), Some(&b"{}"[..])));
+        assert!(redis::from_redis_value::<Streams>(Value::Nil).unwrap().0.is_empty());
     }
 }

@@ -75,6 +75,7 @@ pub use claim::{ClaimLimits, Claimed, Step};
 pub use clock::RedisClock;
 pub use commands::{CommandAnswer, Hinted, Paused, RetryError};
 pub use denial::denial;
+pub use event_trim::EventGroup;
 pub use intake::{Intake, RawEntry};
 pub use pace::PollsAtLarge;
 pub use parent::Parent;

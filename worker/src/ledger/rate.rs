@@ -56,7 +56,8 @@ impl Rate {
         if rate <= 0.0 {
             return Self { count: 0, window: Duration::ZERO };
         }
-        let count = if rate < 1.0 { 1.0 } else { rate.floor() };
+        // Rounded up, so that the window is a second or longer, and no second holds more than the next whole number.
+        let count = rate.ceil();
         Self { count: count as u32, window: Duration::from_secs_f64(count / rate) + Self::MARGIN }
     }
 
@@ -129,7 +130,7 @@ mod tests {
         assert_eq!(Rate::per_second(0.0).count, 0);
         assert_eq!(Rate::per_second(10.0), Rate { count: 10, window: seconds(1.0) });
         assert_eq!(Rate::per_second(0.5), Rate { count: 1, window: seconds(2.0) });
-        assert_eq!(Rate::per_second(2.5), Rate { count: 2, window: seconds(0.8) });
+        assert_eq!(Rate::per_second(2.5), Rate { count: 3, window: seconds(1.2) });
     }
 
     #[test]

@@ -119,6 +119,7 @@ impl Settlement {
         args.push(format_args!("{} {}", u8::from(self.is_recent), record.deadline_ms));
         match pressure {
             Pressure::None => args.push_text("none"),
+            Pressure::Unsent(claimed_ms) => args.push(format_args!("unsent {claimed_ms}")),
             Pressure::Accepted => args.push_text("accepted"),
             Pressure::Up => args.push_text("up"),
             Pressure::Saturated(pause) => args.push(format_args!("saturated {}", pause.as_millis())),

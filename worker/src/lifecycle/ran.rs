@@ -20,10 +20,11 @@ impl Ran {
     /// By the upstream's clock alone where it tells both ends; else by what was seen, which is later.
     #[must_use]
     pub fn of(record: &Record, report: &TaskReport, told: Option<bool>, now_ms: u64) -> Option<Self> {
-        /// No task takes longer: whoever says so has no clock.
-        const LONGEST_MS: u64 = 7 * 86_400_000;
+        /// Clocks differ a little, and a task may have begun a moment before its acceptance was heard.
+        const SLACK_MS: u64 = 10_000;
         let told_ms = report.finished_ms.saturating_sub(report.started_ms);
-        let ms = if report.started_ms > 0 && (1..LONGEST_MS).contains(&told_ms) {
+        let longest_ms = now_ms.saturating_sub(record.accepted_ms.min(record.started_ms)).saturating_add(SLACK_MS);
+        let ms = if report.started_ms > 0 && (1..=longest_ms).contains(&told_ms) {
             told_ms
         } else if record.started_ms > 0 {
             now_ms.saturating_sub(record.started_ms)
@@ -69,14 +70,19 @@ mod tests {
         else {
             panic!("a valid job")
         };
-        let record = Record { started_ms: 1_000, ..Record::admit(&job, 1, &crate::lifecycle::Policy::default()) };
+        let record = Record {
+            accepted_ms: 1_000,
+            started_ms: 1_000,
+            ..Record::admit(&job, 1, &crate::lifecycle::Policy::default())
+        };
         let seen_in = |started_ms, finished_ms| {
             let report = TaskReport { started_ms, finished_ms, ..TaskReport::default() };
             Ran::of(&record, &report, None, 41_000).map(|ran| ran.ms)
         };
 
         assert_eq!(seen_in(5, 30_005), Some(30_000));
-        for (started_ms, finished_ms) in [(0, 0), (0, 30_000), (30_000, 5), (5, u64::MAX), (1, 10_u64.pow(19))] {
+        let hours_off = 8 * 3_600_000;
+        for (started_ms, finished_ms) in [(0, 0), (0, 30_000), (30_000, 5), (5, u64::MAX), (5, hours_off)] {
             assert_eq!(seen_in(started_ms, finished_ms), Some(40_000), "{started_ms} to {finished_ms}");
         }
     }

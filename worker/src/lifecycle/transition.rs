@@ -58,6 +58,9 @@ pub enum Pressure {
     /// Nothing.
     #[default]
     None,
+    /// A submit that was claimed at this time was not sent: its place under the rate, and its turn as a probe, are
+    /// free again.
+    Unsent(u64),
     /// It took a job.
     Accepted,
     /// It answered, whatever it said: it is there, and lets us in.
@@ -238,12 +241,14 @@ impl Step<'_> {
     }
 
     fn parent_pending(&mut self) -> Next {
+        self.pressure = Pressure::Unsent(self.at.claimed_ms);
         self.enter(Phase::Queued);
         let waited = Duration::from_millis(self.at.now_ms.saturating_sub(self.record.enqueued_ms));
         Next::Submit((waited / 8).clamp(self.at.policy.poll_min, self.at.policy.poll_max))
     }
 
     fn not_begun(&mut self) -> Next {
+        self.pressure = Pressure::Unsent(self.at.claimed_ms);
         self.enter(Phase::Queued);
         Next::Submit(Duration::ZERO)
     }

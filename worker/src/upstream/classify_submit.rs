@@ -104,18 +104,21 @@ impl Reading<'_> {
 
     /// 3: on a new task "no account to be had", which is C#'s way to say full; on an action "no such parent".
     fn not_found(self) -> Observation {
-        let has_parent = matches!(self.kind, Kind::Action | Kind::Modal);
         let words = &self.said.words;
-        if has_parent && !speaks_of_capacity(words) && speaks_of_parent(words) {
+        if self.has_parent() && !speaks_of_capacity(words) && speaks_of_parent(words) {
             return self.denied(Code::ParentGone);
         }
         self.refused(Busy::Saturated)
     }
 
+    /// Whether it is about an earlier task, which may be gone.
+    fn has_parent(&self) -> bool {
+        matches!(self.kind, Kind::Action | Kind::Modal)
+    }
+
     fn invalid(self) -> Observation {
-        let has_parent = matches!(self.kind, Kind::Action | Kind::Modal);
         // new-api says under code 4 what the others say under 3.
-        if has_parent && says_task_is_unknown(&self.said.words) {
+        if self.has_parent() && says_task_is_unknown(&self.said.words) {
             return self.denied(Code::ParentGone);
         }
         self.denied(Code::InvalidRequest)
@@ -157,6 +160,7 @@ impl Reading<'_> {
                 Observation::Refused { busy: Busy::Unreachable, retry_after: None, reason: tidy(&reason) }
             }
             401 | 402 | 403 | 407 => self.refused(Busy::Barred),
+            404 | 410 if self.has_parent() && says_task_is_unknown(&self.said.words) => self.denied(Code::ParentGone),
             404 | 405 | 410 | 421 | 426 => {
                 let reason = tidy(&format!("{}: there is no such address; check the submit path", self.reason));
                 Observation::Refused { busy: Busy::Unreachable, retry_after: self.answer.retry_after, reason }

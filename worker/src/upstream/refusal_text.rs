@@ -136,8 +136,18 @@ pub(super) fn says_task_is_unknown(words: &str) -> bool {
     let words = words.to_lowercase().replace('_', " ");
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
     let speaks_of_task = has(&["task", "任务", "job"]);
-    let says_gone =
-        has(&["not found", "no found", "notfound", "not exist", "no such", "不存在", "未找到", "找不到", "失效"]);
+    let says_gone = has(&[
+        "not found",
+        "no found",
+        "notfound",
+        "not exist",
+        "no such",
+        "expired",
+        "不存在",
+        "未找到",
+        "找不到",
+        "失效",
+    ]);
     speaks_of_task && says_gone
 }
 

@@ -1,14 +1,9 @@
 //! The queue: does it move, and does anybody read what comes out of it?
 
-use redis::{
-    Value,
-    streams::{StreamInfoGroup, StreamInfoGroupsReply},
-};
-
 use super::Finding;
 use crate::{
     cli::words::{counted, due, plain, span},
-    ledger::{Counts, Ledger, Pod, RejectedEntry, ViewError},
+    ledger::{Counts, EventGroup, Ledger, Pod, RejectedEntry, ViewError},
     settings::Settings,
 };
 
@@ -62,24 +57,14 @@ async fn gather(ledger: &Ledger, settings: &Settings) -> Result<Facts, ViewError
 }
 
 async fn groups(ledger: &Ledger) -> Result<Vec<Group>, ViewError> {
-    let stream = ledger.queue().events_stream();
-    let mut command = redis::cmd("XINFO");
-    command.arg("GROUPS").arg(&stream);
-    let reply: StreamInfoGroupsReply = match ledger.link().query(&command).await {
-        // There is no stream before the first event.
-        Err(error) if error.to_string().contains("no such key") => StreamInfoGroupsReply::default(),
-        reply => reply.map_err(ViewError::Redis)?,
+    let groups = ledger.event_groups().await.map_err(ViewError::Redis)?;
+    let group = |EventGroup { name, pending, oldest_pending, unread, .. }: EventGroup| Group {
+        name: String::from_utf8_lossy(&name).into_owned(),
+        pending,
+        unread,
+        oldest_ms: oldest_pending.and_then(|id| id.split('-').next()?.parse().ok()),
     };
-    let mut groups = Vec::new();
-    for StreamInfoGroup { name, pending, lag, .. } in reply.groups {
-        let mut command = redis::cmd("XPENDING");
-        command.arg(&stream).arg(&name);
-        let summary: Vec<Value> = ledger.link().query(&command).await.map_err(ViewError::Redis)?;
-        let oldest = summary.into_iter().nth(1).and_then(|value| redis::from_redis_value::<String>(value).ok());
-        let oldest_ms = oldest.and_then(|id| id.split('-').next()?.parse().ok());
-        groups.push(Group { name, pending: pending as u64, unread: lag.map(|lag| lag as u64), oldest_ms });
-    }
-    Ok(groups)
+    Ok(groups.into_iter().map(group).collect())
 }
 
 impl Facts {

@@ -261,9 +261,11 @@ if not is_paused then
     end
     local submits, submit_wait = room(P .. 'rate:submit', wanted, submit_n, submit_window)
     if submits > 0 then
+      -- As a probe another one each time: always the first may be just what the upstream takes offence at.
+      local from = control[5] and control[5] % math.min(waiting, 64) or 0
       -- Not ZPOPMIN: it would write out the score of each.
-      local ids = call('ZRANGE', SUBMIT, 0, submits - 1)
-      call('ZREMRANGEBYRANK', SUBMIT, 0, submits - 1)
+      local ids = call('ZRANGE', SUBMIT, from, from + submits - 1)
+      call('ZREMRANGEBYRANK', SUBMIT, from, from + submits - 1)
       take(ids, true)
       spend(P .. 'rate:submit', #ids, submit_n)
     end

@@ -10,7 +10,8 @@
 -- ARGV[…]  step after step:
 --   id, lease, the job's new text (the next fence, phase, record),
 --   '1' if the record cannot have been swept yet, a space and the deadline (Unix ms),
---   pressure: 'none', 'accepted', 'up', 'down', 'lost', or 'saturated' or 'throttled' with a space and a pause in ms,
+--   pressure: 'none', 'accepted', 'up', 'down', 'lost'; with a space and a pause in ms 'saturated', 'throttled'; with a
+--     space and the time of its claim (Unix ms) 'unsent',
 --   then: 'submit' or 'poll', delay ms
 --     or: 'end', type, code, kind, task, status, image url, data, pace class, ms that the task ran (0: not
 --     known), ms until the task is looked at once more ('': never), number of follow-ups, job JSON …
@@ -73,6 +74,11 @@ end
 
 local function press(pressure)
   if pressure == 'none' then return end
+  if string.sub(pressure, 1, 6) == 'unsent' then
+    redis.call('LREM', P .. 'rate:submit', 1, string.sub(pressure, 8))
+    if redis.call('HDEL', UPSTREAM, 'probing') == 1 then redis.call('HSET', UPSTREAM, 'down_until_ms', now) end
+    return
+  end
   if string.sub(pressure, 1, 9) == 'throttled' then return close('looks_gate_ms', tonumber(string.sub(pressure, 11))) end
   local down, limit = upstream_field(DOWN), upstream_field(LIMIT)
   if pressure == 'down' then return open(pressure, down) end
@@ -91,7 +97,8 @@ local function press(pressure)
     redis.call('HDEL', UPSTREAM, 'lost')
   end
   if pressure == 'accepted' and limit > 0 then
-    upstream[LIMIT] = limit + 1 / limit
+    -- Slowly at first: what is full now will be full again. Then as quickly as it takes jobs.
+    upstream[LIMIT] = limit + (now - upstream_field(LOWERED) < 10000 and 1 / limit or 1)
     if limit > 10000 then
       upstream[LIMIT] = 0
       redis.call('HDEL', UPSTREAM, 'limit')

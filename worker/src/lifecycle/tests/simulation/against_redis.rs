@@ -237,6 +237,7 @@ impl Both {
         let pressure = *dice.pick(&[
             Pressure::None,
             Pressure::None,
+            Pressure::Unsent(1),
             Pressure::Accepted,
             Pressure::Up,
             Pressure::Saturated(Duration::ZERO),

@@ -385,9 +385,15 @@ impl LedgerModel {
             return;
         }
         if is_down && wanted > 0 {
-            wanted = 1;
             self.upstream.down_until_ms = taking.now_ms + 5000;
             self.upstream.is_probing = true;
+            // Another one each time.
+            let probe = self.submit.jobs().nth(self.upstream.down as usize % waiting.min(64)).cloned();
+            if let Some(job) = probe {
+                self.submit.remove(&job);
+                self.take(taking, &job, false, true);
+            }
+            return;
         }
         for job in self.submit.pop(wanted) {
             self.take(taking, &job, false, true);
@@ -442,6 +448,12 @@ impl LedgerModel {
         let shared = &mut self.upstream;
         match pressure {
             Pressure::None => return,
+            Pressure::Unsent(_) => {
+                if std::mem::take(&mut shared.is_probing) {
+                    shared.down_until_ms = now_ms;
+                }
+                return;
+            }
             Pressure::Throttled(pause) => {
                 shared.looks_gate_ms = shared.looks_gate_ms.max(now_ms + pause.as_millis() as u64);
                 return;
@@ -463,7 +475,10 @@ impl LedgerModel {
         shared.lost = 0;
         match pressure {
             Pressure::Accepted if shared.limit > 10_000.0 => shared.limit = 0.0,
-            Pressure::Accepted if shared.limit > 0.0 => shared.limit += 1.0 / shared.limit,
+            Pressure::Accepted if shared.limit > 0.0 => {
+                let is_recent = now_ms < shared.lowered_ms + 10_000;
+                shared.limit += if is_recent { 1.0 / shared.limit } else { 1.0 };
+            }
             Pressure::Saturated(pause) => {
                 if now_ms >= shared.lowered_ms + 1000 {
                     let from = if shared.limit > 0.0 && shared.limit < open { shared.limit } else { open };
