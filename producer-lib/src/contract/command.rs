@@ -6,6 +6,7 @@ use super::JobId;
 
 /// A command about one job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Command {
     /// Ends the job with `cancelled`: `{"cancel": "<job id>"}`.
@@ -16,6 +17,7 @@ pub enum Command {
 
 /// What a task in status MODAL waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ModalInput {
     /// The job whose task waits.
     pub job: JobId,

@@ -6,6 +6,7 @@ use super::{Command, Job, Kind, VERSION};
 
 /// What one stream entry asks for.
 #[derive(Debug, Clone)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(untagged))]
 pub enum Entry {
     /// A new job, or one that is known already.
     Job(Box<Job>),

@@ -9,8 +9,10 @@ use super::{JobId, VERSION};
 
 /// One entry of the event stream. On the wire each field is a string.
 #[derive(Debug, Clone)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(transform = super::schema::rules_of_an_event))]
 pub struct Event {
     /// What happened.
+    #[cfg_attr(test, schemars(rename = "type"))]
     pub event_type: EventType,
     /// The job's id; empty when a rejected entry had none that can be read.
     pub job: String,
@@ -27,6 +29,7 @@ pub struct Event {
     /// The picture; empty when there is none.
     pub image_url: String,
     /// Everything else.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub data: EventData,
 }
 
@@ -80,6 +83,7 @@ macro_rules! closed_set {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[cfg_attr(test, derive(schemars::JsonSchema))]
         pub enum $name {
             $($(#[$variant_doc])* #[serde(rename = $text)] $variant,)+
         }
@@ -163,12 +167,15 @@ closed_set! {
 
 /// The event's field `data`: a JSON object.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct EventData {
     /// The upstream's task object, verbatim; null when it never showed one.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<serde_json::Map<String, serde_json::Value>>"))]
     pub task: Option<Box<RawValue>>,
     /// The buttons below the result, verbatim as the upstream lists them.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<Vec<serde_json::Value>>"))]
     pub buttons: Option<Box<RawValue>>,
     /// What went wrong, in words; empty when nothing did.
     #[serde(default)]
@@ -194,7 +201,7 @@ pub struct EventData {
     /// When it happened.
     #[serde(default)]
     pub timings: Timings,
-    /// The job that this one follows, when it is a follow-up.
+    /// The job whose button this one presses, as a follow-up does.
     #[serde(default)]
     pub follows: Option<JobId>,
     /// The follow-ups that were enqueued together with this event.
@@ -213,6 +220,7 @@ impl EventData {
 
 /// Unix times in milliseconds by Redis's clock; 0 when it did not happen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Timings {
     /// The entry came into the job stream.
@@ -221,7 +229,7 @@ pub struct Timings {
     pub accepted_ms: u64,
     /// A worker saw the end.
     pub finished_ms: u64,
-    /// The event was written.
+    /// The event was made.
     pub published_ms: u64,
 }
 

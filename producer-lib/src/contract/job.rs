@@ -8,9 +8,12 @@ use super::{JobId, Request, RequestError};
 
 /// The longest deadline that a job may ask for, in seconds: seven days.
 pub const MAX_DEADLINE_S: u64 = 7 * 24 * 3600;
+/// 2^53: Redis keeps scores as doubles, and a time beyond the year 287396 is a mistake.
+const MAX_RUN_AT_MS: u64 = 1 << 53;
 
 /// One job, as it stands in the field `job` of a stream entry.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(transform = super::schema::rules_of_a_job))]
 pub struct Job {
     /// The caller's id; when absent, the stream entry's id becomes the job's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -27,6 +30,7 @@ pub struct Job {
     pub then: Vec<FollowUp>,
     /// The caller's trace context, W3C style: `{"traceparent": "…"}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "serde_json::Value"))]
     pub trace: Option<Box<RawValue>>,
 }
 
@@ -59,6 +63,7 @@ impl Job {
 
 /// What a job asks for; the last segment of the upstream's submit path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Four pictures from a prompt.
@@ -101,18 +106,22 @@ impl Kind {
 
 /// How the worker treats a job. What is absent is the worker's own setting.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Options {
     /// Which jobs are submitted first.
     #[serde(default, deserialize_with = "null_is_absent", skip_serializing_if = "Priority::is_normal")]
     pub priority: Priority,
     /// Seconds from enqueueing (or from `run_at_ms`) until the job ends with `deadline_exceeded`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(range(min = 1, max = MAX_DEADLINE_S)))]
     pub deadline_s: Option<u64>,
     /// Unix time in milliseconds before which the job is not submitted; 0 is at once.
     #[serde(default, deserialize_with = "null_is_absent", skip_serializing_if = "is_zero")]
+    #[cfg_attr(test, schemars(range(max = MAX_RUN_AT_MS)))]
     pub run_at_ms: u64,
     /// The most submits that the upstream took or may have taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(range(min = 1, max = u32::MAX)))]
     pub max_attempts: Option<u32>,
     /// What happens when nobody can know whether the upstream took the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -134,8 +143,7 @@ impl Options {
                 Err(RequestError::new("options.deadline_s", "at most 604800, seven days"))
             }
             Self { max_attempts: Some(0), .. } => Err(RequestError::new("options.max_attempts", "at least 1")),
-            // 2^53: Redis keeps scores as doubles, and a time beyond the year 287396 is a mistake.
-            Self { run_at_ms, .. } if *run_at_ms > 1 << 53 => {
+            Self { run_at_ms, .. } if *run_at_ms > MAX_RUN_AT_MS => {
                 Err(RequestError::new("options.run_at_ms", "Unix time in milliseconds"))
             }
             _ => Ok(()),
@@ -145,6 +153,7 @@ impl Options {
 
 /// Which jobs are submitted first; within a priority, the oldest.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
     /// Before all others.
@@ -174,6 +183,7 @@ impl Priority {
 
 /// What happens when nobody can know whether the upstream took (and billed) a job.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum OnUnknown {
     /// The job ends with `submit_unknown`: it is never paid twice.
@@ -186,6 +196,7 @@ pub enum OnUnknown {
 /// What happens when the upstream took a job and its task failed for want of capacity: a time-out or an
 /// internal error there, no account that is free.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum OnCapacity {
     /// The job ends with `upstream_failed`.
@@ -197,6 +208,7 @@ pub enum OnCapacity {
 
 /// An action that follows a completed job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FollowUp {
     /// The button to press: its label (`U1`), its emoji (`🔄`) or its custom id.
     pub button: String,

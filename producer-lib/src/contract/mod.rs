@@ -10,6 +10,8 @@ mod event;
 mod ids;
 mod job;
 mod request;
+#[cfg(test)]
+mod schema;
 
 pub use command::{Command, ModalInput};
 pub use entry::{Entry, Malformed};

@@ -22,6 +22,9 @@ pub struct ParentButton {
 }
 
 impl Request {
+    /// What must be a string, if it is there, whatever the kind.
+    pub(super) const TEXT_FIELDS: [&str; 6] = ["state", "notifyHook", "prompt", "customId", "job", "button"];
+
     /// Takes a JSON object as the request.
     ///
     /// # Errors
@@ -98,7 +101,7 @@ impl Request {
 
     pub(super) fn validate(&self, kind: Kind) -> Result<(), RequestError> {
         let fields = self.fields()?;
-        for name in ["state", "notifyHook", "prompt", "customId", "job", "button"] {
+        for name in Self::TEXT_FIELDS {
             fields.text_or_absent(name)?;
         }
         match kind {
