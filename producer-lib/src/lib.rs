@@ -2,7 +2,7 @@
 //!
 //! Read in this order:
 //!
-//! 1. [`contract`]: the wire, version 1. Plain types; no Redis, no async.
+//! 1. [`contract`]: the wire, version 1. Plain types; no Redis, no async. `CONTRACT.md` is its document.
 //! 2. [`ImagineJob`] and [`ActionJob`]: builders that refuse a bad job before it is sent.
 //! 3. [`Producer`]: puts jobs into the queue.
 //! 4. [`EventReader`]: takes events out of it, as a member of a consumer group.

@@ -1,8 +1,8 @@
 //! The wire, version 1: what goes into the job stream and what comes out of the event stream.
 //!
 //! Everything here is data and pure functions, so that any tool can use it without a Redis client
-//! or an async runtime. `golden/*.json` beside this crate holds the same wire as test vectors for
-//! other languages.
+//! or an async runtime. For other languages, `CONTRACT.md` in this crate's folder says the same in
+//! words, `schema/*.json` as JSON Schemas that are generated from these types, and `golden/*.json` as test vectors.
 
 mod command;
 mod entry;
