@@ -33,7 +33,8 @@ impl Entry {
             return Err(Malformed::of(text, "the field `v` must be 1"));
         }
         // Nearly all are jobs: those are read at once, and all else at leisure.
-        if !names_a_command(text)
+        if text.trim_start().starts_with('{')
+            && !names_a_command(text)
             && let Ok(job) = serde_json::from_str::<Job>(text)
             && job.validate().is_ok()
         {
@@ -131,6 +132,7 @@ mod tests {
         for (json, reason, id, state) in [
             ("nonsense", "not JSON", None, None),
             ("[1]", "not a JSON object", None, None),
+            (r#"["a","imagine",{"prompt":"cat"}]"#, "not a JSON object", None, None),
             (r#"{"id":"a"}"#, "missing field `kind`", Some("a"), None),
             (r#"{"id":"a","kind":"dream","request":{"state":"s"}}"#, "unknown variant `dream`", Some("a"), Some("s")),
             (r#"{"id":"a b","kind":"imagine","request":{"prompt":"x","state":"s"}}"#, "job id", Some("a b"), Some("s")),

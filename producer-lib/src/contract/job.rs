@@ -24,9 +24,11 @@ pub struct Job {
     pub request: Request,
     /// How the worker treats the job.
     #[serde(default, deserialize_with = "null_is_absent", skip_serializing_if = "Options::is_default")]
+    #[cfg_attr(test, schemars(with = "Option<Options>"))]
     pub options: Options,
     /// Actions that follow when this job has completed, in order.
     #[serde(default, deserialize_with = "null_is_absent", skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, schemars(with = "Option<Vec<FollowUp>>"))]
     pub then: Vec<FollowUp>,
     /// The caller's trace context, W3C style: `{"traceparent": "…"}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,6 +112,7 @@ impl Kind {
 pub struct Options {
     /// Which jobs are submitted first.
     #[serde(default, deserialize_with = "null_is_absent", skip_serializing_if = "Priority::is_normal")]
+    #[cfg_attr(test, schemars(with = "Option<Priority>"))]
     pub priority: Priority,
     /// Seconds from enqueueing (or from `run_at_ms`) until the job ends with `deadline_exceeded`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,7 +120,7 @@ pub struct Options {
     pub deadline_s: Option<u64>,
     /// Unix time in milliseconds before which the job is not submitted; 0 is at once.
     #[serde(default, deserialize_with = "null_is_absent", skip_serializing_if = "is_zero")]
-    #[cfg_attr(test, schemars(range(max = MAX_RUN_AT_MS)))]
+    #[cfg_attr(test, schemars(with = "Option<u64>", range(max = MAX_RUN_AT_MS)))]
     pub run_at_ms: u64,
     /// The most submits that the upstream took or may have taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -211,6 +214,7 @@ pub enum OnCapacity {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FollowUp {
     /// The button to press: its label (`U1`), its emoji (`🔄`) or its custom id.
+    #[cfg_attr(test, schemars(regex(pattern = r"\S")))]
     pub button: String,
     /// The follow-up's own `state`; when absent, the parent's.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -160,9 +160,9 @@ const CALLS: &[&str] = &[
     "read_groups",
     "read_input",
     "read_job",
+    "read_job_size",
     "read_jobs",
     "read_jobs_again",
-    "read_pending",
     "reassert",
     "reject",
     "renew",
@@ -170,6 +170,7 @@ const CALLS: &[&str] = &[
     "revisit",
     "settle",
     "sweep",
+    "time",
 ];
 
 fn start_at_zero() {

@@ -7,7 +7,10 @@ use std::{
 
 use mjq_producer::contract::{Code, Event, FollowUp, Job, JobId, Kind, Options, Request, TaskId};
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::Instant,
+};
 use tracing::{debug, error, info};
 
 use super::{
@@ -44,6 +47,8 @@ pub(super) struct Executor {
     pub(super) requests: RequestMaker,
     pub(super) policy: Arc<Policy>,
     pub(super) lease: Duration,
+    /// KiB of large jobs that submits may still hold at once.
+    pub(super) room_for_large: Semaphore,
     pub(super) submit_rate: Rate,
     /// Whether looks may be late for want of a place under their rate.
     pub(super) polls_are_paced: bool,
@@ -52,6 +57,8 @@ pub(super) struct Executor {
 }
 
 impl Executor {
+    /// How much of large jobs the submits of one pod hold at once, in KiB; a larger one goes alone.
+    pub(super) const LARGE_KIB: usize = 16 * 1024;
     /// How long an action waits for a parent that the ledger does not know (yet).
     const PARENT_MAY_COME: Duration = Duration::from_secs(30);
 
@@ -84,12 +91,19 @@ impl Executor {
         if let (true, Some(task)) = (step.record.is_answering, &step.record.task) {
             return self.answer(step, hold, task).await;
         }
+        let mut _room = None;
         let json = match &step.job_json {
             Some(json) => Some(json.clone()),
-            None => match self.ledger.job_json(&step.job).await {
-                Ok(json) => json,
-                Err(_) => return Observation::NotBegun,
-            },
+            None => {
+                _room = self.room_for(&step.job).await;
+                if _room.is_none() || !self.may_begin(step, hold) {
+                    return Observation::NotBegun;
+                }
+                match self.ledger.job_json(&step.job).await {
+                    Ok(json) => json,
+                    Err(_) => return Observation::NotBegun,
+                }
+            }
         };
         let Some(job) = json.and_then(|json| serde_json::from_str::<Job>(&json).ok()) else {
             let reason = "the ledger's copy of the job cannot be read".to_owned();
@@ -117,6 +131,15 @@ impl Executor {
             }
             seen => seen,
         }
+    }
+
+    /// Waits for room for a large job, of which a submit holds a few copies; `None` when there is none for now.
+    async fn room_for(&self, job: &JobId) -> Option<SemaphorePermit<'_>> {
+        /// Then others have their turn, with this slot.
+        const PATIENCE: Duration = Duration::from_secs(2);
+        let kib = (self.ledger.job_bytes(job).await.ok()? / 1024 + 1).min(Self::LARGE_KIB as u64);
+        let room = self.room_for_large.acquire_many(kib as u32);
+        tokio::time::timeout(PATIENCE, room).await.ok()?.ok()
     }
 
     /// Takes what was seen of a submit that Redis has forgotten, instead of making it again.

@@ -55,7 +55,10 @@ use apalis_core::worker::builder::WorkerBuilder;
 use axum::Router;
 use mjq_producer::RedisLink;
 use secrecy::ExposeSecret;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+};
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
@@ -372,6 +375,7 @@ impl Engine {
             has_lookup: policy.adoption.lookup,
             policy: Arc::new(policy),
             lease: self.settings.lease,
+            room_for_large: Semaphore::new(Executor::LARGE_KIB),
             submit_rate: Rate::per_second(self.settings.upstream_submit_rate),
             polls_are_paced: self.settings.upstream_poll_rate > 0.0,
         }

@@ -105,6 +105,7 @@ impl Ledger {
             })
             .await?;
         self.0.clock.heard(reply.now_ms);
+        self.note_room(!reply.is_redis_full);
         // What was granted long ago has lost its place under the rates: others have been granted theirs since.
         let waited = Duration::from_millis(reply.now_ms.saturating_sub(reply.granted_ms));
         let granted_at = claimed_at.checked_sub(waited).unwrap_or(claimed_at);
@@ -121,6 +122,16 @@ impl Ledger {
         let steps = reply.steps.iter().filter_map(read).collect();
         let more_after = u64::try_from(reply.more_after_ms).ok().map(Duration::from_millis);
         Ok(Claimed { steps, more_after, submits_wait_for_room: reply.submits_wait_for_room })
+    }
+
+    /// The size of a job whose claim did not bring it.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered.
+    pub async fn job_bytes(&self, job: &JobId) -> Result<u64, Abandoned> {
+        let mut command = redis::cmd("STRLEN");
+        command.arg(self.job_key("large", job));
+        self.until_answered("read_job_size", || self.0.link.query(&command)).await
     }
 
     /// Reads the job as it was enqueued, for a step whose claim did not bring it.
@@ -142,6 +153,7 @@ struct ClaimReply {
     more_after_ms: i64,
     granted_ms: u64,
     submits_wait_for_room: bool,
+    is_redis_full: bool,
     steps: Vec<String>,
 }
 
@@ -171,7 +183,14 @@ impl FromRedisValue for ClaimReply {
         let (now_ms, more_after_ms, granted_ms, waits) = (number()?, number()?, number()?, number()?);
         let steps = items.map(String::from_redis_value).collect::<Result<_, _>>()?;
         let (now_ms, granted_ms) = (now_ms.unsigned_abs(), granted_ms.unsigned_abs());
-        Ok(Self { now_ms, more_after_ms, granted_ms, submits_wait_for_room: waits == 1, steps })
+        Ok(Self {
+            now_ms,
+            more_after_ms,
+            granted_ms,
+            submits_wait_for_room: waits == 1,
+            is_redis_full: waits == 2,
+            steps,
+        })
     }
 }
 

@@ -214,7 +214,8 @@ impl Ledger {
         self.0.outages.subscribe()
     }
 
-    /// The calls that Redis does not allow at present, each with its words. They are made again and again.
+    /// What Redis does not allow at present, each with its words: calls, which are made again and again, and submits
+    /// while it has no room.
     #[must_use]
     pub fn denials(&self) -> Vec<String> {
         let denials = self.0.denials.lock().unwrap_or_else(PoisonError::into_inner);
@@ -307,6 +308,17 @@ impl Ledger {
             );
         }
         self.0.denials.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned(), words);
+    }
+
+    /// Takes note whether Redis has room for what a submit needs to have written down.
+    fn note_room(&self, has_room: bool) {
+        const CALL: &str = "submit";
+        let mut denials = self.0.denials.lock().unwrap_or_else(PoisonError::into_inner);
+        if has_room {
+            denials.remove(CALL);
+        } else if denials.insert(CALL.to_owned(), "redis has reached its maxmemory".to_owned()).is_none() {
+            error!("redis has reached its maxmemory: nothing new is submitted until it has room");
+        }
     }
 
     /// Returns whether Redis answered until now.

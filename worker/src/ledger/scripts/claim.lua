@@ -19,7 +19,8 @@
 -- ARGV[11] '1' to look whether this server is the one that served before
 -- ARGV[12] when this pod last had any answer, Unix ms; 0 = it has just started
 -- Returns {now ms, ms until there may be more to claim (-1: nothing is waiting), when the steps were
---   granted in ms, 1 if submits wait until open tasks end, step …}; a step is lines of text:
+--   granted in ms, 1 if submits wait until open tasks end or 2 if they wait until Redis has room, step …}; a step is
+--   lines of text:
 --   id, and where the job has any of them: 1 if reclaimed, reclaims, 1 if cancelled, inputs,
 --     hinted task or ''; with a space between each two
 --   the job's text: fence, phase, record
@@ -287,4 +288,4 @@ else
     if first[2] and tonumber(first[2]) > now then wake_in(tonumber(first[2]) - now) end
   end
 end
-return { now, more, now, waits_for_room, unpack(steps) }
+return { now, more, now, has_room and waits_for_room or 2, unpack(steps) }
