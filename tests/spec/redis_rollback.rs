@@ -126,6 +126,27 @@ async fn a_job_whose_acceptance_redis_has_forgotten_is_not_submitted_again_in_si
 }
 
 #[tokio::test]
+async fn a_job_that_redis_has_forgotten_altogether_ends_with_its_callers_state_and_its_follow_ups() -> anyhow::Result<()>
+{
+    let mut stack = a_stack_of_its_own().await?;
+    stack.xadd_job(&imagine("first", "first")).await?;
+    stack.event_of("first").await?;
+    let before = Snapshot::take(&mut stack)?;
+    let job = with(imagine("order-1842", "a red fox [sim: duration=3s]"), "/request/state", "customer 7");
+    stack.xadd_job(&with(job, "/then", serde_json::json!([{ "button": "U1" }]))).await?;
+    wait_for_phase(&stack, "order-1842", "polling").await?;
+
+    before.come_back(&mut stack).await?;
+
+    for id in ["order-1842", "order-1842.then.0"] {
+        let event = stack.event_of(id).await?;
+        assert_eq!((event.code(), event.state()), ("ok", "customer 7"), "{id}");
+    }
+    one_event_for_each(&stack, 3).await?;
+    submitted_once(&stack, 3)
+}
+
+#[tokio::test]
 async fn what_one_pod_has_submitted_and_redis_has_forgotten_no_other_pod_submits_again() -> anyhow::Result<()> {
     const JOBS: usize = 150;
     let stack = a_stack_of_its_own().workers(3).set("MJQ_UPSTREAM_SUBMIT_RATE", 40).knobs(|knobs| {

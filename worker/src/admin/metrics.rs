@@ -166,6 +166,7 @@ const CALLS: &[&str] = &[
     "reassert",
     "reject",
     "renew",
+    "restore_requests",
     "retry",
     "revisit",
     "settle",

@@ -272,6 +272,8 @@ impl Executor {
     }
 
     async fn settlement(&self, step: &Step, seen: &Observation, transition: Transition, now_ms: u64) -> Settlement {
+        let may_have_cost = matches!(transition.pressure, Pressure::Accepted | Pressure::Lost);
+        let job_json = step.job_json.clone().filter(|_| may_have_cost);
         let Next::End(ending) = transition.next else {
             let (job, fence) = (step.job.clone(), step.fence);
             return Settlement {
@@ -283,6 +285,7 @@ impl Executor {
                 event: None,
                 revisit_after: None,
                 follow_ups: Vec::new(),
+                job_json,
             };
         };
         let completed = transition.record.phase == Phase::Completed;
@@ -299,7 +302,8 @@ impl Executor {
         };
         let revisit_after = first_revisit(&transition.record, ending, &self.policy);
         let (job, fence, is_recent) = (step.job.clone(), step.fence, false);
-        Settlement { job, fence, is_recent, transition, ran_ms, event: Some(event), revisit_after, follow_ups }
+        let event = Some(event);
+        Settlement { job, fence, is_recent, transition, ran_ms, event, revisit_after, follow_ups, job_json }
     }
 
     /// Whether the end of the job's task says something about hooks: the upstream was asked to call us, and has

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -29,7 +29,14 @@ pub(super) struct Poller {
 
 /// Whether polls are made by lists at present; the claimer spends the poll budget accordingly.
 #[derive(Debug, Clone, Default)]
-pub(super) struct ListSupport(Arc<AtomicBool>);
+pub(super) struct ListSupport(Arc<Lists>);
+
+#[derive(Debug, Default)]
+struct Lists {
+    are_made: AtomicBool,
+    /// Lists in a row that failed where a look at one of their tasks did not.
+    failures: AtomicU32,
+}
 
 /// Gathers asks and makes lists of them.
 #[derive(Debug)]
@@ -46,16 +53,54 @@ impl ListSupport {
     /// Polls that one request carries. The family sets no limit; relays ask for all that are open.
     pub(super) const BATCH: u32 = 100;
 
+    /// How long single polls are made after lists turned out not to work.
+    const TRY_AGAIN: Duration = Duration::from_secs(300);
+    /// As many lists in a row that fail where looks at single tasks do not, and lists do not work here.
+    const MAX_FAILURES: u32 = 3;
+
+    fn new(are_made: bool) -> Self {
+        Self(Arc::new(Lists { are_made: AtomicBool::new(are_made), failures: AtomicU32::new(0) }))
+    }
+
+    fn are_made(&self) -> bool {
+        self.0.are_made.load(Ordering::Relaxed)
+    }
+
     /// How many polls one request carries at present.
     pub(super) fn polls_per_request(&self) -> u32 {
-        if self.0.load(Ordering::Relaxed) { Self::BATCH } else { 1 }
+        if self.are_made() { Self::BATCH } else { 1 }
+    }
+
+    /// Takes note that a list worked.
+    fn worked(&self) {
+        self.0.failures.store(0, Ordering::Relaxed);
+    }
+
+    /// Takes note that a list failed where a look at one of its tasks did not.
+    fn failed(&self, reason: &str) {
+        if self.0.failures.fetch_add(1, Ordering::Relaxed) + 1 >= Self::MAX_FAILURES {
+            self.give_up(reason);
+        }
+    }
+
+    /// Makes single polls for a while.
+    fn give_up(&self, reason: &str) {
+        self.worked();
+        if self.0.are_made.swap(false, Ordering::Relaxed) {
+            warn!("the upstream does not list tasks ({reason}): polling one by one for five minutes");
+            let lists = self.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Self::TRY_AGAIN).await;
+                lists.0.are_made.store(true, Ordering::Relaxed);
+            });
+        }
     }
 }
 
 impl Poller {
     /// Makes a poller, and the lister that it needs if the upstream lists tasks.
     pub(super) fn new(upstream: Upstream, has_lists: bool, budget: PollBudget) -> (Self, Option<Lister>) {
-        let lists = ListSupport(Arc::new(AtomicBool::new(has_lists)));
+        let lists = ListSupport::new(has_lists);
         if !has_lists {
             return (Self { upstream, asks: None, lists, budget }, None);
         }
@@ -85,7 +130,7 @@ impl Poller {
     /// [`Observation::NotBegun`] when the poll rate has no room, or when lists have just turned out not
     /// to work: one by one, all these looks at once would break the rate.
     pub(super) async fn look(&self, task: &TaskId, alone: bool, has_place: bool) -> Observation {
-        let asks = self.asks.as_ref().filter(|_| !alone && self.lists.0.load(Ordering::Relaxed));
+        let asks = self.asks.as_ref().filter(|_| !alone && self.lists.are_made());
         let Some(asks) = asks else {
             if !self.may_look_alone(has_place).await {
                 return Observation::NotBegun;
@@ -104,8 +149,6 @@ impl Poller {
 impl Lister {
     /// Asks of one claim come within this time.
     const GATHER: Duration = Duration::from_millis(3);
-    /// How long single polls are made after lists turned out not to work.
-    const TRY_AGAIN: Duration = Duration::from_secs(300);
 
     /// Makes lists until nobody is left to ask.
     pub(super) async fn run(mut self) {
@@ -122,6 +165,18 @@ impl Lister {
     }
 }
 
+/// Looks at the last of the tasks alone, and says what was seen; `None` when the rate has no room for it.
+async fn look_at_last(upstream: &Upstream, budget: &PollBudget, asks: &mut Vec<Ask>) -> Option<Observation> {
+    if asks.is_empty() || !budget.spend().await {
+        return None;
+    }
+    let (task, answer) = asks.pop()?;
+    let seen = upstream.fetch(&task).await;
+    // A step that was timed out no longer waits.
+    let _ = answer.send(seen.clone());
+    Some(seen)
+}
+
 async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, mut asks: Vec<Ask>) {
     if !budget.spend().await {
         // Whose answer does not come has not been looked at.
@@ -129,14 +184,16 @@ async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, mut as
     }
     let tasks: Vec<TaskId> = asks.iter().map(|(task, _)| task.clone()).collect();
     let mut batch = upstream.fetch_many(&tasks).await;
-    if let Batch::Unsupported(reason) = &batch
-        && lists.0.swap(false, Ordering::Relaxed)
-    {
-        warn!("the upstream does not list tasks ({reason}): polling one by one for five minutes");
-        tokio::spawn(async move {
-            tokio::time::sleep(Lister::TRY_AGAIN).await;
-            lists.0.store(true, Ordering::Relaxed);
-        });
+    match &batch {
+        Batch::Seen(_) => lists.worked(),
+        Batch::Unsupported(reason) => lists.give_up(reason),
+        Batch::Failed(failure) => {
+            // It may be the upstream that is down, or only its lists: one of the tasks will tell.
+            let seen = look_at_last(&upstream, &budget, &mut asks).await;
+            if seen.is_some_and(|seen| !matches!(seen, Observation::NoVerdict { .. })) {
+                lists.failed(&format!("{failure:?}"));
+            }
+        }
     }
     while let Some((task, answer)) = asks.pop() {
         // Two jobs have one task where the upstream took the second for a repetition of the first (code 21).
@@ -150,5 +207,66 @@ async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, mut as
         };
         // A step that was timed out no longer waits.
         let _ = answer.send(seen);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::{Router, http::StatusCode, routing};
+    use mjq_producer::RedisLink;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{
+        ledger::{Ledger, Rate},
+        upstream::UpstreamSettings,
+    };
+
+    /// A poller of an upstream that answers lists with this status, and each task with this text; no rate.
+    async fn a_poller(list: StatusCode, task: &'static str) -> anyhow::Result<Poller> {
+        let routes = Router::new()
+            .route("/mj/task/list-by-condition", routing::post(move || async move { list }))
+            .route("/mj/task/{id}/fetch", routing::get(move || async move { task }));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let base = format!("http://{}", listener.local_addr()?).parse()?;
+        tokio::spawn(axum::serve(listener, routes).into_future());
+        let list_path = Some("/mj/task/list-by-condition".to_owned());
+        let upstream = Upstream::new(&UpstreamSettings { list_path, ..UpstreamSettings::new(base) })?;
+        let link = RedisLink::open("redis://127.0.0.1:1/")?;
+        let ledger = Ledger::new(link, "default".parse()?, Duration::from_secs(60), CancellationToken::new());
+        let (poller, lister) = Poller::new(upstream, true, PollBudget::new(ledger, Rate::per_second(0.0)));
+        tokio::spawn(lister.unwrap().run());
+        Ok(poller)
+    }
+
+    #[tokio::test]
+    async fn lists_that_fail_where_single_looks_do_not_are_given_up() -> anyhow::Result<()> {
+        for status in [500, 401, 403, 429] {
+            let poller = a_poller(StatusCode::from_u16(status)?, r#"{"status":"IN_PROGRESS"}"#).await?;
+
+            for look in 0..ListSupport::MAX_FAILURES {
+                assert!(poller.lists().are_made(), "{status}: given up after {look}");
+                let seen = poller.look(&TaskId::new("7"), false, true).await;
+                assert!(matches!(seen, Observation::Running(_)), "{status}: the look is made all the same: {seen:?}");
+            }
+
+            assert!(!poller.lists().are_made(), "{status}");
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn lists_of_an_upstream_that_is_down_are_not_given_up() -> anyhow::Result<()> {
+        let poller = a_poller(StatusCode::BAD_GATEWAY, "<html>").await?;
+
+        for _ in 0..2 * ListSupport::MAX_FAILURES {
+            let seen = poller.look(&TaskId::new("7"), false, true).await;
+            assert!(matches!(seen, Observation::NoVerdict { .. }), "{seen:?}");
+        }
+
+        assert!(poller.lists().are_made());
+        Ok(())
     }
 }

@@ -100,6 +100,9 @@ impl Settler {
                 self.revisits.ring_within(delay);
             }
             count(&settled);
+            let restored = settlements.iter().zip(&settled).filter(|(_, settled)| **settled == Settled::Restored);
+            // Without an answer the pod has to leave, and whoever comes after it looks at what is there.
+            let _ = ledger.restore_requests(restored.filter_map(|(settlement, _)| settlement.enqueued())).await;
             for ((settlement, answer), settled) in settlements.into_iter().zip(answers).zip(settled) {
                 note(&settlement, settled);
                 if settlement.may_have_cost() && settled.is_written() {

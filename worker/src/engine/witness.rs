@@ -67,8 +67,12 @@ impl Witness {
             for (Asserted { step, .. }, _) in steps.iter().zip(restored).filter(|(_, restored)| *restored) {
                 tell(&step.job, step.fence, "is being worked on");
             }
+            let jobs = steps.iter().map(|Asserted { step, .. }| (&step.job, &step.record, step.job_json.as_deref()));
+            self.ledger.restore_requests(jobs.filter_map(|(id, record, json)| Some((id, record, json?)))).await?;
         }
         for submits in submits.chunks(Self::BATCH) {
+            // Before their ends are told again, if they have ended: the events bear the callers' states.
+            self.ledger.restore_requests(submits.iter().filter_map(Settlement::enqueued)).await?;
             let settled = self.ledger.settle(submits).await?;
             for (submit, _) in submits.iter().zip(settled).filter(|(_, settled)| *settled == Settled::Restored) {
                 tell(&submit.job, submit.fence, "was submitted");

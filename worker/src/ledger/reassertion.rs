@@ -2,7 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Abandoned, Ledger, Step, arg, scripts};
+use mjq_producer::contract::{Job, JobId};
+
+use super::{
+    Abandoned, Ledger, Step, arg,
+    kept::{JobPlace, kept_request},
+    scripts,
+};
+use crate::lifecycle::Record;
 
 /// A step that a pod says it has under way.
 #[derive(Debug, Clone)]
@@ -37,5 +44,27 @@ impl Ledger {
         }
         let restored: Vec<u8> = self.call(&scripts::REASSERT, &args).await?;
         Ok(restored.into_iter().map(|restored| restored == 1).collect())
+    }
+
+    /// Restores what Redis may have lost of jobs beside their records: the jobs as they were enqueued, from which
+    /// come the caller's `state` and the follow-ups. What Redis still has stays as it is.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered.
+    pub async fn restore_requests<'a>(
+        &self,
+        jobs: impl Iterator<Item = (&'a JobId, &'a Record, &'a str)>,
+    ) -> Result<(), Abandoned> {
+        let mut commands = redis::pipe();
+        for (id, record, json) in jobs {
+            let Ok(job) = serde_json::from_str::<Job>(json) else { continue };
+            let state = job.request.state().unwrap_or_default();
+            let text = kept_request(&job, record, &state, JobPlace::Inline, json);
+            commands.cmd("SET").arg(self.job_key("request", id)).arg(text).arg("NX").ignore();
+        }
+        if commands.is_empty() {
+            return Ok(());
+        }
+        self.until_answered("restore_requests", || self.link().pipeline::<()>(&commands)).await
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mjq_producer::contract::{Event, Job, JobId};
 
 use super::{Abandoned, Ledger, args::Args, kept::kept_job, renewal::lease_of, scripts};
-use crate::lifecycle::{Ending, Next, PaceClass, Pressure, Ran, Transition};
+use crate::lifecycle::{Ending, Next, PaceClass, Pressure, Ran, Record, Transition};
 
 /// What became of one step.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub struct Settlement {
     pub revisit_after: Option<Duration>,
     /// Jobs that are enqueued in the same moment, when it has completed.
     pub follow_ups: Vec<Job>,
+    /// The job as it was enqueued, of a submit of one that is not large: should Redis lose it.
+    pub job_json: Option<String>,
 }
 
 /// What the ledger made of a settlement.
@@ -109,6 +111,12 @@ impl Settlement {
     #[must_use]
     pub fn may_have_cost(&self) -> bool {
         matches!(self.transition.pressure, Pressure::Accepted | Pressure::Lost)
+    }
+
+    /// The job as it was enqueued, with its record, as [`Ledger::restore_requests`] takes it.
+    #[must_use]
+    pub fn enqueued(&self) -> Option<(&JobId, &Record, &str)> {
+        Some((&self.job, &self.transition.record, self.job_json.as_deref()?))
     }
 
     fn write_to(&self, args: &mut Args) {

@@ -115,6 +115,7 @@ impl Stage {
             event,
             revisit_after: None,
             follow_ups: Vec::new(),
+            job_json: None,
         };
         self.ledger.settle(&[settlement]).await?;
         Ok(())

@@ -507,7 +507,8 @@ fn asserted((step, is_recent): &(ClaimedStep, bool)) -> Asserted {
 
 fn settlement(outcome: &Outcome) -> Settlement {
     let Outcome { job, fence, is_recent, transition, event } = outcome.clone();
-    Settlement { job, fence, is_recent, transition, ran_ms: None, event, revisit_after: None, follow_ups: Vec::new() }
+    let (revisit_after, follow_ups, job_json) = (None, Vec::new(), None);
+    Settlement { job, fence, is_recent, transition, ran_ms: None, event, revisit_after, follow_ups, job_json }
 }
 
 type Told = (String, u64, Phase, bool, bool, u32, u32, Option<TaskId>, bool);
