@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use mjq_simulator::busiest_second;
 use serde_json::{Value, json};
 
-use crate::support::{a_stack, action, imagine, now_ms, one_event_for_each, submitted_once, with};
+use crate::support::{
+    a_stack, action, imagine, job_view, now_ms, one_event_for_each, submitted_once, wait_for_phase, with,
+};
 
 #[tokio::test]
 async fn an_action_presses_the_button_of_an_earlier_jobs_result() -> anyhow::Result<()> {
@@ -39,6 +42,27 @@ async fn an_action_may_be_enqueued_before_its_parent_has_finished_and_even_befor
     assert!(events.values().all(|event| event.outcome() == "completed"), "{events:?}");
     assert_eq!(events["u1"].data()?["attempts"], 1);
     submitted_once(&stack, 3)
+}
+
+#[tokio::test]
+async fn actions_that_wait_for_their_parent_use_up_no_submits() -> anyhow::Result<()> {
+    let stack = a_stack().set("MJQ_UPSTREAM_SUBMIT_RATE", 2).await?;
+    stack.xadd_job(&imagine("grid", "a red fox [sim: duration=30s]")).await?;
+    wait_for_phase(&stack, "grid", "polling").await?;
+    let waiting: Vec<_> = (0..10).map(|n| action(&format!("waiting-{n}"), "grid", "U1")).collect();
+    stack.wire.xadd_jobs(&waiting).await?;
+
+    let others: Vec<_> = (0..5).map(|n| imagine(&format!("other-{n}"), &format!("fox {n}"))).collect();
+    stack.wire.xadd_jobs(&others).await?;
+
+    for n in 0..others.len() {
+        assert_eq!(stack.event_of(&format!("other-{n}")).await?.code(), "ok");
+    }
+    assert_eq!(job_view(&stack.workers[0], "grid").await?["phase"], "polling", "they had to wait for it");
+    let submits_ms = stack.simulator.arrivals().submits_ms;
+    assert_eq!(submits_ms.len(), 6);
+    assert!(busiest_second(&submits_ms) <= 2, "{submits_ms:?}");
+    Ok(())
 }
 
 #[tokio::test]

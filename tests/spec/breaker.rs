@@ -52,6 +52,23 @@ async fn a_key_that_is_refused_stops_all_workers_burns_no_attempt_and_is_seen_un
 }
 
 #[tokio::test]
+async fn one_job_that_the_upstream_turns_away_again_and_again_does_not_keep_the_others() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    stack.xadd_job(&imagine("turned-away", "a red fox [sim: status=403 html times=0]")).await?;
+    let is_down = async |stack: &Stack| shows_breaker(&stack.workers[0], true).await;
+    stack.eventually("the breaker is open", is_down).await?;
+
+    let others: Vec<_> = (0..10).map(|n| imagine(&format!("other-{n}"), &format!("fox {n}"))).collect();
+    stack.wire.xadd_jobs(&others).await?;
+
+    for n in 0..others.len() {
+        assert_eq!(stack.event_of(&format!("other-{n}")).await?.code(), "ok");
+    }
+    assert_eq!(job_view(&stack.workers[0], "turned-away").await?["attempts"], 0, "nor is it given up");
+    submitted_once(&stack, others.len())
+}
+
+#[tokio::test]
 async fn an_open_breaker_lets_open_tasks_be_watched_to_their_end() -> anyhow::Result<()> {
     let stack = a_stack().await?;
     stack.xadd_job(&imagine("open", "a red fox [sim: duration=1500ms]")).await?;

@@ -228,12 +228,15 @@ end
 
 if not is_paused then
   waiting = call('ZCARD', SUBMIT)
-  -- A quarter of the slots is kept for submits, or a flood of polls would stop them.
+  -- A quarter of the slots is kept for submits, or a flood of polls would stop them; of few, one in each fourth claim.
   local free = limit - #steps
   local fits, wait = room(P .. 'rate:poll', math.ceil(free / polls_per_request), poll_n, poll_window)
   local looks_gate_ms = tonumber(control[10] or 0)
   if looks_gate_ms > now then fits, wait = 0, looks_gate_ms - now end
-  local polls = due(POLL, math.min(free - math.min(math.floor(free / 4), waiting), fits * polls_per_request))
+  local kept = math.floor(free / 4)
+  if kept == 0 and (tonumber(request) or 1) % 4 == 0 then kept = 1 end
+  local most = free - math.min(kept, waiting)
+  local polls = due(POLL, math.min(most, fits * polls_per_request))
   if #polls > 0 then
     call('ZREM', POLL, unpack(polls))
     take(polls, false)
@@ -272,6 +275,8 @@ if not is_paused then
     end
     if submits < wanted then wake_in(submit_wait) end
   end
+  -- What was kept for submits, and they could not take, is for the polls that are due.
+  if most < free and #polls >= most and looks_gate_ms <= now and #steps < limit then wake_in(0) end
 end
 
 if #leased > 0 then

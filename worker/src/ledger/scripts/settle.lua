@@ -163,10 +163,16 @@ local function finish(id, text, at)
   local kind, code, kind_of_job, task, status, image_url, data, class, ran_ms, revisit_ms = unpack(ARGV, at, at + 9)
   local request = requests[id] or ''
   local length, where, from = string.match(request, '^%S+ %S+ (%d+) (%S) ()')
+  -- Before the event: an error here must not come after it. A stream that somebody has given the highest id there is
+  -- takes no more entries, and must not keep all others from ending.
+  for i = at + 11, at + 10 + ARGV[at + 10] do
+    if redis.pcall('XADD', P .. 'jobs', '*', 'v', '1', 'job', ARGV[i]).err then
+      totals.follow_up_refused = (totals.follow_up_refused or 0) + 1
+    end
+  end
   local entry = redis.call('XADD', EVENTS, '*', 'v', '1', 'type', kind, 'job', id, 'kind', kind_of_job,
     'state', length and string.sub(request, from, from + length - 1) or '', 'task', task, 'status', status,
     'code', code, 'image_url', image_url, 'data', data)
-  for i = at + 11, at + 10 + ARGV[at + 10] do redis.call('XADD', P .. 'jobs', '*', 'v', '1', 'job', ARGV[i]) end
   write(id, text .. '\n' .. entry)
   -- Only what has failed or was cancelled can be tried once more: nobody needs these pictures again.
   if where == 'S' and kind == 'completed' then redis.call('DEL', P .. 'large:' .. id) end

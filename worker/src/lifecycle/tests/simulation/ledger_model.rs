@@ -211,8 +211,11 @@ impl LedgerModel {
             self.submit.add(&job, self.jobs[&job].record.submit_score());
         }
         if !self.upstream.is_paused {
-            self.take_polls(&mut taking);
+            let are_polls_cut = self.take_polls(&mut taking);
             self.take_submits(&mut taking);
+            if are_polls_cut && taking.free() > 0 {
+                taking.wake_in(0);
+            }
         }
         let Taking { steps, mut more_after, .. } = taking;
         if !steps.is_empty() {
@@ -344,15 +347,18 @@ impl LedgerModel {
         taking.steps.push(row.step(job, is_told, taking.now_ms));
     }
 
-    fn take_polls(&mut self, taking: &mut Taking) {
+    /// Returns whether there may be more of them but for the slots that are kept.
+    fn take_polls(&mut self, taking: &mut Taking) -> bool {
         if self.upstream.looks_gate_ms > taking.now_ms {
-            return taking.wake_in(self.upstream.looks_gate_ms - taking.now_ms);
+            taking.wake_in(self.upstream.looks_gate_ms - taking.now_ms);
+            return false;
         }
         let (free, per_request) = (taking.free(), taking.claim.polls_per_request);
         let fits = free.div_ceil(per_request) * per_request;
-        // A quarter of the slots is kept for submits.
-        let kept = (free / 4).min(self.submit.len());
-        let polls = self.poll.due(taking.now_ms, (free - kept).min(fits));
+        // A quarter of the slots is kept for submits; of few, one in each fourth claim.
+        let kept = if free < 4 && taking.claim.request % 4 == 0 { 1 } else { free / 4 };
+        let most = free.saturating_sub(kept.min(self.submit.len()));
+        let polls = self.poll.due(taking.now_ms, most.min(fits));
         for job in &polls {
             self.poll.remove(job);
             self.take(taking, job, false, false);
@@ -360,6 +366,7 @@ impl LedgerModel {
         if fits <= polls.len() {
             taking.wake_in(0);
         }
+        most < free && polls.len() >= most
     }
 
     fn take_submits(&mut self, taking: &mut Taking) {
