@@ -154,6 +154,7 @@ fn settlement(step: Step, policy: &Policy) -> anyhow::Result<Settlement> {
         revisit_after: None,
         event: Some(event),
         follow_ups: Vec::new(),
+        job_json: None,
     })
 }
 

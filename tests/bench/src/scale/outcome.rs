@@ -57,6 +57,6 @@ fn settlement(step: Step, seen: &Observation, policy: &Policy) -> anyhow::Result
         _ => transition.next = Next::Poll(Duration::ZERO),
     }
     let ran_ms = event.as_ref().map(|_| Ran { ms: 2_000, told: None });
-    let (revisit_after, follow_ups) = (None, Vec::new());
-    Ok(Settlement { job, fence, is_recent: true, transition, ran_ms, revisit_after, event, follow_ups })
+    let (revisit_after, follow_ups, job_json) = (None, Vec::new(), None);
+    Ok(Settlement { job, fence, is_recent: true, transition, ran_ms, revisit_after, event, follow_ups, job_json })
 }

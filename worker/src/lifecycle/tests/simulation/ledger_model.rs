@@ -356,7 +356,7 @@ impl LedgerModel {
         let (free, per_request) = (taking.free(), taking.claim.polls_per_request);
         let fits = free.div_ceil(per_request) * per_request;
         // A quarter of the slots is kept for submits; of few, one in each fourth claim.
-        let kept = if free < 4 && taking.claim.request % 4 == 0 { 1 } else { free / 4 };
+        let kept = if free < 4 && taking.claim.request.is_multiple_of(4) { 1 } else { free / 4 };
         let most = free.saturating_sub(kept.min(self.submit.len()));
         let polls = self.poll.due(taking.now_ms, most.min(fits));
         for job in &polls {
