@@ -8,7 +8,7 @@ use mjq_harness::{RedisOptions, Stack};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{a_stack, imagine, metric, one_event_for_each, with};
+use crate::support::{Recorder, a_stack, imagine, metric, one_event_for_each, with};
 
 /// Some jobs that have ended in different ways, and one that is open.
 async fn a_busy_stack() -> anyhow::Result<Stack> {
@@ -174,4 +174,30 @@ async fn two_workers_know_of_each_other_and_forget_who_left() -> anyhow::Result<
 
     mjq_harness::eventually_within(Duration::from_secs(60), "one is listed", async || Ok(count(&stack).await? == 1))
         .await
+}
+
+/// Whether `bytes` hold `part`.
+fn hold(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+#[tokio::test]
+async fn each_step_is_a_span_of_its_callers_trace() -> anyhow::Result<()> {
+    const TRACE: [u8; 16] = *b"\x0a\xf7\x65\x19\x16\xcd\x43\xdd\x84\x48\xeb\x21\x1c\x80\x31\x9c";
+    let collector = Recorder::answering("{}").await?;
+    let stack =
+        a_stack().set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()).set("OTEL_BSP_SCHEDULE_DELAY", 100).await?;
+    let trace = serde_json::json!({ "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" });
+
+    stack.xadd_job(&with(imagine("traced", "a red fox"), "/trace", trace)).await?;
+    stack.xadd_job(&imagine("alone", "a blue fox")).await?;
+
+    one_event_for_each(&stack, 2).await?;
+    let is_told = async |_: &Stack| {
+        let spans: Vec<_> = collector.requests().into_iter().filter(|it| it.head.contains("/v1/traces")).collect();
+        let is_told = |part: &[u8]| spans.iter().any(|it| hold(&it.body, part));
+        Ok(is_told(&TRACE)
+            && ["traced", "alone", "submit", "accepted", "poll", "succeeded"].iter().all(|it| is_told(it.as_bytes())))
+    };
+    stack.eventually("submit and poll are told", is_told).await
 }

@@ -21,9 +21,14 @@ fn main() -> ExitCode {
         }
     };
     telemetry::start(&loaded.settings);
+    let traces = telemetry::traces::start();
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
 
-    match run(|| cli.run(loaded)) {
+    let result = run(|| cli.run(loaded));
+    if let Some(traces) = traces {
+        traces.stop();
+    }
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.message().iter().for_each(|message| eprintln!("mjq: {message}"));

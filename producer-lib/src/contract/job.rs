@@ -49,6 +49,19 @@ impl Job {
         self.options.validate()
     }
 
+    /// The `traceparent` of the caller's trace context; empty when there is none that can be read.
+    #[must_use]
+    pub fn traceparent(&self) -> String {
+        /// The W3C's are 55 characters long, and later versions may say more.
+        const LONGEST: usize = 128;
+        #[derive(Deserialize)]
+        struct Trace {
+            traceparent: String,
+        }
+        let trace = self.trace.as_ref().and_then(|trace| serde_json::from_str::<Trace>(trace.get()).ok());
+        trace.map(|trace| trace.traceparent).filter(|text| text.len() <= LONGEST).unwrap_or_default()
+    }
+
     /// Tells two bodies under one id apart: the SHA-256 of kind, request, options and follow-ups, in hex.
     ///
     /// Order of keys and white space do not count, so a client may serialise anew; `trace` does not count.

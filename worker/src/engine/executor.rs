@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant as StdInstant},
+    time::{Duration, Instant as StdInstant, SystemTime},
 };
 
 use mjq_producer::contract::{Code, Event, FollowUp, Job, JobId, Kind, Options, Request, TaskId};
@@ -31,6 +31,7 @@ use crate::{
         first_revisit, next,
     },
     planted_bug::PlantedBug,
+    telemetry::traces,
     upstream::Upstream,
 };
 
@@ -65,7 +66,7 @@ impl Executor {
     /// Performs `held`: acts, decides, writes down.
     pub(super) async fn perform(&self, held: HeldStep) {
         let HeldStep { step, hold, .. } = &held;
-        let began = Instant::now();
+        let (began, began_at) = (Instant::now(), SystemTime::now());
         let act = Act::of(&step.record, &step.flags, self.policy.max_reclaims);
         // Boxed but for the commonest: a task has room for the largest of what it may wait for.
         let seen = match &act {
@@ -79,6 +80,11 @@ impl Executor {
         metrics::histogram!("mjq_step_seconds", "act" => act).record(began.elapsed().as_secs_f64());
         debug!(job.id = %step.job, fence = step.fence, "job {}: {act} saw {}", step.job, seen.name());
         self.settle(step, hold, &seen).await;
+        if traces::are_on() {
+            let (queue, job, fence) = (self.ledger.queue().as_str(), step.job.as_str(), step.fence);
+            let (traceparent, observation) = (step.record.traceparent.as_str(), seen.name());
+            traces::StepSpan { act, observation, queue, job, fence, traceparent, began: began_at }.end();
+        }
     }
 
     /// Puts a step back that was claimed and not begun.

@@ -32,7 +32,8 @@ impl RequestMaker {
 
     /// Makes the body that gives a waiting task its input.
     pub(super) fn modal_body(task: &TaskId, input: &ModalInput) -> String {
-        let mut body = serde_json::json!({ "taskId": task });
+        // Some relays (RixAPI) spell it in another way.
+        let mut body = serde_json::json!({ "taskId": task, "task_id": task });
         if let Some(prompt) = &input.prompt {
             body["prompt"] = prompt.as_str().into();
         }

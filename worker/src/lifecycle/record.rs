@@ -121,6 +121,9 @@ pub struct Record {
     /// Whether the request has a `notifyHook` of the caller's own, which is left alone.
     #[serde(rename = "ch", default, skip_serializing_if = "is_default")]
     pub has_own_hook: bool,
+    /// The caller's `traceparent`, as it was given; empty when there was none.
+    #[serde(rename = "tp", default, skip_serializing_if = "is_default")]
+    pub traceparent: String,
 
     /// Submits that the upstream took or may have taken.
     #[serde(rename = "a", default, skip_serializing_if = "is_default")]
@@ -252,6 +255,7 @@ impl Record {
             follows: parent.map(|parent| parent.job),
             has_follow_ups: !job.then.is_empty(),
             has_own_hook: job.request.text_field("notifyHook").is_some_and(|hook| !hook.is_empty()),
+            traceparent: job.traceparent(),
             attempts: 0,
             refusals: 0,
             faults: 0,

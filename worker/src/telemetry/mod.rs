@@ -1,6 +1,8 @@
-//! Telemetry: log lines on stderr, for people or for machines.
+//! Telemetry: log lines on stderr, for people or for machines; and traces.
 //!
 //! Results go to stdout, so that a pipe never sees a log line.
+
+pub mod traces;
 
 use std::io::{self, IsTerminal};
 
