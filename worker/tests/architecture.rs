@@ -83,27 +83,18 @@ fn mentions<'a>(source: &str, words: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// The first name of each path in `a::{b, c}, d::e}…`, up to the brace that closes it.
-fn first_names(group: &str) -> impl Iterator<Item = String> {
-    let (mut depth, mut names) = (0, vec![String::new()]);
+fn first_names(group: &str) -> Vec<String> {
+    let (mut depth, mut paths) = (0, String::new());
     for letter in group.chars() {
         match letter {
             '{' => depth += 1,
             '}' if depth == 0 => break,
             '}' => depth -= 1,
-            ',' if depth == 0 => names.push(String::new()),
-            letter if depth == 0 => names.last_mut().expect("there is one from the start").push(letter),
+            letter if depth == 0 => paths.push(letter),
             _ => {}
         }
     }
-    names.into_iter().map(|path| path.split("::").next().unwrap_or_default().trim().to_owned())
-}
-
-#[test]
-fn the_check_reads_what_it_means_to_read() {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the worker lies in the workspace");
-    for (folder, _) in FORBIDDEN {
-        assert!(!sources_in(&workspace.join(folder)).is_empty(), "{folder} has no sources");
-    }
+    paths.split(',').map(|path| path.split("::").next().unwrap_or_default().trim().to_owned()).collect()
 }
 
 fn sources_in(folder: &Path) -> Vec<PathBuf> {
