@@ -1,4 +1,4 @@
-//! Health: whether this pod lives, and whether it is any use.
+//! Health: whether this pod is alive, and whether it is ready for work.
 
 use std::{
     sync::{
@@ -26,7 +26,7 @@ struct Inner {
     away_at: Mutex<Option<Instant>>,
 }
 
-/// Whether a pod is any use, condition by condition.
+/// Whether a pod is ready for work, condition by condition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Readiness {
     /// All of the conditions hold.

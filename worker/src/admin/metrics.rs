@@ -10,6 +10,8 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use mjq_producer::contract::Code;
 
+use crate::ledger::Settled;
+
 /// How often the samples of histograms are folded into their buckets when nobody scrapes.
 pub(super) const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -136,7 +138,7 @@ const STEPS: [(&str, &[&str]); 4] = [
 const EXCHANGES: [(&str, &[&str]); 5] = [
     ("submit", &["ok", "refused", "denied", "unanswered", "unreachable"]),
     ("fetch", &["ok", "missing", "no_verdict", "unreachable"]),
-    ("list", &["ok", "missing", "no_verdict", "unreachable"]),
+    ("list", &["ok", "refused", "no_verdict", "unreachable"]),
     ("lookup", &["ok", "missing", "no_verdict", "unreachable"]),
     ("cancel", &["ok", "refused", "unanswered", "unreachable"]),
 ];
@@ -203,8 +205,8 @@ fn start_at_zero() {
             counter!("mjq_upstream_requests_total", "endpoint" => endpoint, "class" => *class).increment(0);
         }
     }
-    for answer in ["written", "written_before", "stale", "restored", "gone"] {
-        counter!("mjq_settled_total", "answer" => answer).increment(0);
+    for answer in Settled::ALL {
+        counter!("mjq_settled_total", "answer" => answer.as_str()).increment(0);
     }
     for answer in ["moved", "late", "forged"] {
         counter!("mjq_hooks_total", "answer" => answer).increment(0);

@@ -23,8 +23,8 @@ impl Crowd {
 
     /// How much later than the next step is due this pod claims, when its last claim brought nothing; `share` is 0 to 1.
     ///
-    /// Each pod hears of each step that will be due. If all came for it, all but one would come for nothing. So each
-    /// comes at a time of its own, and the first of them after so long as one would, however many there are.
+    /// Each pod knows when the next step is due. If all came then, all but one would come for nothing. So each waits for a
+    /// random part of a time that grows with their number: the first comes about as soon as one alone would.
     pub(super) fn stand_back(&self, share: f64) -> Duration {
         match self.0.load(Ordering::Relaxed) {
             0 | 1 => Duration::ZERO,

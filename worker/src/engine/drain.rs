@@ -43,7 +43,7 @@ impl Drain {
         }
         if self.slots.busy() > 0 {
             let busy = self.slots.busy();
-            warn!(steps = busy, "{busy} steps are left to other workers: redis does not answer");
+            warn!(steps = busy, "{busy} steps could not be written down in time: other workers take them over");
         }
         self.abandon.cancel();
     }

@@ -1,4 +1,4 @@
-//! What planted bugs do in the engine, so that the chaos run can show that it finds them. Nobody plants one in earnest.
+//! What planted bugs do in the engine. They exist in test builds only, to show that the chaos run finds them.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The poll budget, where lists are the rule: which requests have their place under the rate.
 //!
 //! A claim asks for one place for each list that its looks fill. They seldom fill it so well: some come too late
-//! for the list, some have to be made alone. What goes out beside the plan asks for a place of its own.
+//! for the list, some have to be made alone. Each request beyond the planned ones asks for a place of its own.
 
 use std::{
     collections::VecDeque,

@@ -199,7 +199,7 @@ async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, mut as
         // Two jobs have one task where the upstream took the second for a repetition of the first (code 21).
         let is_asked_again = asks.iter().any(|(other, _)| *other == task);
         let seen = match &mut batch {
-            // A task that the list leaves out is not known to it; the next look is made alone.
+            // What a list leaves out counts as missing once, so that the next look at it is made alone.
             Batch::Seen(seen) if is_asked_again => seen.get(&task).cloned().unwrap_or(Observation::Missing),
             Batch::Seen(seen) => seen.remove(&task).unwrap_or(Observation::Missing),
             Batch::Unsupported(_) => Observation::NotBegun,

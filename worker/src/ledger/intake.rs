@@ -30,7 +30,7 @@ pub struct RawEntry {
 }
 
 impl Intake {
-    /// The consumer group of the admitters, and its one consumer: whose reads they are makes no difference.
+    /// The consumer group of the admitters, and the name of its only consumer, which all pods share.
     const GROUP: &str = "mjq";
     /// How long one read waits for an entry.
     pub const BLOCK: Duration = Duration::from_secs(2);

@@ -50,7 +50,7 @@ pub(super) struct Headway {
     pub(super) elapsed_ms: u64,
     /// Percent; `None` when the upstream tells none.
     pub(super) progress: Option<u8>,
-    /// Between which lengths its must be, by all that was seen of its progress.
+    /// The shortest and the longest that the whole task can take, by all that was seen of its progress.
     pub(super) span: Option<Span>,
 }
 
@@ -106,7 +106,7 @@ pub(super) fn first_look(pace: Option<&Pace>) -> Option<Look> {
     Some(Look::at(look_ms, 0, &pace.sorted_ms))
 }
 
-/// When to look first at a task whose end somebody else will tell: when it has very likely ended, should he not.
+/// When to look first at a task whose end a hook will tell: late, in case the hook gets lost.
 pub(super) fn last_resort(pace: &Pace) -> Look {
     Look::at(after(pace.quantile_ms(0.95)), 0, &pace.sorted_ms)
 }

@@ -1,4 +1,4 @@
-//! The span: between which lengths a running task's must be, judging by how far it has come.
+//! The span: the shortest and the longest that a running task can take, judging by how far it has come.
 //!
 //! Progress tells little at once and more over time: each look narrows the span down, and what
 //! looks before it told still holds.

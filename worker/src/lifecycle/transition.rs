@@ -130,7 +130,7 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
         (P::Unknown, O::Poisoned) => job.poisoned(),
         (P::Unknown, O::CancelRequested) => job.cancelled(),
 
-        // A hook may tell the task while the job is being looked for: the answer was not lost then.
+        // What no step can see: each pair is listed, so that a new phase or observation has to be thought about.
         (P::Polling | P::Held, O::Found(_) | O::NotFound)
         | (P::Queued | P::Submitting | P::Polling | P::Unknown, O::InputGiven(_))
         | (

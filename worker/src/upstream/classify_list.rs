@@ -17,7 +17,7 @@ use crate::lifecycle::Observation;
 /// What came of looking at many tasks at once.
 #[derive(Debug, Clone)]
 pub enum Batch {
-    /// What was seen of each; an id that the upstream left out is absent, which says nothing about it.
+    /// What was seen of each task; one that the upstream left out is absent. A single look has to tell about it.
     Seen(HashMap<TaskId, Observation>),
     /// The upstream cannot do this: look at each by itself. The reason is in words.
     Unsupported(String),

@@ -70,7 +70,7 @@ async fn groups(ledger: &Ledger) -> Result<Vec<Group>, ViewError> {
 impl Facts {
     /// A job that waits for longer than this to be submitted is worth a word.
     const LONG_WAIT_S: f64 = 300.0;
-    /// A lease that ran out is taken over within seconds, as long as any worker has a free slot.
+    /// An event that a consumer has had for longer than this without acknowledging it is worth a word.
     const LONG_UNACKNOWLEDGED_MS: u64 = 300_000;
 
     fn judge(&self) -> Vec<Finding> {

@@ -1,9 +1,8 @@
 -- Reasserts claims: a pod says which steps it has under way, to a Redis that may have lost its last writes.
 --
 -- A claim that Redis does not know, and that is newer than all that it knows of the job, is restored
--- as it was: out of the lanes, leased, with its record and its intent. Whoever takes a claim over
--- leaves its fence behind, so such a claim is one that Redis has lost; and so is a record that is gone
--- before its time. Once every pod has said all that it holds, claims go on.
+-- as it was: out of the lanes, leased, with its record and its intent. A takeover raises the fence, so
+-- such a claim is one that Redis has lost; and so is a record that is gone before its time. Once every pod has said all that it holds, claims go on.
 --
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  pod name    ARGV[2]  lease, ms    ARGV[3]  '1' if the pod has said all now

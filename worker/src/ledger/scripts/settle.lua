@@ -138,7 +138,7 @@ if #steps == 0 then return '' end
 -- On a full memory Redis refuses a script only until its first write, so this one comes first: what
 -- has begun must be written down.
 redis.call('DEL', P .. 'room')
--- All claims of a batch hold but on a bad day. Then those that hold are told by what their jobs say.
+-- Usually every claim of a batch still holds. If one does not, each job's text tells whether its own does.
 leases_ended = redis.call('ZREM', LEASES, unpack(leases))
 local all_held = leases_ended == #leases
 
@@ -218,8 +218,8 @@ local function check(id, lease, text, rare)
     if string.find(known, '\n', 1, true) then return 0 end
     if not is_in_a_lane(id) then return 1 end
   end
-  -- Whoever takes a claim over leaves its fence behind: a claim that is newer than what Redis knows is
-  -- one that Redis has lost; and so is a record that is gone before its time.
+  -- A takeover raises the fence. So a claim with a higher fence than Redis knows is one that Redis has lost; and so
+  -- is a record that is gone before its time.
   if known and next_fence <= fence or not known and is_recent == '1' then
     -- What the pod knows counts, or the job would be submitted again.
     for _, lane in ipairs({ SUBMIT, LATER, POLL }) do redis.call('ZREM', lane, id) end
