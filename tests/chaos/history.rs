@@ -200,13 +200,20 @@ pub(crate) fn job_of(creation: &Creation) -> Option<&str> {
         return Some(job);
     }
     let state = creation.state.as_deref()?;
-    match state.strip_prefix("mjq:") {
-        Some(token) => token.rsplit_once(':').map(|(job, _)| job),
+    match token_in(state) {
+        Some((job, _)) => Some(job),
         None => state.split_whitespace().next(),
     }
 }
 
 /// The attempt that a creation was made by, when mjq's token tells it.
 pub(crate) fn attempt_of(creation: &Creation) -> Option<&str> {
-    creation.state.as_deref()?.strip_prefix("mjq:")?.rsplit_once(':').map(|(_, attempt)| attempt)
+    token_in(creation.state.as_deref()?).map(|(_, attempt)| attempt)
+}
+
+/// The job and the attempt in mjq's token: `mjq:<queue>:<job>:<attempt>:<when the job came>`.
+fn token_in(state: &str) -> Option<(&str, &str)> {
+    let (_queue, token) = state.strip_prefix("mjq:")?.split_once(':')?;
+    let (token, _came) = token.rsplit_once(':')?;
+    token.rsplit_once(':')
 }
