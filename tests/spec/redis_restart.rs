@@ -124,7 +124,12 @@ async fn a_worker_that_starts_before_redis_waits_for_it() -> anyhow::Result<()> 
 async fn a_full_redis_takes_no_new_jobs_and_lets_the_old_ones_end() -> anyhow::Result<()> {
     let mut stack = a_stack_of_its_own().await?;
     stack.wire.xadd_jobs(&jobs(50)).await?;
-    stack.eventually("it is in the middle", async |stack| Ok(stack.simulator.ledger().len() >= 10)).await?;
+    let are_admitted = async |stack: &Stack| {
+        let left: u64 =
+            redis::cmd("XLEN").arg(stack.wire.key("jobs")).query_async(&mut stack.wire.redis().await?).await?;
+        Ok(left == 0 && stack.simulator.ledger().len() >= 10)
+    };
+    stack.eventually("all are admitted, and some submitted", are_admitted).await?;
 
     let mut redis = stack.wire.redis().await?;
     redis::cmd("CONFIG").arg(&["SET", "maxmemory", "1"]).exec_async(&mut redis).await?;

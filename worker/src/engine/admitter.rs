@@ -42,8 +42,7 @@ impl Admitter {
 
     /// Admits until `draining`.
     pub(super) async fn run(self, draining: CancellationToken) {
-        // Nobody knows yet how large the entries are.
-        let mut count = 1;
+        let mut count = self.first_count().await;
         let mut look_back = Instant::now();
         while !draining.is_cancelled() {
             self.vitals.beat("admitter", Intake::BLOCK);
@@ -65,10 +64,16 @@ impl Admitter {
         self.vitals.rest("admitter");
     }
 
+    /// How many entries to ask for while none has been read: a few, and fewer where they may be large.
+    async fn first_count(&self) -> usize {
+        const FEW: usize = 16;
+        let mean = self.intake.mean_entry_bytes().await.ok().flatten();
+        mean.map_or(FEW, |bytes| (Self::READ_BYTES / bytes.max(1)).clamp(1, FEW))
+    }
+
     /// Admits what was given out half a lease ago or earlier, and never dealt with.
     async fn look_back(&self, draining: &CancellationToken) -> Result<(), Abandoned> {
-        // What was not dealt with may be what was too large for somebody.
-        let mut count = 1;
+        let mut count = self.first_count().await;
         let Some(until) = self.ledger.given_out(self.lease / 2).await? else { return Ok(()) };
         let mut from = "-".to_owned();
         while !draining.is_cancelled() {

@@ -66,6 +66,18 @@ impl Intake {
         self.link.query(&command).await
     }
 
+    /// The mean size of the entries that are in the stream, in bytes, judging by its oldest; `None` when there are none.
+    ///
+    /// # Errors
+    /// Whatever Redis or the network says.
+    pub async fn mean_entry_bytes(&self) -> RedisResult<Option<usize>> {
+        let mut commands = redis::pipe();
+        commands.cmd("XLEN").arg(&self.stream);
+        commands.cmd("MEMORY").arg("USAGE").arg(&self.stream).arg("SAMPLES").arg(5);
+        let (entries, bytes): (usize, Option<usize>) = self.link.pipeline(&commands).await?;
+        Ok(bytes.and_then(|bytes| bytes.checked_div(entries)))
+    }
+
     async fn create_group(&self) -> RedisResult<()> {
         let mut command = redis::cmd("XGROUP");
         command.arg("CREATE").arg(&self.stream).arg(Self::GROUP).arg("0").arg("MKSTREAM");
