@@ -278,8 +278,7 @@ impl Executor {
     }
 
     async fn settlement(&self, step: &Step, seen: &Observation, transition: Transition, now_ms: u64) -> Settlement {
-        let may_have_cost = matches!(transition.pressure, Pressure::Accepted | Pressure::Lost);
-        let job_json = step.job_json.clone().filter(|_| may_have_cost);
+        let job_json = step.job_json.as_ref().filter(|_| transition.pressure.may_have_cost()).cloned();
         let Next::End(ending) = transition.next else {
             let (job, fence) = (step.job.clone(), step.fence);
             return Settlement {

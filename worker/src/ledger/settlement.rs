@@ -110,7 +110,7 @@ impl Settlement {
     /// Whether it tells of a submit that may have made a task.
     #[must_use]
     pub fn may_have_cost(&self) -> bool {
-        matches!(self.transition.pressure, Pressure::Accepted | Pressure::Lost)
+        self.transition.pressure.may_have_cost()
     }
 
     /// The job as it was enqueued, with its record, as [`Ledger::restore_requests`] takes it.

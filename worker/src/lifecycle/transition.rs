@@ -75,6 +75,14 @@ pub enum Pressure {
     Lost,
 }
 
+impl Pressure {
+    /// Whether it tells of a submit that may have made a task.
+    #[must_use]
+    pub fn may_have_cost(self) -> bool {
+        matches!(self, Self::Accepted | Self::Lost)
+    }
+}
+
 /// An observation that cannot be made of a job in this phase. It is a bug, and changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{observation} cannot be observed of a job that is {phase}")]

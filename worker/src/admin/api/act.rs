@@ -31,8 +31,7 @@ pub(super) async fn cancel(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    may_act(&admin, &headers)?;
-    let id = JobId::new(&id).map_err(|_| ApiError::NotKnown)?;
+    let id = job_to_act_on(&admin, &headers, &id)?;
     match in_time(admin.ledger.cancel(&id)).await?? {
         CommandAnswer::Taken => Ok(Json(json!({ "job": id, "is_cancel_requested": true }))),
         CommandAnswer::Ended => Err(ApiError::Ended),
@@ -45,8 +44,7 @@ pub(super) async fn retry(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    may_act(&admin, &headers)?;
-    let id = JobId::new(&id).map_err(|_| ApiError::NotKnown)?;
+    let id = job_to_act_on(&admin, &headers, &id)?;
     match in_time(admin.ledger.retry(&id, &admin.policy)).await? {
         Ok(()) => Ok(Json(json!({ "job": id, "phase": "queued" }))),
         Err(RetryError::NotKnown) => Err(ApiError::NotKnown),
@@ -81,6 +79,12 @@ async fn set_paused(
     let what = if scope.submits { Paused::Submits } else { Paused::All };
     let has_changed = in_time(admin.ledger.pause(what, is_paused)).await??;
     Ok(Json(json!({ "is_paused": is_paused, "submits_only": scope.submits, "has_changed": has_changed })))
+}
+
+/// The job that is meant, once it is clear that whoever asks may change it.
+fn job_to_act_on(admin: &Admin, headers: &HeaderMap, id: &str) -> Result<JobId, ApiError> {
+    may_act(admin, headers)?;
+    JobId::new(id).map_err(|_| ApiError::NotKnown)
 }
 
 /// Whether whoever sent `headers` may change anything. A browser sends no such header on behalf of another page.

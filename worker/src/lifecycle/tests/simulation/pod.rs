@@ -21,9 +21,7 @@ use super::{
     upstream::Reply,
     world::World,
 };
-use crate::lifecycle::{
-    Act, Busy, Circumstances, Next, Observation, Phase, Pressure, event_of, next, redis_retry_delay,
-};
+use crate::lifecycle::{Act, Busy, Circumstances, Next, Observation, Phase, event_of, next, redis_retry_delay};
 
 pub(super) struct Pod {
     world: Rc<World>,
@@ -356,7 +354,7 @@ impl Pod {
             Answer::Restored => return world.problem(format!("{}: redis has lost nothing", step.job)),
         };
         let [outcome] = outcomes;
-        if matches!(outcome.transition.pressure, Pressure::Accepted | Pressure::Lost) && answers[0] != Answer::Stale {
+        if outcome.transition.pressure.may_have_cost() && answers[0] != Answer::Stale {
             self.submits.borrow_mut().push((world.now_ms(), outcome));
         }
         world.tally.borrow_mut().count(name);
