@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use mjq_harness::{Event, Wire};
-use redis::AsyncCommands;
-use redis::aio::MultiplexedConnection;
+use redis::{AsyncCommands, aio::MultiplexedConnection, streams::StreamRangeReply};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -117,7 +116,8 @@ pub(crate) async fn census(world: &World, history: &mut History) -> anyhow::Resu
             break;
         }
     }
-    history.swept_in_time = redis.zrange(wire.key("ended"), 0, -1).await?;
+    let listed: StreamRangeReply = redis.xrange_all(wire.key("ended")).await?;
+    history.swept_in_time = listed.ids.iter().filter_map(|entry| entry.get("job")).collect();
     let ended = ["events", "ended", "failed", "late", "rejected", "totals"].map(|name| wire.key(name));
     let families = JOB_FAMILIES.map(|family| wire.key(&format!("{family}:")));
     let is_of_a_job = |key: &String| families.iter().any(|family| key.starts_with(family));

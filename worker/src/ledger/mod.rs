@@ -18,7 +18,7 @@
 //! | `due:poll` | zset | open tasks by the time of their next look |
 //! | `leases` | zset | claims, as `<fence>:<job id>`, by the time that their lease runs out |
 //! | `deadlines` | zset | jobs that have not ended, by deadline. The Helm chart wakes workers by it, and by `late` |
-//! | `ended` | zset | jobs that have, by when |
+//! | `ended` | stream | jobs that have, each under the id of its event |
 //! | `failed` | zset | of these, the failed ones: the dead letters |
 //! | `late` | zset | jobs that their deadline ended, by the time of the next look at their task |
 //! | `upstream` | hash | what all pods share: pauses, breaker, adaptive limit, the server in charge |

@@ -4,6 +4,7 @@ mod stage;
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use mjq_harness::{RedisOptions, RedisProcess, eventually, shared_redis};
 use mjq_producer::contract::{Code, JobId};
 use serde_json::json;
@@ -11,7 +12,7 @@ use serde_json::json;
 use self::stage::{Stage, accepted, report, running, succeeded};
 use crate::{
     ledger::Place,
-    lifecycle::{FailureClass, Observation, Phase},
+    lifecycle::{FailureClass, Observation, Phase, Policy},
 };
 
 const NOW: Duration = Duration::ZERO;
@@ -94,6 +95,44 @@ async fn whoever_bears_the_token_cancels_retries_pauses_and_resumes_and_nobody_e
     assert_eq!((status, &body["is_cancel_requested"]), (200, &json!(true)), "{body}");
     assert_eq!(stage.get_json("/api/v1/jobs/open").await?.1["is_cancel_requested"], true);
     assert_eq!(stage.post("/api/v1/jobs/nobody/cancel", token).await?.0, 404);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_has_ended_is_swept_in_its_time_and_what_was_tried_once_more_is_not() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    for id in ["done", "broken", "again"] {
+        stage.admit(&imagine(id, "{}")).await?;
+    }
+    let failure = Observation::TaskFailed(report("FAILURE", 0, "", None), FailureClass::Upstream);
+    for seen in [succeeded("https://cdn.example.org/1.png"), failure.clone(), failure] {
+        stage.play(&accepted("t"), NOW).await?;
+        stage.play(&seen, NOW).await?;
+    }
+    let again = JobId::new("again")?;
+    let end = stage.ledger.job(&again).await?.and_then(|job| job.event_entry);
+    stage.ledger.retry(&again, &Policy::default()).await?;
+    assert_eq!(stage.ledger.counts().await?.ended, 2);
+    // As it is where the clock went back between the two ends, and the list has it under another id.
+    let mut list = redis::cmd("XADD");
+    list.arg(stage.ledger.key("ended")).arg("*").arg("job").arg("again");
+    let _: String = stage.ledger.link().query(&list).await?;
+
+    assert_eq!(stage.with_retention(Duration::from_secs(3600)).sweep().await?, 0, "it is too early");
+    // Their events go in whole nodes of the stream.
+    assert!(stage.with_retention(Duration::ZERO).sweep().await? >= 3);
+
+    for id in ["done", "broken"] {
+        assert!(stage.ledger.job(&JobId::new(id)?).await?.is_none(), "{id}");
+    }
+    let counts = stage.ledger.counts().await?;
+    assert_eq!((counts.open, counts.queued, counts.ended, counts.failed), (1, 1, 0, 0));
+    let job = stage.ledger.job(&again).await?.context("it is kept")?;
+    assert_eq!((job.phase, job.event_entry, end.is_some()), (Phase::Queued, None, true));
+    stage.play(&accepted("t2"), NOW).await?;
+    stage.play(&succeeded("https://cdn.example.org/2.png"), NOW).await?;
+    let (_, listed) = stage.get_json("/api/v1/jobs").await?;
+    assert_eq!(listed["ended"][0]["id"], "again", "{listed}");
     Ok(())
 }
 

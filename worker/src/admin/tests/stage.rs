@@ -47,6 +47,12 @@ impl Stage {
         Ok(Self { ledger, health, base, shutdown, served, http: reqwest::Client::new() })
     }
 
+    /// The same ledger for one who sweeps what is older than `retention`.
+    pub(super) fn with_retention(&self, retention: Duration) -> Ledger {
+        let (link, queue) = (self.ledger.link().clone(), self.ledger.queue().clone());
+        Ledger::new(link, queue, retention, CancellationToken::new())
+    }
+
     /// Enqueues a job and admits it, as the engine does.
     pub(super) async fn admit(&self, json: &str) -> anyhow::Result<JobId> {
         let entry = self.add_to_stream(json).await?;

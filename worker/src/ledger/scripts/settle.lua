@@ -177,7 +177,8 @@ local function finish(id, text, at)
   -- Only what has failed or was cancelled can be tried once more: nobody needs these pictures again.
   if where == 'S' and kind == 'completed' then redis.call('DEL', P .. 'large:' .. id) end
   finished[#finished + 1] = id
-  add(ENDED, now, id)
+  -- Under its event's id; where a later one is there (the clock went back), under the next.
+  if redis.pcall('XADD', ENDED, entry, 'job', id).err then redis.call('XADD', ENDED, '*', 'job', id) end
   if kind == 'failed' then add(P .. 'failed', now, id) end
   if revisit_ms ~= '' then add(P .. 'late', now + revisit_ms, id) end
   if ran_ms ~= '0' then

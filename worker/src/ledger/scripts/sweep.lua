@@ -13,15 +13,27 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local before = now - tonumber(ARGV[1])
 
-local ended = redis.call('ZRANGEBYSCORE', P .. 'ended', '-inf', before, 'LIMIT', 0, 1000)
-if #ended > 0 then
-  for _, id in ipairs(ended) do
-    redis.call('UNLINK', P .. 'job:' .. id, P .. 'request:' .. id, P .. 'more:' .. id, P .. 'large:' .. id,
-      P .. 'shown:' .. id)
+local entries = redis.call('XRANGE', P .. 'ended', '-', string.format('%.0f', before), 'COUNT', 1000)
+if #entries > 0 then
+  local listed, ids, keys = {}, {}, {}
+  for i, entry in ipairs(entries) do
+    listed[i], ids[i] = entry[1], entry[2][2]
+    keys[i] = P .. 'job:' .. ids[i]
   end
-  redis.call('ZREM', P .. 'ended', unpack(ended))
-  redis.call('ZREM', P .. 'failed', unpack(ended))
-  redis.call('ZREM', P .. 'late', unpack(ended))
+  local ended = {}
+  for i, text in ipairs(redis.call('MGET', unpack(keys))) do
+    local id, ended_ms = ids[i], text and string.match(text, '\n(%d+)')
+    -- One that is listed and open, or has ended later, was tried once more in between.
+    if not text or ended_ms and tonumber(ended_ms) <= before then
+      ended[#ended + 1] = id
+      redis.call('UNLINK', keys[i], P .. 'request:' .. id, P .. 'more:' .. id, P .. 'large:' .. id, P .. 'shown:' .. id)
+    end
+  end
+  redis.call('XDEL', P .. 'ended', unpack(listed))
+  if #ended > 0 then
+    redis.call('ZREM', P .. 'failed', unpack(ended))
+    redis.call('ZREM', P .. 'late', unpack(ended))
+  end
 end
 
 local cut = string.format('%.0f-0', before)
@@ -29,4 +41,4 @@ if ARGV[2] ~= '' then
   local oldest_ms = tonumber(string.match(ARGV[2], '^(%d+)'))
   if oldest_ms < before then cut = ARGV[2] end
 end
-return #ended + redis.call('XTRIM', P .. 'events', 'MINID', '~', cut, 'LIMIT', 1000)
+return #entries + redis.call('XTRIM', P .. 'events', 'MINID', '~', cut, 'LIMIT', 1000)

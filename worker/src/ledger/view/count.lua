@@ -46,7 +46,7 @@ return {
     'polling', redis.call('ZCARD', P .. 'due:poll'),
     'in_step', redis.call('ZCARD', P .. 'leases'),
     'open', redis.call('ZCARD', P .. 'deadlines'),
-    'ended', redis.call('ZCARD', P .. 'ended'),
+    'ended', redis.call('XLEN', P .. 'ended'),
     'failed', redis.call('ZCARD', P .. 'failed'),
     'delayed_due', due('later'),
     'polling_due', due('poll'),

@@ -3,7 +3,10 @@
 use mjq_producer::contract::{Event, Job, JobId};
 use redis::streams::StreamRangeReply;
 
-use super::{Ledger, Place, ViewError, hide_images, lines::read_event};
+use super::{
+    Ledger, Place, ViewError, hide_images,
+    lines::{entry_ms, read_event},
+};
 use crate::{
     ledger::{
         claim::read_hint,
@@ -48,8 +51,8 @@ pub struct JobView {
 
 /// Reclaims, cancel mark, hint.
 type More = (Option<u32>, Option<String>, Option<String>);
-type Scores = (Option<f64>, Option<f64>, Option<f64>, Option<u64>, Option<f64>);
-type JobReply = (Option<String>, Option<String>, More, u64, u64, Option<f64>, Option<f64>, Option<u64>, Option<f64>);
+type Scores = (Option<f64>, Option<f64>, Option<f64>, Option<u64>);
+type JobReply = (Option<String>, Option<String>, More, u64, u64, Option<f64>, Option<f64>, Option<u64>);
 
 impl Ledger {
     /// Larger jobs are not read for a page: claims and settlements wait behind it on the same connection.
@@ -69,8 +72,7 @@ impl Ledger {
         commands.cmd("ZSCORE").arg(self.key("due:poll")).arg(id.as_str());
         commands.cmd("ZSCORE").arg(self.key("due:later")).arg(id.as_str());
         commands.cmd("ZRANK").arg(self.key("due:submit")).arg(id.as_str());
-        commands.cmd("ZSCORE").arg(self.key("ended")).arg(id.as_str());
-        let (text, request, more, large, shown, poll, later, rank, ended): JobReply = self.read(&commands).await?;
+        let (text, request, more, large, shown, poll, later, rank): JobReply = self.read(&commands).await?;
         let Some(kept) = text.as_deref().and_then(KeptJob::read) else { return Ok(None) };
         let Some(record) = kept.record() else { return Ok(None) };
         let request = request.as_deref().and_then(KeptRequest::read);
@@ -97,7 +99,7 @@ impl Ledger {
             reclaims: reclaims.unwrap_or(0),
             is_cancel_requested: cancelled.is_some(),
             hinted_task: hint.map(|hint| read_hint(&hint).0.to_owned()).filter(|task| !task.is_empty()),
-            place: place_of((lease, poll, later, rank, ended)),
+            place: place_of(kept.event.map(entry_ms), (lease, poll, later, rank)),
             record,
             job_bytes: small.map_or(if large > 0 { large } else { shown }, |job| job.len() as u64),
             job,
@@ -108,12 +110,13 @@ impl Ledger {
     }
 }
 
-fn place_of((lease, poll, later, rank, ended): Scores) -> Place {
+/// Where a job is found that ended at `ended_ms`, if it has, and has these scores in the sorted sets.
+fn place_of(ended_ms: Option<u64>, (lease, poll, later, rank): Scores) -> Place {
     let ms = |score: f64| score as u64;
     // An overdue or cancelled job that is claimed may stand in a lane as well: what is done now counts.
-    match (lease, ended, poll, later, rank) {
+    match (lease, ended_ms, poll, later, rank) {
         (Some(lease), ..) => Place::InStep { lease_ms: ms(lease) },
-        (_, Some(at), ..) => Place::Ended { at_ms: ms(at) },
+        (_, Some(at_ms), ..) => Place::Ended { at_ms },
         (_, _, Some(due), ..) => Place::Poll { due_ms: ms(due) },
         (_, _, _, Some(due), _) => Place::Later { due_ms: ms(due) },
         (_, _, _, _, Some(before)) => Place::Submit { before: Some(before) },
@@ -127,10 +130,10 @@ mod tests {
 
     #[test]
     fn what_is_done_now_counts_more_than_what_is_due() {
-        assert_eq!(place_of((Some(9.0), Some(1.0), None, None, None)), Place::InStep { lease_ms: 9 });
-        assert_eq!(place_of((None, Some(5.0), None, None, None)), Place::Poll { due_ms: 5 });
-        assert_eq!(place_of((None, None, None, Some(3), None)), Place::Submit { before: Some(3) });
-        assert_eq!(place_of((None, None, None, None, Some(7.0))), Place::Ended { at_ms: 7 });
-        assert_eq!(place_of((None, None, None, None, None)), Place::Moving);
+        assert_eq!(place_of(None, (Some(9.0), Some(1.0), None, None)), Place::InStep { lease_ms: 9 });
+        assert_eq!(place_of(Some(5), (None, Some(1.0), None, None)), Place::Ended { at_ms: 5 });
+        assert_eq!(place_of(None, (None, None, Some(3.0), None)), Place::Later { due_ms: 3 });
+        assert_eq!(place_of(None, (None, None, None, Some(7))), Place::Submit { before: Some(7) });
+        assert_eq!(place_of(None, (None, None, None, None)), Place::Moving);
     }
 }

@@ -3,10 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use mjq_producer::contract::{Code, Event, EventType, JobId};
-use redis::{
-    Pipeline,
-    streams::{StreamId, StreamRangeReply},
-};
+use redis::streams::{StreamId, StreamRangeReply};
 use serde::Serialize;
 
 use super::{Ledger, ViewError};
@@ -80,9 +77,8 @@ impl Ledger {
     pub async fn latest(&self, limit: usize) -> Result<Latest, ViewError> {
         let last = limit.saturating_sub(1);
         let mut commands = redis::pipe();
-        let ranges = [("ZRANGE", "leases"), ("ZRANGE", "due:poll"), ("ZRANGE", "due:later"), ("ZREVRANGE", "ended")];
-        for (command, key) in ranges {
-            commands.cmd(command).arg(self.key(key)).arg(0).arg(last).arg("WITHSCORES");
+        for key in ["leases", "due:poll", "due:later"] {
+            commands.cmd("ZRANGE").arg(self.key(key)).arg(0).arg(last).arg("WITHSCORES");
         }
         for rank in 0..3_u64 {
             // The newest of each priority: its scores are rank * 10^13 + age.
@@ -90,7 +86,9 @@ impl Ledger {
             commands.cmd("ZREVRANGEBYSCORE").arg(self.key("due:submit")).arg(format!("({below}")).arg(from);
             commands.arg("WITHSCORES").arg("LIMIT").arg(0).arg(limit);
         }
-        let [leases, polls, later, ended, high, normal, low]: [Scored; 7] = self.read_ranges(&commands).await?;
+        commands.cmd("XREVRANGE").arg(self.key("ended")).arg("+").arg("-").arg("COUNT").arg(limit);
+        type Ranges = (Scored, Scored, Scored, Scored, Scored, Scored, StreamRangeReply);
+        let (leases, polls, later, high, normal, low, ended): Ranges = self.read(&commands).await?;
         let submit = |_| Place::Submit { before: None };
         let lanes = [
             placed(leases.into_iter().map(without_fence).collect(), |lease_ms| Place::InStep { lease_ms }),
@@ -103,7 +101,8 @@ impl Ledger {
         let open = self.lines(interleave(lanes.into(), limit)).await?;
         let mut open: Vec<JobLine> = open.into_iter().map(|(line, _)| line).collect();
         open.sort_by(|a, b| b.record.enqueued_ms.cmp(&a.record.enqueued_ms).then_with(|| a.id.cmp(&b.id)));
-        let ended = self.lines(placed(ended, |at_ms| Place::Ended { at_ms })).await?;
+        let listed = ended.ids.iter().filter_map(|entry| Some((entry.get("job")?, entry_ms(&entry.id))));
+        let ended = self.lines(listed.map(|(id, at_ms)| (id, Place::Ended { at_ms })).collect()).await?;
         Ok(Latest { open, ended: self.with_events(ended).await? })
     }
 
@@ -117,11 +116,6 @@ impl Ledger {
         let (failed,): (Scored,) = self.read(&commands).await?;
         let lines = self.lines(placed(failed, |at_ms| Place::Ended { at_ms })).await?;
         self.with_events(lines).await
-    }
-
-    async fn read_ranges<const N: usize>(&self, commands: &Pipeline) -> Result<[Scored; N], ViewError> {
-        let ranges: Vec<Scored> = self.read(commands).await?;
-        Ok(std::array::from_fn(|index| ranges.get(index).cloned().unwrap_or_default()))
     }
 
     /// Reads the records of `jobs`, each with the entry of its event; one that is gone or cannot be read is left out.

@@ -4,6 +4,7 @@
 //! jobs at a time: their scores are set to the past on both sides.
 
 use std::{
+    collections::BTreeSet,
     fmt::Write as _,
     sync::Arc,
     time::{Duration, Instant},
@@ -31,7 +32,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Scores of two acts must not be equal in Redis and different here.
 const MOMENT: Duration = Duration::from_millis(2);
 const PODS: [&str; 2] = ["pod-a", "pod-b"];
-const LANES: [&str; 6] = ["due:submit", "due:later", "due:poll", "leases", "deadlines", "ended"];
+const LANES: [&str; 5] = ["due:submit", "due:later", "due:poll", "leases", "deadlines"];
 
 /// Both ledgers, and what the pods hold.
 struct Both {
@@ -397,8 +398,7 @@ impl Both {
             "due:later" => &self.model.later,
             "due:poll" => &self.model.poll,
             "leases" => &self.model.leases,
-            "deadlines" => &self.model.deadlines,
-            _ => &self.model.ended,
+            _ => &self.model.deadlines,
         }
     }
 
@@ -429,6 +429,13 @@ impl Both {
             command.arg(self.real.key(name)).arg(0).arg(-1);
             writeln!(state, "{name}: {}", self.query::<Vec<String>>(&command).await?.join(" "))?;
         }
+        let mut command = redis::cmd("XRANGE");
+        command.arg(self.real.key("ended")).arg("-").arg("+");
+        let listed: StreamRangeReply = self.query(&command).await?;
+        let listed: BTreeSet<String> = listed.ids.iter().filter_map(|entry| entry.get("job")).collect();
+        // One that a claim has opened again, of which Redis knew nothing, stays listed until it is swept.
+        let ended: Vec<&str> = self.model.ended().filter(|job| listed.contains(*job)).collect();
+        writeln!(state, "ended: {}", ended.join(" "))?;
         for job in self.model.jobs.keys() {
             let mut command = redis::cmd("GET");
             command.arg(self.real.job_key("job", job));
@@ -472,6 +479,7 @@ impl Both {
             let jobs: Vec<&str> = self.lane(name).jobs().map(JobId::as_str).collect();
             let _ = writeln!(state, "{name}: {}", jobs.join(" "));
         }
+        let _ = writeln!(state, "ended: {}", self.model.ended().collect::<Vec<_>>().join(" "));
         for (job, row) in &self.model.jobs {
             let task = row.hint.as_ref().map(TaskId::as_str);
             // With the mark that goes before the task of an end.

@@ -20,7 +20,6 @@ pub(super) struct LedgerModel {
     /// Claims, as [`lease_of`] names them.
     pub(super) leases: Lane,
     pub(super) deadlines: Lane,
-    pub(super) ended: Lane,
     pub(super) upstream: Shared,
     /// Each pod's last claim.
     memos: BTreeMap<String, (u64, Vec<(JobId, u64)>)>,
@@ -152,6 +151,11 @@ fn job_of(lease: &JobId) -> JobId {
 }
 
 impl LedgerModel {
+    /// The jobs that have ended.
+    pub(super) fn ended(&self) -> impl Iterator<Item = &str> {
+        self.jobs.iter().filter(|(_, row)| row.phase.is_terminal()).map(|(job, _)| job.as_str())
+    }
+
     pub(super) fn with(sabotage: Option<Sabotage>) -> Self {
         Self { sabotage, ..Self::default() }
     }
@@ -255,7 +259,6 @@ impl LedgerModel {
                 Place::Poll(at_ms) => self.poll.add(&outcome.job, at_ms),
                 Place::Ended => {
                     self.deadlines.remove(&outcome.job);
-                    self.ended.add(&outcome.job, now_ms);
                 }
             }
         }
