@@ -2,7 +2,7 @@
 //!
 //! What Redis forgot it would give out once more: a submit that is under way, or that was written down a moment ago.
 //! So each pod says which steps it holds and what became of its latest submits, and until all pods have, nothing is
-//! claimed (`scripts/server.lua`). What Redis still knows is not changed by this.
+//! claimed (`scripts/prelude/server.lua`). What Redis still knows is not changed by this.
 
 use std::{
     collections::{HashSet, VecDeque},

@@ -14,10 +14,12 @@ pub(super) struct Script {
     hash: String,
 }
 
+/// Each script, with what stands in front of it: `prelude/queue.lua` always, and those named here.
 macro_rules! scripts {
     ($($constant:ident = $name:literal $(after $($prelude:literal)and+)?;)+) => {
         $(pub(super) static $constant: LazyLock<Script> = LazyLock::new(|| Script::new($name, concat!(
-            $($(include_str!(concat!("scripts/", $prelude, ".lua")),)+)?
+            include_str!("scripts/prelude/queue.lua"),
+            $($(include_str!(concat!("scripts/prelude/", $prelude, ".lua")),)+)?
             include_str!(concat!("scripts/", $name, ".lua"))
         )));)+
     };
@@ -27,9 +29,9 @@ scripts! {
     ADMIT = "admit";
     ANNOTATE = "annotate" after "job";
     CANCEL = "cancel" after "job";
-    CLAIM = "claim" after "server";
+    CLAIM = "claim" after "rate" and "server";
     FORGET = "forget";
-    GRANT = "grant";
+    GRANT = "grant" after "rate";
     HINT = "hint" after "job";
     LOOK_BACK = "look_back";
     MODAL = "modal" after "job";
@@ -38,8 +40,8 @@ scripts! {
     REJECT = "reject";
     RENEW = "renew";
     RETRY = "retry" after "job";
-    REVISIT = "revisit";
-    SETTLE = "settle";
+    REVISIT = "revisit" after "rate";
+    SETTLE = "settle" after "pressure";
     SWEEP = "sweep";
 }
 

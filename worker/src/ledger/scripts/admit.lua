@@ -15,12 +15,9 @@
 --   without pictures, in case of a conflict: kind, a space, data of the event; each '' if there is none
 -- Returns a digit for each entry: 1 admitted, 2 known already, 3 conflict, 0 admitted by somebody else
 
-local P = KEYS[1]
 local call = redis.call
 local retention_ms, are_neighbours = tonumber(ARGV[1]), ARGV[2] == '1'
 local FIRST, EACH = 3, 10
-local clock = call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local JOB, REQUEST = P .. 'job:', P .. 'request:'
 
 local results, texts, submits, deadlines = {}, {}, {}, {}

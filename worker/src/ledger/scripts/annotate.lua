@@ -12,8 +12,6 @@ if fence and (fence ~= ARGV[2] or (phase ~= 'failed' and phase ~= 'cancelled')) 
 if ARGV[4] == '' or not fence then
   redis.call('ZREM', P .. 'late', id)
 else
-  local clock = redis.call('TIME')
-  local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
   redis.call('ZADD', P .. 'late', 'XX', now + tonumber(ARGV[4]), id)
 end
 if not fence then return 0 end

@@ -26,7 +26,6 @@
 --   the job's text: fence, phase, record
 --   its request, which may be more lines; only of a submit
 
-local P = KEYS[1]
 local call = redis.call
 local pod, request = ARGV[1], ARGV[2]
 local limit, lease_ms, max_open = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -38,8 +37,6 @@ local LEASES, DEADLINES, UPSTREAM = P .. 'leases', P .. 'deadlines', P .. 'upstr
 local MARKED, MEMO = P .. 'marked', P .. 'claim:' .. pod
 local JOB, REQUEST, MORE = P .. 'job:', P .. 'request:', P .. 'more:'
 
-local clock = call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local expiry = string.format('%d', now + lease_ms)
 local steps, leased, memo = {}, {}, {}
 
@@ -95,7 +92,7 @@ if last and (tonumber(request) or 0) < (tonumber(string.match(last, '^%d+')) or 
 local control = call('HMGET', UPSTREAM, 'paused', 'submits_paused', 'gate_ms', 'limit', 'down', 'down_until_ms',
   'server', 'server_gate_ms', 'spared_ms', 'looks_gate_ms')
 local is_paused, submits_paused = control[1] == '1', control[2] == '1'
-local server_gate_ms = ARGV[11] == '1' and server_gate(control[7], control[8], now) or noted_gate(control[8])
+local server_gate_ms = ARGV[11] == '1' and server_gate(control[7], control[8]) or noted_gate(control[8])
 if server_gate_ms > now then return { now, server_gate_ms - now, now, 0 } end
 
 -- A pod that had no answer for long sent this to a Redis that stood still, or was cut off from it. Nobody may be
@@ -104,8 +101,7 @@ if server_gate_ms > now then return { now, server_gate_ms - now, now, 0 } end
 local spared_ms = tonumber(control[9] or 0)
 if heard_ms > 0 and now - heard_ms > lease_ms / 2 then
   if now > spared_ms + 4 * lease_ms then
-    -- On a full memory Redis refuses a script only until its first write.
-    call('DEL', P .. 'room')
+    write_although_full()
     call('HSET', UPSTREAM, 'spared_ms', string.format('%d', now + math.max(lease_ms / 2, 1500)))
   end
   return { now, 0, now, 0 }
@@ -171,34 +167,16 @@ local function due(key, at_most)
   return call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, at_most)
 end
 
--- How many of `wanted` fit, when any `window` holds at most `n`; and ms until one more does.
-local function room(key, wanted, n, window)
-  if n == 0 then return wanted, 0 end
-  local fits = 0
-  while fits < wanted and fits < n do
-    local grant = tonumber(call('LINDEX', key, n - 1 - fits) or 0)
-    if now - grant < window then return fits, grant + window - now end
-    fits = fits + 1
-  end
-  return fits, window
-end
-
-local function spend(key, used, n)
-  if n == 0 or used == 0 then return end
-  for _ = 1, used do call('LPUSH', key, now) end
-  call('LTRIM', key, 0, n - 1)
-end
-
 local more, waits_for_room = -1, 0
 local function wake_in(ms)
   if ms and (more < 0 or ms < more) then more = math.max(ms, 0) end
 end
 
--- Redis refuses a script on a full memory only until its first write. So the first write asks: while
--- there is no room, what has begun goes on, and nothing new is paid for.
+-- Where there is something to submit, the first write asks whether Redis takes any: while it has no room, what has
+-- begun goes on, and nothing new is paid for.
 local waiting = call('ZCARD', SUBMIT) + call('ZCOUNT', LATER, '-inf', now)
 local has_room = waiting == 0 or not redis.pcall('SET', P .. 'room', 1).err
-if waiting == 0 or not has_room then call('DEL', P .. 'room') end
+if waiting == 0 or not has_room then write_although_full() end
 
 if spared_ms <= now then
   for _, lease in ipairs(due(LEASES, limit)) do take_back(lease) end

@@ -6,10 +6,7 @@
 -- ARGV[1]  how long is long, ms
 -- Returns how many went
 
-local P = KEYS[1]
 local long_ms = tonumber(ARGV[1])
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local function has_shown_itself(beat)
   local is_json, fields = pcall(cjson.decode, beat)

@@ -20,8 +20,6 @@ elseif phase == 'polling' and not goes_on then
   note_more(id, 'hint', '+')
 end
 if goes_on and phase ~= 'unknown' then return 0 end
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 if phase == 'failed' then return 2 * redis.call('ZADD', P .. 'late', 'XX', 'LT', 'CH', now, id) end
 local first = redis.call('ZRANGE', P .. 'due:poll', 0, 0, 'WITHSCORES')[2]
 local front = math.min(now, (tonumber(first) or now) - 1)

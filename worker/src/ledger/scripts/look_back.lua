@@ -8,14 +8,10 @@
 -- ARGV[1]  consumer group of the admitters      ARGV[2]  how long ago is long, ms
 -- Returns the id of the last such entry; nil if nobody has asked before, or somebody not long ago
 
-local P = KEYS[1]
 local group, long_ms = ARGV[1], tonumber(ARGV[2])
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local noted_ms, place = string.match(redis.call('GET', P .. 'given_out') or '', '^(%d+) (.*)$')
--- On a full memory Redis refuses a script only until its first write: what this one writes is little.
-redis.call('DEL', P .. 'room')
+write_although_full()
 local ago = noted_ms and now - noted_ms
 if ago and ago >= 0 and ago < long_ms then return nil end
 

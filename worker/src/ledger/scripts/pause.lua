@@ -6,5 +6,5 @@
 -- Returns 1 if that changed anything
 
 local field = ARGV[1] == 'all' and 'paused' or 'submits_paused'
-if ARGV[2] == '1' then return redis.call('HSET', KEYS[1] .. 'upstream', field, 1) end
-return redis.call('HDEL', KEYS[1] .. 'upstream', field)
+if ARGV[2] == '1' then return redis.call('HSET', P .. 'upstream', field, 1) end
+return redis.call('HDEL', P .. 'upstream', field)

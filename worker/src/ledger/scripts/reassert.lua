@@ -2,7 +2,8 @@
 --
 -- A claim that Redis does not know, and that is newer than all that it knows of the job, is restored
 -- as it was: out of the lanes, leased, with its record and its intent. A takeover raises the fence, so
--- such a claim is one that Redis has lost; and so is a record that is gone before its time. Once every pod has said all that it holds, claims go on.
+-- such a claim is one that Redis has lost; and so is a record that is gone before its time. Once every pod has said
+-- all that it holds, claims go on.
 --
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  pod name    ARGV[2]  lease, ms    ARGV[3]  '1' if the pod has said all now
@@ -12,11 +13,9 @@
 
 local pod, lease_ms, is_all = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 local LEASES, UPSTREAM, REPORTED = P .. 'leases', P .. 'upstream', P .. 'reported'
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local known, gate_ms = unpack(redis.call('HMGET', UPSTREAM, 'server', 'server_gate_ms'))
-gate_ms = server_gate(known, gate_ms, now)
+gate_ms = server_gate(known, gate_ms)
 
 local function reassert(id, fence, is_recent, phase, record, deadline)
   local lease = fence .. ':' .. id

@@ -8,7 +8,6 @@
 --   entry id, reason, the entry's text (cut), '1' if it has an event, job, kind, state, data of the event
 -- Returns for each entry: 1 rejected, 0 dealt with by somebody else
 
-local P = KEYS[1]
 local results = {}
 for at = 1, #ARGV, 8 do
   local entry, reason, text, has_event, job, kind, state, data = unpack(ARGV, at, at + 7)

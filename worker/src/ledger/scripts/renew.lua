@@ -5,12 +5,7 @@
 -- ARGV[2…] lease, lease … each named <fence>:<job id>
 -- Returns those that no longer hold: their steps must not write anything any more
 
-local P = KEYS[1]
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
--- On a full memory Redis refuses a script only until its first write, so this one comes first: what
--- has begun must be written down.
-redis.call('DEL', P .. 'room')
+write_although_full()
 local leases, kept, lost = {}, {}, {}
 for at = 2, #ARGV do leases[#leases + 1] = ARGV[at] end
 if #leases == 0 then return lost end

@@ -10,34 +10,22 @@
 -- ARGV[5]  polls that one request carries
 -- Returns {ms until there may be more (-1: none is waiting), look …}; a look is {id, text of the job}
 
-local P = KEYS[1]
 local limit, again_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 local n, window, polls_per_request = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local LATE, RATE = P .. 'late', P .. 'rate:poll'
 
 local first = redis.call('ZRANGE', LATE, 0, 0, 'WITHSCORES')
 if not first[2] then return { -1 } end
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 if tonumber(first[2]) > now then return { tonumber(first[2]) - now } end
 local paused, gate_ms = unpack(redis.call('HMGET', P .. 'upstream', 'paused', 'looks_gate_ms'))
 if paused == '1' then return { 1000 } end
 if gate_ms and tonumber(gate_ms) > now then return { gate_ms - now } end
 
--- As in `claim`: at most `n` requests in any window.
-local requests, wanted = math.ceil(limit / polls_per_request), 0
-while n > 0 and wanted < requests and wanted < n do
-  local grant = tonumber(redis.call('LINDEX', RATE, n - 1 - wanted) or 0)
-  if now - grant < window then
-    if wanted == 0 then return { grant + window - now } end
-    break
-  end
-  wanted = wanted + 1
-end
-if n > 0 then limit = math.min(limit, wanted * polls_per_request) end
+local requests, wait_ms = room(RATE, math.ceil(limit / polls_per_request), n, window)
+if requests == 0 then return { wait_ms } end
+limit = math.min(limit, requests * polls_per_request)
 
--- On a full memory Redis refuses a script only until its first write: what this one writes is little.
-redis.call('DEL', P .. 'room')
+write_although_full()
 local looks = { 0 }
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', LATE, '-inf', now, 'LIMIT', 0, limit)) do
   local text = redis.call('GET', P .. 'job:' .. id)
@@ -48,8 +36,5 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', LATE, '-inf', now, 'LIMIT', 0, l
     redis.call('ZREM', LATE, id)
   end
 end
-if n > 0 and #looks > 1 then
-  for _ = 1, math.ceil((#looks - 1) / polls_per_request) do redis.call('LPUSH', RATE, now) end
-  redis.call('LTRIM', RATE, 0, n - 1)
-end
+spend(RATE, math.ceil((#looks - 1) / polls_per_request), n)
 return looks

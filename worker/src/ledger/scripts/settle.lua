@@ -10,22 +10,17 @@
 -- ARGV[…]  step after step:
 --   id, lease, the job's new text (the next fence, phase, record),
 --   '1' if the record cannot have been swept yet, a space and the deadline (Unix ms),
---   pressure: 'none', 'accepted', 'up', 'down', 'lost'; with a space and a pause in ms 'saturated', 'throttled'; with a
---     space and the time of its claim (Unix ms) 'unsent',
+--   pressure, see prelude/pressure.lua,
 --   then: 'submit' or 'poll', delay ms
 --     or: 'end', type, code, kind, task, status, image url, data, pace class, ms that the task ran (0: not
 --     known), ms until the task is looked at once more ('': never), number of follow-ups, job JSON …
 -- Returns a digit for each step: 1 written, 2 was written before, 0 the fence is stale, 4 the record is
 --   gone, 3 Redis had lost the claim or the record, and has it again
 
-local P = KEYS[1]
 local SUBMIT, LATER, POLL = P .. 'due:submit', P .. 'due:later', P .. 'due:poll'
-local LEASES, DEADLINES, UPSTREAM = P .. 'leases', P .. 'deadlines', P .. 'upstream'
+local LEASES, DEADLINES = P .. 'leases', P .. 'deadlines'
 local EVENTS, ENDED = P .. 'events', P .. 'ended'
 local JOB, REQUEST = P .. 'job:', P .. 'request:'
-
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 -- Writes to the sorted sets are gathered and made at the end, one command for each set.
 local adds = {}
@@ -38,85 +33,7 @@ local function add(set, score, id)
 end
 -- How many leases this call has ended, of claims that count as open until it is over.
 local leases_ended
-
-local upstream
-local function upstream_field(name)
-  upstream = upstream or redis.call('HMGET', UPSTREAM, 'down', 'down_until_ms', 'limit', 'lowered_ms', 'lost', 'cause')
-  return tonumber(upstream[name] or 0)
-end
-local DOWN, DOWN_UNTIL, LIMIT, LOWERED, LOST, CAUSE = 1, 2, 3, 4, 5, 6
-
--- Lost answers in a row, over all pods, that open the breaker. Each may be a charge that nobody gets, so
--- there must not be many more; a few are usual when a relay restarts, or a pod's network breaks off.
-local RUN = 20
-
--- Additive increase, multiplicative decrease, between 1 and whatever was open when it got too much.
--- The breaker opens with the first 'down' and doubles its pause, from 2 s to 30 s; and with a run of
--- 'lost', whose pauses are from 1 s to 10 s. What opened it keeps its pauses when a probe fares worse.
-local function open(pressure, down)
-  local is_probe = redis.call('HDEL', UPSTREAM, 'probing') == 1
-  -- Answers to requests that left before the breaker opened say nothing new.
-  if down > 0 and upstream_field(DOWN_UNTIL) > now and not is_probe then return end
-  local cause = pressure
-  if down > 0 and pressure == 'lost' then cause = upstream[CAUSE] or 'down' end
-  if cause ~= upstream[CAUSE] then down = 0 end
-  local wait = math.min(30000, 1000 * 2 ^ math.min(down + 1, 5))
-  if cause == 'lost' then wait = math.min(10000, 1000 * 2 ^ math.min(down, 4)) end
-  upstream[DOWN], upstream[DOWN_UNTIL], upstream[CAUSE] = down + 1, now + wait, cause
-  redis.call('HSET', UPSTREAM, 'down', down + 1, 'down_until_ms', string.format('%d', now + wait), 'cause', cause)
-end
-
--- Closes a gate for a while. A shorter wish does not cut a longer one short.
-local function close(gate, pause_ms)
-  local until_ms = math.max(now + pause_ms, tonumber(redis.call('HGET', UPSTREAM, gate) or 0))
-  redis.call('HSET', UPSTREAM, gate, string.format('%d', until_ms))
-end
-
-local function press(pressure)
-  if pressure == 'none' then return end
-  if string.sub(pressure, 1, 6) == 'unsent' then
-    redis.call('LREM', P .. 'rate:submit', 1, string.sub(pressure, 8))
-    if redis.call('HDEL', UPSTREAM, 'probing') == 1 then redis.call('HSET', UPSTREAM, 'down_until_ms', now) end
-    return
-  end
-  if string.sub(pressure, 1, 9) == 'throttled' then return close('looks_gate_ms', tonumber(string.sub(pressure, 11))) end
-  local down, limit = upstream_field(DOWN), upstream_field(LIMIT)
-  if pressure == 'down' then return open(pressure, down) end
-  if pressure == 'lost' then
-    upstream[LOST] = upstream_field(LOST) + 1
-    redis.call('HSET', UPSTREAM, 'lost', upstream[LOST])
-    if down > 0 or upstream[LOST] >= RUN then open(pressure, down) end
-    return
-  end
-  if down > 0 then
-    upstream[DOWN], upstream[DOWN_UNTIL], upstream[CAUSE] = 0, 0, false
-    redis.call('HDEL', UPSTREAM, 'down', 'down_until_ms', 'probing', 'cause')
-  end
-  if upstream_field(LOST) > 0 then
-    upstream[LOST] = 0
-    redis.call('HDEL', UPSTREAM, 'lost')
-  end
-  if pressure == 'accepted' and limit > 0 then
-    -- Slowly at first: what is full now will be full again. Then as quickly as it takes jobs.
-    upstream[LIMIT] = limit + (now - upstream_field(LOWERED) < 10000 and 1 / limit or 1)
-    if limit > 10000 then
-      upstream[LIMIT] = 0
-      redis.call('HDEL', UPSTREAM, 'limit')
-    else
-      redis.call('HSET', UPSTREAM, 'limit', string.format('%.4f', upstream[LIMIT]))
-    end
-  elseif string.sub(pressure, 1, 9) == 'saturated' then
-    -- Many refusals of one moment are one sign, not many.
-    if now - upstream_field(LOWERED) >= 1000 then
-      local open = redis.call('ZCARD', POLL) + redis.call('ZCARD', LEASES) + leases_ended
-      local from = (limit > 0 and limit < open) and limit or open
-      upstream[LIMIT], upstream[LOWERED] = math.max(1, from * 0.8), now
-      redis.call('HSET', UPSTREAM, 'limit', string.format('%.4f', upstream[LIMIT]), 'lowered_ms', now)
-    end
-    local pause_ms = tonumber(string.sub(pressure, 11))
-    if pause_ms > 0 then close('gate_ms', pause_ms) end
-  end
-end
+local function count_open() return redis.call('ZCARD', POLL) + redis.call('ZCARD', LEASES) + leases_ended end
 
 -- A step is where its arguments begin: a table for each would cost more than all that is done with it.
 local VERB = 6
@@ -135,9 +52,7 @@ do
   end
 end
 if #steps == 0 then return '' end
--- On a full memory Redis refuses a script only until its first write, so this one comes first: what
--- has begun must be written down.
-redis.call('DEL', P .. 'room')
+write_although_full()
 -- Usually every claim of a batch still holds. If one does not, each job's text tells whether its own does.
 leases_ended = redis.call('ZREM', LEASES, unpack(leases))
 local all_held = leases_ended == #leases
@@ -244,7 +159,7 @@ local function settle(at)
   local id, lease, text, rare, pressure, verb, delay_ms = unpack(ARGV, at, at + VERB)
   local result = all_held and 1 or check(id, lease, text, rare)
   if result ~= 1 and result ~= 3 then return result end
-  press(pressure)
+  press(pressure, count_open)
   if verb == 'end' then
     finish(id, text, at + VERB)
   else

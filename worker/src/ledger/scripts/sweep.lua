@@ -8,9 +8,6 @@
 -- ARGV[2]  oldest event that some group still needs, or '' when no group holds any back
 -- Returns how many jobs and events went: call again when it is many
 
-local P = KEYS[1]
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local before = now - tonumber(ARGV[1])
 
 local entries = redis.call('XRANGE', P .. 'ended', '-', string.format('%.0f', before), 'COUNT', 1000)

@@ -1,4 +1,4 @@
-//! The model of `scripts/reassert.lua` and `scripts/server.lua`: what pods tell a Redis that has lost its last writes.
+//! The model of `scripts/reassert.lua` and `scripts/prelude/server.lua`: what pods tell a Redis that has lost its last writes.
 
 use std::collections::BTreeSet;
 

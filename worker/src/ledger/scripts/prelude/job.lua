@@ -3,10 +3,7 @@
 -- `job:<id>` is text: the fence of the claim that is under way, else of the next one; the phase; the record;
 -- and once the job has ended, on a line of its own, the entry of its event.
 
-local P = KEYS[1]
--- On a full memory Redis refuses a script only until its first write, so this one comes first: what these write is
--- little, and what has begun must come to its end.
-redis.call('DEL', P .. 'room')
+write_although_full()
 
 -- The fence, as text, with the phase, the record and the entry, which is '' before the end; nil when there is no job.
 local function read_job(id)

@@ -10,15 +10,15 @@ local GATE_MS = 2500
 local function noted_gate(gate_ms) return tonumber(gate_ms or 0) end
 
 -- The same after a look at which server this is. `known` and `gate_ms` are what the upstream's hash says.
-local function server_gate(known, gate_ms, now)
+local function server_gate(known, gate_ms)
   local info = redis.pcall('INFO', 'server')
   local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
   if not server or server == known then return noted_gate(gate_ms) end
   -- The first server of a queue has lost nothing of it.
   gate_ms = known and now + GATE_MS or 0
-  -- On a full memory Redis refuses a script only until its first write, so the one that frees some comes first.
-  redis.call('DEL', KEYS[1] .. 'reported')
-  redis.call('HSET', KEYS[1] .. 'upstream', 'server', server, 'server_gate_ms', string.format('%d', gate_ms))
+  write_although_full()
+  redis.call('DEL', P .. 'reported')
+  redis.call('HSET', P .. 'upstream', 'server', server, 'server_gate_ms', string.format('%d', gate_ms))
   return gate_ms
 end
 

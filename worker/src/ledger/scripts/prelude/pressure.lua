@@ -1,0 +1,111 @@
+-- In front of the script that settles: what a step tells about the upstream, for all pods.
+--
+-- A pressure is a word, some with a number behind a space:
+--   none             nothing
+--   accepted, up     it took a job; it answered
+--   saturated <ms>   it has too much, and asks for this pause of submits (0: for none)
+--   throttled <ms>   it asks for this pause of looks
+--   down             it takes nothing from us: unreachable, our key is refused, our money is spent
+--   lost             it left a submit unanswered
+--   unsent <ms>      a submit was not sent after all: the time of its claim, Unix ms
+--
+-- Two things follow. The limit of open tasks: additive increase, multiplicative decrease, between 1 and whatever was open
+-- when it got too much. And the breaker: it opens with the first `down` and doubles its pause, from 2 s to 30 s; and with
+-- a run of `lost`, whose pauses are from 1 s to 10 s. What opened it keeps its pauses when a probe fares worse.
+
+local UPSTREAM = P .. 'upstream'
+
+-- Lost answers in a row, over all pods, that open the breaker. Each may be a charge that nobody gets, so
+-- there must not be many more; a few are usual when a relay restarts, or a pod's network breaks off.
+local RUN = 20
+
+-- Read once, where it is needed, and kept true from then on.
+local upstream
+local DOWN, DOWN_UNTIL, LIMIT, LOWERED, LOST, CAUSE = 1, 2, 3, 4, 5, 6
+local function upstream_field(name)
+  upstream = upstream or redis.call('HMGET', UPSTREAM, 'down', 'down_until_ms', 'limit', 'lowered_ms', 'lost', 'cause')
+  return tonumber(upstream[name] or 0)
+end
+
+-- Closes a gate for a while. A shorter wish does not cut a longer one short.
+local function close(gate, pause_ms)
+  local until_ms = math.max(now + pause_ms, tonumber(redis.call('HGET', UPSTREAM, gate) or 0))
+  redis.call('HSET', UPSTREAM, gate, string.format('%d', until_ms))
+end
+
+local function open_breaker(pressure)
+  local down = upstream_field(DOWN)
+  local is_probe = redis.call('HDEL', UPSTREAM, 'probing') == 1
+  -- Answers to requests that left before the breaker opened say nothing new.
+  if down > 0 and upstream_field(DOWN_UNTIL) > now and not is_probe then return end
+  local cause = pressure
+  if down > 0 and pressure == 'lost' then cause = upstream[CAUSE] or 'down' end
+  if cause ~= upstream[CAUSE] then down = 0 end
+  local wait = math.min(30000, 1000 * 2 ^ math.min(down + 1, 5))
+  if cause == 'lost' then wait = math.min(10000, 1000 * 2 ^ math.min(down, 4)) end
+  upstream[DOWN], upstream[DOWN_UNTIL], upstream[CAUSE] = down + 1, now + wait, cause
+  redis.call('HSET', UPSTREAM, 'down', down + 1, 'down_until_ms', string.format('%d', now + wait), 'cause', cause)
+end
+
+local function close_breaker()
+  if upstream_field(DOWN) > 0 then
+    upstream[DOWN], upstream[DOWN_UNTIL], upstream[CAUSE] = 0, 0, false
+    redis.call('HDEL', UPSTREAM, 'down', 'down_until_ms', 'probing', 'cause')
+  end
+  if upstream_field(LOST) > 0 then
+    upstream[LOST] = 0
+    redis.call('HDEL', UPSTREAM, 'lost')
+  end
+end
+
+local function note_lost()
+  local lost = upstream_field(LOST) + 1
+  upstream[LOST] = lost
+  redis.call('HSET', UPSTREAM, 'lost', lost)
+  if upstream_field(DOWN) > 0 or lost >= RUN then open_breaker('lost') end
+end
+
+-- Gives back what a claim took for a submit that was not sent: its place under the rate, and its turn as the probe.
+local function give_back(claimed_ms)
+  redis.call('LREM', P .. 'rate:submit', 1, claimed_ms)
+  if redis.call('HDEL', UPSTREAM, 'probing') == 1 then redis.call('HSET', UPSTREAM, 'down_until_ms', now) end
+end
+
+local function raise_limit()
+  local limit = upstream_field(LIMIT)
+  if limit == 0 then return end
+  -- Slowly at first: what is full now will be full again. Then as quickly as it takes jobs.
+  upstream[LIMIT] = limit + (now - upstream_field(LOWERED) < 10000 and 1 / limit or 1)
+  if limit > 10000 then
+    upstream[LIMIT] = 0
+    redis.call('HDEL', UPSTREAM, 'limit')
+  else
+    redis.call('HSET', UPSTREAM, 'limit', string.format('%.4f', upstream[LIMIT]))
+  end
+end
+
+local function lower_limit(open)
+  -- Many refusals of one moment are one sign, not many.
+  if now - upstream_field(LOWERED) < 1000 then return end
+  local limit = upstream_field(LIMIT)
+  local from = (limit > 0 and limit < open) and limit or open
+  upstream[LIMIT], upstream[LOWERED] = math.max(1, from * 0.8), now
+  redis.call('HSET', UPSTREAM, 'limit', string.format('%.4f', upstream[LIMIT]), 'lowered_ms', now)
+end
+
+-- `count_open` tells how many tasks are open upstream.
+local function press(pressure, count_open)
+  if pressure == 'none' then return end
+  local word, number = string.match(pressure, '^(%a+) ?(%d*)$')
+  if word == 'unsent' then return give_back(number) end
+  if word == 'throttled' then return close('looks_gate_ms', tonumber(number)) end
+  if word == 'down' then return open_breaker(word) end
+  if word == 'lost' then return note_lost() end
+  close_breaker()
+  if word == 'accepted' then raise_limit() end
+  if word == 'saturated' then
+    lower_limit(count_open())
+    if tonumber(number) > 0 then close('gate_ms', tonumber(number)) end
+  end
+end
+

@@ -1,0 +1,11 @@
+-- In front of every script: the queue's prefix and the time.
+
+local P = KEYS[1]
+local clock = redis.call('TIME')
+-- Unix milliseconds, by the only clock that counts.
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+-- On a full memory Redis refuses a script only until its first write. Scripts whose writes are little, or the end of
+-- what has begun, make this one first.
+local function write_although_full() redis.call('DEL', P .. 'room') end
+
