@@ -15,6 +15,10 @@ impl Record {
         for time in short.times() {
             *time = distance(origin, *time);
         }
+        if short.phase == Phase::Completed && (&*short.status, short.progress) == usual::END {
+            short.status.clear();
+            short.progress = 0;
+        }
         let mut last = origin;
         for Moment(at, ..) in &mut short.timeline {
             (last, *at) = (*at, zigzag(at.wrapping_sub(last)));
@@ -31,6 +35,10 @@ impl Record {
         let origin = record.enqueued_ms;
         for time in record.times() {
             *time = time_at(origin, *time);
+        }
+        // A job completes with what its task said, so one that says nothing has left it out.
+        if phase == Phase::Completed && (&*record.status, record.progress) == ("", 0) {
+            (record.status, record.progress) = (usual::END.0.to_owned(), usual::END.1);
         }
         let mut last = origin;
         for Moment(at, ..) in &mut record.timeline {
@@ -88,6 +96,8 @@ pub(super) mod usual {
     use mjq_producer::contract::Kind;
 
     const ATTEMPTS: u32 = 5;
+    /// Status and progress of a completed job's task.
+    pub(super) const END: (&str, u8) = ("SUCCESS", 100);
 
     pub(in super::super) fn kind() -> Kind {
         Kind::Imagine
@@ -174,9 +184,20 @@ mod tests {
         let text = record.to_text();
 
         let wanted = r#"{"e":1795387690208,"d":1800001,"a":1,"t":"43877635","ac":329,"#;
-        let wanted = format!(r#"{wanted}"s":"SUCCESS","pg":100,"sa":329,"n":1,"tl":"0q0 1s314 1p14 2c2284"}}"#);
+        let wanted = format!(r#"{wanted}"sa":329,"n":1,"tl":"0q0 1s314 1p14 2c2284"}}"#);
         assert_eq!(text, wanted);
         assert_eq!(Record::read(Phase::Completed, &text), Some(record));
+    }
+
+    #[test]
+    fn what_a_completed_jobs_task_said_reads_back_whatever_it_was() {
+        for (status, progress) in [("SUCCESS", 100), ("SUCCESS", 0), ("success", 100), ("SUCCESS", 93)] {
+            let record = Record { phase: Phase::Completed, status: status.into(), progress, ..record() };
+
+            assert_eq!(Record::read(Phase::Completed, &record.to_text()), Some(record));
+        }
+        let polling = Record { phase: Phase::Polling, ..record() };
+        assert_eq!(Record::read(Phase::Polling, &polling.to_text()), Some(polling), "it has said nothing yet");
     }
 
     #[test]
