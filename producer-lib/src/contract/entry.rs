@@ -1,8 +1,10 @@
 //! An entry of the job stream, read strictly but with a good word for what is wrong.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
-use super::{Command, Job, Kind, VERSION};
+use super::{Command, Job, Kind, VERSION, surrogates};
 
 /// What one stream entry asks for.
 #[derive(Debug, Clone)]
@@ -40,14 +42,15 @@ impl Entry {
         {
             return Ok(Self::Job(Box::new(job)));
         }
-        let value: Value =
-            serde_json::from_str(text).map_err(|error| Malformed::because(&format!("the job is not JSON: {error}")))?;
-        let malformed = |reason: &str| Malformed::of_value(&value, reason);
+        let mended = surrogates::mend(text);
+        let value: Value = serde_json::from_str(&mended)
+            .map_err(|error| Malformed::because(&format!("the job is not JSON: {error}")))?;
+        let malformed = |reason: &str| Malformed::of_value(&value, reason).with_a_whole_state(text);
         let Value::Object(fields) = &value else {
             return Err(malformed("the job is not a JSON object"));
         };
         if fields.contains_key("cancel") || fields.contains_key("modal") {
-            return serde_json::from_str(text)
+            return serde_json::from_str(&mended)
                 .map(Self::Command)
                 .map_err(|error| malformed(&format!("the command cannot be read: {error}")));
         }
@@ -91,8 +94,8 @@ impl Malformed {
     }
 
     fn of(text: &str, reason: &str) -> Self {
-        match serde_json::from_str(text) {
-            Ok(value) => Self::of_value(&value, reason),
+        match serde_json::from_str(&surrogates::mend(text)) {
+            Ok(value) => Self::of_value(&value, reason).with_a_whole_state(text),
             Err(_) => Self::because(reason),
         }
     }
@@ -108,6 +111,13 @@ impl Malformed {
             state: state.map(str::to_owned),
             ..Self::because(reason)
         }
+    }
+
+    /// Without the state if it had to be mended: what is echoed is the caller's own, or nothing.
+    fn with_a_whole_state(mut self, text: &str) -> Self {
+        let is_mended = matches!(surrogates::mend(text), Cow::Owned(_));
+        self.state = self.state.filter(|state| !is_mended || !state.contains(char::REPLACEMENT_CHARACTER));
+        self
     }
 }
 
@@ -125,6 +135,23 @@ mod tests {
         assert!(matches!(job, Entry::Job(job) if job.id.is_none() && job.kind == Kind::Imagine));
         assert!(matches!(read(r#"{"cancel":"a"}"#).unwrap(), Entry::Command(Command::Cancel(_))));
         assert!(matches!(read(r#"{"modal":{"job":"a"}}"#).unwrap(), Entry::Command(Command::Modal(_))));
+    }
+
+    #[test]
+    fn a_text_that_was_cut_within_an_emoji_harms_nobody() {
+        let json = r#"{"id":"a","kind":"imagine","request":{"prompt":"cat \ud83d","state":"s"}}"#;
+        let Entry::Job(job) = read(json).unwrap() else { panic!("a job") };
+        assert!(json.contains(job.request.as_json()), "what is forwarded is what was written");
+        assert_eq!(job.request.text_field("prompt").as_deref(), Some("cat \u{fffd}"));
+
+        let Entry::Command(Command::Modal(input)) = read(r#"{"modal":{"job":"a","prompt":"\ud83d"}}"#).unwrap() else {
+            panic!("a command")
+        };
+        assert_eq!(input.prompt.as_deref(), Some("\u{fffd}"));
+
+        // But what cannot come back as it was is refused.
+        let cut = read(r#"{"id":"a","kind":"imagine","request":{"prompt":"cat","state":"s\ud83d"}}"#).unwrap_err();
+        assert_eq!((cut.id.as_deref(), cut.state), (Some("a"), None), "{}", cut.reason);
     }
 
     #[test]

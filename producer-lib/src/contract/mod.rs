@@ -12,6 +12,7 @@ mod job;
 mod request;
 #[cfg(test)]
 mod schema;
+mod surrogates;
 
 pub use command::{Command, ModalInput};
 pub use entry::{Entry, Malformed};

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
-use super::{JobId, Kind};
+use super::{JobId, Kind, surrogates};
 
 /// The upstream's JSON body as the caller wrote it, byte for byte, unknown fields included.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -104,6 +104,9 @@ impl Request {
         for name in Self::TEXT_FIELDS {
             fields.text_or_absent(name)?;
         }
+        if fields.get("state").is_some_and(|state| serde_json::from_str::<String>(state.get()).is_err()) {
+            return Err(RequestError::new("request.state", "a string of whole characters"));
+        }
         match kind {
             Kind::Imagine => fields.required("prompt"),
             Kind::Action if fields.get("job").is_some() || fields.get("button").is_some() => {
@@ -148,7 +151,8 @@ impl<'a> Fields<'a> {
     }
 
     fn text(&self, name: &str) -> Option<String> {
-        serde_json::from_str(self.get(name)?.get()).ok()
+        let json = self.get(name)?.get();
+        serde_json::from_str(json).or_else(|_| serde_json::from_str(&surrogates::mend(json))).ok()
     }
 
     // AGICTO answers a submit with an integer, and callers hand it on as they got it.
