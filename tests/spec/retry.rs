@@ -14,7 +14,8 @@ async fn retry(stack: &Stack, job: &str) -> anyhow::Result<i32> {
 async fn a_failed_job(stack: &Stack) -> anyhow::Result<Event> {
     stack.simulator.script("red fox", Script::ends(Outcome::Failure("Job Timeout".to_owned())).uses(1));
     let job = with(imagine("order-1842", "a red fox"), "/request/state", "customer 7");
-    stack.xadd_job(&with(job, "/options/max_attempts", 1)).await?;
+    let job = with(job, "/options", json!({"max_attempts": 1, "deadline_s": 7200}));
+    stack.xadd_job(&job).await?;
     stack.event_of("order-1842").await
 }
 
@@ -58,6 +59,8 @@ async fn a_retried_job_keeps_its_history_under_rising_fences() -> anyhow::Result
     assert_eq!(all[..early.len()], early[..]);
     let phases: Vec<&str> = all.iter().filter_map(|moment| moment["phase"].as_str()).collect();
     assert_eq!(phases, ["queued", "submitting", "polling", "failed", "queued", "submitting", "polling", "completed"]);
+    let again_ms = all.get(4).and_then(|moment| moment["at_ms"].as_u64());
+    assert_eq!(after["deadline_ms"].as_u64(), again_ms.map(|ms| ms + 7_200_000), "its own deadline, from then on");
     let fences: Vec<u64> = all.iter().filter_map(|moment| moment["fence"].as_u64()).collect();
     assert!(fences.is_sorted() && fences[4] > fences[3], "{fences:?}");
     Ok(())

@@ -1,6 +1,6 @@
 //! Commands about one job, hints about one, and pauses.
 
-use mjq_producer::contract::{JobId, ModalInput, TaskId};
+use mjq_producer::contract::{Job, JobId, ModalInput, TaskId};
 
 use super::{Abandoned, Ledger, arg, kept::KeptJob, scripts};
 use crate::lifecycle::{Phase, Policy};
@@ -124,7 +124,9 @@ impl Ledger {
         let (fence, record) = (kept.fence, kept.record().ok_or(RetryError::NotKnown)?);
         let time = redis::cmd("TIME");
         let (seconds, micros): (u64, u64) = self.until_answered("time", || self.link().query(&time)).await?;
-        let record = record.revive(seconds * 1000 + micros / 1000, fence, policy);
+        let enqueued = self.job_json(job).await?.and_then(|json| serde_json::from_str::<Job>(&json).ok());
+        let options = enqueued.map(|job| job.options).unwrap_or_default();
+        let record = record.revive(seconds * 1000 + micros / 1000, fence, &options, policy);
         let args = [arg(job), arg(fence), arg(record.to_text()), arg(record.deadline_ms)];
         match self.call::<u8>(&scripts::RETRY, &args).await? {
             1 => Ok(()),

@@ -1,6 +1,6 @@
 //! The record: what the ledger keeps about one job, apart from its request.
 
-use mjq_producer::contract::{Job, JobId, Kind, OnCapacity, OnUnknown, Priority, TaskId};
+use mjq_producer::contract::{Job, JobId, Kind, OnCapacity, OnUnknown, Options, Priority, TaskId};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -240,7 +240,6 @@ impl Record {
         let mode = Mode::of(&job.request);
         let parent = (job.kind == Kind::Action).then(|| job.request.parent_button()).flatten();
         let start_ms = enqueued_ms.max(job.options.run_at_ms);
-        let deadline = job.options.deadline_s.map_or_else(|| policy.deadline(mode).as_millis() as u64, |s| s * 1000);
         Self {
             phase: Phase::Queued,
             kind: job.kind,
@@ -248,7 +247,7 @@ impl Record {
             priority: job.options.priority,
             enqueued_ms,
             // The time may come from an entry id that a producer chose: it can be any number.
-            deadline_ms: start_ms.saturating_add(deadline),
+            deadline_ms: start_ms.saturating_add(deadline(&job.options, mode, policy)),
             max_attempts: job.options.max_attempts.unwrap_or(policy.max_attempts),
             on_unknown: job.options.on_unknown.unwrap_or(policy.on_unknown),
             on_capacity: job.options.on_capacity.unwrap_or(policy.on_capacity),
@@ -284,11 +283,12 @@ impl Record {
         }
     }
 
-    /// The record of an ended job that is tried once more, from `now_ms` on: what it was and what was
-    /// counted stays, what it was waiting for goes.
+    /// The record of an ended job that is tried once more, from `now_ms` on: what it was and what was counted stays,
+    /// what it was waiting for goes. It has as long as the first time, and not less than jobs that do not say themselves.
     #[must_use]
-    pub fn revive(self, now_ms: u64, fence: u64, policy: &Policy) -> Self {
-        let deadline_ms = now_ms + policy.deadline(self.mode).as_millis() as u64;
+    pub fn revive(self, now_ms: u64, fence: u64, options: &Options, policy: &Policy) -> Self {
+        let usual = deadline(&Options::default(), self.mode, policy);
+        let deadline_ms = now_ms + deadline(options, self.mode, policy).max(usual);
         let mut revived = Self {
             deadline_ms,
             // One more than before, however many there were.
@@ -368,6 +368,11 @@ impl Record {
         }
         self.timeline.push(Moment(now_ms, fence, phase));
     }
+}
+
+/// How long a job may take, in milliseconds.
+fn deadline(options: &Options, mode: Mode, policy: &Policy) -> u64 {
+    options.deadline_s.map_or_else(|| policy.deadline(mode).as_millis() as u64, |s| s * 1000)
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

@@ -359,7 +359,7 @@ fn a_retried_job_keeps_the_id_of_its_task_before() {
     job.step(&task_failed(FailureClass::Upstream));
     let task = job.record.task.clone();
 
-    let revived = job.record.clone().revive(job.now_ms, job.fence + 1, &job.policy);
+    let revived = job.record.clone().revive(job.now_ms, job.fence + 1, &Options::default(), &job.policy);
 
     assert_eq!((revived.task, revived.earlier_tasks), (None, task.into_iter().collect()));
 }
