@@ -26,14 +26,16 @@ async fn a_command_that_redis_does_not_allow_fails_at_once_and_names_the_right()
     let stack = a_stack_with_users().await?;
     stack.xadd_job(&imagine("order-1842", "a red fox [sim: fail=\"Job Timeout\"]")).await?;
     stack.event_of("order-1842").await?;
-    acl(&stack, &["SETUSER", "reader", "on", ">pw", "~*", "&*", "+@all", "-evalsha", "-eval", "-xadd"]).await?;
+    acl(&stack, &["SETUSER", "reader", "on", ">pw", "~*", "&*", "+@all", "-evalsha", "-eval", "-xadd", "-xreadgroup"]).await?;
     let as_reader = |login: &str| stack.redis_url().replacen("redis://", &format!("redis://{login}@"), 1);
 
     for (words, login, wanted) in [
         (&["retry", "order-1842"][..], "reader:pw", "NOPERM"),
         (&["pause"], "reader:pw", "NOPERM"),
         (&["cancel", "order-1842"], "reader:pw", "NOPERM"),
+        (&["events", "--group", "billing"], "reader:pw", "NOPERM"),
         (&["jobs"], "reader:wrong", "WRONGPASS"),
+        (&["events"], "reader:wrong", "WRONGPASS"),
         (&["retry", "order-1842"], "nobody:pw", "WRONGPASS"),
     ] {
         let began = Instant::now();

@@ -86,7 +86,10 @@ impl From<EnqueueError> for Failure {
 
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
-        Self::Redis(error.into())
+        match error {
+            ReadError::Redis { cause, .. } if denial(&cause).is_some() => cause.into(),
+            error => Self::Redis(error.into()),
+        }
     }
 }
 
