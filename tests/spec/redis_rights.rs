@@ -26,7 +26,8 @@ async fn a_command_that_redis_does_not_allow_fails_at_once_and_names_the_right()
     let stack = a_stack_with_users().await?;
     stack.xadd_job(&imagine("order-1842", "a red fox [sim: fail=\"Job Timeout\"]")).await?;
     stack.event_of("order-1842").await?;
-    acl(&stack, &["SETUSER", "reader", "on", ">pw", "~*", "&*", "+@all", "-evalsha", "-eval", "-xadd", "-xreadgroup"]).await?;
+    acl(&stack, &["SETUSER", "reader", "on", ">pw", "~*", "&*", "+@all", "-evalsha", "-eval", "-xadd", "-xreadgroup"])
+        .await?;
     let as_reader = |login: &str| stack.redis_url().replacen("redis://", &format!("redis://{login}@"), 1);
 
     for (words, login, wanted) in [

@@ -2,7 +2,7 @@
 //!
 //! One typed call per script in `scripts/`, and one script per transition. Every script is one atomic
 //! act, may be sent again after a lost reply, and touches a bounded number of jobs. Redis's `TIME` is
-//! the only clock. Trouble with Redis is retried in `Ledger::call`, never seen above it.
+//! the only clock. Trouble with Redis is retried in `call`, never seen above it.
 //!
 //! | key | type | what |
 //! |---|---|---|
@@ -36,6 +36,7 @@
 mod admission;
 mod afterlife;
 mod args;
+mod call;
 mod claim;
 mod clock;
 mod commands;
@@ -57,20 +58,19 @@ mod view;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use mjq_producer::{
     RedisLink,
     contract::{JobId, QueueName},
 };
-use redis::{FromRedisValue, RedisError, ToRedisArgs};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
 
 pub use admission::{Admission, Admitted, Rejection};
 pub use afterlife::{AfterLook, DueRevisits};
+pub use call::Abandoned;
 pub use claim::{ClaimLimits, Claimed, Step};
 pub use clock::RedisClock;
 pub use commands::{CommandAnswer, Hinted, Paused, RetryError};
@@ -87,9 +87,7 @@ pub use view::{
     BreakerCause, Counts, JobLine, JobView, Latest, Place, Pod, RejectedEntry, Upstream, ViewError, hide_images,
 };
 
-use crate::lifecycle::redis_retry_delay;
 use rate::RoundTrip;
-use scripts::Script;
 use server_look::ServerLook;
 
 /// The ledger of one queue. Clones share its connection.
@@ -118,26 +116,7 @@ struct Inner {
     abandon: CancellationToken,
 }
 
-/// A call that was given up.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Abandoned {
-    /// The pod has to leave and Redis did not come back in time.
-    #[error("redis did not answer before the worker had to stop")]
-    Late,
-    /// Redis does not allow it, and whoever asks does not wait until it does.
-    #[error("redis does not allow the user of MJQ_REDIS_URL to {call}: {words}")]
-    Denied {
-        /// The call.
-        call: String,
-        /// What Redis said.
-        words: String,
-    },
-}
-
 impl Ledger {
-    /// How long a call may take once the pod is about to leave; then it is made again over a new connection.
-    const HURRIED_CALL: Duration = Duration::from_millis(500);
-
     /// Opens the ledger of `queue`. It connects with its first call.
     #[must_use]
     pub fn new(link: RedisLink, queue: QueueName, retention: Duration, abandon: CancellationToken) -> Self {
@@ -238,108 +217,6 @@ impl Ledger {
     #[must_use]
     pub fn job_key(&self, name: &str, job: &JobId) -> String {
         format!("{}{name}:{job}", self.0.prefix)
-    }
-
-    /// Calls a script until Redis has answered it.
-    async fn call<T: FromRedisValue>(&self, script: &Script, args: &[Vec<u8>]) -> Result<T, Abandoned> {
-        self.call_with(script, &args).await
-    }
-
-    /// The same, for arguments of any kind.
-    async fn call_with<T: FromRedisValue>(&self, script: &Script, args: &impl ToRedisArgs) -> Result<T, Abandoned> {
-        self.until_answered(script.name(), || script.run(&self.0.link, &self.0.prefix, args)).await
-    }
-
-    /// Repeats `attempt`, which must be harmless to repeat, until Redis has answered it.
-    async fn until_answered<T, F>(&self, what: &str, mut attempt: impl FnMut() -> F) -> Result<T, Abandoned>
-    where
-        F: Future<Output = Result<T, RedisError>>,
-    {
-        let began = Instant::now();
-        for tries in 0.. {
-            // A call to a Redis that hangs takes long to fail: the pod must not wait for that, either.
-            let asked = Instant::now();
-            let answer = tokio::select! {
-                answer = attempt() => answer,
-                () = self.out_of_patience() => {
-                    self.0.link.give_up_older_than(asked);
-                    Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into())
-                }
-                () = self.0.abandon.cancelled() => break,
-            };
-            let error = match answer {
-                Ok(answer) => {
-                    self.note_answer(what, tries, began);
-                    return Ok(answer);
-                }
-                Err(error) => error,
-            };
-            metrics::counter!("mjq_redis_errors_total", "call" => what.to_owned()).increment(1);
-            if let Some(words) = denial(&error) {
-                if self.0.gives_up_when_denied {
-                    return Err(Abandoned::Denied { call: what.to_owned(), words });
-                }
-                self.note_denial(what, words, tries);
-            } else if self.note_outage() || tries == 0 {
-                warn!(call = what, error = %error, "redis did not answer {what}; trying until it does: {error}");
-            }
-            tokio::select! {
-                () = tokio::time::sleep(redis_retry_delay(tries)) => {}
-                () = self.0.abandon.cancelled() => break,
-            }
-        }
-        Err(Abandoned::Late)
-    }
-
-    /// Ends when a call takes too long for a pod that is about to leave; else never.
-    async fn out_of_patience(&self) {
-        self.0.hurry.cancelled().await;
-        tokio::time::sleep(Self::HURRIED_CALL).await;
-    }
-
-    /// Redis is there, and no outage is to be waited for: somebody has to act.
-    fn note_denial(&self, what: &str, words: String, tries: u32) {
-        /// About half a minute of tries.
-        const AGAIN: u32 = 30;
-        if tries.is_multiple_of(AGAIN) {
-            error!(
-                call = what,
-                "redis does not allow {what} to the user of MJQ_REDIS_URL: {words}; trying until it does"
-            );
-        }
-        self.0.denials.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned(), words);
-    }
-
-    /// Takes note whether Redis has room for what a submit needs to have written down.
-    fn note_room(&self, has_room: bool) {
-        const CALL: &str = "submit";
-        let mut denials = self.0.denials.lock().unwrap_or_else(PoisonError::into_inner);
-        if has_room {
-            denials.remove(CALL);
-        } else if denials.insert(CALL.to_owned(), "redis has reached its maxmemory".to_owned()).is_none() {
-            error!("redis has reached its maxmemory: nothing new is submitted until it has room");
-        }
-    }
-
-    /// Returns whether Redis answered until now.
-    fn note_outage(&self) -> bool {
-        self.0.server_look.doubt();
-        let has_answered = self.0.is_reachable.send_replace(false);
-        if has_answered {
-            self.0.outages.send_modify(|outages| *outages += 1);
-        }
-        has_answered
-    }
-
-    fn note_answer(&self, what: &str, tries: u32, began: Instant) {
-        self.0.clock.answered();
-        if tries > 0 {
-            self.0.denials.lock().unwrap_or_else(PoisonError::into_inner).remove(what);
-        }
-        if !self.0.is_reachable.send_replace(true) && tries > 0 {
-            let seconds = began.elapsed().as_secs_f64();
-            info!(call = what, tries, "redis answers again after {seconds:.1} s");
-        }
     }
 }
 
