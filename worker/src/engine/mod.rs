@@ -6,7 +6,7 @@
 //! 2. `claimer`: claims as many steps as there are free slots (`slot`), when that is worth it (`alarm`, `crowd`, `room`).
 //! 3. `backend`: hands them to apalis, which runs them under tower layers.
 //! 4. `executor`: performs one step with `request` and `poller`, at most one HTTP exchange.
-//! 5. `settler`: writes down what became of it.
+//! 5. `scribe`: decides what becomes of it; `settler`: writes that down, many at once.
 //! 6. `renewer`, `sweeper`, `heart`: keep leases, trim what is old, show that the pod lives.
 //! 7. `hooks`: takes the upstream's hints.
 //! 8. `witness`, `recall`: notice when Redis has lost its last writes, and tell it what it knew.
@@ -29,6 +29,7 @@ mod heart;
 mod hook_address;
 mod hooks;
 mod pacer;
+mod parts;
 mod place;
 mod planted;
 mod poll_budget;
@@ -38,6 +39,7 @@ mod renewer;
 mod request;
 mod revisiter;
 mod room;
+mod scribe;
 mod settler;
 mod slot;
 mod sweeper;
@@ -55,45 +57,33 @@ use apalis_core::worker::builder::WorkerBuilder;
 use axum::Router;
 use mjq_producer::RedisLink;
 use secrecy::ExposeSecret;
-use tokio::{
-    sync::{Semaphore, mpsc},
-    task::JoinSet,
-};
-use tokio_util::{
-    sync::CancellationToken,
-    task::{AbortOnDropHandle, TaskTracker},
-};
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{error, info};
 
 pub use vitals::Vitals;
 
 use crate::{
-    ledger::{ClaimLimits, Intake, Ledger, Rate},
-    lifecycle::Policy,
+    ledger::{Ledger, Rate},
     settings::Settings,
     upstream::Upstream,
 };
-use admitter::Admitter;
 use alarm::Alarm;
 use backend::LedgerBackend;
-use canceller::{Canceller, CancellerHandle};
+use canceller::Canceller;
 use claimer::Claimer;
 use crowd::Crowd;
 use drain::Drain;
 use executor::Executor;
-use heart::Heart;
 use hook_address::HookAddress;
 use pacer::Paces;
 use poll_budget::PollBudget;
 use poller::Poller;
-use recall::Recall;
-use renewer::Renewer;
-use request::RequestMaker;
 use revisiter::Revisiter;
 use room::WishForRoom;
-use settler::{Settler, SettlerHandle};
+use settler::Settler;
 use slot::{HeldStep, Slots};
-use witness::{LatestSubmits, Witness};
+use witness::LatestSubmits;
 
 /// One pod's engine, ready to run.
 pub struct Engine {
@@ -266,123 +256,6 @@ impl Engine {
             error!(error = %error, "the runtime of the steps broke down: {error}");
         }
         worker.context("the runtime of the steps broke down")
-    }
-
-    fn start_loops(
-        &self,
-        slots: &Slots,
-        poller: &Poller,
-        draining: &CancellationToken,
-        stopping: &CancellationToken,
-    ) -> anyhow::Result<TaskTracker> {
-        let loops = TaskTracker::new();
-        let intake_timeout = Intake::BLOCK + RedisLink::RESPONSE_TIMEOUT;
-        let link = RedisLink::open_with_timeout(self.settings.redis_url.expose_secret(), intake_timeout)?;
-        let admitter = Admitter {
-            ledger: self.ledger.clone(),
-            intake: Intake::new(link, &self.ledger),
-            policy: Arc::new(self.policy()),
-            max_job_bytes: self.settings.max_job_bytes,
-            lease: self.settings.lease,
-            alarm: self.alarm.clone(),
-            vitals: self.vitals.clone(),
-        };
-        loops.spawn(admitter.run(draining.clone()));
-        loops.spawn(self.paces.clone().learn(self.ledger.clone(), draining.clone()));
-        let revisiter = Revisiter {
-            ledger: self.ledger.clone(),
-            poller: poller.clone(),
-            policy: Arc::new(self.policy()),
-            poll_rate: Rate::per_second(self.settings.upstream_poll_rate),
-            patience: self.settings.upstream_timeout + self.settings.lease,
-            alarm: self.revisits.clone(),
-        };
-        loops.spawn(revisiter.run(draining.clone()));
-        loops.spawn(sweeper::sweep(self.ledger.clone(), self.settings.lease, draining.clone()));
-        let renewer = Renewer {
-            ledger: self.ledger.clone(),
-            slots: slots.clone(),
-            lease: self.settings.lease,
-            vitals: self.vitals.clone(),
-        };
-        loops.spawn(renewer.run(stopping.clone()));
-        let heart = Heart {
-            ledger: self.ledger.clone(),
-            slots: slots.clone(),
-            pod: self.pod.clone(),
-            host: self.host.clone(),
-            crowd: self.crowd.clone(),
-        };
-        loops.spawn(heart.run(stopping.clone()));
-        Ok(loops)
-    }
-
-    fn witness(&self, slots: &Slots, submits: LatestSubmits) -> Witness {
-        Witness {
-            ledger: self.ledger.clone(),
-            pod: self.pod.clone(),
-            slots: slots.clone(),
-            submits,
-            lease: self.settings.lease,
-            alarm: self.alarm.clone(),
-        }
-    }
-
-    fn claimer(
-        &self,
-        slots: &Slots,
-        draining: &CancellationToken,
-        claimed: mpsc::Sender<HeldStep>,
-        poller: &Poller,
-    ) -> Claimer {
-        let limits = ClaimLimits {
-            lease: self.settings.lease,
-            max_open: self.settings.upstream_max_open,
-            submit_rate: Rate::per_second(self.settings.upstream_submit_rate),
-            poll_rate: Rate::per_second(self.settings.upstream_poll_rate),
-        };
-        Claimer {
-            ledger: self.ledger.clone(),
-            pod: self.pod.clone(),
-            limits,
-            lists: poller.lists(),
-            budget: poller.budget().clone(),
-            slots: slots.clone(),
-            claimed,
-            alarm: self.alarm.clone(),
-            crowd: self.crowd.clone(),
-            room: self.room.clone(),
-            draining: draining.clone(),
-            vitals: self.vitals.clone(),
-        }
-    }
-
-    fn executor(&self, poller: Poller, settler: SettlerHandle, canceller: CancellerHandle) -> Executor {
-        let policy = self.policy();
-        Executor {
-            ledger: self.ledger.clone(),
-            upstream: self.upstream.clone(),
-            poller,
-            settler,
-            recall: Recall::default(),
-            canceller,
-            paces: self.paces.clone(),
-            requests: RequestMaker {
-                queue: self.settings.queue.clone(),
-                state: self.settings.upstream_state,
-                hooks: self.hook_address.get().cloned(),
-            },
-            has_lookup: policy.adoption.lookup,
-            policy: Arc::new(policy),
-            lease: self.settings.lease,
-            room_for_large: Semaphore::new(Executor::LARGE_KIB),
-            submit_rate: Rate::per_second(self.settings.upstream_submit_rate),
-            polls_are_paced: self.settings.upstream_poll_rate > 0.0,
-        }
-    }
-
-    fn policy(&self) -> Policy {
-        self.settings.policy()
     }
 
     /// Learns the secret that all pods sign hook addresses with.

@@ -1,0 +1,155 @@
+//! The parts of an engine, made of its settings and of what they share.
+
+use std::sync::Arc;
+
+use mjq_producer::RedisLink;
+use secrecy::ExposeSecret;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    Engine,
+    admitter::Admitter,
+    canceller::CancellerHandle,
+    claimer::Claimer,
+    executor::Executor,
+    heart::Heart,
+    poller::Poller,
+    recall::Recall,
+    renewer::Renewer,
+    request::RequestMaker,
+    revisiter::Revisiter,
+    scribe::Scribe,
+    settler::SettlerHandle,
+    slot::{HeldStep, Slots},
+    sweeper,
+    witness::{LatestSubmits, Witness},
+};
+use crate::{
+    ledger::{ClaimLimits, Intake, Rate},
+    lifecycle::Policy,
+};
+
+impl Engine {
+    pub(super) fn start_loops(
+        &self,
+        slots: &Slots,
+        poller: &Poller,
+        draining: &CancellationToken,
+        stopping: &CancellationToken,
+    ) -> anyhow::Result<TaskTracker> {
+        let loops = TaskTracker::new();
+        let intake_timeout = Intake::BLOCK + RedisLink::RESPONSE_TIMEOUT;
+        let link = RedisLink::open_with_timeout(self.settings.redis_url.expose_secret(), intake_timeout)?;
+        let admitter = Admitter {
+            ledger: self.ledger.clone(),
+            intake: Intake::new(link, &self.ledger),
+            policy: Arc::new(self.policy()),
+            max_job_bytes: self.settings.max_job_bytes,
+            lease: self.settings.lease,
+            alarm: self.alarm.clone(),
+            vitals: self.vitals.clone(),
+        };
+        loops.spawn(admitter.run(draining.clone()));
+        loops.spawn(self.paces.clone().learn(self.ledger.clone(), draining.clone()));
+        let revisiter = Revisiter {
+            ledger: self.ledger.clone(),
+            poller: poller.clone(),
+            policy: Arc::new(self.policy()),
+            poll_rate: Rate::per_second(self.settings.upstream_poll_rate),
+            patience: self.settings.upstream_timeout + self.settings.lease,
+            alarm: self.revisits.clone(),
+        };
+        loops.spawn(revisiter.run(draining.clone()));
+        loops.spawn(sweeper::sweep(self.ledger.clone(), self.settings.lease, draining.clone()));
+        let renewer = Renewer {
+            ledger: self.ledger.clone(),
+            slots: slots.clone(),
+            lease: self.settings.lease,
+            vitals: self.vitals.clone(),
+        };
+        loops.spawn(renewer.run(stopping.clone()));
+        let heart = Heart {
+            ledger: self.ledger.clone(),
+            slots: slots.clone(),
+            pod: self.pod.clone(),
+            host: self.host.clone(),
+            crowd: self.crowd.clone(),
+        };
+        loops.spawn(heart.run(stopping.clone()));
+        Ok(loops)
+    }
+
+    pub(super) fn witness(&self, slots: &Slots, submits: LatestSubmits) -> Witness {
+        Witness {
+            ledger: self.ledger.clone(),
+            pod: self.pod.clone(),
+            slots: slots.clone(),
+            submits,
+            lease: self.settings.lease,
+            alarm: self.alarm.clone(),
+        }
+    }
+
+    pub(super) fn claimer(
+        &self,
+        slots: &Slots,
+        draining: &CancellationToken,
+        claimed: mpsc::Sender<HeldStep>,
+        poller: &Poller,
+    ) -> Claimer {
+        let limits = ClaimLimits {
+            lease: self.settings.lease,
+            max_open: self.settings.upstream_max_open,
+            submit_rate: Rate::per_second(self.settings.upstream_submit_rate),
+            poll_rate: Rate::per_second(self.settings.upstream_poll_rate),
+        };
+        Claimer {
+            ledger: self.ledger.clone(),
+            pod: self.pod.clone(),
+            limits,
+            lists: poller.lists(),
+            budget: poller.budget().clone(),
+            slots: slots.clone(),
+            claimed,
+            alarm: self.alarm.clone(),
+            crowd: self.crowd.clone(),
+            room: self.room.clone(),
+            draining: draining.clone(),
+            vitals: self.vitals.clone(),
+        }
+    }
+
+    pub(super) fn executor(&self, poller: Poller, settler: SettlerHandle, canceller: CancellerHandle) -> Executor {
+        let policy = Arc::new(self.policy());
+        let scribe = Scribe {
+            ledger: self.ledger.clone(),
+            settler,
+            canceller,
+            paces: self.paces.clone(),
+            policy: Arc::clone(&policy),
+            polls_are_paced: self.settings.upstream_poll_rate > 0.0,
+        };
+        Executor {
+            ledger: self.ledger.clone(),
+            upstream: self.upstream.clone(),
+            poller,
+            scribe,
+            recall: Recall::default(),
+            requests: RequestMaker {
+                queue: self.settings.queue.clone(),
+                state: self.settings.upstream_state,
+                hooks: self.hook_address.get().cloned(),
+            },
+            has_lookup: policy.adoption.lookup,
+            policy,
+            lease: self.settings.lease,
+            room_for_large: Semaphore::new(Executor::LARGE_KIB),
+            submit_rate: Rate::per_second(self.settings.upstream_submit_rate),
+        }
+    }
+
+    fn policy(&self) -> Policy {
+        self.settings.policy()
+    }
+}
