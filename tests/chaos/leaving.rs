@@ -4,10 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
-use mjq_harness::{Exit, Stack, WorkerProcess};
+use mjq_harness::{Exit, FaultProxy, Network, Stack, WorkerProcess};
 use serde_json::json;
-
-use crate::fault_proxy::{FaultProxy, Network};
 
 /// What the promise allows besides one exchange with the upstream.
 const PROMISE: Duration = Duration::from_secs(3);

@@ -4,15 +4,14 @@
 //! and a network in between that can fail. Everything that is left to chance comes from one seed.
 //!
 //! In reading order: [`args`] says what can be asked for, [`plan`] what the seed decides, [`world`] starts it all out of
-//! [`pod`]s behind [`fault_proxy`]s, [`producers`] and [`consumers`] keep the [`books`], [`nemesis`] breaks things while
-//! the [`overseer`] watches, [`collect`] gathers the [`history`], [`checker`] judges it, and [`report`] tells. [`run`] puts
+//! [`pod`]s behind [`FaultProxy`](mjq_harness::FaultProxy)s, [`producers`] and [`consumers`] keep the [`books`],
+//! [`nemesis`] breaks things while the [`overseer`] watches, [`collect`] gathers the [`history`], [`checker`] judges it, and [`report`] tells. [`run`] puts
 //! these in order. [`matrix`] leaves nothing to chance, and [`self_test`] shows that the checker can fail.
 
 mod args;
 mod dice;
 mod plan;
 
-mod fault_proxy;
 mod pod;
 mod world;
 

@@ -9,10 +9,11 @@ use mjq_simulator::{Fault, FetchStep, Odds, RetryAfter, SubmitStep};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use mjq_harness::Network;
+
 use crate::args::Preset;
 use crate::books::{Books, now_ms};
 use crate::dice::Dice;
-use crate::fault_proxy::Network;
 use crate::plan::Plan;
 use crate::world::World;
 

@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use mjq_harness::{WorkerProcess, free_port};
-
-use crate::fault_proxy::FaultProxy;
+use mjq_harness::{FaultProxy, WorkerProcess, free_port};
 
 /// What every worker of a run has in common.
 #[derive(Clone, Debug)]

@@ -4,12 +4,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context;
-use mjq_harness::{RedisOptions, RedisProcess, Wire};
+use mjq_harness::{FaultProxy, Network, RedisOptions, RedisProcess, Wire};
 use mjq_simulator::Simulator;
 use tokio::sync::Mutex;
 
 use crate::collect::memory_bytes;
-use crate::fault_proxy::{FaultProxy, Network};
 use crate::plan::{Adoption, Plan};
 use crate::pod::{Pod, Recipe, fresh_log_dir};
 

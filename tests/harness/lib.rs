@@ -10,6 +10,7 @@
 mod captured_lines;
 mod child_process;
 mod event;
+mod fault_proxy;
 mod free_port;
 mod package_manager;
 mod queue_name;
@@ -30,6 +31,7 @@ pub use binaries::{mjq, mjq_with};
 pub use cargo::cargo;
 pub use event::Event;
 pub use eventually::{PATIENCE, eventually, eventually_within};
+pub use fault_proxy::{FaultProxy, Network};
 pub use free_port::free_port;
 pub use queue_name::unique_queue;
 pub use redis_options::RedisOptions;

@@ -1,19 +1,22 @@
 //! A TCP proxy that does to connections what networks do to them.
 
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context;
-use mjq_harness::free_port;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
+
+use crate::free_port;
 
 /// What a network does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Network {
+pub enum Network {
     /// Carries everything.
     Fine,
     /// Carries everything this much later, both ways.
@@ -31,7 +34,7 @@ pub(crate) enum Network {
 }
 
 /// A proxy in front of one target. It ends when it is dropped.
-pub(crate) struct FaultProxy {
+pub struct FaultProxy {
     address: SocketAddr,
     network: watch::Sender<Network>,
     target: watch::Sender<SocketAddr>,
@@ -40,7 +43,10 @@ pub(crate) struct FaultProxy {
 
 impl FaultProxy {
     /// Starts one on a port of 127.0.0.1 that stays the same.
-    pub(crate) async fn before(target: SocketAddr) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// When there is no port to listen on.
+    pub async fn before(target: SocketAddr) -> anyhow::Result<Self> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let listener = TcpListener::bind(address).await.with_context(|| format!("could not listen on {address}"))?;
         let network = watch::Sender::new(Network::Fine);
@@ -50,17 +56,18 @@ impl FaultProxy {
     }
 
     /// Where to connect to.
-    pub(crate) fn address(&self) -> SocketAddr {
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Makes the network like this from now on.
-    pub(crate) fn set(&self, network: Network) {
+    pub fn set(&self, network: Network) {
         self.network.send_replace(network);
     }
 
     /// Leads new connections somewhere else.
-    pub(crate) fn lead_to(&self, target: SocketAddr) {
+    pub fn lead_to(&self, target: SocketAddr) {
         self.target.send_replace(target);
     }
 }
@@ -148,6 +155,8 @@ async fn copy(
     let mut buffer = vec![0; 16 * 1024];
     let mut carried = 0;
     let mut is_dead = false;
+    // On their way, and when they arrive.
+    let mut late: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
     let end = loop {
         let now = *network.borrow_and_update();
         is_dead |= now == Network::HalfOpen && !is_new;
@@ -161,6 +170,10 @@ async fn copy(
                 Ok(()) => continue,
                 Err(_) => break End::Closed,
             },
+            chunk = next_arrival(&mut late), if !is_dead => match to.write_all(&chunk).await {
+                Ok(()) => continue,
+                Err(_) => break End::Closed,
+            },
             read = from.read(&mut buffer) => match read {
                 Ok(0) | Err(_) => break End::Closed,
                 Ok(count) => count,
@@ -170,8 +183,12 @@ async fn copy(
             _ if is_dead => continue,
             Network::BlackHole => continue,
             Network::Slow(delay) => {
-                tokio::time::sleep(delay).await;
-                &buffer[..count]
+                late.push_back((Instant::now() + delay, buffer[..count].to_vec()));
+                continue;
+            }
+            _ if !late.is_empty() => {
+                late.push_back((Instant::now(), buffer[..count].to_vec()));
+                continue;
             }
             Network::CutsAfter(bytes) if is_way_back => &buffer[..count.min(bytes.saturating_sub(carried))],
             _ => &buffer[..count],
@@ -181,8 +198,19 @@ async fn copy(
             break End::Closed;
         }
     };
+    while end == End::Closed && !is_dead && !late.is_empty() {
+        let chunk = next_arrival(&mut late).await;
+        let _ = to.write_all(&chunk).await;
+    }
     let _ = to.shutdown().await;
     (from, to, end)
+}
+
+/// What arrives next of what is on its way; for ever none when nothing is.
+async fn next_arrival(late: &mut VecDeque<(Instant, Vec<u8>)>) -> Vec<u8> {
+    let Some((arrives, _)) = late.front() else { return std::future::pending().await };
+    tokio::time::sleep_until(*arrives).await;
+    late.pop_front().map(|(_, chunk)| chunk).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -229,6 +257,28 @@ mod tests {
 
         proxy.set(Network::Fine);
         assert_eq!(say(&mut line, "cd").await?, "cdcd");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_slow_network_carries_everything_later_and_in_order() -> anyhow::Result<()> {
+        let proxy = a_proxy().await?;
+        proxy.set(Network::Slow(Duration::from_millis(100)));
+        let mut line = TcpStream::connect(proxy.address()).await?;
+        let began = Instant::now();
+
+        line.write_all(b"ab").await?;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        line.write_all(b"cd").await?;
+        let mut heard = [0; 4];
+        line.read_exact(&mut heard).await?;
+        assert_eq!((&heard, began.elapsed() >= Duration::from_millis(200)), (b"abab", true));
+        proxy.set(Network::Fine);
+        line.write_all(b"ef").await?;
+        let mut heard = [0; 8];
+        line.read_exact(&mut heard).await?;
+
+        assert_eq!(&heard, b"cdcdefef");
         Ok(())
     }
 
