@@ -58,6 +58,21 @@ async fn a_task_whose_answer_was_lost_is_adopted_when_its_hook_comes() -> anyhow
 }
 
 #[tokio::test]
+async fn a_task_that_was_made_although_its_submit_was_refused_is_adopted_when_its_hook_comes() -> anyhow::Result<()> {
+    let stack = a_stack_with_hooks()?.await?;
+    let refusals = ["status=503 retry=2 after", "status=429 retry=2 after", "code=23 id=no after"];
+    let job = |(n, refusal): (usize, &&str)| {
+        let job = imagine(&format!("job-{n}"), &format!("fox {n} [sim: {refusal} duration=5s]"));
+        with(job, "/request/state", format!("customer {n}"))
+    };
+    let jobs: Vec<_> = refusals.iter().enumerate().map(job).collect();
+
+    stack.wire.xadd_jobs(&jobs).await?;
+
+    each_was_adopted(&stack, jobs.len()).await
+}
+
+#[tokio::test]
 async fn a_hook_that_somebody_made_up_adopts_nothing_and_the_genuine_one_does() -> anyhow::Result<()> {
     // The upstream's own hooks go to the recorder, so that the test decides what reaches the worker.
     let upstreams = Recorder::answering("{}").await?;

@@ -87,6 +87,11 @@ impl Executor {
         if let (true, Some(task)) = (step.record.is_answering, &step.record.task) {
             return self.answer(step, hold, task).await;
         }
+        if let Some(task) = step.flags.new_task(&step.record)
+            && let Some(seen) = self.look_before_submit(task).await
+        {
+            return seen;
+        }
         let mut _room = None;
         let json = match &step.job_json {
             Some(json) => Some(json.clone()),
@@ -126,6 +131,20 @@ impl Executor {
                 Observation::Refused { busy: Busy::WithoutId, retry_after: None, reason: String::new() }
             }
             seen => seen,
+        }
+    }
+
+    /// Looks whether the task is there that a hook has told of, although a submit was refused; `None` when it is not.
+    async fn look_before_submit(&self, task: &TaskId) -> Option<Observation> {
+        match self.upstream.fetch(task).await {
+            Observation::Running(_) | Observation::Succeeded(_) | Observation::WaitsForInput(_) => {
+                Some(Observation::Found(task.clone()))
+            }
+            Observation::NoVerdict { retry_after, reason } => {
+                let reason = format!("a hook told of task {task}, and a look at it told nothing: {reason}");
+                Some(Observation::Refused { busy: Busy::WithoutId, retry_after, reason })
+            }
+            _ => None,
         }
     }
 

@@ -23,6 +23,14 @@ pub struct Flags {
     pub reclaims: u32,
 }
 
+impl Flags {
+    /// The task that a hook told, unless it is one that the job has left: hooks may tell of those still.
+    #[must_use]
+    pub fn new_task(&self, record: &Record) -> Option<&TaskId> {
+        self.hinted_task.as_ref().filter(|task| !record.earlier_tasks.contains(task))
+    }
+}
+
 /// What to do with a claimed step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Act {
@@ -80,11 +88,7 @@ impl Act {
             (Phase::Submitting, _) => Self::Submit,
             // An overdue task gets one last look: it may have finished.
             (Phase::Polling | Phase::Held, Some(task)) => Self::Poll(task.clone()),
-            (Phase::Unknown, _) => {
-                // A hook may still tell of a task that has failed before: that one is not the lost one.
-                let is_new = |task: &TaskId| !record.earlier_tasks.contains(task);
-                Self::Adopt(flags.hinted_task.clone().filter(is_new))
-            }
+            (Phase::Unknown, _) => Self::Adopt(flags.new_task(record).cloned()),
             // Queued again since the ledger marked it, or a task without its id: back to its lane.
             _ => Self::Conclude(Conclusion::NotBegun),
         }

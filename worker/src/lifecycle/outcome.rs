@@ -37,8 +37,11 @@ pub fn event_of(
         task: record.task.as_ref().map(ToString::to_string).unwrap_or_default(),
         status: record.status.clone(),
         code: ending.code,
-        // A preview is not a result.
-        image_url: report.filter(|_| is_completed).map(|task| task.image_url.clone()).unwrap_or_default(),
+        // A preview is not a result, nor is the picture that was described.
+        image_url: report
+            .filter(|_| is_completed && record.kind.gives_image())
+            .map(|task| task.image_url.clone())
+            .unwrap_or_default(),
         data: EventData {
             task: report.and_then(|task| RawValue::from_string(task.raw.as_deref()?.to_owned()).ok()),
             buttons: report.and_then(|task| task.buttons.clone()),

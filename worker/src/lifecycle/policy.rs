@@ -126,6 +126,14 @@ impl Policy {
         spread(delay, jitter).max(retry_after.unwrap_or_default())
     }
 
+    /// The delay before a submit that failed inside the upstream is made again. There are few tries, so each waits
+    /// three times as long as the one before: together they outlast a short outage.
+    #[must_use]
+    pub fn after_fault(&self, faults: u32, retry_after: Option<Duration>, jitter: f64) -> Duration {
+        let (first, longest) = self.refusal_delay;
+        spread(exponential(first, longest, 3.0, faults), jitter).max(retry_after.unwrap_or_default())
+    }
+
     /// The delay before the first poll of a task that was just accepted.
     ///
     /// With a history to go by, see [`Pace`]; it may be a few times as long as two polls are ever apart.

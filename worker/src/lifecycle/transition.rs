@@ -111,6 +111,7 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
         (P::Submitting, O::Refused { busy, retry_after, reason }) => job.refused(*busy, *retry_after, reason),
         (P::Submitting, O::Denied { code, reason }) => job.denied(*code, reason),
         (P::Submitting, O::Unanswered { reason }) => job.lost(reason),
+        (P::Submitting, O::Found(task)) => job.found_before_submit(task),
         (P::Submitting, O::WorkerDied) => job.unanswered("the worker died between intent and answer"),
         (P::Submitting, O::ParentPending) => job.parent_pending(),
         (P::Submitting | P::Queued, O::NotBegun) => job.not_begun(),
@@ -167,9 +168,9 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
             | O::WaitsForInput(_)
             | O::Missing
             | O::NoVerdict { .. }
-            | O::Found(_)
             | O::NotFound,
         )
+        | (P::Queued, O::Found(_))
         | (P::Unknown, O::Running(_) | O::Succeeded(_) | O::TaskFailed(..) | O::WaitsForInput(_) | O::Missing)
         | (P::Completed | P::Failed | P::Cancelled, _) => {
             return Err(Illegal { phase: record.phase, observation: seen.name() });
@@ -218,14 +219,14 @@ impl Step<'_> {
 
     fn refused(&mut self, busy: Busy, retry_after: Option<Duration>, reason: &str) -> Next {
         reason.clone_into(&mut self.record.reason);
-        let delay = self.at.policy.after_refusal(self.record.refusals, retry_after, self.at.jitter);
+        let mut delay = self.at.policy.after_refusal(self.record.refusals, retry_after, self.at.jitter);
         self.record.refusals += 1;
         match busy {
-            Busy::Saturated => self.pressure = Pressure::Saturated(retry_after.unwrap_or_default()),
+            Busy::Saturated | Busy::WithoutId => self.pressure = self.saturated(retry_after),
             Busy::Barred | Busy::Unreachable => self.pressure = Pressure::Down,
-            Busy::WithoutId => self.pressure = Pressure::Up,
             Busy::Fault => {
-                self.pressure = Pressure::Up;
+                self.pressure = self.saturated(retry_after);
+                delay = self.at.policy.after_fault(self.record.faults, retry_after, self.at.jitter);
                 self.record.faults += 1;
                 if self.record.attempts + self.record.faults >= self.record.max_attempts {
                     return self.end(Phase::Failed, Code::AttemptsExhausted);
@@ -234,6 +235,13 @@ impl Step<'_> {
         }
         self.enter(Phase::Queued);
         Next::Submit(delay)
+    }
+
+    /// All submits are made slower; and none is made for as long as the upstream asks, within reason.
+    fn saturated(&self, retry_after: Option<Duration>) -> Pressure {
+        /// One answer must not stop everybody for longer. The job that it was given to waits for as long as it says.
+        const LONGEST: Duration = Duration::from_secs(600);
+        Pressure::Saturated(retry_after.unwrap_or_default().min(LONGEST))
     }
 
     fn denied(&mut self, code: Code, reason: &str) -> Next {
@@ -314,6 +322,15 @@ impl Step<'_> {
         Next::Poll(Duration::ZERO)
     }
 
+    /// A submit that was refused, or given up, has made a task all the same: a hook told which, and the upstream shows it.
+    fn found_before_submit(&mut self, task: &TaskId) -> Next {
+        self.pressure = Pressure::Unsent(self.at.claimed_ms);
+        if self.record.unknown_ms == 0 {
+            self.count_attempt();
+        }
+        self.found(task)
+    }
+
     fn running(&mut self, task: &TaskReport) -> Next {
         self.saw(task);
         self.narrow_down(task);
@@ -337,15 +354,19 @@ impl Step<'_> {
     }
 
     fn succeeded(&mut self, task: &TaskReport) -> Next {
-        /// Some relays say SUCCESS a moment before they have the picture.
-        const MAX_IMAGELESS: u32 = 3;
+        /// Some relays say SUCCESS before they have the picture; what they show is up to 15 s old.
+        const IMAGE_MAY_COME_MS: u64 = 20_000;
         self.saw(task);
         let lacks_image = task.image_url.is_empty() && self.record.kind.gives_image();
-        if lacks_image && self.record.imageless < MAX_IMAGELESS && !self.is_late() {
-            self.record.imageless += 1;
-            // A held task that has succeeded no longer waits for input.
-            self.enter(Phase::Polling);
-            return Next::Poll(self.at.policy.poll_min);
+        if lacks_image && !self.is_late() {
+            let since_ms = *self.record.imageless_ms.get_or_insert(self.at.now_ms);
+            let waited_ms = self.at.now_ms.saturating_sub(since_ms);
+            if waited_ms < IMAGE_MAY_COME_MS {
+                // A held task that has succeeded no longer waits for input.
+                self.enter(Phase::Polling);
+                let delay = Duration::from_millis(waited_ms / 2);
+                return Next::Poll(delay.clamp(self.at.policy.poll_min, self.at.policy.poll_max));
+            }
         }
         self.end(Phase::Completed, Code::Ok)
     }

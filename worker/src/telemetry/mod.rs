@@ -14,7 +14,8 @@ use crate::settings::{LogFormat, Settings};
 pub fn start(settings: &Settings) {
     // The settings took this text only because it can be read.
     let filter = EnvFilter::try_new(&settings.log).unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = fmt().with_env_filter(filter).with_writer(io::stderr);
+    // A stderr that nobody reads any more must not end the loop that has something to say.
+    let lines = fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     let started = match settings.log_format {
         LogFormat::Text => lines.compact().with_ansi(wants_colour()).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),

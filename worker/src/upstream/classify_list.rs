@@ -80,11 +80,19 @@ fn seen(asked: &[TaskId], list: &[Json<'_>]) -> HashMap<TaskId, Observation> {
     let mut seen = HashMap::with_capacity(asked.len());
     // The order is not promised, nulls occur, and so do tasks that nobody asked for.
     for task in list.iter().filter_map(|json| TaskObject::of(*json)) {
-        if let Some(id) = task.ids().find_map(|id| asked.get(id.as_str()).copied()) {
-            seen.entry(id.clone()).or_insert_with(|| of_task(id, &task));
+        let Some(id) = task.ids().find_map(|id| asked.get(id.as_str()).copied()) else { continue };
+        let shown = of_task(id, &task);
+        // A relay may have two rows of one task, of which only one is kept up to date: an end does not go back.
+        let is_news = |before: &Observation| !is_end(before) && is_end(&shown);
+        if seen.get(id).is_none_or(is_news) {
+            seen.insert(id.clone(), shown);
         }
     }
     seen
+}
+
+fn is_end(seen: &Observation) -> bool {
+    matches!(seen, Observation::Succeeded(_) | Observation::TaskFailed(..))
 }
 
 /// The array itself, or the one in `{"data": […]}` and `{"data": {"list": […]}}`.
@@ -134,7 +142,8 @@ mod tests {
                 r#"[{"id":"3","status":"FAILURE"},null,{"id":1,"status":"SUCCESS"},{"id":"99","status":"SUCCESS"},7,"x"]"#,
                 "1 succeeded, 3 task_failed",
             ),
-            (r#"[{"id":"2","status":"MODAL"},{"id":"2","status":"SUCCESS"}]"#, "2 waits_for_input"),
+            (r#"[{"id":"2","status":"MODAL"},{"id":"2","status":"SUCCESS"}]"#, "2 succeeded"),
+            (r#"[{"id":"2","status":"FAILURE"},{"id":"2","status":"IN_PROGRESS"}]"#, "2 task_failed"),
             (r#"{"data":[{"id":"2","status":""}]}"#, "2 running"),
             (r#"{"code":1,"result":{"list":[{"id":"2"}]}}"#, "2 running"),
             (r#"[{"status":"SUCCESS"}]"#, ""),

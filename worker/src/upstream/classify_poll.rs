@@ -3,6 +3,8 @@
 //! Only the task itself is a verdict. "I do not know it" is [`Observation::Missing`], of which it takes
 //! several; everything else tells nothing, and the next poll will.
 
+use std::time::Duration;
+
 use mjq_producer::contract::TaskId;
 
 use super::{
@@ -96,13 +98,17 @@ fn speaks_of_the_task(text: &str) -> bool {
 
 pub(super) fn no_verdict(answer: &Answer) -> Observation {
     let said = Said::read(&answer.text());
-    Observation::NoVerdict { reason: reason_of(answer, said.as_ref()), retry_after: answer.retry_after }
+    // To go on at full pace may get us banned, whether or not the answer names a time.
+    let pause = match answer.status {
+        401 | 403 => Some(Duration::from_secs(5)),
+        429 => Some(Duration::from_secs(2)),
+        _ => None,
+    };
+    Observation::NoVerdict { reason: reason_of(answer, said.as_ref()), retry_after: answer.retry_after.or(pause) }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::upstream::Failure;
 

@@ -7,13 +7,13 @@
 //! |---|---|
 //! | 1, 22, 21 with an id; without `code`, a task object | accepted |
 //! | 22 without an id | refused: without id |
-//! | 1 without an id, an unknown code with an id | unanswered |
+//! | 1 or 21 without an id, an unknown code | unanswered |
 //! | 23, 30, queue full, no account; 425, 429, 499, 503 | refused: saturated |
 //! | 401, 402, 403, 407, quota | refused: barred |
 //! | not sent; a redirect; 404 or 405 that is not the family's | refused: unreachable |
-//! | 9, an unknown code without an id | refused: fault |
-//! | 24, 4, 413, other 4xx; 3 about the parent of an action | denied |
-//! | sent and lost; 408, 5xx; HTML, nothing, broken JSON with 200 | unanswered |
+//! | 9 | refused: fault |
+//! | 24 with any HTTP status, 4, 413, other 4xx; 3 about the parent of an action | denied |
+//! | sent and lost; 408, 5xx; HTML, nothing, broken JSON with 200; words of a relay that lost an answer | unanswered |
 
 use mjq_producer::contract::{Code, Kind};
 
@@ -54,6 +54,8 @@ impl Reading<'_> {
             return accepted;
         }
         match (self.answer.status, self.said.code) {
+            // Whoever names it has read the prompt, and it must not be sent again.
+            (_, Some(24)) => self.banned(),
             (200..=299, Some(code)) => self.by_code(code),
             // HTML, nothing, broken JSON: somebody between us and the upstream spoke, or it broke off.
             (200..=299, None) => self.unanswered(),
@@ -83,16 +85,13 @@ impl Reading<'_> {
     /// Reads a code that is no acceptance: [`Self::accepted`] has taken those.
     fn by_code(self, code: i64) -> Observation {
         match code {
-            // The upstream took it, and we cannot follow it.
-            1 => {
+            // The upstream took it, or has it already, and we cannot follow it.
+            1 | 21 => {
                 let reason = tidy(&format!("{} (no task id)", self.reason));
                 Observation::Unanswered { reason }
             }
-            // It means "exists already": nothing new was made, and nothing tells what exists.
-            21 => self.denied(Code::InvalidRequest),
             22 => self.refused(Busy::WithoutId),
             23 | 30 => self.refused(Busy::Saturated),
-            24 => self.banned(),
             3 => self.not_found(),
             4 => self.by_hint_or(Self::invalid),
             5 => self.relay_trouble(),
@@ -147,7 +146,7 @@ impl Reading<'_> {
         match u16::try_from(code) {
             // `{"code": 401}` with HTTP 200: the status has moved into the body.
             Ok(status @ 400..600) => self.by_status(status),
-            _ => self.by_hint_or(|reading| reading.refused(Busy::Fault)),
+            _ => self.by_hint_or(Self::unanswered),
         }
     }
 
@@ -159,6 +158,7 @@ impl Reading<'_> {
                 let reason = format!("{}: the address redirects elsewhere, and nothing was submitted", self.reason);
                 Observation::Refused { busy: Busy::Unreachable, retry_after: None, reason: tidy(&reason) }
             }
+            403 if hint(&self.said.all_words()) == Some(Hint::Banned) => self.banned(),
             401 | 402 | 403 | 407 => self.refused(Busy::Barred),
             404 | 410 if self.has_parent() && says_task_is_unknown(&self.said.words) => self.denied(Code::ParentGone),
             404 | 405 | 410 | 421 | 426 => {
@@ -176,7 +176,7 @@ impl Reading<'_> {
     }
 
     fn by_hint_or(self, otherwise: impl FnOnce(Self) -> Observation) -> Observation {
-        match hint(&self.said.words) {
+        match hint(&self.said.all_words()) {
             Some(Hint::MaybeTaken) => self.unanswered(),
             Some(Hint::Barred) => self.refused(Busy::Barred),
             Some(Hint::Saturated) => self.refused(Busy::Saturated),
@@ -287,7 +287,11 @@ mod tests {
                 "WithoutId",
             ),
             (r#"{"code":22,"result":0}"#, "WithoutId"),
-            (r#"{"code":21,"description":"任务已存在","result":null}"#, "denied invalid_request"),
+            (r#"{"code":21,"description":"任务已存在","result":null}"#, "unanswered"),
+            (
+                r#"{"code":21,"description":"Waiting for window confirm","result":null,"properties":{"remix":true}}"#,
+                "unanswered",
+            ),
             // Refused.
             (r#"{"code":23,"description":"队列已满，请稍后尝试","result":null}"#, "Saturated"),
             (r#"{"code":23,"description":"队列已满","result":"14001929738841620"}"#, "Saturated"),
@@ -324,7 +328,10 @@ mod tests {
             (r#"{"code":5,"description":"something"}"#, "unanswered"),
             (r#"{"code":5,"description":"marshal_request_body_failed"}"#, "Fault"),
             // Codes that nobody knows.
-            (r#"{"code":77,"description":"?"}"#, "Fault"),
+            (r#"{"code":77,"description":"?"}"#, "unanswered"),
+            (r#"{"code":-1,"msg":"timeout"}"#, "unanswered"),
+            (r#"{"code":1024,"description":"提交成功，正在绘制","result":null}"#, "unanswered"),
+            (r#"{"code":9,"description":"提交超时，任务可能已提交"}"#, "unanswered"),
             (r#"{"code":-1,"description":"insufficient quota"}"#, "Barred"),
             (r#"{"code":77,"result":"a"}"#, "unanswered"),
             (r#"{"code":0,"description":"ok"}"#, "unanswered"),
@@ -388,7 +395,10 @@ mod tests {
             (404, r#"{"error":{"message":"Invalid URL (POST /v1/mj/submit/imagine)"}}"#, "Unreachable"),
             (429, r#"{"description":" 当前分组负载已饱和","type":"upstream_error","code":30}"#, "Saturated"),
             (403, r#"{"error":{"message":"用户额度不足"}}"#, "Barred"),
-            (403, r#"{"code":24}"#, "Barred"),
+            (403, r#"{"code":24}"#, "denied banned_prompt"),
+            (403, r#"{"error":{"code":"prompt_blocked","message":"blocked"}}"#, "denied banned_prompt"),
+            (400, r#"{"error":{"code":"read_response_body_failed","message":"x"}}"#, "unanswered"),
+            (400, r#"{"code":"do_request_failed","message":"upstream","data":null}"#, "unanswered"),
             (500, r#"{"code":23}"#, "unanswered"),
             (503, r#"{"error":{"message":"无可用渠道"}}"#, "Saturated"),
             (201, r#"{"code":1,"result":"a"}"#, "accepted a 0"),

@@ -310,6 +310,7 @@ async fn retry_after_is_read_by_the_upstream_s_own_clock() {
             matches!(seen, Observation::Refused { busy: Busy::Saturated, retry_after, .. } if retry_after == wait),
             "{headers}: {seen:?}"
         );
+        let wait = wait.or(Some(Duration::from_secs(2)));
         assert!(matches!(looked, Observation::NoVerdict { retry_after, .. } if retry_after == wait), "{looked:?}");
     }
 }

@@ -20,7 +20,8 @@ pub(super) enum Hint {
     Banned,
 }
 
-/// What new-api answers once its own request has left: that may have made a task.
+/// What new-api, and others between us and the upstream, answer once their own request has left: that may have made a
+/// task.
 const MAYBE_TAKEN: &[&str] = &[
     "do_request_failed",
     "close_request_body_failed",
@@ -31,6 +32,18 @@ const MAYBE_TAKEN: &[&str] = &[
     "empty_response_body",
     "bad_response_status_code",
     "insert_midjourney_task_failed",
+    "do request failed",
+    "bad_response_body",
+    "fail_to_fetch_task",
+    "error while sending",
+    "timeout",
+    "timed out",
+    "time out",
+    "超时",
+    "connection reset",
+    "broken pipe",
+    "unexpected eof",
+    ": eof",
 ];
 
 const BARRED: &[&str] = &[
@@ -71,7 +84,13 @@ const BARRED: &[&str] = &[
     "account has been disabled",
     "account has been suspended",
     "account suspended",
+    "banned from midjourney",
     "invalid api key",
+    "token expired",
+    "token_expired",
+    "token has expired",
+    "user_quota",
+    "欠费",
     "无效的令牌",
     "令牌已过期",
 ];
@@ -92,9 +111,14 @@ const SATURATED: &[&str] = &[
     "rate limit",
     "rate_limit",
     "overloaded",
+    "get_relay_info",
     "server is busy",
     "system is busy",
+    "maintenance",
     "系统繁忙",
+    "维护中",
+    "实例不可用",
+    "账号不可用",
     "请求过于频繁",
 ];
 
@@ -183,6 +207,14 @@ mod tests {
             (" 当前分组负载已饱和，请稍后再试", Some(Hint::Saturated)),
             ("Queue Full", Some(Hint::Saturated)),
             ("可能包含敏感词", Some(Hint::Banned)),
+            ("sensitive words detected prompt_blocked", Some(Hint::Banned)),
+            ("Your request was rejected by our safety system", Some(Hint::Banned)),
+            ("upstream request timeout", Some(Hint::MaybeTaken)),
+            ("Post \"http://up/mj/submit/imagine\": EOF", Some(Hint::MaybeTaken)),
+            ("read tcp 10.0.0.1:80: i/o timeout", Some(Hint::MaybeTaken)),
+            ("请求超时", Some(Hint::MaybeTaken)),
+            ("账户已欠费", Some(Hint::Barred)),
+            ("实例不可用", Some(Hint::Saturated)),
             ("prompt_is_required", None),
             ("关联任务状态错误", None),
             ("", None),

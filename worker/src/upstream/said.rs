@@ -16,6 +16,8 @@ pub(super) struct Said {
     pub(super) code: Option<i64>,
     /// The description, or whatever the dialect calls its words.
     pub(super) words: String,
+    /// What a dialect calls its error by name: `{"error": {"code": "do_request_failed"}}`.
+    pub(super) name: String,
     /// The id of the new task.
     pub(super) task: Option<TaskId>,
     /// Tasks before the new one, where code 22 counts them.
@@ -45,6 +47,7 @@ impl Said {
             code: fields.get("code").and_then(Json::integer),
             queue_position: counted.or_else(|| first_number(&words)),
             words,
+            name: name_of(&fields),
             task,
             banned_word: property("bannedWord").and_then(Json::string).filter(|word| !word.trim().is_empty()),
             is_framework_error: fields.get("path").is_some() && fields.get("status").is_some(),
@@ -53,6 +56,13 @@ impl Said {
                 None => TaskObject::new_task(Document { json, fields: Some(fields) }),
             },
         })
+    }
+}
+
+impl Said {
+    /// Everything that may hint at what happened.
+    pub(super) fn all_words(&self) -> String {
+        format!("{} {}", self.words, self.name)
     }
 }
 
@@ -98,6 +108,12 @@ fn words_of(fields: &Fields<'_>) -> String {
         .string(&["description", "message", "msg", "error", "detail", "failReason"])
         .or_else(|| error?.string(&["message", "description", "code", "type"]))
         .unwrap_or_default()
+}
+
+fn name_of(fields: &Fields<'_>) -> String {
+    let error = fields.get("error").and_then(Json::fields);
+    let own = fields.string(&["code"]).filter(|code| code.parse::<f64>().is_err());
+    own.or_else(|| error?.string(&["code", "type"])).unwrap_or_default()
 }
 
 fn first_number(words: &str) -> Option<u32> {

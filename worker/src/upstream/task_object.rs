@@ -110,10 +110,9 @@ impl<'a> TaskObject<'a> {
 
     pub(super) fn status(&self) -> Status {
         match self.status_text().unwrap_or_default().as_str() {
-            "SUCCESS" | "SUCCEEDED" | "SUCCEED" | "SUCCESSFUL" | "COMPLETED" | "COMPLETE" | "FINISHED" => {
-                Status::Succeeded
-            }
-            "FAILURE" | "FAILED" | "FAIL" | "ERROR" => Status::Failed,
+            "SUCCESS" | "SUCCEEDED" | "SUCCEED" | "SUCCESSFUL" | "COMPLETED" | "COMPLETE" | "FINISHED" | "DONE"
+            | "成功" | "已完成" => Status::Succeeded,
+            "FAILURE" | "FAILED" | "FAIL" | "ERROR" | "TIMEOUT" | "EXPIRED" | "REJECTED" | "失败" => Status::Failed,
             "CANCEL" | "CANCELLED" | "CANCELED" => Status::Cancelled,
             "MODAL" => Status::WaitsForInput,
             _ => Status::Running,
@@ -140,12 +139,13 @@ impl<'a> TaskObject<'a> {
     }
 
     fn image_url(&self) -> Option<String> {
-        let list = |name: &str| first_url(self.fields.get(name)?);
+        let list = |name: &&str| first_url(self.fields.get(name)?);
         self.fields
             .string(&["imageUrl", "image_url"])
-            .or_else(|| list("imageUrls"))
-            .or_else(|| list("image_urls"))
+            .filter(|url| url != "null")
+            .or_else(|| ["imageUrls", "image_urls", "resultUrls", "images", "output"].iter().find_map(list))
             .or_else(|| self.fields.string(&["videoUrl", "video_url"]))
+            .or_else(|| ["videoUrls", "video_urls"].iter().find_map(list))
     }
 
     fn fail_reason(&self) -> String {

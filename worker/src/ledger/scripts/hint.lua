@@ -12,9 +12,10 @@ local id = ARGV[1]
 local fence, phase = read_job(id)
 if not fence then return 0 end
 local goes_on = ARGV[3] == '1'
--- Kept also while the submit is under way: its answer may get lost after this hook has come. With the
--- end goes a mark, by which the look that finds it knows that it was told.
-if phase == 'unknown' or phase == 'submitting' then
+-- Kept also while the submit is under way, since its answer may get lost after this hook has come; and after a refusal,
+-- since a task that is there all the same must not be asked for again. With the end goes a mark, by which the look that
+-- finds it knows that it was told.
+if phase == 'unknown' or phase == 'submitting' or phase == 'queued' then
   if ARGV[2] ~= '' then note_more(id, 'hint', (goes_on and '' or '+') .. ARGV[2]) end
 elseif phase == 'polling' and not goes_on then
   note_more(id, 'hint', '+')

@@ -143,14 +143,18 @@ fn a_queued_task_runs_since_the_upstream_says_so_where_that_can_be_true_and_else
 }
 
 #[test]
-fn a_success_without_its_image_is_looked_at_again_up_to_three_times() {
+fn a_success_without_its_image_is_looked_at_again_for_twenty_seconds() {
     let mut job = an_accepted_job();
+    let first_ms = job.now_ms;
+    let mut looks = 0;
 
-    for _ in 0..3 {
-        assert_eq!(job.step(&succeeded("")).next, Next::Poll(S(1)));
+    while let Next::Poll(delay) = job.step(&succeeded("")).next {
+        assert!((S(1)..=S(10)).contains(&delay), "{delay:?}");
+        looks += 1;
     }
 
-    assert_eq!(job.step(&succeeded("")).next, ended(EventType::Completed, Code::Ok));
+    assert!((S(20)..S(31)).contains(&Duration::from_millis(job.now_ms - first_ms)) && looks < 10, "{looks} looks");
+    assert_eq!(job.record.phase, Phase::Completed);
 }
 
 #[test]

@@ -30,7 +30,7 @@ task failed: upstream  | -                    | -                         | fail
 waits for input        | -                    | -                         | held, poll              | -                      | held, poll              | - | - | -
 missing                | -                    | -                         | polling, poll           | -                      | held, poll              | - | - | -
 no verdict             | -                    | -                         | polling, poll           | unknown, poll          | held, poll              | - | - | -
-found                  | -                    | -                         | -                       | polling, poll          | -                       | - | - | -
+found                  | -                    | polling, poll             | -                       | polling, poll          | -                       | - | - | -
 not found              | -                    | -                         | -                       | unknown, poll          | -                       | - | - | -
 not begun              | queued, submit       | queued, submit            | polling, poll           | unknown, poll          | held, poll              | - | - | -
 deadline passed        | failed, deadline_exceeded | failed, deadline_exceeded | failed, deadline_exceeded | failed, submit_unknown | failed, needs_input  | - | - | -
@@ -64,7 +64,7 @@ task failed: upstream  | -                    | -                         | fail
 waits for input        | -                    | -                         | failed, needs_input     | -                      | failed, needs_input     | - | - | -
 missing                | -                    | -                         | failed, deadline_exceeded | -                    | failed, needs_input     | - | - | -
 no verdict             | -                    | -                         | failed, deadline_exceeded | failed, submit_unknown | failed, needs_input   | - | - | -
-found                  | -                    | -                         | -                       | polling, poll          | -                       | - | - | -
+found                  | -                    | polling, poll             | -                       | polling, poll          | -                       | - | - | -
 not found              | -                    | -                         | -                       | failed, submit_unknown | -                       | - | - | -
 not begun              | failed, deadline_exceeded | failed, deadline_exceeded | polling, poll      | unknown, poll          | held, poll              | - | - | -
 deadline passed        | failed, deadline_exceeded | failed, deadline_exceeded | failed, deadline_exceeded | failed, submit_unknown | failed, needs_input  | - | - | -
@@ -78,7 +78,7 @@ const WITHOUT_ADOPTION_UNDER_RESUBMIT: &str = "
                        | submitting             | unknown
 unanswered             | queued, submit         | -
 worker died            | queued, submit         | -
-found                  | -                      | polling, poll
+found                  | polling, poll          | polling, poll
 not found              | -                      | queued, submit
 no verdict             | -                      | queued, submit
 not begun              | queued, submit         | unknown, poll
@@ -91,7 +91,7 @@ const AFTER_THE_LAST_ATTEMPT: &str = "
                        | submitting             | unknown
 unanswered             | failed, submit_unknown | -
 worker died            | failed, submit_unknown | -
-found                  | -                      | polling, poll
+found                  | polling, poll          | polling, poll
 not found              | -                      | failed, submit_unknown
 no verdict             | -                      | failed, submit_unknown
 ";

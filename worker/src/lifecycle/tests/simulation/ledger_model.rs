@@ -285,7 +285,7 @@ impl LedgerModel {
 
     pub(super) fn hint(&mut self, job: &JobId, task: &TaskId, goes_on: bool, now_ms: u64) {
         let Some(row) = self.jobs.get_mut(job) else { return };
-        if matches!(row.phase, Phase::Unknown | Phase::Submitting) {
+        if matches!(row.phase, Phase::Unknown | Phase::Submitting | Phase::Queued) {
             row.hint = Some(task.clone());
             row.is_end_told = !goes_on;
         } else if row.phase == Phase::Polling && !goes_on {
