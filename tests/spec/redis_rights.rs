@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use mjq_harness::{RedisOptions, Stack};
 use serde_json::Value;
 
-use crate::support::{Cli, a_stack, imagine, submitted_once};
+use crate::support::{Cli, a_stack, imagine, one_event_for_each, submitted_once};
 
 /// Runs an ACL command as a user who stays all-powerful.
 async fn acl(stack: &Stack, words: &[&str]) -> anyhow::Result<()> {
@@ -14,8 +15,8 @@ async fn acl(stack: &Stack, words: &[&str]) -> anyhow::Result<()> {
     Ok(redis::cmd("ACL").arg(words).query_async(&mut boss).await?)
 }
 
-async fn a_stack_with_users() -> anyhow::Result<Stack> {
-    let stack = a_stack().own_redis(RedisOptions::default()).await?;
+async fn a_stack_with_users(workers: usize) -> anyhow::Result<Stack> {
+    let stack = a_stack().workers(workers).own_redis(RedisOptions::default()).await?;
     let rights = ["SETUSER", "boss", "on", ">boss", "~*", "&*", "+@all"];
     let _: () = redis::cmd("ACL").arg(&rights).query_async(&mut stack.wire.redis().await?).await?;
     Ok(stack)
@@ -23,7 +24,7 @@ async fn a_stack_with_users() -> anyhow::Result<Stack> {
 
 #[tokio::test]
 async fn a_command_that_redis_does_not_allow_fails_at_once_and_names_the_right() -> anyhow::Result<()> {
-    let stack = a_stack_with_users().await?;
+    let stack = a_stack_with_users(1).await?;
     stack.xadd_job(&imagine("order-1842", "a red fox [sim: fail=\"Job Timeout\"]")).await?;
     stack.event_of("order-1842").await?;
     acl(&stack, &["SETUSER", "reader", "on", ">pw", "~*", "&*", "+@all", "-evalsha", "-eval", "-xadd", "-xreadgroup"])
@@ -51,7 +52,7 @@ async fn a_command_that_redis_does_not_allow_fails_at_once_and_names_the_right()
 
 #[tokio::test]
 async fn a_worker_that_lost_its_rights_says_so_and_goes_on_when_it_has_them_again() -> anyhow::Result<()> {
-    let mut stack = a_stack_with_users().await?;
+    let mut stack = a_stack_with_users(1).await?;
 
     acl(&stack, &["SETUSER", "default", "-evalsha", "-eval"]).await?;
     stack.xadd_job(&imagine("order-1842", "a red fox")).await?;
@@ -70,4 +71,29 @@ async fn a_worker_that_lost_its_rights_says_so_and_goes_on_when_it_has_them_agai
     assert_eq!(stack.event_of("order-1842").await?.code(), "ok");
     stack.workers[0].wait_ready().await?;
     submitted_once(&stack, 1)
+}
+
+#[tokio::test]
+async fn a_right_that_is_taken_away_while_jobs_move_loses_none_of_them() -> anyhow::Result<()> {
+    for right in ["zadd", "mset", "xadd", "set", "zrem"] {
+        let mut stack = a_stack_with_users(0).await?;
+        acl(&stack, &["SETUSER", "worker", "on", ">pw", "~*", "&*", "+@all"]).await?;
+        let url = stack.redis_url().replacen("redis://", "redis://worker:pw@", 1);
+        let mut worker = stack.another_worker().set("MJQ_REDIS_URL", url).start()?;
+        worker.wait_ready().await?;
+        stack.workers.push(worker);
+        let jobs = |from: usize| (from..from + 20).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}")));
+        stack.wire.xadd_jobs(&jobs(0).collect::<Vec<_>>()).await?;
+        stack.eventually("some are under way", async |stack| Ok(stack.simulator.ledger().len() >= 3)).await?;
+
+        acl(&stack, &["SETUSER", "worker", &format!("-{right}")]).await?;
+        stack.wire.xadd_jobs(&jobs(20).collect::<Vec<_>>()).await?;
+        let is_loud = async |stack: &Stack| Ok(stack.workers[0].get("/readyz").await?.0 == 503);
+        stack.eventually("it says what it may not do", is_loud).await?;
+        acl(&stack, &["SETUSER", "worker", &format!("+{right}")]).await?;
+
+        one_event_for_each(&stack, 40).await.with_context(|| format!("without {right}"))?;
+        assert_eq!(stack.simulator.stats().created_again, 0, "{right}");
+    }
+    Ok(())
 }

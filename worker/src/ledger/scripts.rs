@@ -26,22 +26,22 @@ macro_rules! scripts {
 }
 
 scripts! {
-    ADMIT = "admit";
+    ADMIT = "admit" after "rights";
     ANNOTATE = "annotate" after "job";
     CANCEL = "cancel" after "job";
-    CLAIM = "claim" after "rate" and "server";
+    CLAIM = "claim" after "rights" and "rate" and "server";
     FORGET = "forget";
     GRANT = "grant" after "rate";
     HINT = "hint" after "job";
     LOOK_BACK = "look_back";
     MODAL = "modal" after "job";
     PAUSE = "pause";
-    REASSERT = "reassert" after "job" and "server";
-    REJECT = "reject";
+    REASSERT = "reassert" after "rights" and "job" and "server";
+    REJECT = "reject" after "rights";
     RENEW = "renew";
-    RETRY = "retry" after "job";
+    RETRY = "retry" after "rights" and "job";
     REVISIT = "revisit" after "rate";
-    SETTLE = "settle" after "pressure";
+    SETTLE = "settle" after "rights" and "pressure";
     SWEEP = "sweep";
 }
 

@@ -1,0 +1,25 @@
+-- In front of the scripts that move jobs: a command that is not allowed to the user stops them before they have begun.
+--
+-- Redis looks at the rights of each command when it comes, and leaves what came before it as it is: half of a transition,
+-- which the next try would take for the whole. (Before 7.0 Redis does not tell.)
+
+local function denied()
+  local may = redis.acl_check_cmd
+  if not may then return nil end
+  local key = P .. 'job:'
+  return not may('MSET', key, '') and 'mset' or not may('MSETNX', key, '') and 'msetnx'
+    or not may('SET', key, '') and 'set' or not may('DEL', key) and 'del'
+    or not may('ZADD', key, '0', '') and 'zadd' or not may('ZREM', key, '') and 'zrem'
+    or not may('ZREMRANGEBYRANK', key, '0', '0') and 'zremrangebyrank'
+    or not may('XADD', key, '*', '', '') and 'xadd' or not may('XDEL', key, '1') and 'xdel'
+    or not may('XTRIM', key, 'MINID', '1') and 'xtrim'
+    or not may('HSET', key, '', '') and 'hset' or not may('HDEL', key, '') and 'hdel'
+    or not may('HINCRBY', key, '', '1') and 'hincrby'
+    or not may('SADD', key, '') and 'sadd' or not may('SREM', key, '') and 'srem'
+    or not may('LPUSH', key, '') and 'lpush' or not may('LTRIM', key, '0', '0') and 'ltrim' or nil
+end
+local lacking = denied()
+if lacking then
+  return redis.error_reply("NOPERM this user has no permissions to run the '" .. lacking .. "' command")
+end
+
