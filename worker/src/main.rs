@@ -1,6 +1,9 @@
 //! The program `mjq`: read the command line and the settings, start logging, do it, exit with its code.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use mjq_worker::{
     cli::{Cli, Failure},
@@ -16,7 +19,7 @@ fn main() -> ExitCode {
     let loaded = match settings::load(cli.given()) {
         Ok(loaded) => loaded,
         Err(invalid) => {
-            eprintln!("mjq: {invalid}");
+            complain(&invalid.to_string());
             return ExitCode::from(Invalid::EXIT_CODE);
         }
     };
@@ -31,10 +34,15 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            failure.message().iter().for_each(|message| eprintln!("mjq: {message}"));
+            failure.message().iter().for_each(|message| complain(message));
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// Where nobody reads it, the exit code still tells.
+fn complain(message: &str) {
+    let _ = writeln!(io::stderr(), "mjq: {message}");
 }
 
 #[tokio::main]
