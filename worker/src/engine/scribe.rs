@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use mjq_producer::contract::{Event, FollowUp, Job, JobId, Kind, Options, Request};
 use serde_json::json;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{canceller::CancellerHandle, pacer::Paces, planted, settler::SettlerHandle, slot::Hold};
 use crate::{
@@ -49,6 +49,7 @@ impl Scribe {
                 set_aside(step)
             }
         };
+        tell_of_pause(step, &transition);
         let mut settlement = self.settlement(step, seen, transition, at.now_ms).await;
         settlement.is_recent = hold.is_recent(self.ledger.retention());
         planted::spoil(&self.ledger, &mut settlement, at.now_ms).await;
@@ -128,6 +129,20 @@ impl Scribe {
             })
         };
         job.then.iter().enumerate().filter_map(child).collect()
+    }
+}
+
+/// Everything waits for as long as the upstream asks: where that is long, somebody will want to know why.
+fn tell_of_pause(step: &Step, Transition { record, pressure, .. }: &Transition) {
+    const LONG: Duration = Duration::from_secs(30);
+    let (what, pause) = match pressure {
+        Pressure::Saturated(pause) => ("submits", *pause),
+        Pressure::Throttled(pause) => ("looks", *pause),
+        _ => return,
+    };
+    if pause >= LONG {
+        let (job, seconds, reason) = (&step.job, pause.as_secs(), &record.reason);
+        warn!(job.id = %job, seconds, "the upstream wants no {what} for {seconds} s, it says on job {job}: {reason}");
     }
 }
 

@@ -133,6 +133,7 @@ impl Settlement {
             Pressure::Saturated(pause) => args.push(format_args!("saturated {}", pause.as_millis())),
             Pressure::Throttled(pause) => args.push(format_args!("throttled {}", pause.as_millis())),
             Pressure::Down => args.push_text("down"),
+            Pressure::Away => args.push_text("away"),
             Pressure::Lost => args.push_text("lost"),
         }
         match next {

@@ -69,8 +69,10 @@ pub enum Pressure {
     Saturated(Duration),
     /// It was looked at too often, and asks to be left alone for this long: no look of any job is made.
     Throttled(Duration),
-    /// It does not let us in, or is not there: stop submitting, and probe.
+    /// It does not let us in: stop submitting, and probe.
     Down,
+    /// It is not there, so that a probe costs nothing: stop submitting, and probe often.
+    Away,
     /// A submit's answer was lost. Many of these in a row are an upstream that is down, too.
     Lost,
 }
@@ -187,6 +189,9 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
+    /// The longest delay while the upstream cannot be reached.
+    const AWAY: Duration = Duration::from_secs(5);
+
     fn accepted(&mut self, task: &TaskId, queue_position: u32) -> Next {
         self.pressure = Pressure::Accepted;
         if !std::mem::take(&mut self.record.is_answering) {
@@ -223,7 +228,12 @@ impl Step<'_> {
         self.record.refusals += 1;
         match busy {
             Busy::Saturated | Busy::WithoutId => self.pressure = self.saturated(retry_after),
-            Busy::Barred | Busy::Unreachable => self.pressure = Pressure::Down,
+            Busy::Barred => self.pressure = Pressure::Down,
+            Busy::Unreachable => {
+                self.pressure = Pressure::Away;
+                // The breaker sees to it that there are few; this one is not to be late when the upstream is back.
+                delay = delay.min(Self::AWAY.max(retry_after.unwrap_or_default()));
+            }
             Busy::Fault => {
                 self.pressure = self.saturated(retry_after);
                 delay = self.at.policy.after_fault(self.record.faults, retry_after, self.at.jitter);

@@ -74,8 +74,10 @@ pub struct Upstream {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BreakerCause {
-    /// The upstream does not let us in, or is not there.
+    /// The upstream does not let us in.
     Down,
+    /// The upstream is not there.
+    Away,
     /// The answers to many submits in a row were lost.
     Lost,
 }
@@ -85,7 +87,8 @@ impl BreakerCause {
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
-            Self::Down => "it lets nobody in, or is not there",
+            Self::Down => "it does not let us in",
+            Self::Away => "it cannot be reached",
             Self::Lost => "the answers to many submits in a row were lost",
         }
     }
@@ -157,7 +160,11 @@ impl Ledger {
 impl Upstream {
     fn read(fields: &HashMap<String, String>) -> Self {
         let is_down = fields.contains_key("down");
-        let is_run = fields.get("cause").is_some_and(|cause| cause == "lost");
+        let cause = match fields.get("cause").map(String::as_str) {
+            Some("lost") => BreakerCause::Lost,
+            Some("away") => BreakerCause::Away,
+            _ => BreakerCause::Down,
+        };
         let number = |name: &str| fields.get(name).and_then(|text| text.parse::<f64>().ok());
         let whole = |name: &str| number(name).unwrap_or(0.0) as u64;
         Self {
@@ -168,7 +175,7 @@ impl Upstream {
             limit: number("limit"),
             failures: whole("down"),
             probe_ms: whole("down_until_ms"),
-            cause: is_down.then_some(if is_run { BreakerCause::Lost } else { BreakerCause::Down }),
+            cause: is_down.then_some(cause),
             lost_in_a_row: whole("lost"),
         }
     }

@@ -49,13 +49,13 @@ fn a_429_is_answered_with_the_pause_that_it_asks_for_by_the_job_and_by_the_whole
 
 #[test]
 fn an_upstream_that_bars_us_or_is_not_there_is_stopped_and_the_job_goes_on() {
-    for busy in [Busy::Barred, Busy::Unreachable] {
+    for (busy, pressure) in [(Busy::Barred, Pressure::Down), (Busy::Unreachable, Pressure::Away)] {
         let mut job = an_imagine_job();
 
         let after = job.step(&refused(busy));
 
         assert!(matches!(after.next, Next::Submit(_)));
-        assert_eq!((after.pressure, after.record.attempts), (Pressure::Down, 0));
+        assert_eq!((after.pressure, after.record.attempts), (pressure, 0));
     }
 }
 

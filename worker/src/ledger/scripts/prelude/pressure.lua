@@ -5,19 +5,23 @@
 --   accepted, up     it took a job; it answered
 --   saturated <ms>   it has too much, and asks for this pause of submits (0: for none)
 --   throttled <ms>   it asks for this pause of looks
---   down             it takes nothing from us: unreachable, our key is refused, our money is spent
+--   down             it takes nothing from us: our key is refused, our money is spent
+--   away             it is not there
 --   lost             it left a submit unanswered
 --   unsent <ms>      a submit was not sent after all: the time of its claim, Unix ms
 --
 -- Two things follow. The limit of open tasks: additive increase, multiplicative decrease, between 1 and whatever was open
--- when it got too much. And the breaker: it opens with the first `down` and doubles its pause, from 2 s to 30 s; and with
--- a run of `lost`, whose pauses are from 1 s to 10 s. What opened it keeps its pauses when a probe fares worse.
+-- when it got too much. And the breaker: it opens with the first `down` or `away`, and with a run of `lost`, and doubles
+-- its pause each time that a probe fares no better. What opened it keeps its pauses when a probe's answer is lost.
 
 local UPSTREAM = P .. 'upstream'
 
 -- Lost answers in a row, over all pods, that open the breaker. Each may be a charge that nobody gets, so
 -- there must not be many more; a few are usual when a relay restarts, or a pod's network breaks off.
 local RUN = 20
+
+-- The breaker's first and longest pause, ms, by what opened it. Whoever is not there is not bothered by probes.
+local PAUSES = { down = { 2000, 30000 }, away = { 1000, 5000 }, lost = { 1000, 10000 } }
 
 -- Read once, where it is needed, and kept true from then on.
 local upstream
@@ -41,8 +45,8 @@ local function open_breaker(pressure)
   local cause = pressure
   if down > 0 and pressure == 'lost' then cause = upstream[CAUSE] or 'down' end
   if cause ~= upstream[CAUSE] then down = 0 end
-  local wait = math.min(30000, 1000 * 2 ^ math.min(down + 1, 5))
-  if cause == 'lost' then wait = math.min(10000, 1000 * 2 ^ math.min(down, 4)) end
+  local first, longest = unpack(PAUSES[cause])
+  local wait = math.min(longest, first * 2 ^ math.min(down, 5))
   upstream[DOWN], upstream[DOWN_UNTIL], upstream[CAUSE] = down + 1, now + wait, cause
   redis.call('HSET', UPSTREAM, 'down', down + 1, 'down_until_ms', string.format('%d', now + wait), 'cause', cause)
 end
@@ -99,7 +103,7 @@ local function press(pressure, count_open)
   local word, number = string.match(pressure, '^(%a+) ?(%d*)$')
   if word == 'unsent' then return give_back(number) end
   if word == 'throttled' then return close('looks_gate_ms', tonumber(number)) end
-  if word == 'down' then return open_breaker(word) end
+  if word == 'down' or word == 'away' then return open_breaker(word) end
   if word == 'lost' then return note_lost() end
   close_breaker()
   if word == 'accepted' then raise_limit() end

@@ -245,7 +245,8 @@ impl Both {
             Pressure::Saturated(HOUR),
             Pressure::Throttled(HOUR),
             Pressure::Down,
-            Pressure::Down,
+            Pressure::Away,
+            Pressure::Away,
         ]);
         let mut record = Record { phase, polls: step.record.polls + 1, ..step.record.clone() };
         // As each transition does: the text of a record tells its phase by nothing else.
@@ -467,8 +468,8 @@ impl Both {
         command.arg(self.real.key("upstream")).arg(&["limit", "down", "probing", "lost", "cause"]);
         let (limit, down, probing, lost, cause): Shared = self.query(&command).await?;
         let (limit, down) = (limit.unwrap_or(0.0), down.unwrap_or(0));
-        let (lost, is_run) = (lost.unwrap_or(0), cause.as_deref() == Some("lost"));
-        writeln!(state, "limit {limit:.2}, down {down}, probing {}, lost {lost}, run {is_run}", probing.is_some())?;
+        let (lost, cause) = (lost.unwrap_or(0), cause.unwrap_or_default());
+        writeln!(state, "limit {limit:.2}, down {down}, probing {}, lost {lost}, {cause}", probing.is_some())?;
         Ok(state)
     }
 
@@ -496,8 +497,9 @@ impl Both {
         }
         let shared = &self.model.upstream;
         let (limit, down, is_probing) = (shared.limit, shared.down, shared.is_probing);
-        let (lost, is_run) = (shared.lost, shared.is_run);
-        let _ = writeln!(state, "limit {limit:.2}, down {down}, probing {is_probing}, lost {lost}, run {is_run}");
+        let (lost, cause) = (shared.lost, shared.cause.map(|cause| format!("{cause:?}").to_lowercase()));
+        let cause = cause.unwrap_or_default();
+        let _ = writeln!(state, "limit {limit:.2}, down {down}, probing {is_probing}, lost {lost}, {cause}");
         state
     }
 }

@@ -65,28 +65,37 @@ pub(super) struct Shared {
     pub(super) is_probing: bool,
     /// Submits in a row whose answer was lost.
     pub(super) lost: u32,
-    /// Whether it was such a run that opened the breaker.
-    pub(super) is_run: bool,
+    /// What opened the breaker.
+    pub(super) cause: Option<Cause>,
+}
+
+/// What opens the breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    Down,
+    Away,
+    Lost,
 }
 
 impl Shared {
     /// Lost answers in a row that open the breaker.
     const RUN: u32 = 20;
 
-    fn open_breaker(&mut self, is_lost: bool, now_ms: u64) {
+    fn open_breaker(&mut self, seen: Cause, now_ms: u64) {
         let is_probe = std::mem::take(&mut self.is_probing);
         if self.down > 0 && self.down_until_ms > now_ms && !is_probe {
             return;
         }
         // What opened it keeps its pauses when a probe's answer is lost.
-        let is_run = if self.down > 0 && is_lost { self.is_run } else { is_lost };
-        self.down = if self.is_run == is_run { self.down + 1 } else { 1 };
-        self.is_run = is_run;
-        let wait_ms = match is_run {
-            true => (1000 << (self.down - 1).min(4)).min(10_000),
-            false => (1000 << self.down.min(5)).min(30_000),
+        let cause = self.cause.filter(|_| self.down > 0 && seen == Cause::Lost).unwrap_or(seen);
+        self.down = if self.cause == Some(cause) { self.down + 1 } else { 1 };
+        self.cause = Some(cause);
+        let (first_ms, longest_ms) = match cause {
+            Cause::Down => (2000, 30_000),
+            Cause::Away => (1000, 5000),
+            Cause::Lost => (1000, 10_000),
         };
-        self.down_until_ms = now_ms + wait_ms;
+        self.down_until_ms = now_ms + (first_ms << (self.down - 1).min(5)).min(longest_ms);
     }
 }
 
@@ -468,11 +477,12 @@ impl LedgerModel {
                 shared.looks_gate_ms = shared.looks_gate_ms.max(now_ms + pause.as_millis() as u64);
                 return;
             }
-            Pressure::Down => return shared.open_breaker(false, now_ms),
+            Pressure::Down => return shared.open_breaker(Cause::Down, now_ms),
+            Pressure::Away => return shared.open_breaker(Cause::Away, now_ms),
             Pressure::Lost => {
                 shared.lost += 1;
                 if shared.down > 0 || shared.lost >= Shared::RUN {
-                    shared.open_breaker(true, now_ms);
+                    shared.open_breaker(Cause::Lost, now_ms);
                 }
                 return;
             }
@@ -480,7 +490,7 @@ impl LedgerModel {
         }
         if shared.down > 0 {
             (shared.down, shared.down_until_ms, shared.is_probing) = (0, 0, false);
-            shared.is_run = false;
+            shared.cause = None;
         }
         shared.lost = 0;
         match pressure {
