@@ -136,6 +136,10 @@ impl Executor {
 
     /// Looks whether the task is there that a hook has told of, although a submit was refused; `None` when it is not.
     async fn look_before_submit(&self, task: &TaskId) -> Option<Observation> {
+        // The claim came with a place for a submit, not for a look.
+        if !self.poller.may_look_alone(false).await {
+            return Some(Observation::NotBegun);
+        }
         match self.upstream.fetch(task).await {
             Observation::Running(_) | Observation::Succeeded(_) | Observation::WaitsForInput(_) => {
                 Some(Observation::Found(task.clone()))
