@@ -45,7 +45,7 @@ impl Entry {
         let mended = surrogates::mend(text);
         let value: Value = serde_json::from_str(&mended)
             .map_err(|error| Malformed::because(&format!("the job is not JSON: {error}")))?;
-        let malformed = |reason: &str| Malformed::of_value(&value, reason).with_a_whole_state(text);
+        let malformed = |reason: &str| Malformed::of_value(&value, reason).with_a_whole_state(&mended);
         let Value::Object(fields) = &value else {
             return Err(malformed("the job is not a JSON object"));
         };
@@ -94,8 +94,9 @@ impl Malformed {
     }
 
     fn of(text: &str, reason: &str) -> Self {
-        match serde_json::from_str(&surrogates::mend(text)) {
-            Ok(value) => Self::of_value(&value, reason).with_a_whole_state(text),
+        let mended = surrogates::mend(text);
+        match serde_json::from_str(&mended) {
+            Ok(value) => Self::of_value(&value, reason).with_a_whole_state(&mended),
             Err(_) => Self::because(reason),
         }
     }
@@ -114,8 +115,8 @@ impl Malformed {
     }
 
     /// Without the state if it had to be mended: what is echoed is the caller's own, or nothing.
-    fn with_a_whole_state(mut self, text: &str) -> Self {
-        let is_mended = matches!(surrogates::mend(text), Cow::Owned(_));
+    fn with_a_whole_state(mut self, text: &Cow<'_, str>) -> Self {
+        let is_mended = matches!(text, Cow::Owned(_));
         self.state = self.state.filter(|state| !is_mended || !state.contains(char::REPLACEMENT_CHARACTER));
         self
     }

@@ -1,4 +1,5 @@
-//! The executor: performs one step. It makes one HTTP exchange at the most, and hands on what it saw.
+//! The executor: performs one step. It makes one HTTP exchange, and hands on what it saw. (A submit of
+//! which a hook gives reason to think that it was made already comes after a look.)
 
 use std::{
     sync::Arc,
@@ -144,10 +145,7 @@ impl Executor {
             Observation::Running(_) | Observation::Succeeded(_) | Observation::WaitsForInput(_) => {
                 Some(Observation::Found(task.clone()))
             }
-            Observation::NoVerdict { retry_after, reason } => {
-                let reason = format!("a hook told of task {task}, and a look at it told nothing: {reason}");
-                Some(Observation::Refused { busy: Busy::WithoutId, retry_after, reason })
-            }
+            blind @ Observation::NoVerdict { .. } => Some(blind),
             _ => None,
         }
     }

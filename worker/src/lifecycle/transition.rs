@@ -114,6 +114,7 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
         (P::Submitting, O::Denied { code, reason }) => job.denied(*code, reason),
         (P::Submitting, O::Unanswered { reason }) => job.lost(reason),
         (P::Submitting, O::Found(task)) => job.found_before_submit(task),
+        (P::Submitting, O::NoVerdict { reason, retry_after }) => job.not_told_before_submit(reason, *retry_after),
         (P::Submitting, O::WorkerDied) => job.unanswered("the worker died between intent and answer"),
         (P::Submitting, O::ParentPending) => job.parent_pending(),
         (P::Submitting | P::Queued, O::NotBegun) => job.not_begun(),
@@ -164,15 +165,9 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
         )
         | (
             P::Queued | P::Submitting,
-            O::Running(_)
-            | O::Succeeded(_)
-            | O::TaskFailed(..)
-            | O::WaitsForInput(_)
-            | O::Missing
-            | O::NoVerdict { .. }
-            | O::NotFound,
+            O::Running(_) | O::Succeeded(_) | O::TaskFailed(..) | O::WaitsForInput(_) | O::Missing | O::NotFound,
         )
-        | (P::Queued, O::Found(_))
+        | (P::Queued, O::Found(_) | O::NoVerdict { .. })
         | (P::Unknown, O::Running(_) | O::Succeeded(_) | O::TaskFailed(..) | O::WaitsForInput(_) | O::Missing)
         | (P::Completed | P::Failed | P::Cancelled, _) => {
             return Err(Illegal { phase: record.phase, observation: seen.name() });
@@ -339,6 +334,16 @@ impl Step<'_> {
             self.count_attempt();
         }
         self.found(task)
+    }
+
+    /// A hook told of a task, and a look at it told nothing: to submit now might pay twice.
+    fn not_told_before_submit(&mut self, reason: &str, retry_after: Option<Duration>) -> Next {
+        self.pressure = Pressure::Unsent(self.at.claimed_ms);
+        reason.clone_into(&mut self.record.reason);
+        let delay = self.at.policy.after_refusal(self.record.refusals, retry_after, self.at.jitter);
+        self.record.refusals += 1;
+        self.enter(Phase::Queued);
+        Next::Submit(delay)
     }
 
     fn running(&mut self, task: &TaskReport) -> Next {

@@ -29,7 +29,7 @@ task failed: capacity  | -                    | -                         | fail
 task failed: upstream  | -                    | -                         | failed, upstream_failed | -                      | failed, upstream_failed | - | - | -
 waits for input        | -                    | -                         | held, poll              | -                      | held, poll              | - | - | -
 missing                | -                    | -                         | polling, poll           | -                      | held, poll              | - | - | -
-no verdict             | -                    | -                         | polling, poll           | unknown, poll          | held, poll              | - | - | -
+no verdict             | -                    | queued, submit            | polling, poll           | unknown, poll          | held, poll              | - | - | -
 found                  | -                    | polling, poll             | -                       | polling, poll          | -                       | - | - | -
 not found              | -                    | -                         | -                       | unknown, poll          | -                       | - | - | -
 not begun              | queued, submit       | queued, submit            | polling, poll           | unknown, poll          | held, poll              | - | - | -
@@ -63,7 +63,7 @@ task failed: capacity  | -                    | -                         | fail
 task failed: upstream  | -                    | -                         | failed, upstream_failed | -                      | failed, upstream_failed | - | - | -
 waits for input        | -                    | -                         | failed, needs_input     | -                      | failed, needs_input     | - | - | -
 missing                | -                    | -                         | failed, deadline_exceeded | -                    | failed, needs_input     | - | - | -
-no verdict             | -                    | -                         | failed, deadline_exceeded | failed, submit_unknown | failed, needs_input   | - | - | -
+no verdict             | -                    | failed, deadline_exceeded | failed, deadline_exceeded | failed, submit_unknown | failed, needs_input   | - | - | -
 found                  | -                    | polling, poll             | -                       | polling, poll          | -                       | - | - | -
 not found              | -                    | -                         | -                       | failed, submit_unknown | -                       | - | - | -
 not begun              | failed, deadline_exceeded | failed, deadline_exceeded | polling, poll      | unknown, poll          | held, poll              | - | - | -
@@ -80,7 +80,7 @@ unanswered             | queued, submit         | -
 worker died            | queued, submit         | -
 found                  | polling, poll          | polling, poll
 not found              | -                      | queued, submit
-no verdict             | -                      | queued, submit
+no verdict             | queued, submit         | queued, submit
 not begun              | queued, submit         | unknown, poll
 cancel requested       | cancelled, cancelled   | cancelled, cancelled
 poisoned               | failed, poison         | failed, submit_unknown
@@ -93,7 +93,7 @@ unanswered             | failed, submit_unknown | -
 worker died            | failed, submit_unknown | -
 found                  | polling, poll          | polling, poll
 not found              | -                      | failed, submit_unknown
-no verdict             | -                      | failed, submit_unknown
+no verdict             | queued, submit         | failed, submit_unknown
 ";
 
 /// With `on_capacity: resubmit`; the rest is as above.
