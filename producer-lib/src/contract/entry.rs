@@ -43,9 +43,10 @@ impl Entry {
             return Ok(Self::Job(Box::new(job)));
         }
         let mended = surrogates::mend(text);
+        let is_mended = matches!(mended, Cow::Owned(_));
         let value: Value = serde_json::from_str(&mended)
             .map_err(|error| Malformed::because(&format!("the job is not JSON: {error}")))?;
-        let malformed = |reason: &str| Malformed::of_value(&value, reason).with_a_whole_state(&mended);
+        let malformed = |reason: &str| Malformed::of_value(&value, reason).with_a_whole_state(is_mended);
         let Value::Object(fields) = &value else {
             return Err(malformed("the job is not a JSON object"));
         };
@@ -96,7 +97,7 @@ impl Malformed {
     fn of(text: &str, reason: &str) -> Self {
         let mended = surrogates::mend(text);
         match serde_json::from_str(&mended) {
-            Ok(value) => Self::of_value(&value, reason).with_a_whole_state(&mended),
+            Ok(value) => Self::of_value(&value, reason).with_a_whole_state(matches!(mended, Cow::Owned(_))),
             Err(_) => Self::because(reason),
         }
     }
@@ -115,8 +116,7 @@ impl Malformed {
     }
 
     /// Without the state if it had to be mended: what is echoed is the caller's own, or nothing.
-    fn with_a_whole_state(mut self, text: &Cow<'_, str>) -> Self {
-        let is_mended = matches!(text, Cow::Owned(_));
+    fn with_a_whole_state(mut self, is_mended: bool) -> Self {
         self.state = self.state.filter(|state| !is_mended || !state.contains(char::REPLACEMENT_CHARACTER));
         self
     }
