@@ -1,7 +1,9 @@
 //! Ports for servers that have to know theirs before they start.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use tokio::net::TcpSocket;
 
 // Below the range from which systems take ports for outgoing connections (from 32768 on Linux), so that no client's
 // connection sits on the port of a server that a test has just killed and wants to start again.
@@ -22,6 +24,50 @@ pub fn free_port() -> anyhow::Result<u16> {
     (0..COUNT)
         .map(|_| FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT)
         .filter_map(|port| u16::try_from(port).ok())
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .find(|port| can_be_bound(*port))
         .ok_or_else(|| anyhow::anyhow!("no free port between {FIRST} and {}", FIRST + COUNT))
+}
+
+/// Whether nobody listens there. The socket that asks does not listen itself: a program that another thread starts at
+/// this moment holds a copy of it for a while, and a copy that listened would be in the way of whoever asked.
+fn can_be_bound(port: u16) -> bool {
+    let is_bound = |socket: TcpSocket| {
+        socket.set_reuseaddr(true)?;
+        socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    };
+    TcpSocket::new_v4().and_then(is_bound).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_port_can_be_listened_on_while_other_threads_start_programs() -> anyhow::Result<()> {
+        let starts = || (0..200).try_for_each(|_| Command::new("true").status().map(drop));
+        let starters = [(); 3].map(|()| std::thread::spawn(starts));
+
+        while starters.iter().any(|starter| !starter.is_finished()) {
+            TcpListener::bind((Ipv4Addr::LOCALHOST, free_port()?))?;
+        }
+
+        for starter in starters {
+            starter.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_port_that_is_listened_on_is_not_given_out() -> anyhow::Result<()> {
+        let port = free_port()?;
+        assert!(can_be_bound(port));
+
+        let _listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+
+        assert!(!can_be_bound(port));
+        Ok(())
+    }
 }
