@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use mjq_harness::{Event, Wire};
-use redis::{AsyncCommands, aio::MultiplexedConnection, streams::StreamRangeReply};
+use redis::{
+    AsyncCommands,
+    aio::MultiplexedConnection,
+    streams::{StreamId, StreamRangeReply},
+};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -117,7 +121,9 @@ pub(crate) async fn census(world: &World, history: &mut History) -> anyhow::Resu
         }
     }
     let listed: StreamRangeReply = redis.xrange_all(wire.key("ended")).await?;
-    history.swept_in_time = listed.ids.iter().filter_map(|entry| entry.get("job")).collect();
+    let jobs = |entry: &StreamId| entry.get::<String>("jobs").unwrap_or_default();
+    let jobs = listed.ids.iter().map(jobs).collect::<Vec<_>>().join(" ");
+    history.swept_in_time = jobs.split_whitespace().map(str::to_owned).collect();
     let ended = ["events", "ended", "failed", "late", "rejected", "totals"].map(|name| wire.key(name));
     let families = JOB_FAMILIES.map(|family| wire.key(&format!("{family}:")));
     let is_of_a_job = |key: &String| families.iter().any(|family| key.starts_with(family));

@@ -18,7 +18,7 @@
 //! | `due:poll` | zset | open tasks by the time of their next look |
 //! | `leases` | zset | claims, as `<fence>:<job id>`, by the time that their lease runs out |
 //! | `deadlines` | zset | jobs that have not ended, by deadline. The Helm chart wakes workers by it, and by `late` |
-//! | `ended` | stream | jobs that have, each under the id of its event |
+//! | `ended` | stream | jobs that have, those of one settle call in an entry, under the id of their last event |
 //! | `failed` | zset | of these, the failed ones: the dead letters |
 //! | `late` | zset | jobs that their deadline ended, by the time of the next look at their task |
 //! | `upstream` | hash | what all pods share: pauses, breaker, adaptive limit, the server in charge |
@@ -30,7 +30,7 @@
 //! | `hook_secret` | string | what all pods sign hook addresses with |
 //! | `room` | string | written by each claim to learn whether Redis has room |
 //! | `workers` | hash | live pods |
-//! | `totals` | hash | ended jobs by type and code |
+//! | `totals` | hash | ended jobs by type and code, ever; `ended`: those that are kept |
 //! | `rejected` | stream | entries that could not be read, with the reason |
 
 mod admission;

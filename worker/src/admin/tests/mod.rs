@@ -113,9 +113,9 @@ async fn what_has_ended_is_swept_in_its_time_and_what_was_tried_once_more_is_not
     let end = stage.ledger.job(&again).await?.and_then(|job| job.event_entry);
     stage.ledger.retry(&again, &Policy::default()).await?;
     assert_eq!(stage.ledger.counts().await?.ended, 2);
-    // As it is where the clock went back between the two ends, and the list has it under another id.
+    // As it is where one call settles several, and where the clock goes back.
     let mut list = redis::cmd("XADD");
-    list.arg(stage.ledger.key("ended")).arg("*").arg("job").arg("again");
+    list.arg(stage.ledger.key("ended")).arg("*").arg("jobs").arg("again");
     let _: String = stage.ledger.link().query(&list).await?;
 
     assert_eq!(stage.with_retention(Duration::from_secs(3600)).sweep().await?, 0, "it is too early");

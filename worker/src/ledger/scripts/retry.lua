@@ -6,13 +6,14 @@
 -- Returns 1 queued, 2 it has changed since it was read, 0 not known
 
 local id = ARGV[1]
-local fence, phase, _, event = read_job(id)
+local fence, phase = read_job(id)
 if not fence then return 0 end
 if fence ~= ARGV[2] or (phase ~= 'failed' and phase ~= 'cancelled') then return 2 end
 write_job(id, fence + 1, 'queued', ARGV[3])
 redis.call('HDEL', P .. 'more:' .. id, 'c', 'hint')
 mark_again(id)
-redis.call('XDEL', P .. 'ended', event)
+-- The list of what has ended is left as it is: whoever reads it looks at the job.
+redis.call('HINCRBY', P .. 'totals', 'ended', -1)
 redis.call('ZREM', P .. 'failed', id)
 redis.call('ZREM', P .. 'late', id)
 -- A request that Redis has lost left no score, and the first step of the job says that it is gone.

@@ -67,6 +67,7 @@ end
 
 -- What is written of each job, in one command; and what ended, counted.
 local texts, totals, paces, finished = {}, {}, {}, {}
+local last_event
 
 local function write(id, text)
   local n = #texts
@@ -89,11 +90,10 @@ local function finish(id, text, at)
     'state', length and string.sub(request, from, from + length - 1) or '', 'task', task, 'status', status,
     'code', code, 'image_url', image_url, 'data', data)
   write(id, text .. '\n' .. entry)
+  last_event = entry
   -- Only what has failed or was cancelled can be tried once more: nobody needs these pictures again.
   if where == 'S' and kind == 'completed' then redis.call('DEL', P .. 'large:' .. id) end
   finished[#finished + 1] = id
-  -- Under its event's id; where a later one is there (the clock went back), under the next.
-  if redis.pcall('XADD', ENDED, entry, 'job', id).err then redis.call('XADD', ENDED, '*', 'job', id) end
   if kind == 'failed' then add(P .. 'failed', now, id) end
   if revisit_ms ~= '' then add(P .. 'late', now + revisit_ms, id) end
   if ran_ms ~= '0' then
@@ -174,6 +174,10 @@ if #texts > 0 then redis.call('MSET', unpack(texts)) end
 if #finished > 0 then
   redis.call('ZREM', DEADLINES, unpack(finished))
   redis.call('SREM', P .. 'marked', unpack(finished))
+  totals.ended = #finished
+  -- Under the last event's id; where a later one is there (the clock went back), under the next.
+  local ids = table.concat(finished, ' ')
+  if redis.pcall('XADD', ENDED, last_event, 'jobs', ids).err then redis.call('XADD', ENDED, '*', 'jobs', ids) end
 end
 for set, members in pairs(adds) do redis.call('ZADD', set, unpack(members)) end
 for name, count in pairs(totals) do redis.call('HINCRBY', P .. 'totals', name, count) end

@@ -1,7 +1,7 @@
 -- Sweeps what its time has passed: ended jobs, and events that everybody has read.
 --
 -- Events go when they are older than the retention AND acknowledged in every consumer group; one
--- slow group keeps them. Bounded: at most 1,000 jobs and about 1,000 events a call.
+-- slow group keeps them. Bounded: at most some 2,000 jobs and about 1,000 events a call.
 --
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  retention, ms
@@ -10,32 +10,43 @@
 
 local before = now - tonumber(ARGV[1])
 
-local entries = redis.call('XRANGE', P .. 'ended', '-', string.format('%.0f', before), 'COUNT', 1000)
-if #entries > 0 then
+-- Deletes the jobs that the entries list, and the entries. Returns how many jobs went.
+local function sweep(entries)
   local listed, ids, keys = {}, {}, {}
   for i, entry in ipairs(entries) do
-    listed[i], ids[i] = entry[1], entry[2][2]
-    keys[i] = P .. 'job:' .. ids[i]
+    listed[i] = entry[1]
+    for id in string.gmatch(entry[2][2], '%S+') do
+      ids[#ids + 1] = id
+      keys[#keys + 1] = P .. 'job:' .. id
+    end
   end
-  local ended = {}
+  local gone = {}
   for i, text in ipairs(redis.call('MGET', unpack(keys))) do
     local id, ended_ms = ids[i], text and string.match(text, '\n(%d+)')
-    -- One that is listed and open, or has ended later, was tried once more in between.
-    if not text or ended_ms and tonumber(ended_ms) <= before then
-      ended[#ended + 1] = id
+    -- One that is listed and open, or has ended later, was tried once more in between, and is listed again at its end.
+    if ended_ms and tonumber(ended_ms) <= before then
+      gone[#gone + 1] = id
       redis.call('UNLINK', keys[i], P .. 'request:' .. id, P .. 'more:' .. id, P .. 'large:' .. id, P .. 'shown:' .. id)
     end
   end
   redis.call('XDEL', P .. 'ended', unpack(listed))
-  if #ended > 0 then
-    redis.call('ZREM', P .. 'failed', unpack(ended))
-    redis.call('ZREM', P .. 'late', unpack(ended))
+  if #gone > 0 then
+    redis.call('ZREM', P .. 'failed', unpack(gone))
+    redis.call('ZREM', P .. 'late', unpack(gone))
+    redis.call('HINCRBY', P .. 'totals', 'ended', -#gone)
   end
+  return #gone
 end
+
+local swept = 0
+repeat
+  local entries = redis.call('XRANGE', P .. 'ended', '-', string.format('%.0f', before), 'COUNT', 16)
+  if #entries > 0 then swept = swept + sweep(entries) end
+until #entries == 0 or swept >= 1000
 
 local cut = string.format('%.0f-0', before)
 if ARGV[2] ~= '' then
   local oldest_ms = tonumber(string.match(ARGV[2], '^(%d+)'))
   if oldest_ms < before then cut = ARGV[2] end
 end
-return #entries + redis.call('XTRIM', P .. 'events', 'MINID', '~', cut, 'LIMIT', 1000)
+return swept + redis.call('XTRIM', P .. 'events', 'MINID', '~', cut, 'LIMIT', 1000)

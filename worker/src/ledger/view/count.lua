@@ -3,7 +3,7 @@
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- Returns {numbers, totals, upstream}:
 --   numbers   flat, name, number, name, number … (times are Unix ms; 0 is "none")
---   totals    flat, 'type:code', number …
+--   totals    the hash `totals`, flat
 --   upstream  the hash `upstream`, flat
 
 local P = KEYS[1]
@@ -46,7 +46,6 @@ return {
     'polling', redis.call('ZCARD', P .. 'due:poll'),
     'in_step', redis.call('ZCARD', P .. 'leases'),
     'open', redis.call('ZCARD', P .. 'deadlines'),
-    'ended', redis.call('XLEN', P .. 'ended'),
     'failed', redis.call('ZCARD', P .. 'failed'),
     'delayed_due', due('later'),
     'polling_due', due('poll'),

@@ -120,7 +120,7 @@ impl Upstream {
     }
 }
 
-type Reply = (HashMap<String, u64>, BTreeMap<String, u64>, HashMap<String, String>);
+type Reply = (HashMap<String, u64>, BTreeMap<String, i64>, HashMap<String, String>);
 
 impl Ledger {
     const COUNT: &str = include_str!("count.lua");
@@ -134,6 +134,9 @@ impl Ledger {
         commands.cmd("EVAL").arg(Self::COUNT).arg(1).arg(self.key(""));
         let ((numbers, totals, upstream),): (Reply,) = self.read(&commands).await?;
         let number = |name: &str| numbers.get(name).copied().unwrap_or(0);
+        // Below zero only where somebody has deleted what was counted.
+        let whole = |(name, count): (String, i64)| (name, count.try_into().unwrap_or(0));
+        let mut totals: BTreeMap<String, u64> = totals.into_iter().map(whole).collect();
         Ok(Counts {
             now_ms: number("now_ms"),
             arrived: number("arrived"),
@@ -142,7 +145,7 @@ impl Ledger {
             polling: number("polling"),
             in_step: number("in_step"),
             open: number("open"),
-            ended: number("ended"),
+            ended: totals.remove("ended").unwrap_or(0),
             failed: number("failed"),
             delayed_due: number("delayed_due"),
             polling_due: number("polling_due"),

@@ -101,8 +101,9 @@ impl Ledger {
         let open = self.lines(interleave(lanes.into(), limit)).await?;
         let mut open: Vec<JobLine> = open.into_iter().map(|(line, _)| line).collect();
         open.sort_by(|a, b| b.record.enqueued_ms.cmp(&a.record.enqueued_ms).then_with(|| a.id.cmp(&b.id)));
-        let listed = ended.ids.iter().filter_map(|entry| Some((entry.get("job")?, entry_ms(&entry.id))));
-        let ended = self.lines(listed.map(|(id, at_ms)| (id, Place::Ended { at_ms })).collect()).await?;
+        let ended = self.lines(interleave(vec![listed(&ended)], limit)).await?;
+        // One that was tried once more is still listed.
+        let ended = ended.into_iter().filter(|(_, event)| event.is_some()).collect();
         Ok(Latest { open, ended: self.with_events(ended).await? })
     }
 
@@ -186,6 +187,15 @@ fn placed(scored: Scored, place: impl Fn(u64) -> Place) -> Vec<(String, Place)> 
 fn without_fence((lease, score): (String, f64)) -> (String, f64) {
     let job = lease.split_once(':').map_or("", |(_, job)| job);
     (job.to_owned(), score)
+}
+
+/// The jobs in entries of `ended`, the latest first. One that was tried once more may be there twice.
+fn listed(ended: &StreamRangeReply) -> Vec<(String, Place)> {
+    let jobs = |entry: &StreamId| {
+        let (ids, at_ms) = (entry.get::<String>("jobs").unwrap_or_default(), entry_ms(&entry.id));
+        ids.split_whitespace().rev().map(|id| (id.to_owned(), Place::Ended { at_ms })).collect::<Vec<_>>()
+    };
+    ended.ids.iter().flat_map(jobs).collect()
 }
 
 /// Takes one of each lane in turn, so that a long lane does not hide a short one.

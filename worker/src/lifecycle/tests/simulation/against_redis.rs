@@ -433,9 +433,10 @@ impl Both {
         let mut command = redis::cmd("XRANGE");
         command.arg(self.real.key("ended")).arg("-").arg("+");
         let listed: StreamRangeReply = self.query(&command).await?;
-        let listed: BTreeSet<String> = listed.ids.iter().filter_map(|entry| entry.get("job")).collect();
+        let listed: Vec<String> = listed.ids.iter().filter_map(|entry| entry.get("jobs")).collect();
+        let listed: BTreeSet<&str> = listed.iter().flat_map(|jobs| jobs.split(' ')).collect();
         // One that a claim has opened again, of which Redis knew nothing, stays listed until it is swept.
-        let ended: Vec<&str> = self.model.ended().filter(|job| listed.contains(*job)).collect();
+        let ended: Vec<&str> = self.model.ended().filter(|job| listed.contains(job)).collect();
         writeln!(state, "ended: {}", ended.join(" "))?;
         for job in self.model.jobs.keys() {
             let mut command = redis::cmd("GET");
