@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::{JoinError, JoinSet},
+};
 use tracing::{error, warn};
 
 use super::{
@@ -26,6 +29,12 @@ type Handed = (Settlement, oneshot::Sender<Settled>);
 #[derive(Debug)]
 pub(super) struct Settler {
     handed: mpsc::UnboundedReceiver<Handed>,
+    told: Told,
+}
+
+/// Who is told of what was written down.
+#[derive(Debug, Clone)]
+struct Told {
     /// The claimer may sleep beyond what was just put back.
     alarm: Alarm,
     /// The revisiter may sleep beyond the first look at a task that outlived its job.
@@ -50,6 +59,8 @@ impl SettlerHandle {
 impl Settler {
     /// A script must not hold Redis for long.
     const BATCH: usize = 64;
+    /// Full batches that are on their way at once: while Redis works at one, the next is made.
+    const CALLS: usize = 2;
     const GATHER: Duration = Duration::from_millis(3);
     /// How many times that looks which go on wait for others.
     const PATIENCE: usize = 4;
@@ -62,7 +73,26 @@ impl Settler {
         submits: LatestSubmits,
     ) -> (Self, SettlerHandle) {
         let (sender, handed) = mpsc::unbounded_channel();
-        (Self { handed, alarm, revisits, room, submits }, SettlerHandle(sender))
+        (Self { handed, told: Told { alarm, revisits, room, submits } }, SettlerHandle(sender))
+    }
+
+    /// Writes down what is handed in, until nobody is left to hand anything in.
+    pub(super) async fn run(mut self, ledger: Ledger) {
+        let mut calls = JoinSet::new();
+        let mut batch = Vec::with_capacity(Self::BATCH);
+        while self.handed.recv_many(&mut batch, Self::BATCH).await > 0 {
+            self.gather(&mut batch).await;
+            // What does not fill a batch grows while another is on its way.
+            let others = if batch.len() == Self::BATCH { Self::CALLS - 1 } else { 0 };
+            while calls.len() > others {
+                end_of(calls.join_next().await);
+            }
+            self.fill(&mut batch);
+            calls.spawn(self.told.clone().write_down(ledger.clone(), std::mem::take(&mut batch)));
+        }
+        while !calls.is_empty() {
+            end_of(calls.join_next().await);
+        }
     }
 
     /// What is handed in within a moment goes along: a script call costs more than a step in it. Nobody
@@ -70,47 +100,57 @@ impl Settler {
     async fn gather(&mut self, batch: &mut Vec<Handed>) {
         for _ in 0..Self::PATIENCE {
             tokio::time::sleep(Self::GATHER).await;
-            while batch.len() < Self::BATCH {
-                let Ok(handed) = self.handed.try_recv() else { break };
-                batch.push(handed);
-            }
+            self.fill(batch);
             if batch.len() == Self::BATCH || batch.iter().any(|(settlement, _)| is_urgent(settlement)) {
                 break;
             }
         }
     }
 
-    /// Writes down what is handed in, until nobody is left to hand anything in.
-    pub(super) async fn run(mut self, ledger: Ledger) {
-        let mut batch = Vec::with_capacity(Self::BATCH);
-        while self.handed.recv_many(&mut batch, Self::BATCH).await > 0 {
-            self.gather(&mut batch).await;
-            let (settlements, answers): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
-            crash_point::come_by(CrashPoint::BeforeSettle);
-            let Ok(settled) = ledger.settle(&settlements).await else {
-                error!(steps = settlements.len(), "{} steps could not be written down in time", settlements.len());
-                continue;
-            };
-            crash_point::come_by(CrashPoint::AfterSettle);
-            let is_room_wanted = self.room.is_there();
-            if let Some(delay) = settlements.iter().filter_map(|it| next_claim_after(it, is_room_wanted)).min() {
-                self.alarm.ring_within(delay);
+    fn fill(&mut self, batch: &mut Vec<Handed>) {
+        while batch.len() < Self::BATCH {
+            let Ok(handed) = self.handed.try_recv() else { break };
+            batch.push(handed);
+        }
+    }
+}
+
+/// A call that panicked ends the settler too.
+fn end_of(call: Option<Result<(), JoinError>>) {
+    if let Some(Err(error)) = call
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+impl Told {
+    async fn write_down(self, ledger: Ledger, batch: Vec<Handed>) {
+        let (settlements, answers): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        crash_point::come_by(CrashPoint::BeforeSettle);
+        let Ok(settled) = ledger.settle(&settlements).await else {
+            error!(steps = settlements.len(), "{} steps could not be written down in time", settlements.len());
+            return;
+        };
+        crash_point::come_by(CrashPoint::AfterSettle);
+        let is_room_wanted = self.room.is_there();
+        if let Some(delay) = settlements.iter().filter_map(|it| next_claim_after(it, is_room_wanted)).min() {
+            self.alarm.ring_within(delay);
+        }
+        if let Some(delay) = settlements.iter().filter_map(|settlement| settlement.revisit_after).min() {
+            self.revisits.ring_within(delay);
+        }
+        count(&settled);
+        let restored = settlements.iter().zip(&settled).filter(|(_, settled)| **settled == Settled::Restored);
+        // Without an answer the pod has to leave, and whoever comes after it looks at what is there.
+        let _ = ledger.restore_requests(restored.filter_map(|(settlement, _)| settlement.enqueued())).await;
+        for ((settlement, answer), settled) in settlements.into_iter().zip(answers).zip(settled) {
+            note(&settlement, settled);
+            if settlement.may_have_cost() && settled.is_written() {
+                self.submits.keep(settlement);
             }
-            if let Some(delay) = settlements.iter().filter_map(|settlement| settlement.revisit_after).min() {
-                self.revisits.ring_within(delay);
-            }
-            count(&settled);
-            let restored = settlements.iter().zip(&settled).filter(|(_, settled)| **settled == Settled::Restored);
-            // Without an answer the pod has to leave, and whoever comes after it looks at what is there.
-            let _ = ledger.restore_requests(restored.filter_map(|(settlement, _)| settlement.enqueued())).await;
-            for ((settlement, answer), settled) in settlements.into_iter().zip(answers).zip(settled) {
-                note(&settlement, settled);
-                if settlement.may_have_cost() && settled.is_written() {
-                    self.submits.keep(settlement);
-                }
-                // A step that was timed out no longer waits; that it is written is what counts.
-                let _ = answer.send(settled);
-            }
+            // A step that was timed out no longer waits; that it is written is what counts.
+            let _ = answer.send(settled);
         }
     }
 }

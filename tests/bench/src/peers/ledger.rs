@@ -17,7 +17,10 @@ use mjq_worker::{
     ledger::{Admission, ClaimLimits, Intake, Ledger, Rate, RawEntry, Settlement, Step},
     lifecycle::{Circumstances, Next, Observation, Policy, Record, TaskReport, event_of, next},
 };
-use tokio::sync::{Notify, mpsc};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::{JoinError, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -29,6 +32,7 @@ const POD: &str = "bench";
 const READ: usize = 256;
 const ADMIT_BATCH: usize = 100;
 const SETTLE_BATCH: usize = 64;
+const SETTLE_CALLS: usize = 2;
 
 /// Works until standard input closes.
 pub(super) async fn run(redis_url: &str) -> anyhow::Result<()> {
@@ -159,10 +163,15 @@ fn settlement(step: Step, policy: &Policy) -> anyhow::Result<Settlement> {
 }
 
 async fn settle(ledger: Ledger, mut handed: mpsc::Receiver<Settlement>) -> anyhow::Result<()> {
+    let mut calls = JoinSet::new();
     let mut batch = Vec::with_capacity(SETTLE_BATCH);
     while handed.recv_many(&mut batch, SETTLE_BATCH).await > 0 {
-        ledger.settle(&batch).await?;
-        batch.clear();
+        while calls.len() >= SETTLE_CALLS {
+            let call: Option<Result<anyhow::Result<()>, JoinError>> = calls.join_next().await;
+            call.transpose()?.transpose()?;
+        }
+        let (ledger, batch) = (ledger.clone(), std::mem::take(&mut batch));
+        calls.spawn(async move { ledger.settle(&batch).await.map(drop).map_err(Into::into) });
     }
     Ok(())
 }
