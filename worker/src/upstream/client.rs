@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use memchr::memmem;
 use mjq_producer::contract::{Kind, TaskId};
 use reqwest::{
     Client, ClientBuilder, RequestBuilder, Response,
@@ -237,7 +238,7 @@ impl Upstream {
         const UNMISTAKABLE: usize = 16;
         let key = self.0.key.as_ref().map_or("", |key| key.expose_secret().trim());
         let is_sought = !key.is_empty() && (status >= 400 || key.len() >= UNMISTAKABLE);
-        if !is_sought || !body.windows(key.len()).any(|bytes| bytes == key.as_bytes()) {
+        if !is_sought || memmem::find(&body, key.as_bytes()).is_none() {
             return body;
         }
         String::from_utf8_lossy(&body).replace(key, "***").into_bytes()
