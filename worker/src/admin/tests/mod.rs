@@ -137,6 +137,38 @@ async fn what_has_ended_is_swept_in_its_time_and_what_was_tried_once_more_is_not
 }
 
 #[tokio::test]
+async fn a_sweep_goes_on_through_all_calls_that_ended_something() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    // Each job ends by a call of its own, and so has an entry of its own; a sweep reads few of them at once.
+    for number in 0..40 {
+        stage.admit(&imagine(&number.to_string(), "{}")).await?;
+        stage.play(&accepted("t"), NOW).await?;
+        stage.play(&succeeded("https://cdn.example.org/1.png"), NOW).await?;
+    }
+    let again = stage.admit(&imagine("again", "{}")).await?;
+    for _ in 0..2 {
+        stage.play(&accepted("t"), NOW).await?;
+        stage.play(&Observation::TaskFailed(report("FAILURE", 0, "", None), FailureClass::Upstream), NOW).await?;
+        stage.ledger.retry(&again, &Policy::default()).await?;
+    }
+    stage.play(&accepted("t"), NOW).await?;
+    stage.play(&succeeded("https://cdn.example.org/1.png"), NOW).await?;
+    let (_, listed) = stage.get_json("/api/v1/jobs?limit=4").await?;
+    let latest = listed["ended"].as_array().context("a list")?.iter().filter_map(|job| job["id"].as_str());
+    let latest: Vec<&str> = latest.collect();
+    assert_eq!((latest, stage.ledger.counts().await?.ended), (vec!["again", "39", "38", "37"], 41));
+
+    assert!(stage.with_retention(Duration::ZERO).sweep().await? >= 41);
+
+    for family in ["job", "request"] {
+        let keys = stage.ledger.key(&format!("{family}:*"));
+        let kept: Vec<String> = stage.ledger.link().query(redis::cmd("KEYS").arg(keys)).await?;
+        assert_eq!((kept, stage.ledger.counts().await?.ended), (Vec::new(), 0));
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_jobs_view_tells_its_whole_story() -> anyhow::Result<()> {
     let stage = stage().await?;
     let png = format!("data:image/png;base64,iVBOR{}", "A".repeat(164_000));

@@ -10,21 +10,26 @@
 
 local before = now - tonumber(ARGV[1])
 
--- Deletes the jobs that the entries list, and the entries. Returns how many jobs went.
+-- Deletes the jobs that the entries list, and the entries. Returns how many jobs they list.
 local function sweep(entries)
-  local listed, ids, keys = {}, {}, {}
+  local listed, ids, keys, seen = {}, {}, {}, {}
   for i, entry in ipairs(entries) do
     listed[i] = entry[1]
     for id in string.gmatch(entry[2][2], '%S+') do
-      ids[#ids + 1] = id
-      keys[#keys + 1] = P .. 'job:' .. id
+      if not seen[id] then
+        seen[id] = true
+        ids[#ids + 1] = id
+        keys[#keys + 1] = P .. 'job:' .. id
+      end
     end
   end
-  local gone = {}
+  local gone, counted = {}, 0
   for i, text in ipairs(redis.call('MGET', unpack(keys))) do
     local id, ended_ms = ids[i], text and string.match(text, '\n(%d+)')
     -- One that is listed and open, or has ended later, was tried once more in between, and is listed again at its end.
-    if ended_ms and tonumber(ended_ms) <= before then
+    local is_over = ended_ms and tonumber(ended_ms) <= before
+    if is_over then counted = counted + 1 end
+    if is_over or not text then
       gone[#gone + 1] = id
       redis.call('UNLINK', keys[i], P .. 'request:' .. id, P .. 'more:' .. id, P .. 'large:' .. id, P .. 'shown:' .. id)
     end
@@ -33,9 +38,9 @@ local function sweep(entries)
   if #gone > 0 then
     redis.call('ZREM', P .. 'failed', unpack(gone))
     redis.call('ZREM', P .. 'late', unpack(gone))
-    redis.call('HINCRBY', P .. 'totals', 'ended', -#gone)
+    redis.call('HINCRBY', P .. 'totals', 'ended', -counted)
   end
-  return #gone
+  return #ids
 end
 
 local swept = 0

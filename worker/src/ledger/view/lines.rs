@@ -86,7 +86,8 @@ impl Ledger {
             commands.cmd("ZREVRANGEBYSCORE").arg(self.key("due:submit")).arg(format!("({below}")).arg(from);
             commands.arg("WITHSCORES").arg("LIMIT").arg(0).arg(limit);
         }
-        commands.cmd("XREVRANGE").arg(self.key("ended")).arg("+").arg("-").arg("COUNT").arg(limit);
+        // An entry lists one job or many, and some of them may have been tried once more.
+        commands.cmd("XREVRANGE").arg(self.key("ended")).arg("+").arg("-").arg("COUNT").arg(2 * limit);
         type Ranges = (Scored, Scored, Scored, Scored, Scored, Scored, StreamRangeReply);
         let (leases, polls, later, high, normal, low, ended): Ranges = self.read(&commands).await?;
         let submit = |_| Place::Submit { before: None };
@@ -227,6 +228,19 @@ mod tests {
         let ids: Vec<String> = interleave(lanes, 4).into_iter().map(|(id, _)| id).collect();
 
         assert_eq!(ids, ["a", "e", "b", "c"]);
+    }
+
+    #[test]
+    fn what_one_call_ended_is_listed_from_the_last_to_the_first() {
+        let entry = |id: &str, jobs: &str| StreamId {
+            id: id.to_owned(),
+            map: [("jobs".to_owned(), redis::Value::BulkString(jobs.into()))].into(),
+            ..StreamId::default()
+        };
+        let entries = StreamRangeReply { ids: vec![entry("8-0", "c"), entry("7-1", "a b")] };
+
+        let at = |id: &str, at_ms| (id.to_owned(), Place::Ended { at_ms });
+        assert_eq!(listed(&entries), [at("c", 8), at("b", 7), at("a", 7)]);
     }
 
     #[test]
