@@ -75,7 +75,7 @@ local function write(id, text)
   texts[n + 2] = text
 end
 
--- Where the job is, and its state. (To match from the first word on costs twice as much.)
+-- Where the job is, and its state. (To match from the first word on costs more.)
 local function state_of(request)
   local digest_end = string.find(request, ' ', 1, true)
   local score_end = digest_end and string.find(request, ' ', digest_end + 1, true)
