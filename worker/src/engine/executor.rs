@@ -21,6 +21,7 @@ use super::{
     request::{Press, RequestMaker, find_button},
     scribe::Scribe,
     slot::{HeldStep, Hold},
+    step_meter::StepMeter,
 };
 use crate::{
     ledger::{Ledger, Paced, Parent, Rate, Step},
@@ -46,6 +47,7 @@ pub(super) struct Executor {
     pub(super) submit_rate: Rate,
     /// Whether a lost task can be looked for by its `state`.
     pub(super) has_lookup: bool,
+    pub(super) meter: StepMeter,
 }
 
 impl Executor {
@@ -67,8 +69,7 @@ impl Executor {
             Act::Conclude(conclusion) => (*conclusion).into(),
         };
         let act = act_name(&act);
-        metrics::counter!("mjq_steps_total", "act" => act, "observation" => seen.name()).increment(1);
-        metrics::histogram!("mjq_step_seconds", "act" => act).record(began.elapsed().as_secs_f64());
+        self.meter.record(act, seen.name(), began.elapsed());
         debug!(job.id = %step.job, fence = step.fence, "job {}: {act} saw {}", step.job, seen.name());
         self.scribe.settle(step, hold, &seen).await;
         if traces::are_on() {

@@ -42,6 +42,7 @@ mod room;
 mod scribe;
 mod settler;
 mod slot;
+mod step_meter;
 mod sweeper;
 mod vitals;
 mod witness;
@@ -212,8 +213,10 @@ impl Engine {
             let executor = Arc::clone(&executor);
             move |held: HeldStep| {
                 let executor = Arc::clone(&executor);
-                // A task of its own goes on where its connection woke it, without a change of threads.
-                let performing = AbortOnDropHandle::new(tokio::spawn(async move { executor.perform(held).await }));
+                // A task of its own goes on where its connection woke it, without a change of threads. Boxed: between
+                // its making and its end the runtime moves a task's future four times, and this one is large.
+                let step = Box::pin(async move { executor.perform(held).await });
+                let performing = AbortOnDropHandle::new(tokio::spawn(step));
                 async move {
                     match performing.await {
                         Ok(()) => {}

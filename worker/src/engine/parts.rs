@@ -22,6 +22,7 @@ use super::{
     scribe::Scribe,
     settler::SettlerHandle,
     slot::{HeldStep, Slots},
+    step_meter::StepMeter,
     sweeper,
     witness::{LatestSubmits, Witness},
 };
@@ -146,6 +147,7 @@ impl Engine {
             lease: self.settings.lease,
             room_for_large: Semaphore::new(Executor::LARGE_KIB),
             submit_rate: Rate::per_second(self.settings.upstream_submit_rate),
+            meter: StepMeter::default(),
         }
     }
 

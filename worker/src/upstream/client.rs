@@ -29,7 +29,7 @@ use super::{
     classify_list::{classify_list, classify_lookup},
     classify_poll, classify_submit,
     json::Json,
-    metering::record,
+    metering::Meter,
     read_retry_after,
 };
 use crate::lifecycle::Observation;
@@ -80,6 +80,7 @@ struct Inner {
     cancel: Option<Address>,
     lookup: Option<Address>,
     under_way: AtomicUsize,
+    meter: Meter,
 }
 
 /// An exchange that is under way, for as long as this exists.
@@ -130,6 +131,7 @@ impl Upstream {
             cancel: settings.cancel_path.as_deref().map(|path| filled("cancel", path, "{id}")).transpose()?,
             lookup: settings.lookup_path.as_deref().map(|path| fixed("lookup", path)).transpose()?,
             under_way: AtomicUsize::new(0),
+            meter: Meter::default(),
         })))
     }
 
@@ -147,7 +149,7 @@ impl Upstream {
         let request = self.0.submitter.post(self.0.submit.with(kind.as_str())).body(body);
         let exchange = self.exchange(request, MAX_ANSWER).await;
         let seen = classify_submit(kind, &exchange);
-        record(EndpointClass::Submit, AnswerClass::of(&exchange, &seen), begun.elapsed());
+        self.0.meter.record(EndpointClass::Submit, AnswerClass::of(&exchange, &seen), begun.elapsed());
         seen
     }
 
@@ -156,7 +158,7 @@ impl Upstream {
         let begun = Instant::now();
         let exchange = self.exchange(self.0.reader.get(self.0.fetch.with(task.as_str())), MAX_ANSWER).await;
         let seen = classify_poll(task, &exchange);
-        record(EndpointClass::Fetch, AnswerClass::of(&exchange, &seen), begun.elapsed());
+        self.0.meter.record(EndpointClass::Fetch, AnswerClass::of(&exchange, &seen), begun.elapsed());
         seen
     }
 
@@ -178,7 +180,7 @@ impl Upstream {
             Batch::Unsupported(_) => AnswerClass::Refused,
             Batch::Failed(seen) => AnswerClass::of(&exchange, seen),
         };
-        record(EndpointClass::List, class, begun.elapsed());
+        self.0.meter.record(EndpointClass::List, class, begun.elapsed());
         batch
     }
 
@@ -192,7 +194,7 @@ impl Upstream {
         let begun = Instant::now();
         let exchange = self.exchange(self.0.reader.get(lookup.with("")), MAX_LIST).await;
         let seen = classify_lookup(state, &exchange);
-        record(EndpointClass::Lookup, AnswerClass::of(&exchange, &seen), begun.elapsed());
+        self.0.meter.record(EndpointClass::Lookup, AnswerClass::of(&exchange, &seen), begun.elapsed());
         seen
     }
 
@@ -219,7 +221,7 @@ impl Upstream {
             Err(Failure::NotSent(_)) => AnswerClass::Unreachable,
             Err(Failure::Lost(_)) => AnswerClass::Unanswered,
         };
-        record(EndpointClass::Cancel, class, begun.elapsed());
+        self.0.meter.record(EndpointClass::Cancel, class, begun.elapsed());
         is_cancelled
     }
 

@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
-use metrics::{counter, histogram};
+use metrics::{Counter, Histogram, counter, histogram};
 
 use super::{Exchange, Failure};
-use crate::lifecycle::{Busy, Observation};
+use crate::{
+    lifecycle::{Busy, Observation},
+    telemetry::Handles,
+};
 
 const REQUESTS: &str = "mjq_upstream_requests_total";
 const SECONDS: &str = "mjq_upstream_request_seconds";
 
 /// Which of the upstream's endpoints was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EndpointClass {
     /// A job was submitted.
     Submit,
@@ -40,7 +43,7 @@ impl EndpointClass {
 }
 
 /// What an exchange came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AnswerClass {
     /// It did what was asked.
     Ok,
@@ -91,9 +94,20 @@ impl AnswerClass {
     }
 }
 
-pub(super) fn record(endpoint: EndpointClass, class: AnswerClass, took: Duration) {
-    counter!(REQUESTS, "endpoint" => endpoint.as_str(), "class" => class.as_str()).increment(1);
-    histogram!(SECONDS, "endpoint" => endpoint.as_str()).record(took);
+/// Counts exchanges.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    requests: Handles<(EndpointClass, AnswerClass), Counter>,
+    seconds: Handles<EndpointClass, Histogram>,
+}
+
+impl Meter {
+    pub(super) fn record(&self, endpoint: EndpointClass, class: AnswerClass, took: Duration) {
+        let requests = || counter!(REQUESTS, "endpoint" => endpoint.as_str(), "class" => class.as_str());
+        self.requests.of((endpoint, class), requests).increment(1);
+        let seconds = || histogram!(SECONDS, "endpoint" => endpoint.as_str());
+        self.seconds.of(endpoint, seconds).record(took);
+    }
 }
 
 #[cfg(test)]
@@ -106,7 +120,7 @@ mod tests {
         let handle = recorder.handle();
 
         metrics::with_local_recorder(&recorder, || {
-            record(EndpointClass::Submit, AnswerClass::Unanswered, Duration::from_millis(1500));
+            Meter::default().record(EndpointClass::Submit, AnswerClass::Unanswered, Duration::from_millis(1500));
         });
 
         let page = handle.render();

@@ -1,0 +1,58 @@
+//! Handles: the counters and histograms of one metric, each looked up once.
+//!
+//! To look one up is to make a key of its name and labels, to hash it and to search the recorder's tables: as much as
+//! reading a task's answer takes. What is counted several times in a step keeps what it has looked up.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::Hash,
+    sync::{PoisonError, RwLock},
+};
+
+/// The handles `H` of one metric, by the values `L` of its labels.
+pub(crate) struct Handles<L, H>(RwLock<HashMap<L, H>>);
+
+impl<L: Eq + Hash, H: Clone> Handles<L, H> {
+    /// The handle for these labels, looked up with `look_up` where it is asked for the first time.
+    pub(crate) fn of(&self, labels: L, look_up: impl FnOnce() -> H) -> H {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&labels).cloned();
+        known.unwrap_or_else(|| {
+            let handle = look_up();
+            self.0.write().unwrap_or_else(PoisonError::into_inner).insert(labels, handle.clone());
+            handle
+        })
+    }
+}
+
+impl<L, H> Default for Handles<L, H> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<L, H> fmt::Debug for Handles<L, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handles")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_handle_is_looked_up_once() {
+        let (handles, mut look_ups) = (Handles::default(), 0);
+
+        for labels in [("poll", "running"), ("submit", "accepted"), ("poll", "running")] {
+            let handle = handles.of(labels, || {
+                look_ups += 1;
+                labels.1
+            });
+            assert_eq!(handle, labels.1);
+        }
+
+        assert_eq!(look_ups, 2);
+    }
+}
