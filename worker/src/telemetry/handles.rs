@@ -1,7 +1,8 @@
 //! Handles: the counters and histograms of one metric, each looked up once.
 //!
-//! To look one up is to make a key of its name and labels, to hash it and to search the recorder's tables: as much as
-//! reading a task's answer takes. What is counted several times in a step keeps what it has looked up.
+//! To look one up is to make a key of its name and labels, to hash it and to search the recorder's tables, which takes
+//! far longer than to count. What is counted several times in a step keeps what it has looked up: the recorder is
+//! installed once, before there is an engine, and forgets nothing.
 
 use std::{
     collections::HashMap,
