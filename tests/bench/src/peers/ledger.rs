@@ -19,7 +19,7 @@ use mjq_worker::{
 };
 use tokio::{
     sync::{Notify, mpsc},
-    task::{JoinError, JoinSet},
+    task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -163,12 +163,13 @@ fn settlement(step: Step, policy: &Policy) -> anyhow::Result<Settlement> {
 }
 
 async fn settle(ledger: Ledger, mut handed: mpsc::Receiver<Settlement>) -> anyhow::Result<()> {
-    let mut calls = JoinSet::new();
+    let mut calls = JoinSet::<anyhow::Result<()>>::new();
     let mut batch = Vec::with_capacity(SETTLE_BATCH);
     while handed.recv_many(&mut batch, SETTLE_BATCH).await > 0 {
-        while calls.len() >= SETTLE_CALLS {
-            let call: Option<Result<anyhow::Result<()>, JoinError>> = calls.join_next().await;
-            call.transpose()?.transpose()?;
+        while calls.len() >= SETTLE_CALLS
+            && let Some(call) = calls.join_next().await
+        {
+            call??;
         }
         let (ledger, batch) = (ledger.clone(), std::mem::take(&mut batch));
         calls.spawn(async move { ledger.settle(&batch).await.map(drop).map_err(Into::into) });
