@@ -9,4 +9,5 @@ pub mod settings;
 pub mod telemetry;
 pub mod upstream;
 
+mod metric_handles;
 mod planted_bug;

@@ -213,8 +213,8 @@ impl Engine {
             let executor = Arc::clone(&executor);
             move |held: HeldStep| {
                 let executor = Arc::clone(&executor);
-                // A task of its own goes on where its connection woke it, without a change of threads. Boxed: between
-                // its making and its end the runtime moves a task's future four times, and this one is large.
+                // A task of its own goes on where its connection woke it, without a change of threads. Boxed,
+                // because the runtime moves a task's future several times, and this one is large.
                 let step = Box::pin(async move { executor.perform(held).await });
                 let performing = AbortOnDropHandle::new(tokio::spawn(step));
                 async move {

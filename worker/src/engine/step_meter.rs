@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Histogram, counter, histogram};
 
-use crate::telemetry::Handles;
+use crate::metric_handles::Handles;
 
 /// Counts steps.
 #[derive(Debug, Default)]

@@ -2,14 +2,11 @@
 //!
 //! Results go to stdout, so that a pipe never sees a log line.
 
-mod handles;
 pub mod traces;
 
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::{EnvFilter, fmt};
-
-pub(crate) use handles::Handles;
 
 use crate::settings::{LogFormat, Settings};
 

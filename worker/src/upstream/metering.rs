@@ -7,7 +7,7 @@ use metrics::{Counter, Histogram, counter, histogram};
 use super::{Exchange, Failure};
 use crate::{
     lifecycle::{Busy, Observation},
-    telemetry::Handles,
+    metric_handles::Handles,
 };
 
 const REQUESTS: &str = "mjq_upstream_requests_total";

@@ -6,12 +6,12 @@
 
 use std::{
     collections::HashMap,
-    fmt,
     hash::Hash,
     sync::{PoisonError, RwLock},
 };
 
 /// The handles `H` of one metric, by the values `L` of its labels.
+#[derive(Debug)]
 pub(crate) struct Handles<L, H>(RwLock<HashMap<L, H>>);
 
 impl<L: Eq + Hash, H: Clone> Handles<L, H> {
@@ -29,12 +29,6 @@ impl<L: Eq + Hash, H: Clone> Handles<L, H> {
 impl<L, H> Default for Handles<L, H> {
     fn default() -> Self {
         Self(RwLock::default())
-    }
-}
-
-impl<L, H> fmt::Debug for Handles<L, H> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Handles")
     }
 }
 
