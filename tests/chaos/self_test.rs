@@ -4,8 +4,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::args::Preset;
+use crate::checker::Violation;
 use crate::history::Limits;
 use crate::plan::{Adoption, Plan};
+use crate::report::Report;
 use crate::run;
 
 /// The bugs, as `MJQ_PLANTED_BUG` names them, each with the invariant that has to break.
@@ -34,7 +36,7 @@ pub(crate) async fn run(plan: &Plan, program: &Path, dir: &Path) -> anyhow::Resu
         let found = report.violations.iter().find(|violation| violation.invariant == invariant);
         is_good &= found.is_some() && took < WITHIN;
         let verdict = if found.is_some() { "found" } else { "NOT FOUND" };
-        let what = found.map(|violation| violation.what.as_str()).unwrap_or_default();
+        let what = found.map_or_else(|| all(&report), |violation| violation.what.clone());
         let seconds = took.as_secs();
         lines.push(format!("{bug:<26} {invariant:<24} {verdict:<10} after {seconds:>3} s  {what}"));
     }
@@ -42,17 +44,21 @@ pub(crate) async fn run(plan: &Plan, program: &Path, dir: &Path) -> anyhow::Resu
     let report = run::run(Plan { planted_bug: None, ..with_slow_answers(plan) }, program, dir).await?;
     is_good &= report.is_good();
     let verdict = if report.is_good() { "held" } else { "BROKEN" };
-    let what: Vec<&str> = report.violations.iter().map(|violation| violation.what.as_str()).collect();
-    lines.push(format!("{:<26} {:<24} {verdict:<10} {}", "nothing", "all of them", what.join("; ")));
+    lines.push(format!("{:<26} {:<24} {verdict:<10} {}", "nothing", "all of them", all(&report)));
     println!();
     lines.iter().for_each(|line| println!("{line}"));
     Ok(is_good)
 }
 
+/// All that a run broke, for whoever has to find out why.
+fn all(report: &Report) -> String {
+    let broken = |violation: &Violation| format!("{}: {}", violation.invariant, violation.what);
+    report.violations.iter().map(broken).collect::<Vec<_>>().join("; ")
+}
+
 /// A run in which the bug has many opportunities.
 fn with_bug(plan: &Plan, bug: &'static str) -> Plan {
-    let lasts = plan.lasts.min(Duration::from_secs(35));
-    let plan = Plan { planted_bug: Some(bug), lasts, limits: no_limits(), ..plan.clone() };
+    let plan = Plan { planted_bug: Some(bug), limits: no_limits(), ..plan.clone() };
     match bug {
         "lease_not_renewed" => with_slow_answers(&plan),
         // Most tasks have to wait in line.

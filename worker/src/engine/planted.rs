@@ -30,8 +30,9 @@ async fn steal_fence(ledger: &Ledger, settlement: &mut Settlement, now_ms: u64) 
 /// The event goes out before anybody has checked the fence.
 async fn publish_apart(ledger: &Ledger, settlement: &Settlement) {
     let Some(mut event) = settlement.event.clone() else { return };
-    let view = ledger.job(&settlement.job).await.ok().flatten();
-    event.state = view.and_then(|view| view.state).unwrap_or_default();
+    // An event without the caller's state would be another bug. Where Redis is away, none goes out at all.
+    let Ok(Some(view)) = ledger.job(&settlement.job).await else { return };
+    event.state = view.state.unwrap_or_default();
     let mut publish = redis::cmd("XADD");
     publish.arg(ledger.queue().events_stream()).arg("*");
     for (name, value) in event.fields() {
