@@ -15,16 +15,16 @@ use axum::{
 use mjq_producer::contract::JobId;
 use tracing::debug;
 
-use super::{alarm::Alarm, hook_address::HookAddress};
+use super::{alarm::Alarm, hinter::HinterHandle, hook_address::HookAddress};
 use crate::{
-    ledger::{Hinted, Ledger},
+    ledger::{Hinted, TaskHint},
     upstream::Hint,
 };
 
 /// What the receiver needs.
 #[derive(Clone)]
 pub(super) struct Hooks {
-    pub(super) ledger: Ledger,
+    pub(super) hinter: HinterHandle,
     /// Not set before Redis has told the secret, and when there are no hooks.
     pub(super) address: Arc<OnceLock<HookAddress>>,
     pub(super) alarm: Alarm,
@@ -45,10 +45,10 @@ impl Hooks {
 
     /// Passes a hint on. If it comes while a step is under way, that step may just have missed what it tells,
     /// and the next may be far away: the hint is given again, after 50 ms, 100 ms and so on up to half a minute.
-    async fn pass_on(&self, job: &JobId, hint: &Hint) -> Hinted {
+    async fn pass_on(&self, hint: TaskHint) -> Hinted {
         const TRIES: u32 = 10;
         for tries in 0..TRIES {
-            let hinted = self.ledger.hint(job, hint.task.as_ref(), hint.goes_on).await.unwrap_or(Hinted::Nothing);
+            let hinted = self.hinter.hint(hint.clone()).await;
             if hinted != Hinted::UnderWay {
                 return hinted;
             }
@@ -71,7 +71,8 @@ async fn receive(
     }
     tokio::spawn(async move {
         debug!(job.id = %job, "a hook about job {job} came");
-        let answer = match hooks.pass_on(&job, &Hint::read(&body)).await {
+        let Hint { task, goes_on } = Hint::read(&body);
+        let answer = match hooks.pass_on(TaskHint { job, task, goes_on }).await {
             Hinted::Moved => {
                 hooks.alarm.ring_within(Duration::ZERO);
                 "moved"

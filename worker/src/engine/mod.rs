@@ -8,7 +8,7 @@
 //! 4. `executor`: performs one step with `request` and `poller`, at most one HTTP exchange.
 //! 5. `scribe`: decides what becomes of it; `settler`: writes that down, many at once.
 //! 6. `renewer`, `sweeper`, `heart`: keep leases, trim what is old, show that the pod lives.
-//! 7. `hooks`: takes the upstream's hints.
+//! 7. `hooks`: takes the upstream's hints; `hinter`: passes them on, many at once.
 //! 8. `witness`, `recall`: notice when Redis has lost its last writes, and tell it what it knew.
 //! 9. `revisiter`, `canceller`: look after tasks that outlived their jobs, and ask the upstream to cancel some.
 //!
@@ -25,7 +25,9 @@ mod crash_point;
 mod crowd;
 mod drain;
 mod executor;
+mod gather;
 mod heart;
+mod hinter;
 mod hook_address;
 mod hooks;
 mod pacer;
@@ -76,6 +78,7 @@ use claimer::Claimer;
 use crowd::Crowd;
 use drain::Drain;
 use executor::Executor;
+use hinter::Hinter;
 use hook_address::HookAddress;
 use pacer::Paces;
 use poll_budget::PollBudget;
@@ -148,11 +151,13 @@ impl Engine {
         &self.vitals
     }
 
-    /// The receiver of hooks, to be served wherever the admin listens.
+    /// The receiver of hooks, to be served wherever the admin listens. Called within a runtime.
     pub fn hooks(&self) -> Router {
         let address = Arc::clone(&self.hook_address);
-        let (ledger, alarm, revisits) = (self.ledger.clone(), self.alarm.clone(), self.revisits.clone());
-        hooks::Hooks { ledger, address, alarm, revisits }.router()
+        let (alarm, revisits) = (self.alarm.clone(), self.revisits.clone());
+        let (passing_on, hinter) = Hinter::new();
+        tokio::spawn(passing_on.run(self.ledger.clone()));
+        hooks::Hooks { hinter, address, alarm, revisits }.router()
     }
 
     /// Works until `draining`, and then until what has begun is finished.

@@ -12,7 +12,7 @@ use mjq_producer::contract::TaskId;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
-use super::poll_budget::PollBudget;
+use super::{gather::gather, poll_budget::PollBudget};
 use crate::{
     lifecycle::Observation,
     upstream::{Batch, Upstream},
@@ -152,14 +152,11 @@ impl Lister {
 
     /// Makes lists until nobody is left to ask.
     pub(super) async fn run(mut self) {
-        let mut batch: Vec<Ask> = Vec::new();
-        while self.asks.recv_many(&mut batch, ListSupport::BATCH as usize).await > 0 {
-            tokio::time::sleep(Self::GATHER).await;
-            while batch.len() < ListSupport::BATCH as usize {
-                let Ok(ask) = self.asks.try_recv() else { break };
-                batch.push(ask);
+        loop {
+            let asks = gather(&mut self.asks, ListSupport::BATCH as usize, Self::GATHER).await;
+            if asks.is_empty() {
+                break;
             }
-            let asks = std::mem::take(&mut batch);
             tokio::spawn(list(self.upstream.clone(), self.lists.clone(), self.budget.clone(), asks));
         }
     }

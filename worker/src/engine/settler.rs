@@ -11,6 +11,7 @@ use tracing::{error, warn};
 use super::{
     alarm::Alarm,
     crash_point::{self, CrashPoint},
+    gather::fill,
     room::WishForRoom,
     witness::LatestSubmits,
 };
@@ -87,7 +88,7 @@ impl Settler {
             while calls.len() > others {
                 end_of(calls.join_next().await);
             }
-            self.fill(&mut batch);
+            fill(&mut batch, &mut self.handed, Self::BATCH);
             calls.spawn(self.told.clone().write_down(ledger.clone(), std::mem::take(&mut batch)));
         }
         while !calls.is_empty() {
@@ -100,17 +101,10 @@ impl Settler {
     async fn gather(&mut self, batch: &mut Vec<Handed>) {
         for _ in 0..Self::PATIENCE {
             tokio::time::sleep(Self::GATHER).await;
-            self.fill(batch);
+            fill(batch, &mut self.handed, Self::BATCH);
             if batch.len() == Self::BATCH || batch.iter().any(|(settlement, _)| is_urgent(settlement)) {
                 break;
             }
-        }
-    }
-
-    fn fill(&mut self, batch: &mut Vec<Handed>) {
-        while batch.len() < Self::BATCH {
-            let Ok(handed) = self.handed.try_recv() else { break };
-            batch.push(handed);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Commands about one job, hints about one, and pauses.
+//! Commands about one job, and pauses.
 
-use mjq_producer::contract::{Job, JobId, ModalInput, TaskId};
+use mjq_producer::contract::{Job, JobId, ModalInput};
 
 use super::{Abandoned, Ledger, arg, kept::KeptJob, scripts};
 use crate::lifecycle::{Phase, Policy};
@@ -14,19 +14,6 @@ pub enum CommandAnswer {
     Ended,
     /// There is no such job.
     NotKnown,
-}
-
-/// What became of a hint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hinted {
-    /// The job's next look is now.
-    Moved,
-    /// The job has ended at its deadline, and its task is looked at once more, now.
-    RevisitMoved,
-    /// A step is under way, and may have seen less than the hook tells: it is to be hinted again.
-    UnderWay,
-    /// There is nothing to look at.
-    Nothing,
 }
 
 /// What is paused.
@@ -93,22 +80,6 @@ impl Ledger {
         command.arg(self.job_key("more", job)).arg("modal");
         let json: Option<String> = self.until_answered("read_input", || self.link().query(&command)).await?;
         Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
-    }
-
-    /// Moves a job's next look to now, because a hook said so; `task` helps if its id is not known.
-    /// A task that `goes_on` is looked at only if it was being looked for.
-    ///
-    /// # Errors
-    /// [`Abandoned`] if the pod had to leave before Redis answered.
-    pub async fn hint(&self, job: &JobId, task: Option<&TaskId>, goes_on: bool) -> Result<Hinted, Abandoned> {
-        let task = task.map(TaskId::as_str).unwrap_or_default();
-        let answer: u8 = self.call(&scripts::HINT, &[arg(job), arg(task), arg(u8::from(goes_on))]).await?;
-        Ok(match answer {
-            1 => Hinted::Moved,
-            2 => Hinted::RevisitMoved,
-            3 => Hinted::UnderWay,
-            _ => Hinted::Nothing,
-        })
     }
 
     /// Retries a job that failed or was cancelled: a new attempt, perhaps a new charge, and a new event.

@@ -1,30 +1,36 @@
--- Takes a hook's hint: the job's next look is now, before all others that are due: where the budget of polls is
+-- Takes hooks' hints: the next look at each job is now, before all others that are due: where the budget of polls is
 -- short, this one surely finds something. A hint never decides anything.
 --
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
--- ARGV[1]  job id
--- ARGV[2]  the task id that the hook told, or ''
--- ARGV[3]  '1' if the task goes on: then only a job whose task is being looked for is looked at
--- Returns 1 the look was moved to now, 2 the same for a job that its deadline has ended, 0 there is nothing to look at,
+-- ARGV, for each hint:
+--   job id
+--   the task id that the hook told, or ''
+--   '1' if the task goes on: then only a job whose task is being looked for is looked at
+-- Returns for each hint
+--   1 the look was moved to now, 2 the same for a job that its deadline has ended, 0 there is nothing to look at,
 --   3 a step is under way that may see less than the hook tells: ask again when it has come to its end
 
-local id = ARGV[1]
-local fence, phase = read_job(id)
-if not fence then return 0 end
-local goes_on = ARGV[3] == '1'
--- Kept also while the submit is under way, since its answer may get lost after this hook has come; and after a refusal,
--- since a task that is there all the same must not be asked for again. With the end goes a mark, by which the look that
--- finds it knows that it was told.
-if phase == 'unknown' or phase == 'submitting' or phase == 'queued' then
-  if ARGV[2] ~= '' then note_more(id, 'hint', (goes_on and '' or '+') .. ARGV[2]) end
-elseif phase == 'polling' and not goes_on then
-  note_more(id, 'hint', '+')
+local function hint(id, task, goes_on)
+  local fence, phase = read_job(id)
+  if not fence then return 0 end
+  -- Kept also while the submit is under way, since its answer may get lost after this hook has come; and after a
+  -- refusal, since a task that is there all the same must not be asked for again. With the end goes a mark, by which
+  -- the look that finds it knows that it was told.
+  if phase == 'unknown' or phase == 'submitting' or phase == 'queued' then
+    if task ~= '' then note_more(id, 'hint', (goes_on and '' or '+') .. task) end
+  elseif phase == 'polling' and not goes_on then
+    note_more(id, 'hint', '+')
+  end
+  if goes_on and phase ~= 'unknown' then return 0 end
+  if phase == 'failed' then return 2 * redis.call('ZADD', P .. 'late', 'XX', 'LT', 'CH', now, id) end
+  local first = redis.call('ZRANGE', P .. 'due:poll', 0, 0, 'WITHSCORES')[2]
+  local front = math.min(now, (tonumber(first) or now) - 1)
+  if redis.call('ZADD', P .. 'due:poll', 'XX', 'LT', 'CH', string.format('%d', front), id) == 1 then return 1 end
+  -- A claim shows in its lease, which is named after its fence.
+  if redis.call('ZSCORE', P .. 'leases', fence .. ':' .. id) then return 3 end
+  return 0
 end
-if goes_on and phase ~= 'unknown' then return 0 end
-if phase == 'failed' then return 2 * redis.call('ZADD', P .. 'late', 'XX', 'LT', 'CH', now, id) end
-local first = redis.call('ZRANGE', P .. 'due:poll', 0, 0, 'WITHSCORES')[2]
-local front = math.min(now, (tonumber(first) or now) - 1)
-if redis.call('ZADD', P .. 'due:poll', 'XX', 'LT', 'CH', string.format('%d', front), id) == 1 then return 1 end
--- A claim shows in its lease, which is named after its fence.
-if redis.call('ZSCORE', P .. 'leases', fence .. ':' .. id) then return 3 end
-return 0
+
+local answers = {}
+for at = 1, #ARGV, 3 do answers[#answers + 1] = hint(ARGV[at], ARGV[at + 1], ARGV[at + 2] == '1') end
+return answers

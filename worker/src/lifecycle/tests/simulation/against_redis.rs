@@ -24,7 +24,9 @@ use super::{
     number,
 };
 use crate::{
-    ledger::{Admission, Admitted, Asserted, ClaimLimits, Holding, Ledger, Paused, Rate, Settled, Settlement, Step},
+    ledger::{
+        Admission, Admitted, Asserted, ClaimLimits, Holding, Ledger, Paused, Rate, Settled, Settlement, Step, TaskHint,
+    },
     lifecycle::{Ending, Flags, Moment, Next, Observation, Phase, Policy, Pressure, Record, Transition, event_of},
 };
 
@@ -332,7 +334,7 @@ impl Both {
     async fn hint(&mut self) -> anyhow::Result<()> {
         let (job, task, goes_on) = (self.some_job(), TaskId::new("12463258"), self.dice.permille(500));
         writeln!(self.story, "hint {job}, goes on: {goes_on}")?;
-        self.real.hint(&job, Some(&task), goes_on).await?;
+        self.real.hint(&[TaskHint { job: job.clone(), task: Some(task.clone()), goes_on }]).await?;
         self.model.hint(&job, &task, goes_on, self.now_ms);
         Ok(())
     }
