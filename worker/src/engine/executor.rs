@@ -90,7 +90,7 @@ impl Executor {
             return self.answer(step, hold, task).await;
         }
         if let Some(task) = step.flags.new_task(&step.record)
-            && let Some(seen) = self.look_before_submit(task).await
+            && let Some(seen) = self.look_before_submit(step, task).await
         {
             return seen;
         }
@@ -110,7 +110,7 @@ impl Executor {
         };
         let Some(job) = json.and_then(|json| serde_json::from_str::<Job>(&json).ok()) else {
             let reason = "the ledger's copy of the job cannot be read".to_owned();
-            return Observation::Denied { code: Code::InvalidRequest, reason };
+            return Observation::Unsendable { code: Code::InvalidRequest, reason };
         };
         let press = match self.press(step, &job.request).await {
             Ok(press) => press,
@@ -136,8 +136,9 @@ impl Executor {
         }
     }
 
-    /// Looks whether the task is there that a hook has told of, although a submit was refused; `None` when it is not.
-    async fn look_before_submit(&self, task: &TaskId) -> Option<Observation> {
+    /// Looks whether the task is there that a hook has told of, although a submit was refused; `None` when it is not, or
+    /// has failed.
+    async fn look_before_submit(&self, step: &Step, task: &TaskId) -> Option<Observation> {
         // The claim came with a place for a submit, not for a look.
         if !self.poller.may_look_alone(false).await {
             return Some(Observation::NotBegun);
@@ -147,6 +148,10 @@ impl Executor {
                 Some(Observation::Found(task.clone()))
             }
             blind @ Observation::NoVerdict { .. } => Some(blind),
+            // Once or twice, a relay's cache may not have it yet.
+            Observation::Missing if !self.policy.is_lost(&step.record, self.ledger.clock().now_ms()) => {
+                Some(Observation::Missing)
+            }
             _ => None,
         }
     }
@@ -174,7 +179,7 @@ impl Executor {
         let Ok(input) = self.ledger.input(&step.job).await else { return Observation::NotBegun };
         let Some(input) = input else {
             let reason = "the input cannot be read".to_owned();
-            return Observation::Denied { code: Code::InvalidRequest, reason };
+            return Observation::Unsendable { code: Code::InvalidRequest, reason };
         };
         if !self.may_submit(step, hold).await {
             return Observation::NotBegun;
@@ -188,13 +193,13 @@ impl Executor {
         let Some(wanted) = is_action.then(|| request.parent_button()).flatten() else {
             return Ok(None);
         };
-        let gone = |reason: String| Err(Box::new(Observation::Denied { code: Code::ParentGone, reason }));
+        let gone = |reason: String| Err(Box::new(Observation::Unsendable { code: Code::ParentGone, reason }));
         match self.ledger.parent(&wanted.job).await.map_err(|_| Box::new(Observation::NotBegun))? {
             Parent::Completed { task, buttons } => match find_button(buttons.as_deref(), &wanted) {
                 Some(custom_id) => Ok(Some(Press { task, custom_id })),
                 None => {
                     let reason = format!("job {} has no button {}", wanted.job, wanted.button);
-                    Err(Box::new(Observation::Denied { code: Code::InvalidRequest, reason }))
+                    Err(Box::new(Observation::Unsendable { code: Code::InvalidRequest, reason }))
                 }
             },
             Parent::Open => Err(Box::new(Observation::ParentPending)),

@@ -7,16 +7,15 @@ use crate::ledger::{Grant, Ledger, Paced, Rate};
 /// How long a request may wait for its place.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Asks for a place until there is one; `false` when there was none in time.
+/// Asks for a place until there is one; `false` when there is none in time.
 pub(super) async fn ask(ledger: &Ledger, paced: Paced, rate: Rate) -> bool {
     let latest = Instant::now() + PATIENCE;
-    while Instant::now() < latest {
+    loop {
         match ledger.grant(paced, rate).await {
             // A place that was long in coming may be somebody else's by now.
             Ok(Grant::Until(until)) => return Instant::now() < until,
-            Ok(Grant::After(wait)) => tokio::time::sleep(wait.min(PATIENCE)).await,
-            Err(_) => return false,
+            Ok(Grant::After(wait)) if Instant::now() + wait < latest => tokio::time::sleep(wait).await,
+            Ok(Grant::After(_)) | Err(_) => return false,
         }
     }
-    false
 }

@@ -32,6 +32,13 @@ pub enum Observation {
         /// Its words.
         reason: String,
     },
+    /// The submit cannot be made and never will be: nothing was sent, so that it tells nothing of the upstream.
+    Unsendable {
+        /// Why not, as a code.
+        code: Code,
+        /// And in words.
+        reason: String,
+    },
     /// The request left and no answer came that tells anything.
     Unanswered {
         /// What came instead.
@@ -49,7 +56,7 @@ pub enum Observation {
     TaskFailed(TaskReport, FailureClass),
     /// The task waits for input (status MODAL).
     WaitsForInput(TaskReport),
-    /// The upstream says that it does not know the task.
+    /// The upstream says that it does not know the task: of one that a hook told of, before a submit as well.
     Missing,
     /// The poll told nothing: no answer, or none that can be read.
     NoVerdict {
@@ -86,6 +93,7 @@ impl Observation {
             Self::Accepted { .. } => "accepted",
             Self::Refused { .. } => "refused",
             Self::Denied { .. } => "denied",
+            Self::Unsendable { .. } => "unsendable",
             Self::Unanswered { .. } => "unanswered",
             Self::ParentPending => "parent_pending",
             Self::Running(_) => "running",

@@ -196,6 +196,15 @@ impl Policy {
         self.within_bounds(spread(delay, jitter)).max(retry_after.unwrap_or_default())
     }
 
+    /// Whether the upstream has said often enough, over long enough, that it does not know the job's task.
+    #[must_use]
+    pub fn is_lost(&self, record: &Record, now_ms: u64) -> bool {
+        let (enough, over) = self.lost_after;
+        record.missing.is_some_and(|(count, first_ms)| {
+            count >= enough && now_ms.saturating_sub(first_ms) >= over.as_millis() as u64
+        })
+    }
+
     /// The delay before an unknown task is looked up again: often enough to fit `lost_after`.
     #[must_use]
     pub fn after_missing(&self, jitter: f64) -> Duration {

@@ -112,9 +112,11 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
         (P::Submitting, O::Accepted { task, queue_position }) => job.accepted(task, *queue_position),
         (P::Submitting, O::Refused { busy, retry_after, reason }) => job.refused(*busy, *retry_after, reason),
         (P::Submitting, O::Denied { code, reason }) => job.denied(*code, reason),
+        (P::Submitting, O::Unsendable { code, reason }) => job.unsendable(*code, reason),
         (P::Submitting, O::Unanswered { reason }) => job.lost(reason),
         (P::Submitting, O::Found(task)) => job.found_before_submit(task),
         (P::Submitting, O::NoVerdict { reason, retry_after }) => job.not_told_before_submit(reason, *retry_after),
+        (P::Submitting, O::Missing) => job.missing_before_submit(),
         (P::Submitting, O::WorkerDied) => job.unanswered("the worker died between intent and answer"),
         (P::Submitting, O::ParentPending) => job.parent_pending(),
         (P::Submitting | P::Queued, O::NotBegun) => job.not_begun(),
@@ -129,7 +131,7 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
         (P::Polling | P::Held, O::WaitsForInput(task)) => job.waits_for_input(task),
         (P::Polling | P::Held, O::Missing) => job.missing(),
         (P::Polling | P::Held, O::NoVerdict { reason, retry_after }) => job.no_verdict(reason, *retry_after),
-        (P::Polling | P::Held, O::NotBegun) => Next::Poll(Duration::ZERO),
+        (P::Polling | P::Held, O::NotBegun) => job.not_looked_at(),
         (P::Polling | P::Held, O::DeadlinePassed) => job.late(),
         (P::Polling | P::Held, O::CancelRequested) => job.cancelled(),
         (P::Polling | P::Held, O::Poisoned) => job.poisoned(),
@@ -137,7 +139,7 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
         (P::Unknown, O::Found(task)) => job.found(task),
         (P::Unknown, O::NotFound) => job.still_unknown(),
         (P::Unknown, O::NoVerdict { retry_after, .. }) => job.not_told(*retry_after),
-        (P::Unknown, O::NotBegun) => Next::Poll(Duration::ZERO),
+        (P::Unknown, O::NotBegun) => job.not_looked_for(),
         (P::Unknown, O::DeadlinePassed) => job.give_up_unknown(),
         (P::Unknown, O::Poisoned) => job.poisoned(),
         (P::Unknown, O::CancelRequested) => job.cancelled(),
@@ -150,6 +152,7 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
             O::Accepted { .. }
             | O::Refused { .. }
             | O::Denied { .. }
+            | O::Unsendable { .. }
             | O::Unanswered { .. }
             | O::WorkerDied
             | O::ParentPending,
@@ -159,15 +162,16 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
             O::Accepted { .. }
             | O::Refused { .. }
             | O::Denied { .. }
+            | O::Unsendable { .. }
             | O::Unanswered { .. }
             | O::WorkerDied
             | O::ParentPending,
         )
         | (
             P::Queued | P::Submitting,
-            O::Running(_) | O::Succeeded(_) | O::TaskFailed(..) | O::WaitsForInput(_) | O::Missing | O::NotFound,
+            O::Running(_) | O::Succeeded(_) | O::TaskFailed(..) | O::WaitsForInput(_) | O::NotFound,
         )
-        | (P::Queued, O::Found(_) | O::NoVerdict { .. })
+        | (P::Queued, O::Found(_) | O::Missing | O::NoVerdict { .. })
         | (P::Unknown, O::Running(_) | O::Succeeded(_) | O::TaskFailed(..) | O::WaitsForInput(_) | O::Missing)
         | (P::Completed | P::Failed | P::Cancelled, _) => {
             return Err(Illegal { phase: record.phase, observation: seen.name() });
@@ -186,6 +190,8 @@ struct Step<'a> {
 impl Step<'_> {
     /// The longest delay while the upstream cannot be reached.
     const AWAY: Duration = Duration::from_secs(5);
+    /// How long after its deadline a job waits for its last look, where nobody may look.
+    const LAST_LOOK: Duration = Duration::from_secs(10);
 
     fn accepted(&mut self, task: &TaskId, queue_position: u32) -> Next {
         self.pressure = Pressure::Accepted;
@@ -208,6 +214,7 @@ impl Step<'_> {
         record.task = Some(task.clone());
         record.accepted_ms = self.at.now_ms;
         record.refusals = 0;
+        record.missing = None;
         record.reason.clear();
         record.status.clear();
         record.progress = 0;
@@ -251,6 +258,16 @@ impl Step<'_> {
 
     fn denied(&mut self, code: Code, reason: &str) -> Next {
         self.pressure = Pressure::Up;
+        self.hopeless(code, reason)
+    }
+
+    fn unsendable(&mut self, code: Code, reason: &str) -> Next {
+        self.pressure = Pressure::Unsent(self.at.claimed_ms);
+        self.hopeless(code, reason)
+    }
+
+    /// To submit the same again would come to the same.
+    fn hopeless(&mut self, code: Code, reason: &str) -> Next {
         reason.clone_into(&mut self.record.reason);
         if self.record.is_answering && code != Code::ParentGone {
             // The input was wrong, not the task: it still waits for a better one.
@@ -346,6 +363,15 @@ impl Step<'_> {
         Next::Submit(delay)
     }
 
+    /// A hook told of a task that the upstream does not show, or not yet: to submit now might pay twice. Once the task
+    /// counts as lost, the job is submitted.
+    fn missing_before_submit(&mut self) -> Next {
+        self.pressure = Pressure::Unsent(self.at.claimed_ms);
+        self.count_missing();
+        self.enter(Phase::Queued);
+        Next::Submit(self.at.policy.after_missing(self.at.jitter))
+    }
+
     fn running(&mut self, task: &TaskReport) -> Next {
         self.saw(task);
         self.narrow_down(task);
@@ -424,14 +450,30 @@ impl Step<'_> {
 
     fn missing(&mut self) -> Next {
         self.record.polls += 1;
-        let (count, first_ms) = self.record.missing.unwrap_or((0, self.at.now_ms));
-        self.record.missing = Some((count + 1, first_ms));
-        let (enough, over) = self.at.policy.lost_after;
-        if count + 1 >= enough && self.at.now_ms.saturating_sub(first_ms) >= over.as_millis() as u64 {
+        self.count_missing();
+        if self.at.policy.is_lost(&self.record, self.at.now_ms) {
             "the upstream no longer knows the task".clone_into(&mut self.record.reason);
             return self.end(Phase::Failed, Code::UpstreamLost);
         }
         self.poll_again(|job| job.at.policy.after_missing(job.at.jitter))
+    }
+
+    fn count_missing(&mut self) {
+        let (count, first_ms) = self.record.missing.unwrap_or((0, self.at.now_ms));
+        self.record.missing = Some((count + 1, first_ms));
+    }
+
+    /// No limit keeps a job from its end: one that is overdue waits for its last look, but not for long.
+    fn not_looked_at(&mut self) -> Next {
+        if self.may_be_looked_at() { Next::Poll(Duration::ZERO) } else { self.late() }
+    }
+
+    fn not_looked_for(&mut self) -> Next {
+        if self.may_be_looked_at() { Next::Poll(Duration::ZERO) } else { self.give_up_unknown() }
+    }
+
+    fn may_be_looked_at(&self) -> bool {
+        self.at.now_ms < self.record.deadline_ms.saturating_add(Self::LAST_LOOK.as_millis() as u64)
     }
 
     fn no_verdict(&mut self, reason: &str, retry_after: Option<Duration>) -> Next {

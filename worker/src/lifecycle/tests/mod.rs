@@ -3,6 +3,7 @@
 //! Here are the builders. A [`Life`] plays the engine and the ledger for one job: it waits until the
 //! next step is due, claims it, and writes down what comes of it.
 
+mod before_submit;
 mod looks;
 mod properties;
 mod revisits;

@@ -361,6 +361,10 @@ impl Stage {
         match &self.seen {
             Observation::NotBegun => (Duration::ZERO, Duration::ZERO),
             Observation::ParentPending => (policy.poll_min, policy.poll_max),
+            Observation::Missing => {
+                let pause = policy.after_missing(0.5).mul_f64(0.8);
+                (pause.max(policy.poll_min).saturating_sub(GRAIN), policy.poll_max)
+            }
             Observation::Refused { retry_after: Some(pause), .. } => (min.max(*pause), max.max(*pause)),
             Observation::Refused { .. } | Observation::Unanswered { .. } | Observation::WorkerDied => (min, max),
             Observation::TaskFailed(_, FailureClass::Capacity) => (min, max),
@@ -455,7 +459,9 @@ fn seen_by_submit() -> impl Strategy<Value = Observation> {
         6 => (tasks(), any::<u32>()).prop_map(|(task, queue_position)| Observation::Accepted { task, queue_position }),
         6 => (busy, pauses(), reasons())
             .prop_map(|(busy, retry_after, reason)| Observation::Refused { busy, retry_after, reason }),
-        1 => (permanent, reasons()).prop_map(|(code, reason)| Observation::Denied { code, reason }),
+        1 => (permanent.clone(), reasons()).prop_map(|(code, reason)| Observation::Denied { code, reason }),
+        1 => (permanent, reasons()).prop_map(|(code, reason)| Observation::Unsendable { code, reason }),
+        2 => Just(Observation::Missing),
         4 => reasons().prop_map(|reason| Observation::Unanswered { reason }),
         2 => Just(Observation::WorkerDied),
         2 => Just(Observation::ParentPending),

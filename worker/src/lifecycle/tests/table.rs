@@ -17,6 +17,7 @@ refused: unreachable   | -                    | queued, submit            | -   
 refused: without id    | -                    | queued, submit            | -                       | -                      | -                       | - | - | -
 refused: fault         | -                    | queued, submit            | -                       | -                      | -                       | - | - | -
 denied                 | -                    | failed, too_large         | -                       | -                      | -                       | - | - | -
+unsendable             | -                    | failed, parent_gone       | -                       | -                      | -                       | - | - | -
 unanswered             | -                    | unknown, poll             | -                       | -                      | -                       | - | - | -
 worker died            | -                    | unknown, poll             | -                       | -                      | -                       | - | - | -
 parent pending         | -                    | queued, submit            | -                       | -                      | -                       | - | - | -
@@ -28,7 +29,7 @@ task failed: invalid   | -                    | -                         | fail
 task failed: capacity  | -                    | -                         | failed, upstream_failed | -                      | failed, upstream_failed | - | - | -
 task failed: upstream  | -                    | -                         | failed, upstream_failed | -                      | failed, upstream_failed | - | - | -
 waits for input        | -                    | -                         | held, poll              | -                      | held, poll              | - | - | -
-missing                | -                    | -                         | polling, poll           | -                      | held, poll              | - | - | -
+missing                | -                    | queued, submit            | polling, poll           | -                      | held, poll              | - | - | -
 no verdict             | -                    | queued, submit            | polling, poll           | unknown, poll          | held, poll              | - | - | -
 found                  | -                    | polling, poll             | -                       | polling, poll          | -                       | - | - | -
 not found              | -                    | -                         | -                       | unknown, poll          | -                       | - | - | -
@@ -51,6 +52,7 @@ refused: unreachable   | -                    | failed, deadline_exceeded | -   
 refused: without id    | -                    | failed, deadline_exceeded | -                       | -                      | -                       | - | - | -
 refused: fault         | -                    | failed, deadline_exceeded | -                       | -                      | -                       | - | - | -
 denied                 | -                    | failed, too_large         | -                       | -                      | -                       | - | - | -
+unsendable             | -                    | failed, parent_gone       | -                       | -                      | -                       | - | - | -
 unanswered             | -                    | failed, submit_unknown    | -                       | -                      | -                       | - | - | -
 worker died            | -                    | failed, submit_unknown    | -                       | -                      | -                       | - | - | -
 parent pending         | -                    | failed, deadline_exceeded | -                       | -                      | -                       | - | - | -
@@ -62,7 +64,7 @@ task failed: invalid   | -                    | -                         | fail
 task failed: capacity  | -                    | -                         | failed, upstream_failed | -                      | failed, upstream_failed | - | - | -
 task failed: upstream  | -                    | -                         | failed, upstream_failed | -                      | failed, upstream_failed | - | - | -
 waits for input        | -                    | -                         | failed, needs_input     | -                      | failed, needs_input     | - | - | -
-missing                | -                    | -                         | failed, deadline_exceeded | -                    | failed, needs_input     | - | - | -
+missing                | -                    | failed, deadline_exceeded | failed, deadline_exceeded | -                    | failed, needs_input     | - | - | -
 no verdict             | -                    | failed, deadline_exceeded | failed, deadline_exceeded | failed, submit_unknown | failed, needs_input   | - | - | -
 found                  | -                    | polling, poll             | -                       | polling, poll          | -                       | - | - | -
 not found              | -                    | -                         | -                       | failed, submit_unknown | -                       | - | - | -
@@ -71,6 +73,12 @@ deadline passed        | failed, deadline_exceeded | failed, deadline_exceeded |
 cancel requested       | cancelled, cancelled | cancelled, cancelled      | cancelled, cancelled    | cancelled, cancelled   | cancelled, cancelled    | - | - | -
 input given            | -                    | -                         | -                       | -                      | failed, deadline_exceeded | - | - | -
 poisoned               | failed, poison       | failed, poison            | failed, poison          | failed, submit_unknown | failed, poison          | - | - | -
+";
+
+/// Ten seconds later nobody waits for that look any more: some limit or the upstream itself does not let it be made.
+const LONG_AFTER_THE_DEADLINE: &str = "
+                       | queued                    | submitting                | polling                   | unknown                | held
+not begun              | failed, deadline_exceeded | failed, deadline_exceeded | failed, deadline_exceeded | failed, submit_unknown | failed, needs_input
 ";
 
 /// Where nothing tells a lost task, `on_unknown: resubmit` decides at once; the rest is as above.
@@ -122,6 +130,16 @@ fn at_the_deadline_whatever_is_seen_ends_the_job_or_gives_its_task_a_last_look()
     check_whole(AT_THE_DEADLINE, |phase| {
         let mut job = a_job_in(phase);
         job.pass_to_deadline();
+        job
+    });
+}
+
+#[test]
+fn a_last_look_that_is_not_made_does_not_keep_a_job_from_its_end() {
+    check(LONG_AFTER_THE_DEADLINE, |phase| {
+        let mut job = a_job_in(phase);
+        job.pass_to_deadline();
+        job.pass(S(10));
         job
     });
 }
@@ -196,6 +214,7 @@ observations! {
     "refused: without id": Observation::Refused { busy: Busy::WithoutId, .. } => refused(Busy::WithoutId),
     "refused: fault": Observation::Refused { busy: Busy::Fault, .. } => refused(Busy::Fault),
     "denied": Observation::Denied { .. } => Observation::Denied { code: Code::TooLarge, reason: "413".to_owned() },
+    "unsendable": Observation::Unsendable { .. } => Observation::Unsendable { code: Code::ParentGone, reason: "b".to_owned() },
     "unanswered": Observation::Unanswered { .. } => unanswered(),
     "worker died": Observation::WorkerDied => Observation::WorkerDied,
     "parent pending": Observation::ParentPending => Observation::ParentPending,

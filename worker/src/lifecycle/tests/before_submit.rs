@@ -1,0 +1,47 @@
+//! What keeps a submit from being sent.
+
+use super::*;
+
+#[test]
+fn a_submit_that_cannot_be_made_tells_nothing_of_the_upstream() {
+    let unsendable = Observation::Unsendable { code: Code::ParentGone, reason: "its parent failed".to_owned() };
+    let mut job = an_imagine_job();
+
+    let after = job.step(&unsendable);
+
+    assert_eq!(after.next, failed(Code::ParentGone));
+    assert_eq!(after.pressure, Pressure::Unsent(job.now_ms), "no breaker closes for it");
+    assert_eq!(after.record.reason, "its parent failed");
+}
+
+#[test]
+fn a_task_that_a_hook_told_of_is_looked_for_until_it_counts_as_lost() {
+    let mut job = an_imagine_job();
+    job.step(&refused(Busy::Saturated));
+    let mut looks = 0;
+
+    while !job.policy.is_lost(&job.record, job.now_ms) {
+        let after = job.step(&Observation::Missing);
+        assert_eq!((after.record.phase, after.pressure), (Phase::Queued, Pressure::Unsent(job.now_ms)));
+        assert_eq!(after.record.attempts, 0);
+        looks += 1;
+    }
+
+    let (enough, over) = job.policy.lost_after;
+    assert!(looks >= enough && job.now_ms >= START_MS + over.as_millis() as u64, "{looks} looks");
+    assert!(job.left() > S(600), "there is time left for the submit");
+    job.step(&accepted(0));
+    assert_eq!(job.record.missing, None, "the new task is another one");
+}
+
+#[test]
+fn a_task_that_shows_late_is_taken_for_what_it_is() {
+    let mut job = an_imagine_job();
+    job.step(&refused(Busy::Saturated));
+    job.step(&Observation::Missing);
+
+    let after = job.step(&found());
+
+    assert_eq!((after.record.phase, after.record.attempts), (Phase::Polling, 1));
+    assert_eq!(after.record.missing, None);
+}
