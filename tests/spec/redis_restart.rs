@@ -6,7 +6,7 @@ use mjq_harness::{RedisOptions, Stack, StackBuilder};
 use mjq_simulator::Knobs;
 use serde_json::Value;
 
-use crate::support::{a_stack, imagine, one_event_for_each, submitted_once};
+use crate::support::{Cli, a_stack, imagine, one_event_for_each, submitted_once};
 
 fn durable() -> RedisOptions {
     RedisOptions::default().append_only().set("appendfsync", "always")
@@ -141,4 +141,26 @@ async fn a_full_redis_takes_no_new_jobs_and_lets_the_old_ones_end() -> anyhow::R
     redis::cmd("CONFIG").arg(&["SET", "maxmemory", "0"]).exec_async(&mut redis).await?;
     stack.xadd_job(&imagine("one-more", "one more")).await?;
     nothing_was_lost(&mut stack, 51).await
+}
+
+#[tokio::test]
+async fn while_redis_is_full_workers_start_and_show_themselves_and_operators_can_pause() -> anyhow::Result<()> {
+    let mut stack = a_stack().workers(1).own_redis(RedisOptions::default()).await?;
+    let mut redis = stack.wire.redis().await?;
+    redis::cmd("CONFIG").arg(&["SET", "maxmemory", "1"]).exec_async(&mut redis).await?;
+    redis::cmd("DEL").arg(stack.wire.key("workers")).exec_async(&mut redis).await?;
+
+    let mut worker = stack.another_worker().set("MJQ_HOOK_URL", "http://127.0.0.1:1").start()?;
+    worker.wait_ready().await?;
+    stack.workers.push(worker);
+    let both_show = async |stack: &Stack| {
+        let shown: u64 =
+            redis::cmd("HLEN").arg(stack.wire.key("workers")).query_async(&mut stack.wire.redis().await?).await?;
+        Ok(shown == 2)
+    };
+    stack.eventually("both workers are on the list", both_show).await?;
+    let run = Cli::on(&stack, &["pause"])?.run().await?;
+
+    assert_eq!(run.code, 0, "{run:?}");
+    Ok(())
 }

@@ -65,7 +65,7 @@ async fn a_worker_that_lost_its_rights_says_so_and_goes_on_when_it_has_them_agai
     };
     stack.eventually("it says what it may not do", is_loud).await?;
     assert_eq!(worker.get("/livez").await?.0, 200);
-    assert!(worker.logs().contains("redis does not allow"), "{}", worker.logs());
+    assert!(worker.logs().contains("redis refuses"), "{}", worker.logs());
     acl(&stack, &["SETUSER", "default", "+evalsha", "+eval"]).await?;
 
     assert_eq!(stack.event_of("order-1842").await?.code(), "ok");

@@ -37,7 +37,7 @@ pub struct Readiness {
     pub ledger_works: bool,
     /// The pod was not told to stop.
     pub is_taking_work: bool,
-    /// What Redis does not allow to the pod's user, call by call, in its words. Somebody has to act.
+    /// What Redis refuses, call by call, in its words. Somebody has to act.
     pub denials: Vec<String>,
 }
 
@@ -81,7 +81,7 @@ impl Health {
 
     /// The loops that are stuck: the process should be started anew.
     ///
-    /// While Redis is away or does not allow something, every loop waits for it. That is no reason to end the process, whose calls
+    /// While Redis is away or refuses something, every loop waits for it. That is no reason to end the process, whose calls
     /// go on as soon as Redis is back.
     #[must_use]
     pub fn stuck_loops(&self) -> Vec<&'static str> {

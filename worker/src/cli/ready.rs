@@ -64,7 +64,7 @@ impl Readiness {
             Self { is_taking_work: false, .. } => "the worker was told to stop",
             Self { redis_answers: false, .. } => "Redis does not answer",
             Self { denials, .. } if !denials.is_empty() => {
-                return Some(format!("Redis does not allow the worker's user {}", denials.join("; ")));
+                return Some(format!("Redis refuses what the worker asks: {}", denials.join("; ")));
             }
             Self { ledger_works: false, .. } => "Redis answers, and does not carry out what the worker asks of it",
             Self { .. } => "the worker does not say why",

@@ -50,6 +50,14 @@ pub(super) struct Executor {
     pub(super) meter: StepMeter,
 }
 
+/// A submit that may be sent.
+struct Ready<'a> {
+    kind: Kind,
+    body: String,
+    /// Held until it is answered.
+    _room: Option<SemaphorePermit<'a>>,
+}
+
 impl Executor {
     /// How much of large jobs the submits of one pod hold at once, in KiB; a larger one goes alone.
     pub(super) const LARGE_KIB: usize = 16 * 1024;
@@ -86,46 +94,23 @@ impl Executor {
     }
 
     async fn submit(&self, step: &Step, hold: &Hold) -> Observation {
-        if let (true, Some(task)) = (step.record.is_answering, &step.record.task) {
-            return self.answer(step, hold, task).await;
-        }
-        if let Some(task) = step.flags.new_task(&step.record)
-            && let Some(seen) = self.look_before_submit(step, task).await
-        {
-            return seen;
-        }
-        let mut _room = None;
-        let json = match &step.job_json {
-            Some(json) => Some(json.clone()),
-            None => {
-                _room = self.room_for(&step.job).await;
-                if _room.is_none() || !self.may_begin(step, hold) {
-                    return Observation::NotBegun;
-                }
-                match self.ledger.job_json(&step.job).await {
-                    Ok(json) => json,
-                    Err(_) => return Observation::NotBegun,
-                }
-            }
+        // After half its lease a claim may send nothing any more. So nothing is waited for any longer, a Redis that is
+        // away least of all: what has not left by then has not begun.
+        let left = (self.lease / 2).saturating_sub(step.claimed_at.elapsed());
+        let Ready { kind, body, _room } = match tokio::time::timeout(left, self.prepare(step, hold)).await {
+            Ok(Ok(ready)) => ready,
+            Ok(Err(seen)) => return *seen,
+            Err(_) => return Observation::NotBegun,
         };
-        let Some(job) = json.and_then(|json| serde_json::from_str::<Job>(&json).ok()) else {
-            let reason = "the ledger's copy of the job cannot be read".to_owned();
-            return Observation::Unsendable { code: Code::InvalidRequest, reason };
-        };
-        let press = match self.press(step, &job.request).await {
-            Ok(press) => press,
-            Err(seen) => return *seen,
-        };
-        let body = self.requests.body(&step.job, &step.record, &job.request, press.as_ref());
-        if !self.may_submit(step, hold).await {
-            return Observation::NotBegun;
+        if waiting_task(step).is_some() {
+            return self.upstream.submit(kind, body).await;
         }
         let sending = match self.recall.begin(step) {
             Ok(sending) => sending,
             Err(forgotten) => return self.remember(step, forgotten).await,
         };
         crash_point::come_by(CrashPoint::BeforePost);
-        let seen = crash_point::in_exchange(self.upstream.submit(job.kind, body)).await;
+        let seen = crash_point::in_exchange(self.upstream.submit(kind, body)).await;
         sending.saw(&seen);
         crash_point::come_by(CrashPoint::AfterAnswer);
         match seen {
@@ -134,6 +119,44 @@ impl Executor {
             }
             seen => seen,
         }
+    }
+
+    /// Makes the request of a submit, and sees to it that it may be sent; else says what is seen instead of an answer.
+    async fn prepare(&self, step: &Step, hold: &Hold) -> Result<Ready<'_>, Box<Observation>> {
+        if let Some(task) = waiting_task(step) {
+            return self.prepare_answer(step, hold, task).await;
+        }
+        if let Some(task) = step.flags.new_task(&step.record)
+            && let Some(seen) = self.look_before_submit(step, task).await
+        {
+            return Err(Box::new(seen));
+        }
+        let mut _room = None;
+        let json = match &step.job_json {
+            Some(json) => Some(json.clone()),
+            None => {
+                _room = self.room_for(&step.job).await;
+                if _room.is_none() {
+                    return Err(Box::new(Observation::NotBegun));
+                }
+                self.ledger.job_json(&step.job).await.map_err(|_| Observation::NotBegun)?
+            }
+        };
+        let Some(job) = json.and_then(|json| serde_json::from_str::<Job>(&json).ok()) else {
+            return Err(unsendable(Code::InvalidRequest, "the ledger's copy of the job cannot be read"));
+        };
+        let press = self.press(step, &job.request).await?;
+        let body = self.requests.body(&step.job, &step.record, &job.request, press.as_ref());
+        self.may_submit(step, hold).await?;
+        Ok(Ready { kind: job.kind, body, _room })
+    }
+
+    /// The same for the input that somebody sent for a waiting task.
+    async fn prepare_answer(&self, step: &Step, hold: &Hold, task: &TaskId) -> Result<Ready<'_>, Box<Observation>> {
+        let input = self.ledger.input(&step.job).await.map_err(|_| Observation::NotBegun)?;
+        let input = input.ok_or_else(|| unsendable(Code::InvalidRequest, "the input cannot be read"))?;
+        self.may_submit(step, hold).await?;
+        Ok(Ready { kind: Kind::Modal, body: RequestMaker::modal_body(task, &input), _room: None })
     }
 
     /// Looks whether the task is there that a hook has told of, although a submit was refused; `None` when it is not, or
@@ -174,32 +197,19 @@ impl Executor {
         forgotten.seen().await
     }
 
-    /// Gives a waiting task the input that somebody sent.
-    async fn answer(&self, step: &Step, hold: &Hold, task: &TaskId) -> Observation {
-        let Ok(input) = self.ledger.input(&step.job).await else { return Observation::NotBegun };
-        let Some(input) = input else {
-            let reason = "the input cannot be read".to_owned();
-            return Observation::Unsendable { code: Code::InvalidRequest, reason };
-        };
-        if !self.may_submit(step, hold).await {
-            return Observation::NotBegun;
-        }
-        self.upstream.submit(Kind::Modal, RequestMaker::modal_body(task, &input)).await
-    }
-
     /// Finds the button that an action presses, when it names one of an earlier job.
     async fn press(&self, step: &Step, request: &Request) -> Result<Option<Press>, Box<Observation>> {
         let is_action = step.record.kind == Kind::Action;
         let Some(wanted) = is_action.then(|| request.parent_button()).flatten() else {
             return Ok(None);
         };
-        let gone = |reason: String| Err(Box::new(Observation::Unsendable { code: Code::ParentGone, reason }));
-        match self.ledger.parent(&wanted.job).await.map_err(|_| Box::new(Observation::NotBegun))? {
+        let gone = |reason: String| Err(unsendable(Code::ParentGone, reason));
+        match self.ledger.parent(&wanted.job).await.map_err(|_| Observation::NotBegun)? {
             Parent::Completed { task, buttons } => match find_button(buttons.as_deref(), &wanted) {
                 Some(custom_id) => Ok(Some(Press { task, custom_id })),
                 None => {
                     let reason = format!("job {} has no button {}", wanted.job, wanted.button);
-                    Err(Box::new(Observation::Unsendable { code: Code::InvalidRequest, reason }))
+                    Err(unsendable(Code::InvalidRequest, reason))
                 }
             },
             Parent::Open => Err(Box::new(Observation::ParentPending)),
@@ -222,10 +232,11 @@ impl Executor {
     }
 
     /// Whether a submit may be sent now. It may wait for its place under the rate.
-    async fn may_submit(&self, step: &Step, hold: &Hold) -> bool {
+    async fn may_submit(&self, step: &Step, hold: &Hold) -> Result<(), Observation> {
         // What had to be read and made may have taken longer than the place lasts that came with the claim.
         let has_place = self.submit_rate.count == 0 || StdInstant::now() < step.place_until;
-        (has_place || place::ask(&self.ledger, Paced::Submit, self.submit_rate).await) && self.may_begin(step, hold)
+        let has_place = has_place || place::ask(&self.ledger, Paced::Submit, self.submit_rate).await;
+        if has_place && self.may_begin(step, hold) { Ok(()) } else { Err(Observation::NotBegun) }
     }
 
     /// Whether the step's claim is fresh enough to send anything.
@@ -255,6 +266,16 @@ impl Executor {
         }
         self.upstream.find_by_state(&self.requests.token(&step.job, &step.record, step.record.attempts)).await
     }
+}
+
+/// The task that the step gives its input, if it does.
+fn waiting_task(step: &Step) -> Option<&TaskId> {
+    step.record.task.as_ref().filter(|_| step.record.is_answering)
+}
+
+/// What is seen of a submit that cannot be made.
+fn unsendable(code: Code, reason: impl Into<String>) -> Box<Observation> {
+    Box::new(Observation::Unsendable { code, reason: reason.into() })
 }
 
 /// Whether the claim came with a place under the rate of polls that still lasts. What was taken over, or has to end,

@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 
 use super::{canceller::CancellerHandle, pacer::Paces, planted, settler::SettlerHandle, slot::Hold};
 use crate::{
-    ledger::{Ledger, Settled, Settlement, Step},
+    ledger::{Abandoned, Ledger, Settled, Settlement, Step},
     lifecycle::{
         Circumstances, Next, Observation, Phase, Policy, Pressure, Ran, Record, Transition, event_of, first_revisit,
         next,
@@ -50,7 +50,8 @@ impl Scribe {
             }
         };
         tell_of_pause(step, &transition);
-        let mut settlement = self.settlement(step, seen, transition, at.now_ms).await;
+        // Who has to leave before the job is read leaves its end to another.
+        let Ok(mut settlement) = self.settlement(step, seen, transition, at.now_ms).await else { return };
         settlement.is_recent = hold.is_recent(self.ledger.retention());
         planted::spoil(&self.ledger, &mut settlement, at.now_ms).await;
         let end = settlement.event.as_ref().map(|event| End::of(event, seen));
@@ -68,11 +69,17 @@ impl Scribe {
         }
     }
 
-    async fn settlement(&self, step: &Step, seen: &Observation, transition: Transition, now_ms: u64) -> Settlement {
+    async fn settlement(
+        &self,
+        step: &Step,
+        seen: &Observation,
+        transition: Transition,
+        now_ms: u64,
+    ) -> Result<Settlement, Abandoned> {
         let job_json = step.job_json.as_ref().filter(|_| transition.pressure.may_have_cost()).cloned();
         let Next::End(ending) = transition.next else {
             let (job, fence) = (step.job.clone(), step.fence);
-            return Settlement {
+            return Ok(Settlement {
                 job,
                 fence,
                 is_recent: false,
@@ -82,11 +89,11 @@ impl Scribe {
                 revisit_after: None,
                 follow_ups: Vec::new(),
                 job_json,
-            };
+            });
         };
         let completed = transition.record.phase == Phase::Completed;
         let follow_ups =
-            if completed && step.record.has_follow_ups { Box::pin(self.follow_ups(step)).await } else { Vec::new() };
+            if completed && step.record.has_follow_ups { Box::pin(self.follow_ups(step)).await? } else { Vec::new() };
         let then: Vec<JobId> = follow_ups.iter().filter_map(|job| job.id.clone()).collect();
         let event = event_of(&step.job, &transition.record, ending, seen, now_ms, then);
         let ran_ms = match seen {
@@ -99,7 +106,7 @@ impl Scribe {
         let revisit_after = first_revisit(&transition.record, ending, &self.policy);
         let (job, fence, is_recent) = (step.job.clone(), step.fence, false);
         let event = Some(event);
-        Settlement { job, fence, is_recent, transition, ran_ms, event, revisit_after, follow_ups, job_json }
+        Ok(Settlement { job, fence, is_recent, transition, ran_ms, event, revisit_after, follow_ups, job_json })
     }
 
     /// Whether the end of the job's task says something about hooks: the upstream was asked to call us, and has
@@ -110,9 +117,12 @@ impl Scribe {
     }
 
     /// The jobs that follow a completed one: each presses a button of its result.
-    async fn follow_ups(&self, step: &Step) -> Vec<Job> {
-        let json = self.ledger.job_json(&step.job).await.ok().flatten();
-        let Some(job) = json.and_then(|json| serde_json::from_str::<Job>(&json).ok()) else { return Vec::new() };
+    async fn follow_ups(&self, step: &Step) -> Result<Vec<Job>, Abandoned> {
+        let json = self.ledger.job_json(&step.job).await?;
+        let Some(job) = json.and_then(|json| serde_json::from_str::<Job>(&json).ok()) else {
+            error!(job.id = %step.job, "redis has lost what was to follow job {}: it completes alone", step.job);
+            return Ok(Vec::new());
+        };
         let state = job.request.state();
         let child = |(position, follow_up): (usize, &FollowUp)| {
             let mut request = json!({ "job": step.job, "button": follow_up.button });
@@ -128,7 +138,7 @@ impl Scribe {
                 trace: job.trace.clone(),
             })
         };
-        job.then.iter().enumerate().filter_map(child).collect()
+        Ok(job.then.iter().enumerate().filter_map(child).collect())
     }
 }
 

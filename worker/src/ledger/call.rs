@@ -1,4 +1,4 @@
-//! A call: made until Redis has answered it, unless the pod has to leave, or Redis does not allow it to a person.
+//! A call: made until Redis has answered it, unless the pod has to leave, or Redis refuses it to a person.
 
 use std::{
     sync::PoisonError,
@@ -17,8 +17,8 @@ pub enum Abandoned {
     /// The pod has to leave and Redis did not come back in time.
     #[error("redis did not answer before the worker had to stop")]
     Late,
-    /// Redis does not allow it, and whoever asks does not wait until it does.
-    #[error("redis does not allow the user of MJQ_REDIS_URL to {call}: {words}")]
+    /// Redis refuses it, and whoever asks does not wait until it does not.
+    #[error("redis refuses {call} to the user of MJQ_REDIS_URL: {words}")]
     Denied {
         /// The call.
         call: String,
@@ -97,10 +97,7 @@ impl Ledger {
         /// About half a minute of tries.
         const AGAIN: u32 = 30;
         if tries.is_multiple_of(AGAIN) {
-            error!(
-                call = what,
-                "redis does not allow {what} to the user of MJQ_REDIS_URL: {words}; trying until it does"
-            );
+            error!(call = what, "redis refuses {what} to the user of MJQ_REDIS_URL: {words}; trying until it does not");
         }
         self.0.denials.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned(), words);
     }
@@ -128,9 +125,7 @@ impl Ledger {
 
     fn note_answer(&self, what: &str, tries: u32, began: Instant) {
         self.0.clock.answered();
-        if tries > 0 {
-            self.0.denials.lock().unwrap_or_else(PoisonError::into_inner).remove(what);
-        }
+        self.0.denials.lock().unwrap_or_else(PoisonError::into_inner).remove(what);
         if !self.0.is_reachable.send_replace(true) && tries > 0 {
             let seconds = began.elapsed().as_secs_f64();
             info!(call = what, tries, "redis answers again after {seconds:.1} s");

@@ -1,19 +1,21 @@
-//! Denials: what Redis does not allow. No outage: asking again changes nothing until somebody changes the rights.
+//! Denials: what Redis refuses to do. No outage: asking again changes nothing until somebody changes the rights, or makes
+//! room.
 
 use redis::{ErrorKind, RedisError};
 
-/// What Redis does not allow, in its words; `None` for any other error.
+/// What Redis refuses, in its words; `None` for any other error.
 ///
 /// That is a user without the right (`NOPERM`, also from within a script), no login (`NOAUTH`) and a
-/// wrong one (`WRONGPASS`).
+/// wrong one (`WRONGPASS`); a full memory (`OOM`), and a disk that cannot be written (`MISCONF`).
 #[must_use]
 pub fn denial(error: &RedisError) -> Option<String> {
+    const CODES: [&str; 5] = ["NOPERM", "NOAUTH", "WRONGPASS", "OOM", "MISCONF"];
     let words = error.to_string();
     if error.kind() == ErrorKind::AuthenticationFailed {
         // The client does not pass on what Redis said.
         return Some(format!("WRONGPASS: {words}"));
     }
-    if let Some(code) = error.code().filter(|code| ["NOPERM", "NOAUTH", "WRONGPASS"].contains(code)) {
+    if let Some(code) = error.code().filter(|code| CODES.contains(code)) {
         return Some(format!("{code}: {}", error.detail().unwrap_or(&words)));
     }
     // A script's error and a pipeline's have no code of their own, but they repeat their command's.

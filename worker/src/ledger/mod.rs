@@ -108,9 +108,9 @@ struct Inner {
     is_reachable: watch::Sender<bool>,
     /// How often an answer failed to come after one that did.
     outages: watch::Sender<u64>,
-    /// The calls that Redis does not allow at present, with its words.
+    /// The calls that Redis refuses at present, with its words.
     denials: Mutex<BTreeMap<String, String>>,
-    /// Whether a call that Redis does not allow is given up, as a person wants it.
+    /// Whether a call that Redis refuses is given up, as a person wants it.
     gives_up_when_denied: bool,
     /// Says that the pod is about to leave: a silent connection is not waited for any more.
     hurry: CancellationToken,
@@ -125,7 +125,7 @@ impl Ledger {
         Self::with_patience(link, queue, retention, abandon, false)
     }
 
-    /// Opens the ledger of `queue` for one command: what Redis does not allow is an error at once.
+    /// Opens the ledger of `queue` for one command: what Redis refuses is an error at once.
     #[must_use]
     pub fn for_a_command(link: RedisLink, queue: QueueName, retention: Duration, abandon: CancellationToken) -> Self {
         Self::with_patience(link, queue, retention, abandon, true)
@@ -195,7 +195,7 @@ impl Ledger {
         self.0.outages.subscribe()
     }
 
-    /// What Redis does not allow at present, each with its words: calls, which are made again and again, and submits
+    /// What Redis refuses at present, each with its words: calls, which are made again and again, and submits
     /// while it has no room.
     #[must_use]
     pub fn denials(&self) -> Vec<String> {

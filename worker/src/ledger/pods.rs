@@ -2,21 +2,19 @@
 
 use std::time::Duration;
 
-use redis::{RedisResult, pipe};
+use redis::RedisResult;
 
 use super::{Abandoned, Ledger, arg, scripts};
 
 impl Ledger {
-    /// Shows this pod on the list of live workers. Not repeated: the next beat comes soon.
+    /// Shows this pod on the list of live workers, and returns how many there are. Not repeated: the next beat comes
+    /// soon.
     ///
     /// # Errors
     /// Whatever Redis or the network says.
     pub async fn show_worker(&self, pod: &str, beat: &str) -> RedisResult<usize> {
-        let key = self.key("workers");
-        // A list that nobody writes to any more goes by itself.
-        let pipeline = pipe().hset(&key, pod, beat).ignore().expire(&key, 3600).ignore().hlen(&key).to_owned();
-        let (pods,) = self.link().pipeline(&pipeline).await?;
-        Ok(pods)
+        let args: &[Vec<u8>] = &[arg(pod), arg(beat)];
+        scripts::BEAT.run(self.link(), &self.0.prefix, &args).await
     }
 
     /// Takes pods off the list of live workers.
@@ -42,14 +40,7 @@ impl Ledger {
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
     pub async fn hook_secret(&self, fresh: &str) -> Result<String, Abandoned> {
-        let key = self.key("hook_secret");
-        self.until_answered("hook_secret", || async {
-            let mut command = redis::cmd("SET");
-            command.arg(&key).arg(fresh).arg("NX");
-            let _: Option<String> = self.link().query(&command).await?;
-            self.link().query(redis::cmd("GET").arg(&key)).await
-        })
-        .await
+        self.call(&scripts::HOOK_SECRET, &[arg(fresh)]).await
     }
 
     /// Deletes an entry of the job stream that has been dealt with: a command.

@@ -28,11 +28,13 @@ macro_rules! scripts {
 scripts! {
     ADMIT = "admit" after "rights";
     ANNOTATE = "annotate" after "job";
+    BEAT = "beat";
     CANCEL = "cancel" after "job";
     CLAIM = "claim" after "rights" and "rate" and "server";
     FORGET = "forget";
     GRANT = "grant" after "rate";
     HINT = "hint" after "job";
+    HOOK_SECRET = "hook_secret";
     LOOK_BACK = "look_back";
     MODAL = "modal" after "job";
     PAUSE = "pause";
@@ -84,6 +86,47 @@ impl Script {
         match link.query(&command("EVALSHA", &self.hash)).await {
             Err(error) if error.code() == Some("NOSCRIPT") => link.query(&command("EVAL", &self.text)).await,
             answer => answer,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RIGHTS: &str = include_str!("scripts/prelude/rights.lua");
+    /// What scripts call that changes nothing: whoever lacks the right to it has changed nothing by then.
+    const READS: [&str; 20] = [
+        "EXISTS",
+        "GET",
+        "GETRANGE",
+        "HGET",
+        "HKEYS",
+        "HMGET",
+        "INFO",
+        "LINDEX",
+        "LLEN",
+        "MGET",
+        "SISMEMBER",
+        "SMISMEMBER",
+        "TIME",
+        "XRANGE",
+        "ZCARD",
+        "ZCOUNT",
+        "ZRANGE",
+        "ZRANGEBYSCORE",
+        "ZSCORE",
+        "STRLEN",
+    ];
+
+    #[test]
+    fn scripts_that_move_jobs_ask_first_whether_they_may_do_all_that_they_do() {
+        for script in [&ADMIT, &CLAIM, &REASSERT, &REJECT, &RETRY, &SETTLE] {
+            let calls = script.text.split("call('").skip(1).filter_map(|rest| rest.split('\'').next());
+            for command in calls.filter(|command| !READS.contains(command)) {
+                let is_asked = RIGHTS.contains(&format!("may('{command}'"));
+                assert!(is_asked, "{} calls {command}, and rights.lua does not ask for it", script.name);
+            }
         }
     }
 }

@@ -5,6 +5,8 @@
 -- ARGV[2]  '1' to pause, '0' to resume
 -- Returns 1 if that changed anything
 
+-- Not least a full memory is a reason to pause.
+write_although_full()
 local field = ARGV[1] == 'all' and 'paused' or 'submits_paused'
 if ARGV[2] == '1' then return redis.call('HSET', P .. 'upstream', field, 1) end
 return redis.call('HDEL', P .. 'upstream', field)

@@ -9,6 +9,7 @@ local function denied()
   local key = P .. 'job:'
   return not may('MSET', key, '') and 'mset' or not may('MSETNX', key, '') and 'msetnx'
     or not may('SET', key, '') and 'set' or not may('DEL', key) and 'del'
+    or not may('PEXPIRE', key, '1') and 'pexpire'
     or not may('ZADD', key, '0', '') and 'zadd' or not may('ZREM', key, '') and 'zrem'
     or not may('ZREMRANGEBYRANK', key, '0', '0') and 'zremrangebyrank'
     or not may('XADD', key, '*', '', '') and 'xadd' or not may('XDEL', key, '1') and 'xdel'
@@ -16,7 +17,8 @@ local function denied()
     or not may('HSET', key, '', '') and 'hset' or not may('HDEL', key, '') and 'hdel'
     or not may('HINCRBY', key, '', '1') and 'hincrby'
     or not may('SADD', key, '') and 'sadd' or not may('SREM', key, '') and 'srem'
-    or not may('LPUSH', key, '') and 'lpush' or not may('LTRIM', key, '0', '0') and 'ltrim' or nil
+    or not may('LPUSH', key, '') and 'lpush' or not may('LTRIM', key, '0', '0') and 'ltrim'
+    or not may('LREM', key, '1', '') and 'lrem' or nil
 end
 local lacking = denied()
 if lacking then

@@ -1,0 +1,9 @@
+-- The secret that all pods of the queue sign hook addresses with.
+--
+-- KEYS[1]  the queue's prefix, mjq:{queue}:
+-- ARGV[1]  what becomes it if there is none
+-- Returns it
+
+write_although_full()
+redis.call('SET', P .. 'hook_secret', ARGV[1], 'NX')
+return redis.call('GET', P .. 'hook_secret')
