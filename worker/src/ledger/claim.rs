@@ -257,8 +257,8 @@ mod tests {
         assert!(RawStep::read("order-1842 7\n{}").is_none() && RawStep::read("order-1842").is_none());
     }
 
-    /// A ledger of its own with one job that may be submitted.
-    async fn a_ledger_with_a_job() -> anyhow::Result<Ledger> {
+    /// A ledger of its own with one job that may be submitted, and has this state.
+    async fn a_ledger_with_a_job(state: &str) -> anyhow::Result<Ledger> {
         use mjq_producer::{
             RedisLink,
             contract::{Entry, JobId},
@@ -266,7 +266,8 @@ mod tests {
         let redis = mjq_harness::shared_redis().await?;
         let (link, queue) = (RedisLink::open(redis.url())?, mjq_harness::unique_queue().parse()?);
         let ledger = Ledger::new(link, queue, Duration::from_secs(60), tokio_util::sync::CancellationToken::new());
-        let json = r#"{"id":"order-1842","kind":"imagine","request":{"prompt":"a red fox"}}"#.to_owned();
+        let request = format!(r#"{{"prompt":"a red fox","state":"{state}"}}"#);
+        let json = format!(r#"{{"id":"order-1842","kind":"imagine","request":{request}}}"#);
         let mut add = redis::cmd("XADD");
         add.arg(ledger.queue().jobs_stream()).arg("*").arg("v").arg(1).arg("job").arg(&json);
         let entry: String = ledger.link().query(&add).await?;
@@ -279,8 +280,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn no_claim_carries_a_long_state() -> anyhow::Result<()> {
+        let ledger = a_ledger_with_a_job(&"s".repeat(100_000)).await?;
+        let claim = ["pod-a", "1", "1", "60000", "0", "0", "0", "0", "0", "1", "0", "0"].map(arg);
+
+        for asked in ["first", "again"] {
+            let reply: ClaimReply = ledger.call(&scripts::CLAIM, &claim).await?;
+
+            assert_eq!(reply.steps.len(), 1, "{asked}");
+            assert!(reply.steps[0].len() < 1000, "{asked}: {} bytes", reply.steps[0].len());
+        }
+        let json = ledger.job_json(&JobId::new("order-1842")?).await?;
+        assert!(json.is_some_and(|json| json.len() > 100_000), "it is read when it is submitted");
+        Ok(())
+    }
+
+    #[tokio::test]
     async fn a_claim_that_is_asked_again_gives_the_same_step_with_the_time_of_its_grant() -> anyhow::Result<()> {
-        let ledger = a_ledger_with_a_job().await?;
+        let ledger = a_ledger_with_a_job("customer 7").await?;
         let no_limit = Rate::per_second(0.0);
         let limits =
             ClaimLimits { lease: Duration::from_secs(60), max_open: 0, submit_rate: no_limit, poll_rate: no_limit };

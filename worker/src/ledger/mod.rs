@@ -12,7 +12,7 @@
 //! | `request:<id>` | string | digest of the body, submit score, state, and the job unless it is large. See `kept` |
 //! | `large:<id>`, `shown:<id>` | string | a large job; if pictures make it so, until it has completed, and without them |
 //! | `more:<id>` | hash | what few jobs have: `rc` reclaims, `rn` fence of the last one, `c` cancel mark, `hint` task a hook told, with `+` before it when it told its end, `modal` the latest input, `me` its entry, `mn` how many |
-//! | `marked` | set | open jobs that have any of it |
+//! | `marked` | set | open jobs that have any of it, or are large |
 //! | `due:submit` | zset | queued jobs by priority, then age |
 //! | `due:later` | zset | queued jobs by the time from which they may be submitted |
 //! | `due:poll` | zset | open tasks by the time of their next look |

@@ -20,7 +20,7 @@ local retention_ms, are_neighbours = tonumber(ARGV[1]), ARGV[2] == '1'
 local FIRST, EACH = 3, 10
 local JOB, REQUEST = P .. 'job:', P .. 'request:'
 
-local results, texts, submits, deadlines = {}, {}, {}, {}
+local results, texts, submits, deadlines, marked = {}, {}, {}, {}, {}
 
 local function write(key, text)
   local n = #texts
@@ -35,7 +35,7 @@ local function write_request(id, request, large, shown)
   if shown ~= '' then write(P .. 'shown:' .. id, shown) end
 end
 
-local function schedule(id, score, run_at, deadline)
+local function schedule(id, score, run_at, deadline, large)
   if tonumber(run_at) > now then
     call('ZADD', P .. 'due:later', run_at, id)
   else
@@ -46,6 +46,8 @@ local function schedule(id, score, run_at, deadline)
   local n = #deadlines
   deadlines[n + 1] = deadline
   deadlines[n + 2] = id
+  -- Its request may be long, too, for its state: a claim does not read it of a job that is marked and large.
+  if large ~= '' then marked[#marked + 1] = id end
 end
 
 -- What is known of a job when it is asked for: whether there is one, and the digest of its body.
@@ -80,7 +82,7 @@ local function admit(entry, id, request, text, score, run_at, deadline, large, s
   -- The next entry may have the same id.
   flush()
   if is_known then return 2 end
-  schedule(id, score, run_at, deadline)
+  schedule(id, score, run_at, deadline, large)
   return 1
 end
 
@@ -113,7 +115,7 @@ local function admit_all_as_new()
   end
   if call('MSETNX', unpack(texts)) == 0 then return false end
   delete(entries)
-  for at = FIRST, #ARGV, EACH do schedule(ARGV[at + 1], unpack(ARGV, at + 4, at + 6)) end
+  for at = FIRST, #ARGV, EACH do schedule(ARGV[at + 1], unpack(ARGV, at + 4, at + 7)) end
   return true
 end
 
@@ -124,6 +126,7 @@ else
   texts = {}
   for at = FIRST, #ARGV, EACH do results[#results + 1] = admit(unpack(ARGV, at, at + EACH - 1)) end
 end
+if #marked > 0 then call('SADD', P .. 'marked', unpack(marked)) end
 if #submits > 0 then call('ZADD', P .. 'due:submit', unpack(submits)) end
 if #deadlines > 0 then call('ZADD', P .. 'deadlines', unpack(deadlines)) end
 return table.concat(results)

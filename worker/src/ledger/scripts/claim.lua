@@ -24,7 +24,7 @@
 --   id, and where the job has any of them: 1 if reclaimed, reclaims, 1 if cancelled, inputs,
 --     hinted task or ''; with a space between each two
 --   the job's text: fence, phase, record
---   its request, which may be more lines; only of a submit
+--   its request, which may be more lines; only of a submit, and unless it is large
 
 local call = redis.call
 local pod, request = ARGV[1], ARGV[2]
@@ -36,6 +36,8 @@ local SUBMIT, LATER, POLL = P .. 'due:submit', P .. 'due:later', P .. 'due:poll'
 local LEASES, DEADLINES, UPSTREAM = P .. 'leases', P .. 'deadlines', P .. 'upstream'
 local MARKED, MEMO = P .. 'marked', P .. 'claim:' .. pod
 local JOB, REQUEST, MORE = P .. 'job:', P .. 'request:', P .. 'more:'
+-- There is no such key.
+local NOTHING = P .. 'nothing'
 
 local expiry = string.format('%d', now + lease_ms)
 local steps, leased, memo = {}, {}, {}
@@ -58,14 +60,22 @@ local function texts_of(prefix, ids)
   return call('MGET', unpack(keys)), keys
 end
 
--- Whether each job has something in `more:<id>`, 1 or 0. Few have.
+-- Whether each job has something in `more:<id>` or is large, 1 or 0. Few are.
 local some_marked
 local function marks_of(ids)
   if some_marked == nil then some_marked = call('EXISTS', MARKED) == 1 end
   return some_marked and call('SMISMEMBER', MARKED, unpack(ids)) or {}
 end
 
-local function is_marked(id) return marks_of({ id })[1] == 1 end
+-- Whether a job, which is marked, is large: then nothing of its request is needed, and its state may be very long.
+local function is_large(id) return not string.find(call('GETRANGE', REQUEST .. id, 0, 80), '^%S+ %S+ %d+ =') end
+
+-- The requests of jobs, but for large ones.
+local function requests_of(ids, marks)
+  local keys = {}
+  for i, id in ipairs(ids) do keys[i] = marks[i] == 1 and is_large(id) and NOTHING or REQUEST .. id end
+  return call('MGET', unpack(keys))
+end
 
 local function lease_of(id, text) return string.match(text, '^%d+') .. ':' .. id end
 
@@ -80,8 +90,9 @@ if last and string.sub(last, 1, #request + 1) == request .. ' ' then
       call('ZADD', LEASES, now + lease_ms, lease)
       -- `rn` is the fence of the last reclaim: it tells whether the first reply said "reclaimed".
       local reclaimed = call('HGET', MORE .. id, 'rn') == fence and 1 or 0
-      local job = string.find(text, '^%d+ submitting ') and call('GET', REQUEST .. id)
-      give(id, reclaimed, text, job, is_marked(id))
+      local marks = marks_of({ id })
+      local job = string.find(text, '^%d+ submitting ') and requests_of({ id }, marks)[1]
+      give(id, reclaimed, text, job, marks[1] == 1)
     end
   end
   return { now, 0, tonumber(granted), 0, unpack(steps) }
@@ -122,6 +133,7 @@ end
 -- A record that is gone (retention, a lost last second of AOF) leaves nothing to do.
 local function forget(id)
   call('ZREM', DEADLINES, id)
+  call('SREM', MARKED, id)
 end
 
 -- Takes jobs out of a lane, where none has a lease.
@@ -129,7 +141,7 @@ local function take(ids, is_submit)
   if #ids == 0 then return end
   local texts, keys = texts_of(JOB, ids)
   local marks = marks_of(ids)
-  local requests, intents = is_submit and texts_of(REQUEST, ids), {}
+  local requests, intents = is_submit and requests_of(ids, marks), {}
   for i, id in ipairs(ids) do
     local text = texts[i]
     if not text then

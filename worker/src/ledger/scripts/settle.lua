@@ -150,7 +150,7 @@ local function check(id, lease, text, rare)
     for _, lane in ipairs({ SUBMIT, LATER, POLL }) do redis.call('ZREM', lane, id) end
     if known then leases_ended = leases_ended + redis.call('ZREM', LEASES, string.format('%d:', next_fence) .. id) end
     redis.call('ZADD', DEADLINES, deadline, id)
-    if redis.call('EXISTS', P .. 'more:' .. id) == 1 then redis.call('SADD', P .. 'marked', id) end
+    if redis.call('EXISTS', P .. 'more:' .. id, P .. 'large:' .. id) > 0 then redis.call('SADD', P .. 'marked', id) end
     totals.suspected_rollback = (totals.suspected_rollback or 0) + 1
     return '3'
   end

@@ -19,14 +19,14 @@ end
 
 local function has_ended(phase) return phase == 'completed' or phase == 'failed' or phase == 'cancelled' end
 
--- What few jobs have is in `more:<id>`, and read of those that are marked as having some of it.
+-- What few jobs have is in `more:<id>`, and read of those that are marked: because they have some of it, or are large.
 local function note_more(id, ...)
   redis.call('HSET', P .. 'more:' .. id, ...)
   redis.call('SADD', P .. 'marked', id)
 end
 
--- Marks a job that is open again, if it has any of it.
+-- Marks a job that is open again, if it has any of it, or is large.
 local function mark_again(id)
-  if redis.call('EXISTS', P .. 'more:' .. id) == 1 then redis.call('SADD', P .. 'marked', id) end
+  if redis.call('EXISTS', P .. 'more:' .. id, P .. 'large:' .. id) > 0 then redis.call('SADD', P .. 'marked', id) end
 end
 
