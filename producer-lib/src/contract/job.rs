@@ -10,6 +10,10 @@ use super::{JobId, Request, RequestError};
 pub const MAX_DEADLINE_S: u64 = 7 * 24 * 3600;
 /// 2^53: Redis keeps scores as doubles, and a time beyond the year 287396 is a mistake.
 const MAX_RUN_AT_MS: u64 = 1 << 53;
+/// The most follow-ups of a job. A result has some ten buttons.
+const MAX_FOLLOW_UPS: usize = 100;
+/// The most bytes of its `state` that a job may hand on to all its follow-ups, which are enqueued at once.
+const MAX_HANDED_ON_BYTES: usize = 16 * 1024 * 1024;
 
 /// One job, as it stands in the field `job` of a stream entry.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,7 +32,7 @@ pub struct Job {
     pub options: Options,
     /// Actions that follow when this job has completed, in order.
     #[serde(default, deserialize_with = "null_is_absent", skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(test, schemars(with = "Option<Vec<FollowUp>>"))]
+    #[cfg_attr(test, schemars(with = "Option<Vec<FollowUp>>", length(max = MAX_FOLLOW_UPS)))]
     pub then: Vec<FollowUp>,
     /// The caller's trace context, W3C style: `{"traceparent": "…"}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,6 +49,13 @@ impl Job {
         self.request.validate(self.kind)?;
         if self.then.iter().any(|follow_up| follow_up.button.trim().is_empty()) {
             return Err(RequestError::new("then.button", "a button's label, emoji or custom id"));
+        }
+        if self.then.len() > MAX_FOLLOW_UPS {
+            return Err(RequestError::new("then", "at most 100 follow-ups"));
+        }
+        let heirs = self.then.iter().filter(|follow_up| follow_up.state.is_none()).count();
+        if heirs > 0 && self.request.state().is_some_and(|state| state.len() > MAX_HANDED_ON_BYTES / heirs) {
+            return Err(RequestError::new("request.state", "at most 16 MiB in all for its follow-ups"));
         }
         self.options.validate()
     }
@@ -304,6 +315,23 @@ mod tests {
 
         assert_eq!(job.request.as_json(), text);
         assert!(serde_json::to_string(&job).unwrap().contains(text));
+    }
+
+    #[test]
+    fn follow_ups_are_bounded_in_number_and_in_what_they_inherit() {
+        let with = |follow_ups: usize, state_bytes: usize, own: &str| {
+            let request = format!(r#"{{"prompt":"cat","state":"{}"}}"#, "s".repeat(state_bytes));
+            let then = vec![format!(r#"{{"button":"U1"{own}}}"#); follow_ups].join(",");
+            job(&format!(r#"{{"kind":"imagine","request":{request},"then":[{then}]}}"#)).validate()
+        };
+        let wrong = |job: Result<(), RequestError>| job.map_or_else(|error| error.to_string(), |()| String::new());
+
+        assert_eq!(wrong(with(100, 1000, "")), "");
+        assert!(wrong(with(101, 0, "")).contains("then"));
+        assert_eq!(wrong(with(0, 5 << 20, "")), "");
+        assert_eq!(wrong(with(3, 5 << 20, "")), "");
+        assert!(wrong(with(4, 5 << 20, "")).contains("request.state"));
+        assert_eq!(wrong(with(4, 5 << 20, r#","state":"its own""#)), "");
     }
 
     #[test]

@@ -56,9 +56,13 @@ impl Admitter {
             // An entry that is given out while the pod leaves is found by the next that looks back.
             let entries = tokio::select! { entries = read => entries, () = draining.cancelled() => break };
             let Ok(entries) = entries else { break };
+            let more_wait = entries.len() == count;
             count = next_count(&entries, count);
             if !entries.is_empty() && self.admit(entries).await.is_err() {
                 break;
+            }
+            if more_wait {
+                count = count.min(self.fitting().await);
             }
         }
         self.vitals.rest("admitter");
@@ -67,8 +71,13 @@ impl Admitter {
     /// How many entries to ask for while none has been read: a few, and fewer where they may be large.
     async fn first_count(&self) -> usize {
         const FEW: usize = 16;
+        self.fitting().await.min(FEW)
+    }
+
+    /// How many of the oldest entries that are waiting one read can bring: they may be larger than those before them.
+    async fn fitting(&self) -> usize {
         let mean = self.intake.mean_entry_bytes().await.ok().flatten();
-        mean.map_or(FEW, |bytes| (Self::READ_BYTES / bytes.max(1)).clamp(1, FEW))
+        mean.map_or(Self::MAX_COUNT, |bytes| (Self::READ_BYTES / bytes.max(1)).max(1))
     }
 
     /// Admits what was given out half a lease ago or earlier, and never dealt with.
