@@ -2,9 +2,12 @@
 //!
 //! Its looks are no steps: no job waits for them, and they hold no slot. They share the poll budget.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use tokio::{task::JoinSet, time::Instant};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -42,28 +45,28 @@ impl Revisiter {
         loop {
             self.alarm.wind();
             let polls_per_request = self.poller.lists().polls_per_request();
-            let asked = Instant::now();
             let due = self.ledger.due_revisits(Self::AT_ONCE, self.patience, self.poll_rate, polls_per_request);
             let Ok(due) = due.await else { return };
             if let Some(more_after) = due.more_after {
                 self.alarm.ring_within(more_after);
             }
             if polls_per_request > 1 {
-                self.poller.budget().prepay(due.looks.len().div_ceil(polls_per_request as usize), asked + Rate::FRESH);
+                let requests = due.looks.len().div_ceil(polls_per_request as usize);
+                self.poller.budget().prepay(requests, due.place_until.into());
             }
             let mut looks = JoinSet::new();
             for look in due.looks {
                 let this = self.clone();
-                looks.spawn(async move { this.look(look).await });
+                looks.spawn(async move { this.look(look, due.place_until).await });
             }
             looks.join_all().await;
             self.alarm.rung().await;
         }
     }
 
-    async fn look(&self, AfterLook { job, fence, record }: AfterLook) {
+    async fn look(&self, AfterLook { job, fence, record }: AfterLook, place_until: Instant) {
         let Some(task) = &record.task else { return };
-        let seen = self.poller.look(task, false, true).await;
+        let seen = self.poller.look(task, false, Instant::now() < place_until).await;
         metrics::counter!("mjq_revisits_total", "observation" => seen.name()).increment(1);
         let now_ms = self.ledger.clock().now_ms();
         let Revisited { record, again_after } = revisit(&record, &seen, now_ms, &self.policy);

@@ -1,6 +1,6 @@
 //! The afterlife: what is still asked and learnt about jobs that have ended.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mjq_producer::contract::JobId;
 use redis::{FromRedisValue, ParsingError, Value};
@@ -15,6 +15,8 @@ pub struct DueRevisits {
     pub looks: Vec<AfterLook>,
     /// When there may be more; `None` when none is waiting.
     pub more_after: Option<Duration>,
+    /// Until when their requests have their places under the rate.
+    pub place_until: Instant,
 }
 
 /// A job whose deadline ended it, as it was handed out for a revisit.
@@ -40,20 +42,26 @@ impl Ledger {
         rate: Rate,
         polls_per_request: u32,
     ) -> Result<DueRevisits, Abandoned> {
+        let round_trip = self.0.round_trip.least();
         let args = [
             arg(limit),
             arg(again_after.as_millis()),
             arg(rate.count),
-            arg(rate.window.as_millis()),
+            arg(rate.window_ms(round_trip)),
             arg(polls_per_request.max(1)),
         ];
-        let reply: Reply = self.call(&scripts::REVISIT, &args).await?;
+        let (asked, reply): (Instant, Reply) = self
+            .until_answered(scripts::REVISIT.name(), || async {
+                let asked = Instant::now();
+                Ok((asked, scripts::REVISIT.run(&self.0.link, &self.0.prefix, &args.as_slice()).await?))
+            })
+            .await?;
         let looks = reply.looks.into_iter().filter_map(|(id, text)| {
             let kept = KeptJob::read(&text)?;
             Some(AfterLook { job: JobId::new(&id).ok()?, fence: kept.last_fence(), record: kept.record()? })
         });
         let more_after = u64::try_from(reply.more_after_ms).ok().map(Duration::from_millis);
-        Ok(DueRevisits { looks: looks.collect(), more_after })
+        Ok(DueRevisits { looks: looks.collect(), more_after, place_until: Rate::place_until(asked, round_trip) })
     }
 
     /// Writes what was learnt of an ended job, and when its task is looked at once more.

@@ -10,8 +10,8 @@
 --   lost             it left a submit unanswered
 --   unsent <ms>      a submit was not sent after all: the time of its claim, Unix ms
 --
--- Two things follow. The limit of open tasks: additive increase, multiplicative decrease, between 1 and whatever was open
--- when it got too much. And the breaker: it opens with the first `down` or `away`, and with a run of `lost`, and doubles
+-- Two things follow. The limit of open tasks: additive increase, multiplicative decrease, from whatever was open when it got
+-- too much, never below 1, and none any more once it is far above what is open. And the breaker: it opens with the first `down` or `away`, and with a run of `lost`, and doubles
 -- its pause each time that a probe fares no better. What opened it keeps its pauses when a probe's answer is lost.
 
 local UPSTREAM = P .. 'upstream'
@@ -75,12 +75,12 @@ local function give_back(claimed_ms)
   if redis.call('HDEL', UPSTREAM, 'probing') == 1 then redis.call('HSET', UPSTREAM, 'down_until_ms', now) end
 end
 
-local function raise_limit()
+local function raise_limit(count_open)
   local limit = upstream_field(LIMIT)
   if limit == 0 then return end
   -- Slowly at first: what is full now will be full again. Then as quickly as it takes jobs.
   upstream[LIMIT] = limit + (now - upstream_field(LOWERED) < 10000 and 1 / limit or 1)
-  if limit > 10000 then
+  if limit > 10000 and limit > 2 * count_open() then
     upstream[LIMIT] = 0
     redis.call('HDEL', UPSTREAM, 'limit')
   else
@@ -106,7 +106,7 @@ local function press(pressure, count_open)
   if word == 'down' or word == 'away' then return open_breaker(word) end
   if word == 'lost' then return note_lost() end
   close_breaker()
-  if word == 'accepted' then raise_limit() end
+  if word == 'accepted' then raise_limit(count_open) end
   if word == 'saturated' then
     lower_limit(count_open())
     if tonumber(number) > 0 then close('gate_ms', tonumber(number)) end

@@ -494,7 +494,7 @@ impl LedgerModel {
         }
         shared.lost = 0;
         match pressure {
-            Pressure::Accepted if shared.limit > 10_000.0 => shared.limit = 0.0,
+            Pressure::Accepted if shared.limit > 10_000.0 && shared.limit > 2.0 * open => shared.limit = 0.0,
             Pressure::Accepted if shared.limit > 0.0 => {
                 let is_recent = now_ms < shared.lowered_ms + 10_000;
                 shared.limit += if is_recent { 1.0 / shared.limit } else { 1.0 };
