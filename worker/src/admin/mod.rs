@@ -11,11 +11,12 @@
 //! `MJQ_ADMIN_TOKEN` (`api/act.rs`). Every answer takes a bounded time and a bounded amount of Redis, also when Redis
 //! does not answer. What it does not do: ask who looks. It listens on a private address, or behind something that asks.
 //!
-//! In reading order: [`Health`], [`metrics`], `gauges`, `counted`, `api`, `page`, `server`.
+//! In reading order: [`Health`], [`metrics`], `gauges`, `counted`, `api`, `page`, `server`, `connections`.
 
 pub mod metrics;
 
 mod api;
+mod connections;
 mod counted;
 mod gauges;
 mod headers;

@@ -1,6 +1,6 @@
 //! The server: routes, and a stop that nobody can hold up.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{Router, extract::State, http::header, middleware, response::IntoResponse, routing::get};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Health, api, counted::Counted, gauges, headers, metrics, page, probes};
+use super::{Health, api, connections::Connections, counted::Counted, gauges, headers, metrics, page, probes};
 use crate::{
     ledger::{Counts, Ledger},
     lifecycle::Policy,
@@ -56,27 +56,19 @@ impl Admin {
     }
 
     /// Serves until `shutdown`, together with the routes of `extra`.
-    ///
-    /// # Errors
-    /// When the listener cannot be used.
-    pub async fn serve(
-        self,
-        listener: TcpListener,
-        extra: Option<Router>,
-        shutdown: CancellationToken,
-    ) -> io::Result<()> {
+    pub async fn serve(self, listener: TcpListener, extra: Option<Router>, shutdown: CancellationToken) {
         let metrics = self.metrics.clone();
         let routes = self.router().merge(extra.unwrap_or_default());
-        let serving = axum::serve(listener, routes).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        let serving = Connections::default().serve(listener, routes, &shutdown);
         let over = async {
             shutdown.cancelled().await;
             tokio::time::sleep(Self::GRACE).await;
         };
         tokio::select! {
-            served = serving => served,
+            () = serving => {}
             // A browser that keeps its connection, or reads slowly, does not keep the pod.
-            () = over => Ok(()),
-            () = keep_up(metrics) => Ok(()),
+            () = over => {}
+            () = keep_up(metrics) => {}
         }
     }
 

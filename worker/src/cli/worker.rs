@@ -56,7 +56,7 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
     let result = engine.run(draining).await;
     drained.cancel();
     signals.abort();
-    serving.await.context("the admin broke down")?.context("the admin could not serve")?;
+    serving.await.context("the admin broke down")?;
     result
 }
 

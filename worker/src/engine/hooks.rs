@@ -7,8 +7,8 @@ use std::{
 
 use axum::{
     Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, Path, State},
+    body::{Body, to_bytes},
+    extract::{Path, State},
     http::StatusCode,
     routing::post,
 };
@@ -37,10 +37,7 @@ impl Hooks {
 
     /// The receiver's routes.
     pub(super) fn router(self) -> Router {
-        Router::new()
-            .route("/hooks/{job}/{attempt}/{signature}", post(receive))
-            .layer(DefaultBodyLimit::max(Self::MAX_BODY))
-            .with_state(self)
+        Router::new().route("/hooks/{job}/{attempt}/{signature}", post(receive)).with_state(self)
     }
 
     /// Passes a hint on. If it comes while a step is under way, that step may just have missed what it tells,
@@ -62,13 +59,15 @@ impl Hooks {
 async fn receive(
     State(hooks): State<Hooks>,
     Path((job, attempt, signature)): Path<(String, u32, String)>,
-    body: Bytes,
+    body: Body,
 ) -> StatusCode {
     let Ok(job) = JobId::new(&job) else { return StatusCode::NOT_FOUND };
     if !hooks.address.get().is_some_and(|address| address.is_genuine(&job, attempt, &signature)) {
         metrics::counter!("mjq_hooks_total", "answer" => "forged").increment(1);
         return StatusCode::NOT_FOUND;
     }
+    // Not read for anybody else.
+    let Ok(body) = to_bytes(body, Hooks::MAX_BODY).await else { return StatusCode::PAYLOAD_TOO_LARGE };
     tokio::spawn(async move {
         debug!(job.id = %job, "a hook about job {job} came");
         let Hint { task, goes_on } = Hint::read(&body);

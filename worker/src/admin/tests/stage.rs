@@ -24,7 +24,7 @@ pub(super) struct Stage {
     pub(super) health: Health,
     pub(super) base: String,
     pub(super) shutdown: CancellationToken,
-    pub(super) served: JoinHandle<std::io::Result<()>>,
+    pub(super) served: JoinHandle<()>,
     http: reqwest::Client,
 }
 
