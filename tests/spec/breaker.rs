@@ -1,9 +1,9 @@
 //! The breaker: an upstream that lets nobody in is left alone by all workers, until a probe finds it well again.
 
 use mjq_harness::{Stack, WorkerProcess};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{a_stack, imagine, job_view, metric, one_event_for_each, submitted_once};
+use crate::support::{a_stack, action, imagine, job_view, metric, one_event_for_each, submitted_once};
 
 const SLOTS: u64 = 4;
 
@@ -82,4 +82,22 @@ async fn an_open_breaker_lets_open_tasks_be_watched_to_their_end() -> anyhow::Re
     assert_eq!((first.job(), first.code()), ("open", "ok"));
     assert_eq!(stack.event_of("barred").await?.code(), "ok");
     submitted_once(&stack, 2)
+}
+
+#[tokio::test]
+async fn a_submit_that_is_never_sent_closes_no_breaker() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    stack.xadd_job(&imagine("failed", "a red fox [sim: fail=\"Job Timeout\"]")).await?;
+    stack.event_of("failed").await?;
+    let worker = &stack.workers[0];
+    stack.xadd_job(&imagine("barred", "a blue fox [sim: status=401 times=0]")).await?;
+    stack.eventually("the breaker is seen", async |_| shows_breaker(worker, true).await).await?;
+    stack.xadd_job(&json!({"cancel": "barred"})).await?;
+    stack.event_of("barred").await?;
+
+    stack.xadd_job(&action("orphan", "failed", "U1")).await?;
+
+    assert_eq!(stack.event_of("orphan").await?.code(), "parent_gone");
+    assert!(shows_breaker(worker, true).await?, "the upstream has not been heard of since");
+    Ok(())
 }

@@ -1,8 +1,8 @@
-//! Hints: what an upstream tells of tasks without being asked.
+//! Hints: what an upstream tells of tasks without being asked, and the secret by which it is known that it does.
 
 use mjq_producer::contract::{JobId, TaskId};
 
-use super::{Abandoned, Ledger, args::Args, scripts};
+use super::{Abandoned, Ledger, arg, args::Args, scripts};
 
 /// What an upstream told of a job's task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,14 @@ impl Hinted {
 }
 
 impl Ledger {
+    /// The secret that all pods of this queue sign hook addresses with; `fresh` becomes it if there is none.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered.
+    pub async fn hook_secret(&self, fresh: &str) -> Result<String, Abandoned> {
+        self.call(&scripts::HOOK_SECRET, &[arg(fresh)]).await
+    }
+
     /// Moves the next looks at these jobs to now, because hooks said so. Returns what became of each hint.
     ///
     /// # Errors

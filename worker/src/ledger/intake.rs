@@ -113,6 +113,17 @@ impl Ledger {
         self.until_answered("read_jobs_again", || intake.read_again(from, until, counts())).await
     }
 
+    /// Deletes an entry of the job stream that has been dealt with: a command.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered. The command may then be obeyed again.
+    pub async fn forget_entry(&self, entry: &str) -> Result<(), Abandoned> {
+        let stream = self.queue().jobs_stream();
+        let mut command = redis::cmd("XDEL");
+        command.arg(&stream).arg(entry);
+        self.until_answered("forget_entry", || self.link().query::<u64>(&command)).await.map(|_| ())
+    }
+
     /// The last of the entries that were given out `long` ago or earlier; `None` if there was none, or any pod has
     /// asked within that time.
     ///

@@ -41,7 +41,6 @@ mod claim;
 mod clock;
 mod commands;
 mod denial;
-mod event_trim;
 mod hints;
 mod intake;
 mod kept;
@@ -54,6 +53,7 @@ mod renewal;
 mod scripts;
 mod server_look;
 mod settlement;
+mod sweep;
 mod view;
 
 use std::{
@@ -76,7 +76,6 @@ pub use claim::{ClaimLimits, Claimed, Step};
 pub use clock::RedisClock;
 pub use commands::{CommandAnswer, Paused, RetryError};
 pub use denial::denial;
-pub use event_trim::EventGroup;
 pub use hints::{Hinted, TaskHint};
 pub use intake::{Intake, RawEntry};
 pub use pace::PollsAtLarge;
@@ -86,7 +85,8 @@ pub use reassertion::Asserted;
 pub use renewal::Holding;
 pub use settlement::{Settled, Settlement};
 pub use view::{
-    BreakerCause, Counts, JobLine, JobView, Latest, Place, Pod, RejectedEntry, Upstream, ViewError, hide_images,
+    BreakerCause, Counts, EventGroup, JobLine, JobView, Latest, Place, Pod, RejectedEntry, Upstream, ViewError,
+    hide_images,
 };
 
 use rate::RoundTrip;
@@ -165,7 +165,7 @@ impl Ledger {
         &self.0.clock
     }
 
-    /// The connection, for reads that change nothing.
+    /// The connection. Whatever moves a job goes through a script instead.
     #[must_use]
     pub fn link(&self) -> &RedisLink {
         &self.0.link

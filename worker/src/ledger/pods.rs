@@ -1,4 +1,4 @@
-//! Pods: which workers live, and what they share.
+//! Pods: which workers live.
 
 use std::time::Duration;
 
@@ -33,24 +33,5 @@ impl Ledger {
     /// [`Abandoned`] if the pod had to leave before Redis answered.
     pub async fn forget_pods(&self, long: Duration) -> Result<u64, Abandoned> {
         self.call(&scripts::FORGET, &[arg(long.as_millis())]).await
-    }
-
-    /// The secret that all pods of this queue sign hook addresses with; `fresh` becomes it if there is none.
-    ///
-    /// # Errors
-    /// [`Abandoned`] if the pod had to leave before Redis answered.
-    pub async fn hook_secret(&self, fresh: &str) -> Result<String, Abandoned> {
-        self.call(&scripts::HOOK_SECRET, &[arg(fresh)]).await
-    }
-
-    /// Deletes an entry of the job stream that has been dealt with: a command.
-    ///
-    /// # Errors
-    /// [`Abandoned`] if the pod had to leave before Redis answered. The command may then be obeyed again.
-    pub async fn forget_entry(&self, entry: &str) -> Result<(), Abandoned> {
-        let stream = self.queue().jobs_stream();
-        let mut command = redis::cmd("XDEL");
-        command.arg(&stream).arg(entry);
-        self.until_answered("forget_entry", || self.link().query::<u64>(&command)).await.map(|_| ())
     }
 }

@@ -67,7 +67,7 @@ pub enum Pressure {
     Up,
     /// It is full, or asks to be left alone for this long.
     Saturated(Duration),
-    /// It was looked at too often, and asks to be left alone for this long: no look of any job is made.
+    /// It was looked at too often, and asks to be left alone for this long: no look of any job is claimed.
     Throttled(Duration),
     /// It does not let us in: stop submitting, and probe.
     Down,

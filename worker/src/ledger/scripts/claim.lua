@@ -213,7 +213,7 @@ end
 
 for _, id in ipairs(due(LATER, 256)) do
   call('ZREM', LATER, id)
-  call('ZADD', SUBMIT, string.match(call('GETRANGE', REQUEST .. id, 0, 80), '^%S+ (%S+)') or now, id)
+  call('ZADD', SUBMIT, submit_score(id) or now, id)
 end
 
 if not is_paused then

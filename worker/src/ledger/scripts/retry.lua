@@ -3,11 +3,12 @@
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  job id                    ARGV[2]  the fence that was read with the record
 -- ARGV[3]  record                    ARGV[4]  deadline, Unix ms
--- Returns 1 queued, 2 it has changed since it was read, 0 not known
+-- Returns 1 queued, 2 it has changed since it was read, 0 not known. Asked again after a lost reply, 1 again.
 
 local id = ARGV[1]
-local fence, phase = read_job(id)
+local fence, phase, record = read_job(id)
 if not fence then return 0 end
+if fence == string.format('%d', ARGV[2] + 1) and record == ARGV[3] then return 1 end
 if fence ~= ARGV[2] or (phase ~= 'failed' and phase ~= 'cancelled') then return 2 end
 write_job(id, fence + 1, 'queued', ARGV[3])
 redis.call('HDEL', P .. 'more:' .. id, 'c', 'hint')
@@ -17,7 +18,6 @@ redis.call('HINCRBY', P .. 'totals', 'ended', -1)
 redis.call('ZREM', P .. 'failed', id)
 redis.call('ZREM', P .. 'late', id)
 -- A request that Redis has lost left no score, and the first step of the job says that it is gone.
-local score = string.match(redis.call('GETRANGE', P .. 'request:' .. id, 0, 80), '^%S+ (%S+)')
-redis.call('ZADD', P .. 'due:submit', score or 0, id)
+redis.call('ZADD', P .. 'due:submit', submit_score(id) or 0, id)
 redis.call('ZADD', P .. 'deadlines', ARGV[4], id)
 return 1

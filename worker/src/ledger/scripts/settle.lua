@@ -119,7 +119,7 @@ local function put_back(id, text, verb, delay_ms)
   elseif tonumber(delay_ms) > 0 then
     add(LATER, now + delay_ms, id)
   else
-    add(SUBMIT, string.match(redis.call('GETRANGE', REQUEST .. id, 0, 80), '^%S+ (%S+)') or now, id)
+    add(SUBMIT, submit_score(id) or now, id)
   end
 end
 

@@ -50,7 +50,7 @@ pub struct Counts {
 /// What all pods know about the upstream.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Upstream {
-    /// Nothing is asked of it, by an operator's wish.
+    /// Nothing is asked of it by an operator's wish, but for last looks.
     pub is_paused: bool,
     /// Nothing is submitted to it, by an operator's wish.
     pub are_submits_paused: bool,

@@ -5,6 +5,7 @@
 //! just that. What they show was true a moment ago and may have changed since.
 
 mod count;
+mod event_groups;
 mod images;
 mod job;
 mod lines;
@@ -18,6 +19,7 @@ use redis::{FromRedisValue, Pipeline, RedisError, RedisResult};
 use super::Ledger;
 
 pub use count::{BreakerCause, Counts, Upstream};
+pub use event_groups::EventGroup;
 pub use images::hide_images;
 pub use job::JobView;
 pub use lines::{JobLine, Latest, Place};

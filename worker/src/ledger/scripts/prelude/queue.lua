@@ -9,3 +9,8 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 -- what has begun, make this one first.
 local function write_although_full() redis.call('DEL', P .. 'room') end
 
+-- The score of a job in `due:submit`, which its request begins with; nil when Redis has lost it.
+local function submit_score(id)
+  return string.match(redis.call('GETRANGE', P .. 'request:' .. id, 0, 80), '^%S+ (%S+)')
+end
+

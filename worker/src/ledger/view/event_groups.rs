@@ -1,10 +1,10 @@
-//! Sweeping: what its time has passed goes, and no event goes before everybody has read it.
+//! The consumer groups of the event stream, and how far each has read.
 
 use std::collections::HashMap;
 
 use redis::{ParsingError, RedisResult, Value};
 
-use super::{Abandoned, Ledger, arg, scripts};
+use super::super::Ledger;
 
 /// A consumer group of the event stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,22 +22,6 @@ pub struct EventGroup {
 }
 
 impl Ledger {
-    /// Sweeps up to about 2,000 entries, and returns how many went.
-    ///
-    /// # Errors
-    /// [`Abandoned`] if the pod had to leave before Redis answered.
-    pub async fn sweep(&self) -> Result<u64, Abandoned> {
-        let needed = self.oldest_needed_event().await?;
-        let args = [arg(self.0.retention.as_millis()), needed.unwrap_or_default().into_bytes()];
-        self.call(&scripts::SWEEP, &args).await
-    }
-
-    /// The oldest event that some consumer group has not acknowledged or not even seen.
-    async fn oldest_needed_event(&self) -> Result<Option<String>, Abandoned> {
-        let groups = self.until_answered("read_groups", || self.event_groups()).await?;
-        Ok(groups.into_iter().map(EventGroup::oldest_needed).min_by_key(|id| entry_order(id)))
-    }
-
     /// The consumer groups of the event stream.
     ///
     /// # Errors
@@ -79,13 +63,8 @@ impl EventGroup {
         })
     }
 
-    fn oldest_needed(self) -> String {
+    /// The oldest event that it has not acknowledged or not even seen.
+    pub(in crate::ledger) fn oldest_needed(self) -> String {
         self.oldest_pending.unwrap_or(self.last_delivered)
     }
-}
-
-/// Entry ids are ordered as two numbers, not as text.
-fn entry_order(id: &str) -> (u64, u64) {
-    let (ms, sequence) = id.split_once('-').unwrap_or((id, "0"));
-    (ms.parse().unwrap_or(0), sequence.parse().unwrap_or(0))
 }

@@ -1,0 +1,27 @@
+//! Sweeping: what its time has passed goes, and no event goes before everybody has read it.
+
+use super::{Abandoned, EventGroup, Ledger, arg, scripts};
+
+impl Ledger {
+    /// Sweeps up to about 2,000 entries, and returns how many went.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered.
+    pub async fn sweep(&self) -> Result<u64, Abandoned> {
+        let needed = self.oldest_needed_event().await?;
+        let args = [arg(self.0.retention.as_millis()), needed.unwrap_or_default().into_bytes()];
+        self.call(&scripts::SWEEP, &args).await
+    }
+
+    /// The oldest event that some consumer group has not acknowledged or not even seen.
+    async fn oldest_needed_event(&self) -> Result<Option<String>, Abandoned> {
+        let groups = self.until_answered("read_groups", || self.event_groups()).await?;
+        Ok(groups.into_iter().map(EventGroup::oldest_needed).min_by_key(|id| entry_order(id)))
+    }
+}
+
+/// Entry ids are ordered as two numbers, not as text.
+fn entry_order(id: &str) -> (u64, u64) {
+    let (ms, sequence) = id.split_once('-').unwrap_or((id, "0"));
+    (ms.parse().unwrap_or(0), sequence.parse().unwrap_or(0))
+}
