@@ -1,8 +1,9 @@
 //! An entry of the job stream, read strictly but with a good word for what is wrong.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{Command, Job, Kind, VERSION, surrogates};
 
@@ -44,12 +45,10 @@ impl Entry {
         }
         let mended = surrogates::mend(text);
         let is_mended = matches!(mended, Cow::Owned(_));
-        let value: Value = serde_json::from_str(&mended)
+        let json: &RawValue = serde_json::from_str(&mended)
             .map_err(|error| Malformed::because(&format!("the job is not JSON: {error}")))?;
-        let malformed = |reason: &str| Malformed::of_value(&value, reason).with_a_whole_state(is_mended);
-        let Value::Object(fields) = &value else {
-            return Err(malformed("the job is not a JSON object"));
-        };
+        let fields = fields(json).ok_or_else(|| Malformed::because("the job is not a JSON object"))?;
+        let malformed = |reason: &str| Malformed::of_fields(&fields, reason).with_a_whole_state(is_mended);
         if fields.contains_key("cancel") || fields.contains_key("modal") {
             return serde_json::from_str(&mended)
                 .map(Self::Command)
@@ -59,6 +58,16 @@ impl Entry {
         job.validate().map_err(|error| malformed(&error.to_string()))?;
         Ok(Self::Job(Box::new(job)))
     }
+}
+
+/// The members of a JSON object, however deeply its values are nested; `None` when it is something else.
+fn fields(json: &RawValue) -> Option<BTreeMap<String, &RawValue>> {
+    serde_json::from_str(json.get()).ok()
+}
+
+/// A member that has this type.
+fn member<'a, T: Deserialize<'a>>(fields: &BTreeMap<String, &'a RawValue>, name: &str) -> Option<T> {
+    serde_json::from_str(fields.get(name)?.get()).ok()
 }
 
 /// Whether there may be a command in it: whoever writes the name of a command in escapes wants no command.
@@ -96,21 +105,19 @@ impl Malformed {
 
     fn of(text: &str, reason: &str) -> Self {
         let mended = surrogates::mend(text);
-        match serde_json::from_str(&mended) {
-            Ok(value) => Self::of_value(&value, reason).with_a_whole_state(matches!(mended, Cow::Owned(_))),
-            Err(_) => Self::because(reason),
+        match serde_json::from_str(&mended).ok().and_then(fields) {
+            Some(fields) => Self::of_fields(&fields, reason).with_a_whole_state(matches!(mended, Cow::Owned(_))),
+            None => Self::because(reason),
         }
     }
 
-    fn of_value(value: &Value, reason: &str) -> Self {
-        let id = value.get("id").and_then(Value::as_str).filter(|id| id.len() <= Self::MAX_ECHO);
-        let kind = value.get("kind").cloned().and_then(|kind| serde_json::from_value(kind).ok());
-        let state = value.pointer("/request/state").and_then(Value::as_str);
+    fn of_fields(fields: &BTreeMap<String, &RawValue>, reason: &str) -> Self {
+        let state = fields.get("request").and_then(|request| member(&self::fields(request)?, "state"));
         Self {
-            id: id.map(str::to_owned),
-            id_is_absent: value.as_object().is_some_and(|fields| fields.get("id").is_none_or(Value::is_null)),
-            kind,
-            state: state.map(str::to_owned),
+            id: member(fields, "id").filter(|id: &String| id.len() <= Self::MAX_ECHO),
+            id_is_absent: fields.get("id").is_none_or(|id| id.get() == "null"),
+            kind: member(fields, "kind"),
+            state,
             ..Self::because(reason)
         }
     }
@@ -174,6 +181,19 @@ mod tests {
             assert!(malformed.reason.contains(reason), "{json}: {}", malformed.reason);
             assert_eq!((malformed.id.as_deref(), malformed.state.as_deref()), (id, state), "{json}");
         }
+    }
+
+    #[test]
+    fn however_deeply_something_in_it_is_nested_the_id_and_the_state_are_found() {
+        let deep = format!("{}{}", "[".repeat(300), "]".repeat(300));
+        let json =
+            format!(r#"{{"id":"a","kind":"imagine","request":{{"prompt":"x","state":"s","y":{deep}}},"z":{deep}}}"#);
+        assert!(Entry::read(None, Some(json.as_bytes()), 10_000).is_ok());
+
+        let malformed = Entry::read(None, Some(json.replace("prompt", "text").as_bytes()), 10_000).unwrap_err();
+
+        assert!(malformed.reason.contains("request.prompt"), "{}", malformed.reason);
+        assert_eq!((malformed.id.as_deref(), malformed.state.as_deref()), (Some("a"), Some("s")));
     }
 
     #[test]

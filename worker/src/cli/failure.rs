@@ -70,7 +70,7 @@ impl Failure {
 
 impl Failure {
     fn denied(words: &str) -> Self {
-        Self::NotDone(format!("Redis does not allow that to the user of MJQ_REDIS_URL ({words}); see `mjq doctor`"))
+        Self::NotDone(format!("Redis refuses that to the user of MJQ_REDIS_URL ({words}); see `mjq doctor`"))
     }
 }
 

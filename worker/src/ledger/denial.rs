@@ -6,10 +6,21 @@ use redis::{ErrorKind, RedisError};
 /// What Redis refuses, in its words; `None` for any other error.
 ///
 /// That is a user without the right (`NOPERM`, also from within a script), no login (`NOAUTH`) and a
-/// wrong one (`WRONGPASS`); a full memory (`OOM`), and a disk that cannot be written (`MISCONF`).
+/// wrong one (`WRONGPASS`); a full memory (`OOM`), a disk that cannot be written (`MISCONF`), and a key of ours that
+/// somebody has made something else of (`WRONGTYPE`).
 #[must_use]
 pub fn denial(error: &RedisError) -> Option<String> {
-    const CODES: [&str; 5] = ["NOPERM", "NOAUTH", "WRONGPASS", "OOM", "MISCONF"];
+    const CODES: [&str; 6] = ["NOPERM", "NOAUTH", "WRONGPASS", "OOM", "MISCONF", "WRONGTYPE"];
+    const PHRASES: [(&str, &str); 8] = [
+        ("NOPERM", "NOPERM"),
+        ("NoPerm", "NOPERM"),
+        ("ACL failure", "NOPERM"),
+        ("The user executing the script can't", "NOPERM"),
+        ("NOAUTH", "NOAUTH"),
+        ("OOM command not allowed", "OOM"),
+        ("MISCONF", "MISCONF"),
+        ("WRONGTYPE", "WRONGTYPE"),
+    ];
     let words = error.to_string();
     if error.kind() == ErrorKind::AuthenticationFailed {
         // The client does not pass on what Redis said.
@@ -19,10 +30,8 @@ pub fn denial(error: &RedisError) -> Option<String> {
         return Some(format!("{code}: {}", error.detail().unwrap_or(&words)));
     }
     // A script's error and a pipeline's have no code of their own, but they repeat their command's.
-    let is_denied = ["NOPERM", "NoPerm", "NOAUTH", "ACL failure", "The user executing the script can't"]
-        .iter()
-        .any(|phrase| words.contains(phrase));
-    is_denied.then(|| format!("NOPERM: {words}"))
+    let (_, code) = PHRASES.iter().find(|(phrase, _)| words.contains(phrase))?;
+    Some(format!("{code}: {words}"))
 }
 
 #[cfg(test)]

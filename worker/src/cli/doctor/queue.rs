@@ -37,7 +37,7 @@ pub(super) async fn examine(ledger: &Ledger, settings: &Settings) -> Vec<Finding
         Ok(facts) => facts.judge(),
         Err(error) => vec![Finding::bad(
             format!("the ledger cannot be read: {}", std::error::Error::source(&error).unwrap_or(&error)),
-            "see what is said about Redis above",
+            "see what is said about Redis above; a key of another type was made by somebody else, and has to go",
         )],
     }
 }
