@@ -228,7 +228,9 @@ impl Executor {
         if !self.may_begin(step, hold) {
             return Observation::NotBegun;
         }
-        self.poller.look(task, step.record.missing.is_some(), has_poll_place(step)).await
+        // What a list leaves out of a task, or has not heard of yet, the task itself may show.
+        let alone = step.record.missing.is_some() || step.record.imageless_ms.is_some() || step.flags.is_overdue;
+        self.poller.look(task, alone, has_poll_place(step)).await
     }
 
     /// Whether a submit may be sent now. It may wait for its place under the rate.

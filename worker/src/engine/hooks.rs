@@ -13,7 +13,7 @@ use axum::{
     routing::post,
 };
 use mjq_producer::contract::JobId;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{alarm::Alarm, hinter::HinterHandle, hook_address::HookAddress};
 use crate::{
@@ -32,8 +32,8 @@ pub(super) struct Hooks {
 }
 
 impl Hooks {
-    /// The most that a hook's body may have: a whole task object.
-    const MAX_BODY: usize = 1024 * 1024;
+    /// The most that a hook's body may have: a whole task object, which tells its prompt more than once.
+    const MAX_BODY: usize = 16 * 1024 * 1024;
 
     /// The receiver's routes.
     pub(super) fn router(self) -> Router {
@@ -67,7 +67,10 @@ async fn receive(
         return StatusCode::NOT_FOUND;
     }
     // Not read for anybody else.
-    let Ok(body) = to_bytes(body, Hooks::MAX_BODY).await else { return StatusCode::PAYLOAD_TOO_LARGE };
+    let Ok(body) = to_bytes(body, Hooks::MAX_BODY).await else {
+        warn!(job.id = %job, "a hook about job {job} broke off, or is larger than {} bytes", Hooks::MAX_BODY);
+        return StatusCode::PAYLOAD_TOO_LARGE;
+    };
     tokio::spawn(async move {
         debug!(job.id = %job, "a hook about job {job} came");
         let Hint { task, goes_on } = Hint::read(&body);

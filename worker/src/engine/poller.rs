@@ -188,7 +188,7 @@ async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, mut as
             // It may be the upstream that is down, or only its lists: one of the tasks will tell.
             let seen = look_at_last(&upstream, &budget, &mut asks).await;
             if seen.is_some_and(|seen| !matches!(seen, Observation::NoVerdict { .. })) {
-                lists.failed(&format!("{failure:?}"));
+                lists.failed(failure.reason());
             }
         }
     }

@@ -86,6 +86,19 @@ pub enum Observation {
 }
 
 impl Observation {
+    /// The outside's own words, where it has any about a refusal or about nothing.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Refused { reason, .. }
+            | Self::Denied { reason, .. }
+            | Self::Unsendable { reason, .. }
+            | Self::Unanswered { reason }
+            | Self::NoVerdict { reason, .. } => reason,
+            _ => "",
+        }
+    }
+
     /// The observation's name, for logs and for the table of illegal pairs.
     #[must_use]
     pub fn name(&self) -> &'static str {

@@ -225,6 +225,10 @@ impl Step<'_> {
     }
 
     fn refused(&mut self, busy: Busy, retry_after: Option<Duration>, reason: &str) -> Next {
+        if busy == Busy::WithoutId && self.record.is_answering {
+            // It took the input of a task that is known.
+            return self.unanswered(reason);
+        }
         reason.clone_into(&mut self.record.reason);
         let mut delay = self.at.policy.after_refusal(self.record.refusals, retry_after, self.at.jitter);
         self.record.refusals += 1;

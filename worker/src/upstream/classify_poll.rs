@@ -10,7 +10,7 @@ use mjq_producer::contract::TaskId;
 use super::{
     Answer, Exchange, class_of_failure,
     json::{Document, Json},
-    refusal_text::{says_address_is_unknown, says_task_is_unknown},
+    refusal_text::{says_address_is_unknown, says_task_is_unknown, speaks_of_capacity},
     said::{Said, reason_of},
     task_object::{Status, TaskObject},
     tidy::tidy,
@@ -46,17 +46,24 @@ fn of_answer(asked: &TaskId, answer: &Answer) -> Observation {
 }
 
 fn of_document(asked: &TaskId, answer: &Answer, document: Document<'_>) -> Observation {
+    let json = document.json;
     if let Some(task) = TaskObject::find(document, asked) {
         return of_task(asked, &task);
     }
     match Said::read(&answer.text()) {
         Some(said) if says_task_is_unknown(&said.words) => Observation::Missing,
+        // C#'s word for "full" is also its word for "not found".
+        Some(said) if said.code == Some(3) && speaks_of_capacity(&said.words) => no_verdict(answer),
         // An answer of success without a task, or of "not found".
         Some(Said { code: Some(1 | 3), .. }) => Observation::Missing,
         // Some trouble, told with HTTP 200.
         Some(said) if said.code.is_some() || !said.words.is_empty() => no_verdict(answer),
-        // `null`, `{}`, `[]`, `{"data": null}`.
-        _ => Observation::Missing,
+        // `{}`, `{"data": null}`.
+        Some(_) => Observation::Missing,
+        // `null`, `[]`.
+        None if json.is_blank() => Observation::Missing,
+        // `"ok"`, `true`: whoever says so, it is not about a task.
+        None => no_verdict(answer),
     }
 }
 
@@ -145,6 +152,12 @@ mod tests {
             (204, "", "missing"),
             (200, "null", "missing"),
             (200, "{}", "missing"),
+            (200, r#""ok""#, "no_verdict"),
+            (200, "true", "no_verdict"),
+            (200, "5", "no_verdict"),
+            (200, r#""{\"id\":\"7\",\"status\":\"SUCCESS\"}""#, "no_verdict"),
+            (200, r#"{"\ud800":1,"id":"7"}"#, "no_verdict"),
+            (200, r#"{"code":3,"description":"无可用的账号实例"}"#, "no_verdict"),
             (200, "[]", "missing"),
             (200, r#"{"data":null}"#, "missing"),
             (200, r#"{"code":1,"description":"成功","result":null}"#, "missing"),

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | 1, 22, 21 with an id; without `code`, a task object | accepted |
 //! | 22 without an id | refused: without id |
-//! | 1 or 21 without an id, an unknown code | unanswered |
+//! | 1 or 21 without an id, 22 with one that cannot be read, an unknown code | unanswered |
 //! | 23, 30, queue full, no account; 425, 429, 499, 503 | refused: saturated |
 //! | 401, 402, 403, 407, quota | refused: barred |
 //! | not sent; a redirect; 404 or 405 that is not the family's | refused: unreachable |
@@ -86,10 +86,8 @@ impl Reading<'_> {
     fn by_code(self, code: i64) -> Observation {
         match code {
             // The upstream took it, or has it already, and we cannot follow it.
-            1 | 21 => {
-                let reason = tidy(&format!("{} (no task id)", self.reason));
-                Observation::Unanswered { reason }
-            }
+            1 | 21 => self.not_to_be_followed("no task id"),
+            22 if self.said.shows_an_id => self.not_to_be_followed("a task id that cannot be read"),
             22 => self.refused(Busy::WithoutId),
             23 | 30 => self.refused(Busy::Saturated),
             3 => self.not_found(),
@@ -99,6 +97,10 @@ impl Reading<'_> {
             9 => self.by_hint_or(|reading| reading.refused(Busy::Fault)),
             _ => self.by_unknown_code(code),
         }
+    }
+
+    fn not_to_be_followed(self, why: &str) -> Observation {
+        Observation::Unanswered { reason: tidy(&format!("{} ({why})", self.reason)) }
     }
 
     /// 3: on a new task "no account to be had", which is C#'s way to say full; on an action "no such parent".
@@ -287,6 +289,17 @@ mod tests {
                 "WithoutId",
             ),
             (r#"{"code":22,"result":0}"#, "WithoutId"),
+            (r#"{"code":22,"result":[],"data":{}}"#, "WithoutId"),
+            (r#"{"code":22,"data":{"result":"170"}}"#, "accepted 170 1"),
+            // An id is there, and who cannot read it must not ask for another task.
+            (r#"{"code":22,"id":"170"}"#, "unanswered"),
+            (r#"{"code":22,"result":-5}"#, "unanswered"),
+            (r#"{"code":22,"result":1.5}"#, "unanswered"),
+            (r#"{"code":22,"result":".."}"#, "unanswered"),
+            (r#"{"code":22,"result":"a\nb"}"#, "unanswered"),
+            (r#"{"code":22,"results":["170"]}"#, "unanswered"),
+            (r#"{"code":22,"Result":"170"}"#, "unanswered"),
+            (r#"{"code":22,"data":{"jobId":"170"}}"#, "unanswered"),
             (r#"{"code":21,"description":"任务已存在","result":null}"#, "unanswered"),
             (
                 r#"{"code":21,"description":"Waiting for window confirm","result":null,"properties":{"remix":true}}"#,

@@ -19,7 +19,7 @@ use memchr::memmem;
 use mjq_producer::contract::{Kind, TaskId};
 use reqwest::{
     Client, ClientBuilder, RequestBuilder, Response,
-    header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -259,11 +259,17 @@ fn client(settings: &UpstreamSettings, headers: HeaderMap) -> ClientBuilder {
         .connect_timeout(connect_timeout)
         .timeout(settings.timeout)
         .tcp_nodelay(true)
+        // An answer is not lost for a header that nobody needs.
+        .http1_allow_obsolete_multiline_headers_in_responses(true)
+        .http1_allow_spaces_after_header_name_in_responses(true)
+        .http1_ignore_invalid_headers_in_responses(true)
 }
 
 fn headers(settings: &UpstreamSettings, key: Option<&SecretString>) -> Result<HeaderMap, UpstreamError> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    // Who compresses all the same is understood.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let unusable = || UpstreamError::Key { header: settings.auth_header.clone() };
     let name = HeaderName::from_bytes(settings.auth_header.as_bytes()).map_err(|_| unusable())?;

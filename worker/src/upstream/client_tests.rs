@@ -259,6 +259,31 @@ async fn an_endless_answer_is_cut_off() {
 }
 
 #[tokio::test]
+async fn an_answer_is_understood_although_it_is_compressed_or_has_odd_headers() {
+    // {"code":1,"result":"7"}
+    let gzip: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xab\x56\x4a\xce\x4f\x49\x55\xb2\x32\xd4\x51\x2a\x4a\x2d\x2e\xcd\x29\x51\xb2\x52\x32\x57\xaa\x05\x00\x20\xf5\xfb\x02\x17\x00\x00\x00";
+    let zlib: &[u8] = b"\x78\x9c\xab\x56\x4a\xce\x4f\x49\x55\xb2\x32\xd4\x51\x2a\x4a\x2d\x2e\xcd\x29\x51\xb2\x52\x32\x57\xaa\x05\x00\x56\xf6\x07\x07";
+    let plain = br#"{"code":1,"result":"7"}"#;
+    for (headers, body) in [
+        ("Content-Encoding: gzip\r\n", gzip),
+        ("Content-Encoding: deflate\r\n", zlib),
+        ("X-A : b\r\n", plain),
+        ("X-A: b\r\n folded\r\n", plain),
+        ("X A: b\r\n", plain),
+        ("Set-Cookie: a=\x01\r\n", plain),
+    ] {
+        let head = format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
+        let mut server = Server::start([head.as_bytes(), body].concat(), Then::Close).await;
+
+        let seen = submit(&server.upstream()).await;
+
+        assert!(matches!(seen, Observation::Accepted { .. }), "{headers:?}: {seen:?}");
+        let request = server.requests.recv().await.unwrap_or_default().to_lowercase();
+        assert!(request.contains("accept-encoding: identity\r\n"), "nobody needs to compress: {request}");
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed() {
     let mut target = Server::json("200 OK", r#"{"code":1,"result":"1"}"#).await;
     for status in ["301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {

@@ -117,9 +117,15 @@ impl<'a> Json<'a> {
     pub(super) fn task_id(self) -> Option<TaskId> {
         let first = self.items().map_or(Some(self), |items| items.first().copied())?;
         match first.fields() {
-            Some(fields) => ["taskId", "task_id", "id"].iter().find_map(|name| fields.get(name)?.scalar_id()),
+            Some(fields) => ["taskId", "task_id", "id", "result"].iter().find_map(|name| fields.get(name)?.scalar_id()),
             None => first.scalar_id(),
         }
+    }
+
+    /// Whether it says nothing: null, or what some write for it, or something with nothing in it.
+    pub(super) fn is_blank(self) -> bool {
+        let is_empty = matches!(self.0.trim_matches(|c: char| "[]{}".contains(c) || c.is_whitespace()), "");
+        is_empty || self.is_null() || self.text().is_some_and(|text| stands_for_none(text.trim()))
     }
 
     /// A task's id: a string or an integer.
@@ -132,7 +138,7 @@ impl<'a> Json<'a> {
         let text = self.text()?;
         // PicReader::all answers with several ids, joined by commas.
         let id = text.split(',').map(str::trim).find(|id| !id.is_empty())?;
-        let is_none = ["0", "null", "none", "nil", "undefined"].iter().any(|none| id.eq_ignore_ascii_case(none));
+        let is_none = stands_for_none(id);
         // A path segment of dots would lead elsewhere.
         let is_path = id.bytes().all(|byte| byte == b'.');
         let is_odd = id.len() > MAX_BYTES || id.chars().any(char::is_control);
@@ -140,7 +146,17 @@ impl<'a> Json<'a> {
     }
 }
 
+/// What some write where there is no id.
+fn stands_for_none(text: &str) -> bool {
+    text.is_empty() || ["0", "null", "none", "nil", "undefined"].iter().any(|none| text.eq_ignore_ascii_case(none))
+}
+
 impl<'a> Fields<'a> {
+    /// Each field, as it stands.
+    pub(super) fn each(&self) -> impl Iterator<Item = (&str, Json<'a>)> {
+        self.0.iter().map(|(name, json)| (&**name, *json))
+    }
+
     /// The field's value; `None` when absent or null.
     pub(super) fn get(&self, name: &str) -> Option<Json<'a>> {
         let last = self.0.iter().rev().find(|(own, _)| own == name)?.1;

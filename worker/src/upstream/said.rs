@@ -20,6 +20,8 @@ pub(super) struct Said {
     pub(super) name: String,
     /// The id of the new task.
     pub(super) task: Option<TaskId>,
+    /// Whether there seems to be an id of a task, readable or not.
+    pub(super) shows_an_id: bool,
     /// Tasks before the new one, where code 22 counts them.
     pub(super) queue_position: Option<u32>,
     /// The word that was refused.
@@ -48,6 +50,7 @@ impl Said {
             queue_position: counted.or_else(|| first_number(&words)),
             words,
             name: name_of(&fields),
+            shows_an_id: task.is_some() || shows_an_id(&fields, 2),
             task,
             banned_word: property("bannedWord").and_then(Json::string).filter(|word| !word.trim().is_empty()),
             is_framework_error: fields.get("path").is_some() && fields.get("status").is_some(),
@@ -100,6 +103,30 @@ fn body_in_words(answer: &Answer) -> String {
         Some(_) if answer.status >= 400 && text.len() <= MAX_QUOTED => text.into_owned(),
         Some(_) => "text that is not JSON".to_owned(),
     }
+}
+
+/// Whether a field that might hold the new task's id has something in it, as deep as `depth` objects.
+fn shows_an_id(fields: &Fields<'_>, depth: usize) -> bool {
+    const NAMES: [&str; 12] = [
+        "data",
+        "id",
+        "job_id",
+        "jobid",
+        "mj_id",
+        "mjid",
+        "properties",
+        "result",
+        "results",
+        "task",
+        "task_id",
+        "taskid",
+    ];
+    fields.each().filter(|(name, _)| NAMES.contains(&name.to_lowercase().as_str())).any(|(_, json)| {
+        match json.fields() {
+            Some(inner) => depth > 0 && shows_an_id(&inner, depth - 1),
+            None => !json.is_blank(),
+        }
+    })
 }
 
 fn words_of(fields: &Fields<'_>) -> String {

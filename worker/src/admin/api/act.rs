@@ -90,7 +90,9 @@ fn job_to_act_on(admin: &Admin, headers: &HeaderMap, id: &str) -> Result<JobId, 
 /// Whether whoever sent `headers` may change anything. A browser sends no such header on behalf of another page.
 fn may_act(admin: &Admin, headers: &HeaderMap) -> Result<(), ApiError> {
     let token = admin.token.as_ref().ok_or(ApiError::ReadOnly)?;
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let given =
+        headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().split_at_checked(b"Bearer ".len()));
+    let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer ")).map(|(_, token)| token);
     // Of digests, the time that a comparison takes tells nothing.
     let is_right = given.is_some_and(|given| Sha256::digest(given) == Sha256::digest(token.expose_secret().trim()));
     is_right.then_some(()).ok_or(ApiError::WrongToken)

@@ -45,3 +45,15 @@ fn a_task_that_shows_late_is_taken_for_what_it_is() {
     assert_eq!((after.record.phase, after.record.attempts), (Phase::Polling, 1));
     assert_eq!(after.record.missing, None);
 }
+
+#[test]
+fn an_input_that_was_queued_without_an_id_is_not_given_again() {
+    let mut job = an_accepted_job();
+    job.step(&waits_for_input());
+    job.step(&Observation::InputGiven(1));
+
+    let after = job.step(&refused(Busy::WithoutId));
+
+    assert_eq!((after.record.phase, after.record.is_answering), (Phase::Polling, false));
+    assert_eq!(after.next, Next::Poll(job.policy.poll_min), "the task is known, and will tell");
+}
