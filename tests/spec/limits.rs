@@ -43,6 +43,29 @@ async fn no_more_tasks_are_open_than_allowed_however_many_workers_there_are() ->
 }
 
 #[tokio::test]
+async fn an_upstream_that_takes_nothing_is_soon_asked_for_one_job_at_a_time_and_less_and_less_often()
+-> anyhow::Result<()> {
+    let stack = a_stack().workers(2).set("MJQ_SLOTS", 64).await?;
+    let jobs: Vec<_> =
+        (0..200).map(|n| imagine(&format!("job-{n}"), &format!("fox {n} [sim: status=429 times=0]"))).collect();
+    stack.wire.xadd_jobs(&jobs).await?;
+
+    let arrivals = |stack: &Stack| stack.simulator.arrivals().submits_ms;
+    let pauses = |arrivals: &[u64]| arrivals.windows(2).filter(|pair| pair[1] - pair[0] >= 900).count();
+    stack.eventually("it is left alone three times", async |stack| Ok(pauses(&arrivals(stack)) >= 3)).await?;
+
+    let arrivals = arrivals(&stack);
+    let since_first = |at_ms: &u64| at_ms - arrivals[0];
+    let in_three_seconds = arrivals.iter().filter(|at_ms| since_first(at_ms) < 3_000).count();
+    assert!(
+        in_three_seconds < 2 * 128,
+        "{in_three_seconds}: {:?}",
+        arrivals.iter().map(since_first).collect::<Vec<_>>()
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn jobs_are_submitted_by_priority_and_then_by_age() -> anyhow::Result<()> {
     let mut stack = a_stack().workers(0).set("MJQ_UPSTREAM_MAX_OPEN", 1).await?;
     stack.simulator.knobs(|knobs| knobs.duration = Duration::from_millis(20).into());

@@ -11,7 +11,7 @@
 --   unsent <ms>      a submit was not sent after all: the time of its claim, Unix ms
 --
 -- Two things follow. The limit of open tasks: additive increase, multiplicative decrease, from whatever was open when it got
--- too much, never below 1, and none any more once it is far above what is open. And the breaker: it opens with the first `down` or `away`, and with a run of `lost`, and doubles
+-- too much, never below 1 (from there on, pauses), and none any more once it is far above what is open. And the breaker: it opens with the first `down` or `away`, and with a run of `lost`, and doubles
 -- its pause each time that a probe fares no better. What opened it keeps its pauses when a probe's answer is lost.
 
 local UPSTREAM = P .. 'upstream'
@@ -25,9 +25,10 @@ local PAUSES = { down = { 2000, 30000 }, away = { 1000, 5000 }, lost = { 1000, 1
 
 -- Read once, where it is needed, and kept true from then on.
 local upstream
-local DOWN, DOWN_UNTIL, LIMIT, LOWERED, LOST, CAUSE = 1, 2, 3, 4, 5, 6
+local DOWN, DOWN_UNTIL, LIMIT, LOWERED, LOST, CAUSE, FULL = 1, 2, 3, 4, 5, 6, 7
 local function upstream_field(name)
-  upstream = upstream or redis.call('HMGET', UPSTREAM, 'down', 'down_until_ms', 'limit', 'lowered_ms', 'lost', 'cause')
+  upstream = upstream
+    or redis.call('HMGET', UPSTREAM, 'down', 'down_until_ms', 'limit', 'lowered_ms', 'lost', 'cause', 'full')
   return tonumber(upstream[name] or 0)
 end
 
@@ -88,14 +89,34 @@ local function raise_limit(count_open)
   end
 end
 
-local function lower_limit(open)
-  -- Many refusals of one moment are one sign, not many.
-  if now - upstream_field(LOWERED) < 1000 then return end
-  local limit = upstream_field(LIMIT)
-  local from = (limit > 0 and limit < open) and limit or open
-  upstream[LIMIT], upstream[LOWERED] = math.max(1, from * 0.8), now
-  redis.call('HSET', UPSTREAM, 'limit', string.format('%.4f', upstream[LIMIT]), 'lowered_ms', now)
+local function set_limit(limit)
+  upstream[LIMIT] = math.max(1, limit)
+  redis.call('HSET', UPSTREAM, 'limit', string.format('%.4f', upstream[LIMIT]))
 end
+
+-- Where one task at a time is too many, there is nothing left to lower: then it is asked less and less often.
+local function ask_less_often()
+  local full = upstream_field(FULL)
+  upstream[FULL] = full + 1
+  redis.call('HSET', UPSTREAM, 'full', full + 1)
+  close('gate_ms', math.min(10000, 1000 * 2 ^ math.min(full, 4)))
+end
+
+local function lower_limit(open)
+  local limit = upstream_field(LIMIT)
+  if now - upstream_field(LOWERED) < 1000 then
+    -- Many refusals of one moment are one sign, not many. What is open when all have been told is what there was room for.
+    if limit > math.max(1, open) then set_limit(open) end
+    return
+  end
+  upstream[LOWERED] = now
+  redis.call('HSET', UPSTREAM, 'lowered_ms', now)
+  if limit == 1 then return ask_less_often() end
+  set_limit(0.8 * ((limit > 0 and limit < open) and limit or open))
+end
+
+-- Submits that this call has told were refused. Like all its steps, they count as open until it is over.
+local refused = 0
 
 -- `count_open` tells how many tasks are open upstream.
 local function press(pressure, count_open)
@@ -106,9 +127,16 @@ local function press(pressure, count_open)
   if word == 'down' or word == 'away' then return open_breaker(word) end
   if word == 'lost' then return note_lost() end
   close_breaker()
-  if word == 'accepted' then raise_limit(count_open) end
+  if word == 'accepted' then
+    raise_limit(count_open)
+    if upstream_field(FULL) > 0 then
+      upstream[FULL] = 0
+      redis.call('HDEL', UPSTREAM, 'full')
+    end
+  end
   if word == 'saturated' then
-    lower_limit(count_open())
+    refused = refused + 1
+    lower_limit(count_open() - refused)
     if tonumber(number) > 0 then close('gate_ms', tonumber(number)) end
   end
 end

@@ -466,13 +466,14 @@ impl Both {
                 writeln!(state, "event {} {} {}", field("job"), field("type"), field("code"))?;
             }
         }
-        type Shared = (Option<f64>, Option<u32>, Option<u8>, Option<u32>, Option<String>);
+        type Shared = (Option<f64>, Option<u32>, Option<u8>, Option<u32>, Option<String>, Option<u32>);
         let mut command = redis::cmd("HMGET");
-        command.arg(self.real.key("upstream")).arg(&["limit", "down", "probing", "lost", "cause"]);
-        let (limit, down, probing, lost, cause): Shared = self.query(&command).await?;
+        command.arg(self.real.key("upstream")).arg(&["limit", "down", "probing", "lost", "cause", "full"]);
+        let (limit, down, probing, lost, cause, full): Shared = self.query(&command).await?;
         let (limit, down) = (limit.unwrap_or(0.0), down.unwrap_or(0));
         let (lost, cause) = (lost.unwrap_or(0), cause.unwrap_or_default());
-        writeln!(state, "limit {limit:.2}, down {down}, probing {}, lost {lost}, {cause}", probing.is_some())?;
+        let (probing, full) = (probing.is_some(), full.unwrap_or(0));
+        writeln!(state, "limit {limit:.2}, full {full}, down {down}, probing {probing}, lost {lost}, {cause}")?;
         Ok(state)
     }
 
@@ -499,10 +500,10 @@ impl Both {
             let _ = writeln!(state, "event {} {} {}", event.job, event.event_type.as_str(), event.code.as_str());
         }
         let shared = &self.model.upstream;
-        let (limit, down, is_probing) = (shared.limit, shared.down, shared.is_probing);
+        let (limit, full, down, probing) = (shared.limit, shared.full, shared.down, shared.is_probing);
         let (lost, cause) = (shared.lost, shared.cause.map(|cause| format!("{cause:?}").to_lowercase()));
         let cause = cause.unwrap_or_default();
-        let _ = writeln!(state, "limit {limit:.2}, down {down}, probing {is_probing}, lost {lost}, {cause}");
+        let _ = writeln!(state, "limit {limit:.2}, full {full}, down {down}, probing {probing}, lost {lost}, {cause}");
         state
     }
 }

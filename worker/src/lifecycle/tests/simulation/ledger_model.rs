@@ -65,6 +65,8 @@ pub(super) struct Shared {
     pub(super) is_probing: bool,
     /// Submits in a row whose answer was lost.
     pub(super) lost: u32,
+    /// Moments in a row at which even one task was too many.
+    pub(super) full: u32,
     /// What opened the breaker.
     pub(super) cause: Option<Cause>,
 }
@@ -252,10 +254,13 @@ impl LedgerModel {
         let held: Vec<bool> = outcomes.iter().map(|outcome| self.is_leased(&outcome.job, outcome.fence)).collect();
         let mut answers = Vec::new();
         let mut places = Vec::new();
+        let mut refused = 0;
         for (outcome, is_held) in outcomes.iter().zip(held) {
             let (answer, lease) = self.judge(outcome, is_held);
             if matches!(answer, Answer::Written | Answer::Restored) {
-                self.press(outcome.transition.pressure, now_ms);
+                let pressure = outcome.transition.pressure;
+                refused += usize::from(matches!(pressure, Pressure::Saturated(_)));
+                self.press(pressure, refused, now_ms);
                 places.push((outcome, lease, self.write(outcome, now_ms)));
             }
             answers.push(answer);
@@ -462,7 +467,8 @@ impl LedgerModel {
         }
     }
 
-    fn press(&mut self, pressure: Pressure, now_ms: u64) {
+    /// `refused` submits of the same call were refused, this one included.
+    fn press(&mut self, pressure: Pressure, refused: usize, now_ms: u64) {
         let open = (self.poll.len() + self.leases.len()) as f64;
         let shared = &mut self.upstream;
         match pressure {
@@ -493,6 +499,9 @@ impl LedgerModel {
             shared.cause = None;
         }
         shared.lost = 0;
+        if pressure == Pressure::Accepted {
+            shared.full = 0;
+        }
         match pressure {
             Pressure::Accepted if shared.limit > 10_000.0 && shared.limit > 2.0 * open => shared.limit = 0.0,
             Pressure::Accepted if shared.limit > 0.0 => {
@@ -500,9 +509,18 @@ impl LedgerModel {
                 shared.limit += if is_recent { 1.0 / shared.limit } else { 1.0 };
             }
             Pressure::Saturated(pause) => {
-                if now_ms >= shared.lowered_ms + 1000 {
-                    let from = if shared.limit > 0.0 && shared.limit < open { shared.limit } else { open };
-                    (shared.limit, shared.lowered_ms) = ((from * 0.8).max(1.0), now_ms);
+                let open = open - refused as f64;
+                if now_ms < shared.lowered_ms + 1000 {
+                    shared.limit = shared.limit.min(open.max(1.0));
+                } else {
+                    shared.lowered_ms = now_ms;
+                    if shared.limit == 1.0 {
+                        shared.gate_ms = shared.gate_ms.max(now_ms + (1000 << shared.full.min(4)).min(10_000));
+                        shared.full += 1;
+                    } else {
+                        let from = if shared.limit > 0.0 { shared.limit.min(open) } else { open };
+                        shared.limit = (from * 0.8).max(1.0);
+                    }
                 }
                 if !pause.is_zero() {
                     shared.gate_ms = shared.gate_ms.max(now_ms + pause.as_millis() as u64);
