@@ -32,6 +32,8 @@ async fn a_key_that_is_refused_stops_all_workers_burns_no_attempt_and_is_seen_un
     for worker in &stack.workers {
         stack.eventually("the breaker is seen", async |_| shows_breaker(worker, true).await).await?;
     }
+    let is_told = stack.workers.iter().any(|worker| worker.logs().contains("the upstream does not let us in"));
+    assert!(is_told, "whoever has no metrics reads it in a log");
     stack.eventually("it was probed twice", async |stack| Ok(refusals(stack) >= 3)).await?;
     // What was under way when it opened, and since then one probe at a time for both workers together.
     assert!(refusals(&stack) <= 2 * SLOTS + 3, "{} requests while nobody was let in", refusals(&stack));

@@ -6,7 +6,8 @@
 //! 2. `claimer`: claims as many steps as there are free slots (`slot`), when that is worth it (`alarm`, `crowd`, `room`).
 //! 3. `backend`: hands them to apalis, which runs them under tower layers.
 //! 4. `executor`: performs one step with `request` and `poller`, at most one HTTP exchange.
-//! 5. `scribe`: decides what becomes of it; `settler`: writes that down, many at once.
+//! 5. `scribe`: decides what becomes of it, and says how the upstream fares (`mood`); `settler`: writes that down, many at
+//!    once.
 //! 6. `renewer`, `sweeper`, `heart`: keep leases, trim what is old, show that the pod lives.
 //! 7. `hooks`: takes the upstream's hints; `hinter`: passes them on, many at once.
 //! 8. `witness`, `recall`: notice when Redis has lost its last writes, and tell it what it knew.
@@ -30,6 +31,7 @@ mod heart;
 mod hinter;
 mod hook_address;
 mod hooks;
+mod mood;
 mod pacer;
 mod parts;
 mod place;

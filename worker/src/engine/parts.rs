@@ -14,6 +14,7 @@ use super::{
     claimer::Claimer,
     executor::Executor,
     heart::Heart,
+    mood::Mood,
     poller::Poller,
     recall::Recall,
     renewer::Renewer,
@@ -128,6 +129,7 @@ impl Engine {
             settler,
             canceller,
             paces: self.paces.clone(),
+            mood: Mood::default(),
             policy: Arc::clone(&policy),
             polls_are_paced: self.settings.upstream_poll_rate > 0.0,
         };

@@ -31,14 +31,13 @@ impl Renewer {
             for batch in holdings.chunks(Self::BATCH) {
                 let asked = Instant::now();
                 let Ok(lost) = self.ledger.renew(batch, self.lease).await else { return };
-                self.slots.renewed(batch, asked);
                 for job in lost {
-                    // A step that ended meanwhile is not lost: nobody works on it any more.
-                    if self.slots.lose(&job, batch) {
+                    if self.slots.lose(&job, batch, self.lease) {
                         metrics::counter!("mjq_leases_lost_total").increment(1);
                         warn!(job.id = %job, "the lease of job {job} ran out while this worker worked on it");
                     }
                 }
+                self.slots.renewed(batch, asked);
             }
         }
     }

@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use mjq_producer::contract::{Event, FollowUp, Job, JobId, Kind, Options, Request};
+use mjq_producer::contract::{Code, Event, FollowUp, Job, JobId, Kind, Options, Request};
 use serde_json::json;
 use tracing::{error, info, warn};
 
-use super::{canceller::CancellerHandle, pacer::Paces, planted, settler::SettlerHandle, slot::Hold};
+use super::{canceller::CancellerHandle, mood::Mood, pacer::Paces, planted, settler::SettlerHandle, slot::Hold};
 use crate::{
     ledger::{Abandoned, Ledger, Settled, Settlement, Step},
     lifecycle::{
@@ -22,6 +22,7 @@ pub(super) struct Scribe {
     pub(super) settler: SettlerHandle,
     pub(super) canceller: CancellerHandle,
     pub(super) paces: Paces,
+    pub(super) mood: Mood,
     pub(super) policy: Arc<Policy>,
     /// Whether looks may be late for want of a place under their rate.
     pub(super) polls_are_paced: bool,
@@ -50,6 +51,7 @@ impl Scribe {
             }
         };
         tell_of_pause(step, &transition);
+        self.mood.note(transition.pressure, &transition.record.reason);
         // Who has to leave before the job is read leaves its end to another.
         let Ok(mut settlement) = self.settlement(step, seen, transition, at.now_ms).await else { return };
         settlement.is_recent = hold.is_recent(self.ledger.retention());
@@ -200,6 +202,11 @@ impl End {
         if let Some(finished_ms) = finished_ms.filter(|at| (1..=now_ms).contains(at)) {
             metrics::histogram!("mjq_finish_to_event_seconds").record((now_ms - finished_ms) as f64 / 1000.0);
         }
-        info!(job.id = %job, outcome, code, attempts, polls, "job {job} {outcome}: {code}");
+        if *code == Code::SubmitUnknown.as_str() {
+            // Somebody may have paid for it, and has to look.
+            warn!(job.id = %job, outcome, code, attempts, polls, "job {job} {outcome}: {code}");
+        } else {
+            info!(job.id = %job, outcome, code, attempts, polls, "job {job} {outcome}: {code}");
+        }
     }
 }

@@ -100,12 +100,17 @@ impl Slots {
             .collect()
     }
 
-    /// Says that another pod has taken `job` over. Returns whether this pod still worked on it.
-    pub(super) fn lose(&self, job: &JobId, holdings: &[Holding]) -> bool {
+    /// Says that Redis has no lease on `job` any more, which is one of these `holdings`. Returns whether it ran out while
+    /// this pod worked on the job: a younger one ended with a settlement whose answer is on its way, or Redis has lost it.
+    pub(super) fn lose(&self, job: &JobId, holdings: &[Holding], lasts: Duration) -> bool {
         let held = self.held();
         // Only what was asked about: the job may have been claimed here anew since.
         let lost = holdings.iter().filter(|holding| holding.job == *job).filter_map(|holding| held.get(holding));
-        lost.map(|lease| lease.is_lost.store(true, Ordering::Relaxed)).count() > 0
+        let ran_out = lost.filter(|lease| {
+            lease.is_lost.store(true, Ordering::Relaxed);
+            lease.age() >= lasts
+        });
+        ran_out.count() > 0
     }
 
     /// Says that the leases of `holdings` were renewed at `asked` or later, but for those that were lost.
@@ -137,7 +142,12 @@ impl Hold {
 impl Lease {
     fn is_recent(&self, retention: Duration) -> bool {
         // Half of it is for clocks that do not agree.
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < retention / 2
+        self.age() < retention / 2
+    }
+
+    /// How long ago it began, or was last renewed.
+    fn age(&self) -> Duration {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 }
 
