@@ -228,8 +228,8 @@ impl Executor {
         if !self.may_begin(step, hold) {
             return Observation::NotBegun;
         }
-        // What a list leaves out of a task, or has not heard of yet, the task itself may show.
-        let alone = step.record.missing.is_some() || step.record.imageless_ms.is_some() || step.flags.is_overdue;
+        // What a list leaves out, the task itself may show.
+        let alone = step.record.missing.is_some() || step.record.imageless_ms.is_some();
         self.poller.look(task, alone, has_poll_place(step)).await
     }
 
