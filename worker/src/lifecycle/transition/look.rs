@@ -1,0 +1,126 @@
+//! What is seen of a task.
+
+use std::time::Duration;
+
+use mjq_producer::contract::{Code, OnCapacity};
+
+use super::{Next, Step};
+use crate::lifecycle::{
+    Phase, Span,
+    observation::{FailureClass, TaskReport},
+};
+
+impl Step<'_> {
+    pub(super) fn running(&mut self, task: &TaskReport) -> Next {
+        self.saw(task);
+        self.narrow_down(task);
+        self.enter(Phase::Polling);
+        self.poll_again(|job| job.at.policy.next_poll(&job.record, task.progress, job.at.now_ms, job.outlook()))
+    }
+
+    /// Judges by the task's progress how long it will take.
+    fn narrow_down(&mut self, task: &TaskReport) {
+        let record = &mut self.record;
+        let elapsed_ms = self.at.now_ms.saturating_sub(record.started_ms);
+        let seen = task.progress.filter(|_| record.started_ms > 0).and_then(|percent| Span::of(elapsed_ms, percent));
+        if let Some(seen) = seen {
+            record.span = Some(record.span.map_or(seen, |known| known.then(seen)));
+        }
+    }
+
+    pub(super) fn succeeded(&mut self, task: &TaskReport) -> Next {
+        /// Some relays say SUCCESS before they have the picture; what they show is up to 15 s old.
+        const IMAGE_MAY_COME_MS: u64 = 20_000;
+        self.saw(task);
+        let lacks_image = task.image_url.is_empty() && self.record.kind.gives_image();
+        if lacks_image && !self.is_late() {
+            let since_ms = *self.record.imageless_ms.get_or_insert(self.at.now_ms);
+            let waited_ms = self.at.now_ms.saturating_sub(since_ms);
+            if waited_ms < IMAGE_MAY_COME_MS {
+                // A held task that has succeeded no longer waits for input.
+                self.enter(Phase::Polling);
+                let delay = Duration::from_millis(waited_ms / 2);
+                return Next::Poll(delay.clamp(self.at.policy.poll_min, self.at.policy.poll_max));
+            }
+        }
+        self.end(Phase::Completed, Code::Ok)
+    }
+
+    pub(super) fn task_failed(&mut self, task: &TaskReport, class: FailureClass) -> Next {
+        self.saw(task);
+        self.record.reason.clone_from(&task.fail_reason);
+        let code = match class {
+            FailureClass::Banned => Code::BannedPrompt,
+            FailureClass::Invalid => Code::InvalidRequest,
+            FailureClass::Capacity if self.record.on_capacity == OnCapacity::Resubmit && !self.is_late() => {
+                if self.record.attempts + self.record.faults < self.record.max_attempts {
+                    return self.ask_for_another_task();
+                }
+                Code::AttemptsExhausted
+            }
+            FailureClass::Capacity | FailureClass::Upstream => Code::UpstreamFailed,
+        };
+        self.end(Phase::Failed, code)
+    }
+
+    fn ask_for_another_task(&mut self) -> Next {
+        let record = &mut self.record;
+        let task = record.task.as_ref().map(ToString::to_string).unwrap_or_default();
+        let words = format!("task {task} failed for want of capacity ({}): another one is asked for", record.reason);
+        record.note(self.at.now_ms, &words);
+        record.leave_task();
+        // What was answered to the task before is the answer to this one, too.
+        record.inputs_used = 0;
+        self.enter(Phase::Queued);
+        Next::Submit(self.at.policy.after_refusal(self.record.attempts, None, self.at.jitter))
+    }
+
+    pub(super) fn waits_for_input(&mut self, task: &TaskReport) -> Next {
+        self.saw(task);
+        self.enter(Phase::Held);
+        // Nothing moves until somebody answers; a modal command brings the next look forward.
+        self.poll_again(|job| job.at.policy.poll_max)
+    }
+
+    pub(super) fn missing(&mut self) -> Next {
+        self.record.polls += 1;
+        self.count_missing();
+        if self.at.policy.is_lost(&self.record, self.at.now_ms) {
+            "the upstream no longer knows the task".clone_into(&mut self.record.reason);
+            return self.end(Phase::Failed, Code::UpstreamLost);
+        }
+        self.poll_again(|job| job.at.policy.after_missing(job.at.jitter))
+    }
+
+    /// No limit keeps a job from its end: one that is overdue waits for its last look, but not for long.
+    pub(super) fn not_looked_at(&mut self) -> Next {
+        if self.may_be_looked_at() { Next::Poll(Duration::ZERO) } else { self.late() }
+    }
+
+    pub(super) fn no_verdict(&mut self, reason: &str, retry_after: Option<Duration>) -> Next {
+        reason.clone_into(&mut self.record.reason);
+        self.leave_alone(retry_after);
+        self.record.polls += 1;
+        let blind_polls = self.record.blind_polls;
+        self.record.blind_polls += 1;
+        self.poll_again(|job| job.at.policy.after_blind_poll(blind_polls, retry_after, job.at.jitter))
+    }
+
+    fn saw(&mut self, task: &TaskReport) {
+        let record = &mut self.record;
+        record.polls += 1;
+        record.blind_polls = 0;
+        record.missing = None;
+        record.reason.clear();
+        task.status.clone_into(&mut record.status);
+        if let Some(progress) = task.progress {
+            record.progress = progress;
+        }
+        if record.started_ms == 0 && (record.progress > 0 || task.started_ms > 0) {
+            // The upstream's clock is believed only as far as it agrees with what was seen. A task may well
+            // have begun a moment before its acceptance was heard of.
+            let may_be_true = (record.enqueued_ms..=self.at.now_ms).contains(&task.started_ms);
+            record.started_ms = if may_be_true { task.started_ms.max(record.accepted_ms) } else { self.at.now_ms };
+        }
+    }
+}

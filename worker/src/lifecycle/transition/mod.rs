@@ -1,0 +1,306 @@
+//! The transition function: the one place that decides what an observation means for a job.
+//!
+//! The table is here; what each of its pairs comes to is in `submit`, `look` and `unknown`, by what was seen.
+
+mod look;
+mod submit;
+mod unknown;
+
+use std::time::Duration;
+
+use mjq_producer::contract::{Code, EventType, TaskId};
+
+use super::{Ending, Outlook, Pace, Phase, Policy, Record, observation::Observation};
+
+/// What [`next`] may know besides the record and the observation.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// Now, by Redis's clock, in Unix milliseconds.
+    pub now_ms: u64,
+    /// The step was claimed, by Redis's clock, in Unix milliseconds.
+    pub claimed_ms: u64,
+    /// 0 to 1; spreads delays.
+    pub jitter: f64,
+    /// The claim that the step was made under.
+    pub fence: u64,
+    /// Times that a lease of this job ran out, up to this claim.
+    pub reclaims: u32,
+    /// How long tasks of this job's class lately ran.
+    pub pace: Option<&'a Pace>,
+    /// How late looks are made at present, over all pods.
+    pub polls_late: Duration,
+    /// The settings.
+    pub policy: &'a Policy,
+}
+
+/// What becomes of a job.
+#[derive(Debug, Clone)]
+pub struct Transition {
+    /// The record from now on.
+    pub record: Record,
+    /// Its next step, or its end.
+    pub next: Next,
+    /// What the step told about the upstream as a whole.
+    pub pressure: Pressure,
+}
+
+/// A job's next step, or its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// It is submitted (again) after this delay.
+    Submit(Duration),
+    /// It is looked at after this delay.
+    Poll(Duration),
+    /// It has ended.
+    End(Ending),
+}
+
+/// What a step told about the upstream as a whole, for the limits that all pods share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pressure {
+    /// Nothing.
+    #[default]
+    None,
+    /// A submit that was claimed at this time was not sent: its place under the rate, and its turn as a probe, are
+    /// free again.
+    Unsent(u64),
+    /// It took a job.
+    Accepted,
+    /// It answered, whatever it said: it is there, and lets us in.
+    Up,
+    /// It is full, or asks to be left alone for this long.
+    Saturated(Duration),
+    /// It was looked at too often, and asks to be left alone for this long: no look of any job is claimed.
+    Throttled(Duration),
+    /// It does not let us in: stop submitting, and probe.
+    Down,
+    /// It is not there, so that a probe costs nothing: stop submitting, and probe often.
+    Away,
+    /// A submit's answer was lost. Many of these in a row are an upstream that is down, too.
+    Lost,
+}
+
+impl Pressure {
+    /// Whether it tells of a submit that may have made a task.
+    #[must_use]
+    pub fn may_have_cost(self) -> bool {
+        matches!(self, Self::Accepted | Self::Lost)
+    }
+}
+
+/// An observation that cannot be made of a job in this phase. It is a bug, and changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{observation} cannot be observed of a job that is {phase}")]
+pub struct Illegal {
+    /// The job's phase.
+    pub phase: Phase,
+    /// The observation's name.
+    pub observation: &'static str,
+}
+
+/// Decides what `seen` means for the job in `record`.
+///
+/// # Errors
+/// [`Illegal`] for a pair that cannot be; each such pair is listed below.
+pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Result<Transition, Illegal> {
+    use Observation as O;
+    use Phase as P;
+    let mut job = Step { record: record.clone(), at, pressure: Pressure::None };
+    job.record.survived_reclaims = at.reclaims;
+    if record.phase == P::Submitting && !matches!(seen, O::NotBegun | O::ParentPending) {
+        // The ledger wrote the intent down with the claim; the timeline gets it now.
+        job.record.enter(P::Submitting, at.claimed_ms, at.fence);
+    }
+    let next = match (record.phase, seen) {
+        (P::Submitting, O::Accepted { task, queue_position }) => job.accepted(task, *queue_position),
+        (P::Submitting, O::Refused { busy, retry_after, reason }) => job.refused(*busy, *retry_after, reason),
+        (P::Submitting, O::Denied { code, reason }) => job.denied(*code, reason),
+        (P::Submitting, O::Unsendable { code, reason }) => job.unsendable(*code, reason),
+        (P::Submitting, O::Unanswered { reason }) => job.lost(reason),
+        (P::Submitting, O::Found(task)) => job.found_before_submit(task),
+        (P::Submitting, O::NoVerdict { reason, retry_after }) => job.not_told_before_submit(reason, *retry_after),
+        (P::Submitting, O::Missing) => job.missing_before_submit(),
+        (P::Submitting, O::WorkerDied) => job.unanswered("the worker died between intent and answer"),
+        (P::Submitting, O::ParentPending) => job.parent_pending(),
+        (P::Submitting | P::Queued, O::NotBegun) => job.not_begun(),
+        (P::Submitting | P::Queued, O::DeadlinePassed) => job.late(),
+        (P::Submitting | P::Queued, O::CancelRequested) => job.cancelled(),
+        (P::Submitting | P::Queued, O::Poisoned) => job.poisoned(),
+
+        (P::Held, O::InputGiven(inputs)) => job.input_given(*inputs),
+        (P::Polling | P::Held, O::Running(task)) => job.running(task),
+        (P::Polling | P::Held, O::Succeeded(task)) => job.succeeded(task),
+        (P::Polling | P::Held, O::TaskFailed(task, class)) => job.task_failed(task, *class),
+        (P::Polling | P::Held, O::WaitsForInput(task)) => job.waits_for_input(task),
+        (P::Polling | P::Held, O::Missing) => job.missing(),
+        (P::Polling | P::Held, O::NoVerdict { reason, retry_after }) => job.no_verdict(reason, *retry_after),
+        (P::Polling | P::Held, O::NotBegun) => job.not_looked_at(),
+        (P::Polling | P::Held, O::DeadlinePassed) => job.late(),
+        (P::Polling | P::Held, O::CancelRequested) => job.cancelled(),
+        (P::Polling | P::Held, O::Poisoned) => job.poisoned(),
+
+        (P::Unknown, O::Found(task)) => job.found(task),
+        (P::Unknown, O::NotFound) => job.still_unknown(),
+        (P::Unknown, O::NoVerdict { retry_after, .. }) => job.not_told(*retry_after),
+        (P::Unknown, O::NotBegun) => job.not_looked_for(),
+        (P::Unknown, O::DeadlinePassed) => job.give_up_unknown(),
+        (P::Unknown, O::Poisoned) => job.poisoned(),
+        (P::Unknown, O::CancelRequested) => job.cancelled(),
+
+        // What no step can see: each pair is listed, so that a new phase or observation has to be thought about.
+        (P::Polling | P::Held, O::Found(_) | O::NotFound)
+        | (P::Queued | P::Submitting | P::Polling | P::Unknown, O::InputGiven(_))
+        | (
+            P::Polling | P::Held | P::Unknown,
+            O::Accepted { .. }
+            | O::Refused { .. }
+            | O::Denied { .. }
+            | O::Unsendable { .. }
+            | O::Unanswered { .. }
+            | O::WorkerDied
+            | O::ParentPending,
+        )
+        | (
+            P::Queued,
+            O::Accepted { .. }
+            | O::Refused { .. }
+            | O::Denied { .. }
+            | O::Unsendable { .. }
+            | O::Unanswered { .. }
+            | O::WorkerDied
+            | O::ParentPending,
+        )
+        | (
+            P::Queued | P::Submitting,
+            O::Running(_) | O::Succeeded(_) | O::TaskFailed(..) | O::WaitsForInput(_) | O::NotFound,
+        )
+        | (P::Queued, O::Found(_) | O::Missing | O::NoVerdict { .. })
+        | (P::Unknown, O::Running(_) | O::Succeeded(_) | O::TaskFailed(..) | O::WaitsForInput(_) | O::Missing)
+        | (P::Completed | P::Failed | P::Cancelled, _) => {
+            return Err(Illegal { phase: record.phase, observation: seen.name() });
+        }
+    };
+    Ok(job.finish(next))
+}
+
+/// A transition in the making.
+struct Step<'a> {
+    record: Record,
+    at: Circumstances<'a>,
+    pressure: Pressure,
+}
+
+impl Step<'_> {
+    /// How long after its deadline a job waits for its last look, where nobody may look.
+    const LAST_LOOK: Duration = Duration::from_secs(10);
+
+    fn count_attempt(&mut self) {
+        self.record.attempts += 1;
+        // The upstream may have taken the attempt before, too.
+        self.record.possible_duplicate |= self.record.unknown_ms > 0;
+    }
+
+    fn begin_polling(&mut self, task: &TaskId) {
+        let record = &mut self.record;
+        record.task = Some(task.clone());
+        record.accepted_ms = self.at.now_ms;
+        record.refusals = 0;
+        record.missing = None;
+        record.reason.clear();
+        record.status.clear();
+        record.progress = 0;
+        record.span = None;
+        // A task that nobody waits before runs at once.
+        record.started_ms = if record.queue_position == 0 { self.at.now_ms } else { 0 };
+        self.enter(Phase::Polling);
+    }
+
+    fn outlook(&self) -> Outlook<'_> {
+        let Circumstances { pace, polls_late, jitter, .. } = self.at;
+        Outlook { pace, polls_late, jitter }
+    }
+
+    fn count_missing(&mut self) {
+        let (count, first_ms) = self.record.missing.unwrap_or((0, self.at.now_ms));
+        self.record.missing = Some((count + 1, first_ms));
+    }
+
+    fn may_be_looked_at(&self) -> bool {
+        self.at.now_ms < self.record.deadline_ms.saturating_add(Self::LAST_LOOK.as_millis() as u64)
+    }
+
+    /// Takes the upstream's wish for a pause after a look for what it is: about all looks, not about one job.
+    fn leave_alone(&mut self, retry_after: Option<Duration>) {
+        /// Nobody may stop all looks for longer with one answer: deadlines go on.
+        const LONGEST: Duration = Duration::from_secs(120);
+        if let Some(pause) = retry_after.filter(|pause| !pause.is_zero()) {
+            self.pressure = Pressure::Throttled(pause.min(LONGEST));
+        }
+    }
+
+    fn cancelled(&mut self) -> Next {
+        "cancelled on request".clone_into(&mut self.record.reason);
+        self.end(Phase::Cancelled, Code::Cancelled)
+    }
+
+    fn poisoned(&mut self) -> Next {
+        // That the upstream may have taken it matters more to whoever pays.
+        let code = if self.record.phase == Phase::Unknown { Code::SubmitUnknown } else { Code::Poison };
+        "workers died on this job again and again".clone_into(&mut self.record.reason);
+        self.end(Phase::Failed, code)
+    }
+
+    fn late(&mut self) -> Next {
+        if self.record.phase == Phase::Held {
+            "the task waited for input until the deadline".clone_into(&mut self.record.reason);
+            return self.end(Phase::Failed, Code::NeedsInput);
+        }
+        if self.record.reason.is_empty() {
+            "the deadline passed".clone_into(&mut self.record.reason);
+        }
+        self.end(Phase::Failed, Code::DeadlineExceeded)
+    }
+
+    fn poll_again(&mut self, delay: impl Fn(&Self) -> Duration) -> Next {
+        if self.is_late() { self.late() } else { Next::Poll(delay(self)) }
+    }
+
+    fn is_late(&self) -> bool {
+        self.at.now_ms >= self.record.deadline_ms
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.record.enter(phase, self.at.now_ms, self.at.fence);
+    }
+
+    fn end(&mut self, phase: Phase, mut code: Code) -> Next {
+        self.enter(phase);
+        self.record.span = None;
+        let fate_is_unknown = self.record.unknown_ms > 0 && self.record.task.is_none();
+        if fate_is_unknown && code != Code::SubmitUnknown {
+            // Whatever ended the job: an earlier submit may have been taken, and billed.
+            self.record.reason.push_str("; an earlier submit's answer was lost");
+            if phase == Phase::Failed {
+                code = Code::SubmitUnknown;
+            }
+        }
+        let event_type = match phase {
+            Phase::Completed => EventType::Completed,
+            Phase::Cancelled => EventType::Cancelled,
+            _ => EventType::Failed,
+        };
+        Next::End(Ending { event_type, code })
+    }
+
+    fn finish(mut self, next: Next) -> Transition {
+        // No step is planned beyond the deadline: the one at the deadline ends the job.
+        let left = Duration::from_millis(self.record.deadline_ms.saturating_sub(self.at.now_ms));
+        let next = match next {
+            Next::Submit(_) if self.is_late() => self.late(),
+            Next::Submit(delay) => Next::Submit(delay.min(left)),
+            Next::Poll(delay) => Next::Poll(delay.min(left)),
+            end @ Next::End(_) => end,
+        };
+        Transition { record: self.record, next, pressure: self.pressure }
+    }
+}

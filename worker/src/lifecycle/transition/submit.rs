@@ -1,0 +1,147 @@
+//! What is seen of a submit, and what keeps one from being sent.
+
+use std::time::Duration;
+
+use mjq_producer::contract::{Code, TaskId};
+
+use super::{Next, Pressure, Step};
+use crate::lifecycle::{Phase, observation::Busy};
+
+impl Step<'_> {
+    /// The longest delay while the upstream cannot be reached.
+    const AWAY: Duration = Duration::from_secs(5);
+
+    pub(super) fn accepted(&mut self, task: &TaskId, queue_position: u32) -> Next {
+        self.pressure = Pressure::Accepted;
+        if !std::mem::take(&mut self.record.is_answering) {
+            self.count_attempt();
+        }
+        self.record.queue_position = queue_position;
+        self.begin_polling(task);
+        Next::Poll(self.at.policy.first_poll(&self.record, self.outlook()))
+    }
+
+    pub(super) fn refused(&mut self, busy: Busy, retry_after: Option<Duration>, reason: &str) -> Next {
+        if busy == Busy::WithoutId && self.record.is_answering {
+            // It took the input of a task that is known.
+            return self.unanswered(reason);
+        }
+        reason.clone_into(&mut self.record.reason);
+        let mut delay = self.at.policy.after_refusal(self.record.refusals, retry_after, self.at.jitter);
+        self.record.refusals += 1;
+        match busy {
+            Busy::Saturated | Busy::WithoutId => self.pressure = self.saturated(retry_after),
+            Busy::Barred => self.pressure = Pressure::Down,
+            Busy::Unreachable => {
+                self.pressure = Pressure::Away;
+                // The breaker sees to it that there are few; this one is not to be late when the upstream is back.
+                delay = delay.min(Self::AWAY.max(retry_after.unwrap_or_default()));
+            }
+            Busy::Fault => {
+                self.pressure = self.saturated(retry_after);
+                delay = self.at.policy.after_fault(self.record.faults, retry_after, self.at.jitter);
+                self.record.faults += 1;
+                if self.record.attempts + self.record.faults >= self.record.max_attempts {
+                    return self.end(Phase::Failed, Code::AttemptsExhausted);
+                }
+            }
+        }
+        self.enter(Phase::Queued);
+        Next::Submit(delay)
+    }
+
+    /// All submits are made slower; and none is made for as long as the upstream asks, within reason.
+    fn saturated(&self, retry_after: Option<Duration>) -> Pressure {
+        /// One answer must not stop everybody for longer. The job that it was given to waits for as long as it says.
+        const LONGEST: Duration = Duration::from_secs(600);
+        Pressure::Saturated(retry_after.unwrap_or_default().min(LONGEST))
+    }
+
+    pub(super) fn denied(&mut self, code: Code, reason: &str) -> Next {
+        self.pressure = Pressure::Up;
+        self.hopeless(code, reason)
+    }
+
+    pub(super) fn unsendable(&mut self, code: Code, reason: &str) -> Next {
+        self.pressure = Pressure::Unsent(self.at.claimed_ms);
+        self.hopeless(code, reason)
+    }
+
+    /// To submit the same again would come to the same.
+    fn hopeless(&mut self, code: Code, reason: &str) -> Next {
+        reason.clone_into(&mut self.record.reason);
+        if self.record.is_answering && code != Code::ParentGone {
+            // The input was wrong, not the task: it still waits for a better one.
+            self.record.is_answering = false;
+            self.enter(Phase::Held);
+            return Next::Poll(self.at.policy.poll_max);
+        }
+        self.end(Phase::Failed, code)
+    }
+
+    pub(super) fn parent_pending(&mut self) -> Next {
+        self.pressure = Pressure::Unsent(self.at.claimed_ms);
+        self.enter(Phase::Queued);
+        let waited = Duration::from_millis(self.at.now_ms.saturating_sub(self.record.enqueued_ms));
+        Next::Submit((waited / 8).clamp(self.at.policy.poll_min, self.at.policy.poll_max))
+    }
+
+    pub(super) fn not_begun(&mut self) -> Next {
+        self.pressure = Pressure::Unsent(self.at.claimed_ms);
+        self.enter(Phase::Queued);
+        Next::Submit(Duration::ZERO)
+    }
+
+    pub(super) fn input_given(&mut self, inputs: u32) -> Next {
+        self.record.inputs_used = inputs;
+        self.record.is_answering = true;
+        self.enter(Phase::Queued);
+        Next::Submit(Duration::ZERO)
+    }
+
+    pub(super) fn lost(&mut self, reason: &str) -> Next {
+        self.pressure = Pressure::Lost;
+        self.unanswered(reason)
+    }
+
+    pub(super) fn unanswered(&mut self, reason: &str) -> Next {
+        reason.clone_into(&mut self.record.reason);
+        if std::mem::take(&mut self.record.is_answering) {
+            // The task is known: whether it got its input, a look at it will tell.
+            self.enter(Phase::Polling);
+            return Next::Poll(self.at.policy.poll_min);
+        }
+        self.count_attempt();
+        self.record.unknown_ms = self.at.now_ms;
+        self.enter(Phase::Unknown);
+        self.still_unknown()
+    }
+
+    /// A submit that was refused, or given up, has made a task all the same: a hook told which, and the upstream shows it.
+    pub(super) fn found_before_submit(&mut self, task: &TaskId) -> Next {
+        self.pressure = Pressure::Unsent(self.at.claimed_ms);
+        if self.record.unknown_ms == 0 {
+            self.count_attempt();
+        }
+        self.found(task)
+    }
+
+    /// A hook told of a task, and a look at it told nothing: to submit now might pay twice.
+    pub(super) fn not_told_before_submit(&mut self, reason: &str, retry_after: Option<Duration>) -> Next {
+        self.pressure = Pressure::Unsent(self.at.claimed_ms);
+        reason.clone_into(&mut self.record.reason);
+        let delay = self.at.policy.after_refusal(self.record.refusals, retry_after, self.at.jitter);
+        self.record.refusals += 1;
+        self.enter(Phase::Queued);
+        Next::Submit(delay)
+    }
+
+    /// A hook told of a task that the upstream does not show, or not yet: to submit now might pay twice. Once the task
+    /// counts as lost, the job is submitted.
+    pub(super) fn missing_before_submit(&mut self) -> Next {
+        self.pressure = Pressure::Unsent(self.at.claimed_ms);
+        self.count_missing();
+        self.enter(Phase::Queued);
+        Next::Submit(self.at.policy.after_missing(self.at.jitter))
+    }
+}
