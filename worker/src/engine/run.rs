@@ -1,0 +1,144 @@
+//! The run of a pod: what is started, in which order, and in which order it ends.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use apalis::prelude::WorkerBuilderExt;
+use apalis_core::worker::builder::WorkerBuilder;
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tracing::{error, info};
+
+use super::{
+    Engine,
+    backend::LedgerBackend,
+    canceller::Canceller,
+    drain::Drain,
+    executor::Executor,
+    hook_address::HookAddress,
+    poll_budget::PollBudget,
+    poller::Poller,
+    settler::Settler,
+    slot::{HeldStep, Slots},
+    witness::LatestSubmits,
+};
+use crate::ledger::Rate;
+
+impl Engine {
+    /// Works until `draining`, and then until what has begun is finished.
+    ///
+    /// # Errors
+    /// When the runtime of the steps broke down. Trouble with Redis or the upstream is none.
+    pub async fn run(self, draining: CancellationToken) -> anyhow::Result<()> {
+        let slots = Slots::new(self.settings.slots);
+        let drain = Drain {
+            draining: draining.clone(),
+            slots: slots.clone(),
+            ledger: self.ledger.clone(),
+            upstream: self.upstream.clone(),
+            exchange: self.settings.upstream_timeout,
+            abandon: self.abandon.clone(),
+        };
+        let drain = tokio::spawn(drain.give_up_in_time());
+        self.prepare_hooks().await;
+        let submits = LatestSubmits::default();
+        let (settler, settlements) =
+            Settler::new(self.alarm.clone(), self.revisits.clone(), self.room.clone(), submits.clone());
+        let settling = tokio::spawn(settler.run(self.ledger.clone()));
+        let stopping = CancellationToken::new();
+        let budget = PollBudget::new(self.ledger.clone(), Rate::per_second(self.settings.upstream_poll_rate));
+        let (poller, lister) = Poller::new(self.upstream.clone(), self.settings.upstream_list_path.is_some(), budget);
+        if let Some(lister) = lister {
+            tokio::spawn(lister.run());
+        }
+        let loops = self.start_loops(&slots, &poller, &draining, &stopping)?;
+        loops.spawn(self.witness(&slots, submits).run(stopping.clone()));
+
+        let (canceller, cancelled) = Canceller::new(&self.ledger, &self.upstream);
+        if let Some(canceller) = canceller {
+            loops.spawn(canceller.run());
+        }
+
+        let result = self.work(&slots, &draining, self.executor(poller, settlements, cancelled)).await;
+        draining.cancel();
+        // All handles are gone now: the settler writes down what it has, and ends.
+        settling.await.context("the settler broke down")?;
+        stopping.cancel();
+        loops.close();
+        // They have nothing left to lose: a beat or a look at a Redis that hangs is not waited for.
+        let _ = tokio::time::timeout(Duration::from_millis(500), loops.wait()).await;
+        drain.abort();
+        info!("worker {} has drained", self.pod);
+        result
+    }
+
+    /// Runs steps under apalis until the pod drains and the last step has ended.
+    async fn work(&self, slots: &Slots, draining: &CancellationToken, executor: Executor) -> anyhow::Result<()> {
+        let (sender, claimed) = mpsc::channel(self.settings.slots.max(1));
+        let (hand_back, mut handed_back) = mpsc::unbounded_channel();
+        let claimer = tokio::spawn(self.claimer(slots, draining, sender, &executor.poller).run());
+        let executor = Arc::new(executor);
+
+        let perform = {
+            let executor = Arc::clone(&executor);
+            move |held: HeldStep| {
+                let executor = Arc::clone(&executor);
+                // A task of its own goes on where its connection woke it, without a change of threads. Boxed,
+                // because the runtime moves a task's future several times, and this one is large.
+                let step = Box::pin(async move { executor.perform(held).await });
+                let performing = AbortOnDropHandle::new(tokio::spawn(step));
+                async move {
+                    match performing.await {
+                        Ok(()) => {}
+                        // For the layer that notes panics. Nobody aborts a step that is waited for.
+                        Err(error) => {
+                            if let Ok(panic) = error.try_into_panic() {
+                                std::panic::resume_unwind(panic);
+                            }
+                        }
+                    }
+                }
+            }
+        };
+        let signal = draining.clone();
+        let steps = WorkerBuilder::new(&*self.pod)
+            .backend(LedgerBackend::new(claimed, hand_back))
+            .catch_panic()
+            // Each exchange has its own time-out; this one only ends a step that a bug has hung.
+            .timeout(self.settings.upstream_timeout * 2 + Duration::from_secs(60))
+            .concurrency(self.settings.slots)
+            .build(perform)
+            .run_until(async move {
+                signal.cancelled().await;
+                Ok::<(), std::io::Error>(())
+            });
+        // On the main thread, each step would wake another thread, and be woken by it.
+        let worker =
+            AbortOnDropHandle::new(tokio::spawn(steps)).await.context("the runtime of the steps broke down")?;
+        draining.cancel();
+        claimer.await.context("the claimer broke down")?;
+        // All at once: each settlement waits for others to go with.
+        let mut unbegun = JoinSet::new();
+        while let Some(held) = handed_back.recv().await {
+            let executor = Arc::clone(&executor);
+            unbegun.spawn(async move { executor.hand_back(held).await });
+        }
+        drop(executor);
+        unbegun.join_all().await;
+        if let Err(error) = &worker {
+            error!(error = %error, "the runtime of the steps broke down: {error}");
+        }
+        worker.context("the runtime of the steps broke down")
+    }
+
+    /// Learns the secret that all pods sign hook addresses with.
+    async fn prepare_hooks(&self) {
+        let Some(base) = &self.settings.hook_url else { return };
+        let fresh = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
+        let Ok(secret) = self.ledger.hook_secret(&fresh).await else { return };
+        if let Some(address) = HookAddress::new(base.as_str(), &secret) {
+            // It is set once, here.
+            let _ = self.hook_address.set(address);
+        }
+    }
+}
