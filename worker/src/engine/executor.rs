@@ -24,7 +24,7 @@ use super::{
     step_meter::StepMeter,
 };
 use crate::{
-    ledger::{Ledger, Paced, Parent, Rate, Step},
+    ledger::{Ledger, Parent, Rate, RateKind, Step},
     lifecycle::{Act, Busy, Observation, Policy},
     planted_bug::PlantedBug,
     telemetry::traces,
@@ -237,7 +237,7 @@ impl Executor {
     async fn may_submit(&self, step: &Step, hold: &Hold) -> Result<(), Observation> {
         // What had to be read and made may have taken longer than the place lasts that came with the claim.
         let has_place = self.submit_rate.count == 0 || StdInstant::now() < step.place_until;
-        let has_place = has_place || place::ask(&self.ledger, Paced::Submit, self.submit_rate).await;
+        let has_place = has_place || place::ask(&self.ledger, RateKind::Submit, self.submit_rate).await;
         if has_place && self.may_begin(step, hold) { Ok(()) } else { Err(Observation::NotBegun) }
     }
 

@@ -11,7 +11,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::place;
-use crate::ledger::{Ledger, Paced, Rate};
+use crate::ledger::{Ledger, Rate, RateKind};
 
 /// The places that this pod's poll requests have. Clones share them.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ impl PollBudget {
     /// Spends the place of one request, or waits for another; says whether the request may go out.
     pub(super) async fn spend(&self) -> bool {
         let has_place = self.rate.count == 0 || self.prepaid().pop_front().is_some();
-        has_place || place::ask(&self.ledger, Paced::Poll, self.rate).await
+        has_place || place::ask(&self.ledger, RateKind::Poll, self.rate).await
     }
 
     /// The places that last.

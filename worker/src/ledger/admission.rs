@@ -4,7 +4,7 @@ use mjq_producer::contract::{Event, Job, JobId};
 
 use super::{
     Abandoned, Ledger, arg, hide_images,
-    kept::{JobPlace, kept_job, kept_request},
+    kept::{KeptAt, kept_job, kept_request},
     scripts,
 };
 use crate::{
@@ -124,15 +124,15 @@ impl Admitted {
 }
 
 /// Where a job is kept, and what is kept of one with large pictures once it has completed.
-fn place_of(json: &str) -> (JobPlace, Option<String>) {
+fn place_of(json: &str) -> (KeptAt, Option<String>) {
     /// A larger job is kept where no claim reads it along.
     const LARGE: usize = 8 * 1024;
     if json.len() <= LARGE {
-        return (JobPlace::Inline, None);
+        return (KeptAt::Inline, None);
     }
     match hide_images(json) {
-        shown if shown.len() <= LARGE => (JobPlace::LargeAndShown, Some(shown)),
-        _ => (JobPlace::Large, None),
+        shown if shown.len() <= LARGE => (KeptAt::LargeAndShown, Some(shown)),
+        _ => (KeptAt::Large, None),
     }
 }
 
@@ -150,7 +150,7 @@ impl Admission {
         let state = job.request.state().unwrap_or_default();
         let state = if PlantedBug::StateReserialised.is_planted() { state.escape_default().to_string() } else { state };
         let (place, shown) = place_of(json);
-        let large = if place == JobPlace::Inline { "" } else { json };
+        let large = if place == KeptAt::Inline { "" } else { json };
         args.extend([arg(entry), arg(id), arg(kept_request(job, record, &state, place, json))]);
         args.extend([arg(kept_job(1, record)), arg(record.submit_score()), arg(job.options.run_at_ms)]);
         args.extend([arg(record.deadline_ms), arg(large), arg(shown.unwrap_or_default())]);

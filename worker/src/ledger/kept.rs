@@ -31,7 +31,7 @@ pub(super) struct KeptRequest<'a> {
 
 /// Where a job is kept, as it was enqueued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum JobPlace {
+pub(super) enum KeptAt {
     /// In its request.
     Inline,
     /// In `large:<id>`.
@@ -71,20 +71,20 @@ impl<'a> KeptRequest<'a> {
         let mut words = text.splitn(5, ' ');
         let (_digest, _score) = (words.next()?, words.next()?);
         let length: usize = words.next()?.parse().ok()?;
-        let is_inline = words.next()? == JobPlace::Inline.as_str();
+        let is_inline = words.next()? == KeptAt::Inline.as_str();
         let (state, job) = words.next()?.split_at_checked(length)?;
         Some(Self { state, job: is_inline.then_some(job) })
     }
 }
 
 /// The text of a request.
-pub(super) fn kept_request(job: &Job, record: &Record, state: &str, place: JobPlace, json: &str) -> String {
+pub(super) fn kept_request(job: &Job, record: &Record, state: &str, place: KeptAt, json: &str) -> String {
     let (digest, score, length) = (job.digest(), record.submit_score(), state.len());
-    let json = if place == JobPlace::Inline { json } else { "" };
+    let json = if place == KeptAt::Inline { json } else { "" };
     format!("{digest} {score} {length} {} {state}{json}", place.as_str())
 }
 
-impl JobPlace {
+impl KeptAt {
     fn as_str(self) -> &'static str {
         match self {
             Self::Inline => "=",
@@ -131,8 +131,8 @@ mod tests {
     fn a_request_keeps_its_state_byte_for_byte() {
         let (job, record) = a_job();
         for state in ["", "customer 7", " a  b ", "\n\0\u{1f600}", "{\"a\":1}"] {
-            let small = kept_request(&job, &record, state, JobPlace::Inline, "{\n}");
-            let large = kept_request(&job, &record, state, JobPlace::Large, "{\n}");
+            let small = kept_request(&job, &record, state, KeptAt::Inline, "{\n}");
+            let large = kept_request(&job, &record, state, KeptAt::Large, "{\n}");
 
             assert_eq!(KeptRequest::read(&small), Some(KeptRequest { state, job: Some("{\n}") }));
             assert_eq!(KeptRequest::read(&large), Some(KeptRequest { state, job: None }));

@@ -80,7 +80,7 @@ pub use hints::{Hinted, TaskHint};
 pub use intake::{Intake, RawEntry};
 pub use pace::PollsAtLarge;
 pub use parent::Parent;
-pub use rate::{Grant, Paced, Rate};
+pub use rate::{Grant, Rate, RateKind};
 pub use reassertion::Asserted;
 pub use renewal::Holding;
 pub use settlement::{Settled, Settlement};

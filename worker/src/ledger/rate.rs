@@ -22,7 +22,7 @@ pub struct Rate {
 
 /// What a rate is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Paced {
+pub enum RateKind {
     /// Submits.
     Submit,
     /// Requests that look at tasks.
@@ -72,7 +72,7 @@ impl Rate {
     }
 }
 
-impl Paced {
+impl RateKind {
     fn as_str(self) -> &'static str {
         match self {
             Self::Submit => "submit",
@@ -103,9 +103,9 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
-    pub async fn grant(&self, paced: Paced, rate: Rate) -> Result<Grant, Abandoned> {
+    pub async fn grant(&self, kind: RateKind, rate: Rate) -> Result<Grant, Abandoned> {
         let round_trip = self.0.round_trip.least();
-        let args = [arg(paced.as_str()), arg(rate.count), arg(rate.window_ms(round_trip))];
+        let args = [arg(kind.as_str()), arg(rate.count), arg(rate.window_ms(round_trip))];
         self.until_answered(scripts::GRANT.name(), || async {
             let asked = Instant::now();
             let wait_ms: u64 = scripts::GRANT.run(&self.0.link, &self.0.prefix, &args.as_slice()).await?;

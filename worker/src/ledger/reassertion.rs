@@ -6,7 +6,7 @@ use mjq_producer::contract::{Job, JobId};
 
 use super::{
     Abandoned, Ledger, Step, arg,
-    kept::{JobPlace, kept_request},
+    kept::{KeptAt, kept_request},
     scripts,
 };
 use crate::lifecycle::Record;
@@ -59,7 +59,7 @@ impl Ledger {
         for (id, record, json) in jobs {
             let Ok(job) = serde_json::from_str::<Job>(json) else { continue };
             let state = job.request.state().unwrap_or_default();
-            let text = kept_request(&job, record, &state, JobPlace::Inline, json);
+            let text = kept_request(&job, record, &state, KeptAt::Inline, json);
             commands.cmd("SET").arg(self.job_key("request", id)).arg(text).arg("NX").ignore();
         }
         if commands.is_empty() {

@@ -19,7 +19,7 @@ use mjq_producer::contract::{Code, Kind};
 
 use super::{
     Answer, Exchange, Failure,
-    refusal_text::{Hint, hint, says_queue_is_full, says_task_is_unknown, speaks_of_capacity, speaks_of_parent},
+    refusal_text::{Tenor, says_queue_is_full, says_task_is_unknown, speaks_of_capacity, speaks_of_parent, tenor},
     said::{Said, reason_of},
     tidy::tidy,
 };
@@ -91,10 +91,10 @@ impl Reading<'_> {
             22 => self.refused(Busy::WithoutId),
             23 | 30 => self.refused(Busy::Saturated),
             3 => self.not_found(),
-            4 => self.by_hint_or(Self::invalid),
+            4 => self.by_words_or(Self::invalid),
             5 => self.relay_trouble(),
             9 if says_queue_is_full(&self.said.words) => self.refused(Busy::Saturated),
-            9 => self.by_hint_or(|reading| reading.refused(Busy::Fault)),
+            9 => self.by_words_or(|reading| reading.refused(Busy::Fault)),
             _ => self.by_unknown_code(code),
         }
     }
@@ -136,7 +136,7 @@ impl Reading<'_> {
         if BEFORE_SENDING.iter().any(|text| self.said.words.contains(text)) {
             return self.refused(Busy::Fault);
         }
-        self.by_hint_or(Self::unanswered)
+        self.by_words_or(Self::unanswered)
     }
 
     /// An unknown code may be a success in a dialect that nobody here has met.
@@ -148,7 +148,7 @@ impl Reading<'_> {
         match u16::try_from(code) {
             // `{"code": 401}` with HTTP 200: the status has moved into the body.
             Ok(status @ 400..600) => self.by_status(status),
-            _ => self.by_hint_or(Self::unanswered),
+            _ => self.by_words_or(Self::unanswered),
         }
     }
 
@@ -160,7 +160,7 @@ impl Reading<'_> {
                 let reason = format!("{}: the address redirects elsewhere, and nothing was submitted", self.reason);
                 Observation::Refused { busy: Busy::Unreachable, retry_after: None, reason: tidy(&reason) }
             }
-            403 if hint(&self.said.all_words()) == Some(Hint::Banned) => self.banned(),
+            403 if tenor(&self.said.all_words()) == Some(Tenor::Banned) => self.banned(),
             401 | 402 | 403 | 407 => self.refused(Busy::Barred),
             404 | 410 if self.has_parent() && says_task_is_unknown(&self.said.words) => self.denied(Code::ParentGone),
             404 | 405 | 410 | 421 | 426 => {
@@ -172,17 +172,17 @@ impl Reading<'_> {
             408 => self.unanswered(),
             // What broke off may have been a relay's "I lost the answer".
             400..=499 if self.answer.body.is_err() => self.unanswered(),
-            400..=499 => self.by_hint_or(|reading| reading.denied(Code::InvalidRequest)),
+            400..=499 => self.by_words_or(|reading| reading.denied(Code::InvalidRequest)),
             _ => self.unanswered(),
         }
     }
 
-    fn by_hint_or(self, otherwise: impl FnOnce(Self) -> Observation) -> Observation {
-        match hint(&self.said.all_words()) {
-            Some(Hint::MaybeTaken) => self.unanswered(),
-            Some(Hint::Barred) => self.refused(Busy::Barred),
-            Some(Hint::Saturated) => self.refused(Busy::Saturated),
-            Some(Hint::Banned) => self.banned(),
+    fn by_words_or(self, otherwise: impl FnOnce(Self) -> Observation) -> Observation {
+        match tenor(&self.said.all_words()) {
+            Some(Tenor::MaybeTaken) => self.unanswered(),
+            Some(Tenor::Barred) => self.refused(Busy::Barred),
+            Some(Tenor::Saturated) => self.refused(Busy::Saturated),
+            Some(Tenor::Banned) => self.banned(),
             None => otherwise(self),
         }
     }

@@ -9,7 +9,7 @@ use super::class_of_failure;
 
 /// What the words of a refusal say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hint {
+pub(super) enum Tenor {
     /// A relay lost the answer of the upstream behind it, which may have taken the job.
     MaybeTaken,
     /// The account may do no more: quota, daily limit, ban.
@@ -123,17 +123,17 @@ const SATURATED: &[&str] = &[
 ];
 
 /// Reads the words of a refusal.
-pub(super) fn hint(words: &str) -> Option<Hint> {
+pub(super) fn tenor(words: &str) -> Option<Tenor> {
     let words = words.to_lowercase();
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
     if has(MAYBE_TAKEN) {
-        Some(Hint::MaybeTaken)
+        Some(Tenor::MaybeTaken)
     } else if has(BARRED) {
-        Some(Hint::Barred)
+        Some(Tenor::Barred)
     } else if has(SATURATED) {
-        Some(Hint::Saturated)
+        Some(Tenor::Saturated)
     } else if class_of_failure(&words) == FailureClass::Banned {
-        Some(Hint::Banned)
+        Some(Tenor::Banned)
     } else {
         None
     }
@@ -195,31 +195,31 @@ mod tests {
     #[test]
     fn relay_texts_have_their_hint() {
         for (words, wanted) in [
-            ("do_request_failed", Some(Hint::MaybeTaken)),
-            ("unmarshal_response_body_failed", Some(Hint::MaybeTaken)),
-            ("insert_midjourney_task_failed", Some(Hint::MaybeTaken)),
-            ("quota_not_enough", Some(Hint::Barred)),
-            ("用户额度不足", Some(Hint::Barred)),
-            ("今日绘图次数已达上限", Some(Hint::Barred)),
-            ("账号处于临时封锁状态", Some(Hint::Barred)),
-            ("get_channel_info_failed", Some(Hint::Saturated)),
-            ("当前分组 default 下对于模型 mj_imagine 无可用渠道", Some(Hint::Saturated)),
-            (" 当前分组负载已饱和，请稍后再试", Some(Hint::Saturated)),
-            ("Queue Full", Some(Hint::Saturated)),
-            ("可能包含敏感词", Some(Hint::Banned)),
-            ("sensitive words detected prompt_blocked", Some(Hint::Banned)),
-            ("Your request was rejected by our safety system", Some(Hint::Banned)),
-            ("upstream request timeout", Some(Hint::MaybeTaken)),
-            ("Post \"http://up/mj/submit/imagine\": EOF", Some(Hint::MaybeTaken)),
-            ("read tcp 10.0.0.1:80: i/o timeout", Some(Hint::MaybeTaken)),
-            ("请求超时", Some(Hint::MaybeTaken)),
-            ("账户已欠费", Some(Hint::Barred)),
-            ("实例不可用", Some(Hint::Saturated)),
+            ("do_request_failed", Some(Tenor::MaybeTaken)),
+            ("unmarshal_response_body_failed", Some(Tenor::MaybeTaken)),
+            ("insert_midjourney_task_failed", Some(Tenor::MaybeTaken)),
+            ("quota_not_enough", Some(Tenor::Barred)),
+            ("用户额度不足", Some(Tenor::Barred)),
+            ("今日绘图次数已达上限", Some(Tenor::Barred)),
+            ("账号处于临时封锁状态", Some(Tenor::Barred)),
+            ("get_channel_info_failed", Some(Tenor::Saturated)),
+            ("当前分组 default 下对于模型 mj_imagine 无可用渠道", Some(Tenor::Saturated)),
+            (" 当前分组负载已饱和，请稍后再试", Some(Tenor::Saturated)),
+            ("Queue Full", Some(Tenor::Saturated)),
+            ("可能包含敏感词", Some(Tenor::Banned)),
+            ("sensitive words detected prompt_blocked", Some(Tenor::Banned)),
+            ("Your request was rejected by our safety system", Some(Tenor::Banned)),
+            ("upstream request timeout", Some(Tenor::MaybeTaken)),
+            ("Post \"http://up/mj/submit/imagine\": EOF", Some(Tenor::MaybeTaken)),
+            ("read tcp 10.0.0.1:80: i/o timeout", Some(Tenor::MaybeTaken)),
+            ("请求超时", Some(Tenor::MaybeTaken)),
+            ("账户已欠费", Some(Tenor::Barred)),
+            ("实例不可用", Some(Tenor::Saturated)),
             ("prompt_is_required", None),
             ("关联任务状态错误", None),
             ("", None),
         ] {
-            assert_eq!(hint(words), wanted, "{words}");
+            assert_eq!(tenor(words), wanted, "{words}");
         }
     }
 
