@@ -10,9 +10,10 @@
 --   lost             it left a submit unanswered
 --   unsent <ms>      a submit was not sent after all: the time of its claim, Unix ms
 --
--- Two things follow. The limit of open tasks: additive increase, multiplicative decrease, from whatever was open when it got
--- too much, never below 1 (from there on, pauses), and none any more once it is far above what is open. And the breaker: it opens with the first `down` or `away`, and with a run of `lost`, and doubles
--- its pause each time that a probe fares no better. What opened it keeps its pauses when a probe's answer is lost.
+-- Two things follow. The limit of open tasks: additive increase, multiplicative decrease, from whatever was open when it
+-- got too much, never below 1 (from there on, pauses), and none any more once it is far above what is open. And the
+-- breaker: it opens with the first `down` or `away`, and with a run of `lost`, and doubles its pause each time that a
+-- probe fares no better. What opened it keeps its pauses when a probe's answer is lost.
 
 local UPSTREAM = P .. 'upstream'
 
