@@ -151,17 +151,7 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
         (P::Polling | P::Held, O::Found(_) | O::NotFound)
         | (P::Queued | P::Submitting | P::Polling | P::Unknown, O::InputGiven(_))
         | (
-            P::Polling | P::Held | P::Unknown,
-            O::Accepted { .. }
-            | O::Refused { .. }
-            | O::Denied { .. }
-            | O::Unsendable { .. }
-            | O::Unanswered { .. }
-            | O::WorkerDied
-            | O::ParentPending,
-        )
-        | (
-            P::Queued,
+            P::Queued | P::Polling | P::Held | P::Unknown,
             O::Accepted { .. }
             | O::Refused { .. }
             | O::Denied { .. }
