@@ -114,16 +114,6 @@ async fn submit(upstream: &Upstream) -> Observation {
     upstream.submit(Kind::Imagine, BODY.to_owned()).await
 }
 
-fn reason(seen: &Observation) -> &str {
-    match seen {
-        Observation::Refused { reason, .. }
-        | Observation::Denied { reason, .. }
-        | Observation::Unanswered { reason }
-        | Observation::NoVerdict { reason, .. } => reason,
-        other => panic!("{other:?}"),
-    }
-}
-
 #[tokio::test]
 async fn a_submit_arrives_as_the_caller_wrote_it() {
     let mut server = Server::json("200 OK", r#"{"code":22,"result":98765432109876543210,"properties":{}}"#).await;
@@ -168,7 +158,7 @@ async fn a_refused_connection_means_that_nothing_left() {
     let seen = submit(&upstream).await;
 
     assert!(matches!(seen, Observation::Refused { busy: Busy::Unreachable, .. }), "{seen:?}");
-    assert!(reason(&seen).starts_with("cannot connect: Connection refused"), "{seen:?}");
+    assert!(seen.reason().starts_with("cannot connect: Connection refused"), "{seen:?}");
     assert_eq!(upstream.fetch(&task()).await.name(), "no_verdict");
 }
 
@@ -199,7 +189,7 @@ async fn a_server_that_does_not_finish_connecting_got_nothing() {
     let seen = submit(&upstream.unwrap()).await;
 
     assert!(matches!(seen, Observation::Refused { busy: Busy::Unreachable, .. }), "{seen:?}");
-    assert_eq!(reason(&seen), "connecting took too long");
+    assert_eq!(seen.reason(), "connecting took too long");
 }
 
 #[tokio::test]
@@ -253,7 +243,7 @@ async fn an_endless_answer_is_cut_off() {
         let seen = submit(&upstream).await;
 
         assert!(matches!(&seen, Observation::Unanswered { .. }), "{seen:?}");
-        assert!(reason(&seen).contains("larger than 4194304 bytes"), "{seen:?}");
+        assert!(seen.reason().contains("larger than 4194304 bytes"), "{seen:?}");
         assert_eq!(upstream.fetch(&task()).await.name(), "no_verdict");
     }
 }
@@ -292,7 +282,7 @@ async fn a_redirect_is_not_followed() {
         let seen = submit(&server.upstream()).await;
 
         assert!(matches!(seen, Observation::Refused { busy: Busy::Unreachable, .. }), "{seen:?}");
-        assert!(reason(&seen).contains("redirects elsewhere"), "{seen:?}");
+        assert!(seen.reason().contains("redirects elsewhere"), "{seen:?}");
     }
     assert!(target.requests.try_recv().is_err());
 }
@@ -347,7 +337,7 @@ async fn a_key_that_the_upstream_repeats_is_taken_out() {
     let seen = submit(&server.upstream()).await;
 
     assert!(matches!(seen, Observation::Refused { busy: Busy::Barred, .. }), "{seen:?}");
-    assert_eq!(reason(&seen), "HTTP 401: Invalid token: ***");
+    assert_eq!(seen.reason(), "HTTP 401: Invalid token: ***");
     assert!(!format!("{:?} {:?}", server.settings(), server.upstream()).contains("sk-secret"));
 }
 
