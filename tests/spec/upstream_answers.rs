@@ -341,10 +341,10 @@ async fn upstream_of(stack: &Stack) -> anyhow::Result<serde_json::Value> {
 
 #[tokio::test]
 async fn an_upstream_that_loses_one_answer_after_another_is_not_fed_the_whole_backlog() -> anyhow::Result<()> {
-    let stack = a_stack().workers(2).set("MJQ_SLOTS", 2).await?;
+    let stack = a_stack().workers(2).await?;
     let lost = SubmitStep::fault(Fault::Close).after_creation();
     stack.simulator.knobs(|knobs| knobs.submit_faults = vec![Odds { rate: 1.0, step: lost }]);
-    let jobs: Vec<_> = (0..60).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    let jobs: Vec<_> = (0..400).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
     stack.wire.xadd_jobs(&jobs).await?;
 
     let is_open = async |stack: &Stack| Ok(!upstream_of(stack).await?["cause"].is_null());
@@ -356,17 +356,18 @@ async fn an_upstream_that_loses_one_answer_after_another_is_not_fed_the_whole_ba
     let (_, page) = stack.workers[0].get("/").await?;
     assert!(page.contains("the answers to many submits in a row were lost"), "{page}");
     let submitted = stack.simulator.stats().created;
-    assert!((20..30).contains(&submitted), "{submitted} were submitted");
+    // Either worker begins with 16, and goes on with 4, although each has 256 slots.
+    assert!((20..45).contains(&submitted), "{submitted} were submitted");
 
     stack.simulator.knobs(|knobs| knobs.submit_faults.clear());
 
     let events = one_event_for_each(&stack, jobs.len()).await?;
     let unknown = events.values().filter(|event| event.code() == "submit_unknown").count() as u64;
     let ok = events.values().filter(|event| event.code() == "ok").count() as u64;
-    assert!((20..30).contains(&unknown) && unknown + ok == 60, "{unknown} unknown, {ok} ok");
+    assert!((20..45).contains(&unknown) && unknown + ok == 400, "{unknown} unknown, {ok} ok");
     let upstream = upstream_of(&stack).await?;
     assert_eq!((&upstream["cause"], &upstream["lost_in_a_row"]), (&serde_json::Value::Null, &json!(0)));
-    submitted_once(&stack, 60)
+    submitted_once(&stack, 400)
 }
 
 #[tokio::test]

@@ -13,10 +13,11 @@ use super::{
     poller::ListSupport,
     room::WishForRoom,
     slot::{HeldStep, Slots},
+    slow_start::SlowStart,
     vitals::Vitals,
 };
 use crate::{
-    ledger::{ClaimLimits, Claimed, Ledger},
+    ledger::{ClaimLimits, Claimed, Ledger, Wanted},
     lifecycle::Phase,
 };
 
@@ -28,6 +29,7 @@ pub(super) struct Claimer {
     pub(super) lists: ListSupport,
     pub(super) budget: PollBudget,
     pub(super) slots: Slots,
+    pub(super) slow_start: SlowStart,
     pub(super) claimed: mpsc::Sender<HeldStep>,
     /// Brought forward when this pod admits a job, or puts one back that is due soon.
     pub(super) alarm: Alarm,
@@ -71,7 +73,9 @@ impl Claimer {
             for step in claimed.steps {
                 // No more is claimed than there are free slots, and nobody else takes one. The channel
                 // has room for every slot, so this never waits.
-                if let Some(held) = self.slots.hold(step) {
+                let is_submit = step.record.phase == Phase::Submitting;
+                if let Some(mut held) = self.slots.hold(step) {
+                    held.unanswered = is_submit.then(|| self.slow_start.begin());
                     drop(self.claimed.send(held).await);
                 }
             }
@@ -86,9 +90,9 @@ impl Claimer {
 
     async fn claim(&self, serial: u64) -> Option<Claimed> {
         let began = Instant::now();
-        let (request, limit) = (serial.to_string(), self.slots.free());
         let polls_per_request = self.lists.polls_per_request();
-        let claimed = self.ledger.claim(&self.pod, &request, limit, &self.limits, polls_per_request).await.ok()?;
+        let wanted = Wanted { steps: self.slots.free(), submits: self.slow_start.room(), polls_per_request };
+        let claimed = self.ledger.claim(&self.pod, &serial.to_string(), wanted, &self.limits).await.ok()?;
         if polls_per_request > 1 {
             // What was taken over, or has to end, has asked for no place.
             let asked = claimed.steps.iter().filter(|step| {

@@ -3,7 +3,8 @@
 //! One loop per file, each named by what it does. In the order in which a job meets them:
 //!
 //! 1. `admitter`: takes jobs and commands out of the stream.
-//! 2. `claimer`: claims as many steps as there are free slots (`slot`), when that is worth it (`alarm`, `crowd`, `room`).
+//! 2. `claimer`: claims as many steps as there are free slots (`slot`, `slow_start`), when that is worth it (`alarm`, `crowd`,
+//!    `room`).
 //! 3. `backend`: hands them to apalis, which runs them under tower layers.
 //! 4. `executor`: performs one step with `request` and `poller`, at most one HTTP exchange; `place` and `poll_budget` see to
 //!    it that it has one under the rates.
@@ -51,6 +52,7 @@ mod run;
 mod scribe;
 mod settler;
 mod slot;
+mod slow_start;
 mod step_meter;
 mod sweeper;
 mod vitals;
@@ -75,6 +77,7 @@ use hook_address::HookAddress;
 use pacer::Paces;
 use revisiter::Revisiter;
 use room::WishForRoom;
+use slow_start::SlowStart;
 
 /// One pod's engine, ready to run.
 pub struct Engine {
@@ -89,6 +92,7 @@ pub struct Engine {
     revisits: Alarm,
     crowd: Crowd,
     room: WishForRoom,
+    slow_start: SlowStart,
     hook_address: Arc<OnceLock<HookAddress>>,
     /// Ends calls to a Redis that does not answer, when the pod has to leave.
     abandon: CancellationToken,
@@ -108,8 +112,10 @@ impl Engine {
         // A pod that had no answer for half a lease is taken for one that was cut off.
         let max_idle = Claimer::MAX_IDLE.min(settings.lease / 4);
         // A name is never used twice: a pod that died may still have entries and claims under its own.
+        let alarm = Alarm::new(max_idle);
         let pod = format!("{host}-{}-{:06x}", std::process::id(), rand::random::<u32>() & 0x00ff_ffff);
         Ok(Self {
+            slow_start: SlowStart::new(settings.slots, alarm.clone()),
             settings,
             pod,
             host,
@@ -117,7 +123,7 @@ impl Engine {
             upstream,
             vitals: Vitals::default(),
             paces: Paces::default(),
-            alarm: Alarm::new(max_idle),
+            alarm,
             revisits: Alarm::new(Revisiter::MAX_IDLE),
             crowd: Crowd::default(),
             room: WishForRoom::default(),

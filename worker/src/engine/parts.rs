@@ -113,6 +113,7 @@ impl Engine {
             lists: poller.lists(),
             budget: poller.budget().clone(),
             slots: slots.clone(),
+            slow_start: self.slow_start.clone(),
             claimed,
             alarm: self.alarm.clone(),
             crowd: self.crowd.clone(),
@@ -130,6 +131,7 @@ impl Engine {
             canceller,
             paces: self.paces.clone(),
             mood: Mood::default(),
+            slow_start: self.slow_start.clone(),
             policy: Arc::clone(&policy),
             polls_are_paced: self.settings.upstream_poll_rate > 0.0,
         };

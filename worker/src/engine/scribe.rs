@@ -6,7 +6,10 @@ use mjq_producer::contract::{Code, Event, FollowUp, Job, JobId, Kind, Options, R
 use serde_json::json;
 use tracing::{error, info, warn};
 
-use super::{canceller::CancellerHandle, mood::Mood, pacer::Paces, planted, settler::SettlerHandle, slot::Hold};
+use super::{
+    canceller::CancellerHandle, mood::Mood, pacer::Paces, planted, settler::SettlerHandle, slot::Hold,
+    slow_start::SlowStart,
+};
 use crate::{
     ledger::{Abandoned, Ledger, Settled, Settlement, Step},
     lifecycle::{
@@ -23,6 +26,7 @@ pub(super) struct Scribe {
     pub(super) canceller: CancellerHandle,
     pub(super) paces: Paces,
     pub(super) mood: Mood,
+    pub(super) slow_start: SlowStart,
     pub(super) policy: Arc<Policy>,
     /// Whether looks may be late for want of a place under their rate.
     pub(super) polls_are_paced: bool,
@@ -52,6 +56,7 @@ impl Scribe {
         };
         tell_of_pause(step, &transition);
         self.mood.note(transition.pressure, &transition.record.reason);
+        self.slow_start.note(transition.pressure);
         // Who has to leave before the job is read leaves its end to another.
         let Ok(mut settlement) = self.settlement(step, seen, transition, at.now_ms).await else { return };
         settlement.is_recent = hold.is_recent(self.ledger.retention());

@@ -12,6 +12,7 @@ use std::{
 use mjq_producer::contract::JobId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::slow_start::Unanswered;
 use crate::ledger::{Asserted, Holding, Step};
 
 /// The slots of this pod. Clones share them.
@@ -29,6 +30,8 @@ pub(super) struct HeldStep {
     pub(super) step: Arc<Step>,
     /// Keeps the step's lease alive while it exists.
     pub(super) hold: Hold,
+    /// Of a submit.
+    pub(super) unanswered: Option<Unanswered>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -83,7 +86,7 @@ impl Slots {
         let (begun, step) = (Mutex::new(step.claimed_at), Arc::new(step));
         let lease = Arc::new(Lease { step: Arc::clone(&step), is_lost: AtomicBool::new(false), begun });
         self.held().insert(holding.clone(), Arc::clone(&lease));
-        Some(HeldStep { step, hold: Hold { holding, lease, slots: self.clone() }, _permit: permit })
+        Some(HeldStep { step, hold: Hold { holding, lease, slots: self.clone() }, unanswered: None, _permit: permit })
     }
 
     /// What this pod holds now.

@@ -26,6 +26,17 @@ pub struct ClaimLimits {
     pub poll_rate: Rate,
 }
 
+/// What a pod has room for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// Steps, at most [`Ledger::MAX_CLAIM`].
+    pub steps: usize,
+    /// How many of them may be submits.
+    pub submits: usize,
+    /// Polls that one request carries: 1 unless the upstream lists tasks.
+    pub polls_per_request: u32,
+}
+
 /// What a claim brought.
 #[derive(Debug)]
 pub struct Claimed {
@@ -63,10 +74,9 @@ impl Ledger {
     /// The most steps of one claim: a script must not hold Redis for long.
     pub const MAX_CLAIM: usize = 256;
 
-    /// Claims up to `limit` steps for `pod`; fewer, even none, is normal.
+    /// Claims as many steps as are `wanted` for `pod`; fewer, even none, is normal.
     ///
-    /// `request` names this claim: asked again with it, Redis gives the same steps. One request polls
-    /// `polls_per_request` tasks: 1 unless the upstream lists them.
+    /// `request` names this claim: asked again with it, Redis gives the same steps.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered. Leases that it may have got run out.
@@ -74,22 +84,22 @@ impl Ledger {
         &self,
         pod: &str,
         request: &str,
-        limit: usize,
+        wanted: Wanted,
         limits: &ClaimLimits,
-        polls_per_request: u32,
     ) -> Result<Claimed, Abandoned> {
         let round_trip = self.0.round_trip.least();
         let args = [
             arg(pod),
             arg(request),
-            arg(limit.min(Self::MAX_CLAIM)),
+            arg(wanted.steps.min(Self::MAX_CLAIM)),
+            arg(wanted.submits.min(Self::MAX_CLAIM)),
             arg(limits.lease.as_millis()),
             arg(limits.max_open),
             arg(limits.submit_rate.count),
             arg(limits.submit_rate.window_ms(round_trip)),
             arg(limits.poll_rate.count),
             arg(limits.poll_rate.window_ms(round_trip)),
-            arg(polls_per_request.max(1)),
+            arg(wanted.polls_per_request.max(1)),
         ];
         let (claimed_at, reply): (Instant, ClaimReply) = self
             .until_answered(scripts::CLAIM.name(), || async {
@@ -282,7 +292,7 @@ mod tests {
     #[tokio::test]
     async fn no_claim_carries_a_long_state() -> anyhow::Result<()> {
         let ledger = a_ledger_with_a_job(&"s".repeat(100_000)).await?;
-        let claim = ["pod-a", "1", "1", "60000", "0", "0", "0", "0", "0", "1", "0", "0"].map(arg);
+        let claim = ["pod-a", "1", "1", "1", "60000", "0", "0", "0", "0", "0", "1", "0", "0"].map(arg);
 
         for asked in ["first", "again"] {
             let reply: ClaimReply = ledger.call(&scripts::CLAIM, &claim).await?;
@@ -301,10 +311,11 @@ mod tests {
         let no_limit = Rate::per_second(0.0);
         let limits =
             ClaimLimits { lease: Duration::from_secs(60), max_open: 0, submit_rate: no_limit, poll_rate: no_limit };
-        let first = ledger.claim("pod-a", "1", 1, &limits, 1).await?;
+        let wanted = Wanted { steps: 1, submits: 1, polls_per_request: 1 };
+        let first = ledger.claim("pod-a", "1", wanted, &limits).await?;
         tokio::time::sleep(Duration::from_millis(200)).await;
 
-        let again = ledger.claim("pod-a", "1", 1, &limits, 1).await?;
+        let again = ledger.claim("pod-a", "1", wanted, &limits).await?;
 
         let (first, again) = (&first.steps[0], &again.steps[0]);
         assert_eq!((&first.job, first.fence), (&again.job, again.fence));

@@ -72,7 +72,7 @@ use tokio_util::sync::CancellationToken;
 pub use admission::{Admission, Admitted, Rejection};
 pub use afterlife::{AfterLook, DueRevisits};
 pub use call::Abandoned;
-pub use claim::{ClaimLimits, Claimed, Step};
+pub use claim::{ClaimLimits, Claimed, Step, Wanted};
 pub use clock::RedisClock;
 pub use commands::{CommandAnswer, Paused, RetryError};
 pub use denial::denial;

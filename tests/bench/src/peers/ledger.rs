@@ -14,7 +14,7 @@ use mjq_producer::{
     contract::{Entry, JobId, QueueName, TaskId},
 };
 use mjq_worker::{
-    ledger::{Admission, ClaimLimits, Intake, Ledger, Rate, RawEntry, Settlement, Step},
+    ledger::{Admission, ClaimLimits, Intake, Ledger, Rate, RawEntry, Settlement, Step, Wanted},
     lifecycle::{Circumstances, Next, Observation, Policy, Record, TaskReport, event_of, next},
 };
 use tokio::{
@@ -69,7 +69,7 @@ pub(crate) async fn claim_times_ms(redis_url: &str, backlog: usize, claims: usiz
     let mut times = Vec::with_capacity(claims);
     for serial in 0..claims {
         let began = Instant::now();
-        let claimed = ledger.claim(POD, &serial.to_string(), 100, &limits, 1).await?;
+        let claimed = ledger.claim(POD, &serial.to_string(), at_most(100), &limits).await?;
         times.push(began.elapsed().as_secs_f64() * 1_000.0);
         let settlements: Vec<_> =
             claimed.steps.into_iter().map(|step| settlement(step, &policy)).collect::<anyhow::Result<_>>()?;
@@ -83,6 +83,11 @@ pub(crate) async fn claim_times_ms(redis_url: &str, backlog: usize, claims: usiz
 pub(crate) fn no_limits() -> ClaimLimits {
     let none = Rate::per_second(0.0);
     ClaimLimits { lease: Duration::from_secs(15), max_open: 0, submit_rate: none, poll_rate: none }
+}
+
+/// So many steps of any kind.
+pub(crate) fn at_most(steps: usize) -> Wanted {
+    Wanted { steps, submits: steps, polls_per_request: 1 }
 }
 
 async fn admit(ledger: Ledger, link: RedisLink, wake: Arc<Notify>) -> anyhow::Result<()> {
@@ -111,7 +116,7 @@ async fn claim(ledger: Ledger, settlements: mpsc::Sender<Settlement>, wake: Arc<
     let limits = no_limits();
     let policy = Policy::default();
     for serial in 0_u64.. {
-        let claimed = ledger.claim(POD, &serial.to_string(), Ledger::MAX_CLAIM, &limits, 1).await?;
+        let claimed = ledger.claim(POD, &serial.to_string(), at_most(Ledger::MAX_CLAIM), &limits).await?;
         if claimed.steps.is_empty() {
             let _ = tokio::time::timeout(Duration::from_secs(1), wake.notified()).await;
         }

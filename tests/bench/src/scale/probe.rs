@@ -22,7 +22,7 @@ use super::{
 use crate::{
     contestant::Contestant,
     figures::Figures,
-    peers::ledger::{admission, no_limits},
+    peers::ledger::{admission, at_most, no_limits},
     stage::{Durability, Stage},
     stream::{EVENTS, QUEUE},
 };
@@ -173,7 +173,7 @@ impl Probe {
     async fn claim_once(&mut self, limit: usize) -> anyhow::Result<Vec<Step>> {
         self.serial += 1;
         let limits = ClaimLimits { lease: Duration::from_secs(600), ..no_limits() };
-        Ok(self.ledger.claim(POD, &self.serial.to_string(), limit, &limits, 1).await?.steps)
+        Ok(self.ledger.claim(POD, &self.serial.to_string(), at_most(limit), &limits).await?.steps)
     }
 
     async fn claim(&mut self) -> anyhow::Result<Vec<Step>> {

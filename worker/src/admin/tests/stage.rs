@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{Admin, Health, metrics},
-    ledger::{Admission, Admitted, ClaimLimits, Ledger, Rate, Rejection, Settlement, Step},
+    ledger::{Admission, Admitted, ClaimLimits, Ledger, Rate, Rejection, Settlement, Step, Wanted},
     lifecycle::{Circumstances, Next, Observation, Policy, Record, TaskReport, event_of, next},
 };
 
@@ -85,7 +85,8 @@ impl Stage {
         let no_limit = Rate::per_second(0.0);
         let limits =
             ClaimLimits { lease: Duration::from_secs(60), max_open: 0, submit_rate: no_limit, poll_rate: no_limit };
-        let claimed = self.ledger.claim("pod-a", &unique_queue(), 1, &limits, 1).await?;
+        let wanted = Wanted { steps: 1, submits: 1, polls_per_request: 1 };
+        let claimed = self.ledger.claim("pod-a", &unique_queue(), wanted, &limits).await?;
         claimed.steps.into_iter().next().context("nothing is due")
     }
 

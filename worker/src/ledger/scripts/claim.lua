@@ -11,13 +11,13 @@
 --
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  pod name                    ARGV[2]  request number, higher for each new claim
--- ARGV[3]  limit, steps, at most 256   ARGV[4]  lease, ms
--- ARGV[5]  most open tasks, 0 = no limit
--- ARGV[6]  submits per window, 0 = no limit    ARGV[7]  that window, ms
--- ARGV[8]  poll requests per window, 0 = none  ARGV[9]  that window, ms
--- ARGV[10] polls that one request carries
--- ARGV[11] '1' to look whether this server is the one that served before
--- ARGV[12] when this pod last had any answer, Unix ms; 0 = it has just started
+-- ARGV[3]  limit, steps, at most 256   ARGV[4]  how many of them may be submits
+-- ARGV[5]  lease, ms                   ARGV[6]  most open tasks, 0 = no limit
+-- ARGV[7]  submits per window, 0 = no limit    ARGV[8]  that window, ms
+-- ARGV[9]  poll requests per window, 0 = none  ARGV[10] that window, ms
+-- ARGV[11] polls that one request carries
+-- ARGV[12] '1' to look whether this server is the one that served before
+-- ARGV[13] when this pod last had any answer, Unix ms; 0 = it has just started
 -- Returns {now ms, ms until there may be more to claim (-1: nothing is waiting), when the steps were
 --   granted in ms, 1 if submits wait until open tasks end or 2 if they wait until Redis has room, step …}; a step is
 --   lines of text:
@@ -28,10 +28,11 @@
 
 local call = redis.call
 local pod, request = ARGV[1], ARGV[2]
-local limit, lease_ms, max_open = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local submit_n, submit_window = tonumber(ARGV[6]), tonumber(ARGV[7])
-local poll_n, poll_window = tonumber(ARGV[8]), tonumber(ARGV[9])
-local polls_per_request, heard_ms = tonumber(ARGV[10]), tonumber(ARGV[12])
+local limit, most_submits = tonumber(ARGV[3]), tonumber(ARGV[4])
+local lease_ms, max_open = tonumber(ARGV[5]), tonumber(ARGV[6])
+local submit_n, submit_window = tonumber(ARGV[7]), tonumber(ARGV[8])
+local poll_n, poll_window = tonumber(ARGV[9]), tonumber(ARGV[10])
+local polls_per_request, heard_ms = tonumber(ARGV[11]), tonumber(ARGV[13])
 local SUBMIT, LATER, POLL = P .. 'due:submit', P .. 'due:later', P .. 'due:poll'
 local LEASES, DEADLINES, UPSTREAM = P .. 'leases', P .. 'deadlines', P .. 'upstream'
 local MARKED, MEMO = P .. 'marked', P .. 'claim:' .. pod
@@ -103,7 +104,7 @@ if last and (tonumber(request) or 0) < (tonumber(string.match(last, '^%d+')) or 
 local control = call('HMGET', UPSTREAM, 'paused', 'submits_paused', 'gate_ms', 'limit', 'down', 'down_until_ms',
   'server', 'server_gate_ms', 'spared_ms', 'looks_gate_ms')
 local is_paused, submits_paused = control[1] == '1', control[2] == '1'
-local server_gate_ms = ARGV[11] == '1' and server_gate(control[7], control[8]) or noted_gate(control[8])
+local server_gate_ms = ARGV[12] == '1' and server_gate(control[7], control[8]) or noted_gate(control[8])
 if server_gate_ms > now then return { now, server_gate_ms - now, now, 0 } end
 
 -- A pod that had no answer for long sent this to a Redis that stood still, or was cut off from it. Nobody may be
@@ -225,7 +226,7 @@ if not is_paused then
   if looks_gate_ms > now then fits, wait = 0, looks_gate_ms - now end
   local kept = math.floor(free / 4)
   if kept == 0 and (tonumber(request) or 1) % 4 == 0 then kept = 1 end
-  local most = free - math.min(kept, waiting)
+  local most = free - math.min(kept, waiting, most_submits)
   local polls = due(POLL, math.min(most, fits * polls_per_request))
   if #polls > 0 then
     call('ZREM', POLL, unpack(polls))
@@ -235,7 +236,7 @@ if not is_paused then
   if fits * polls_per_request <= #polls then wake_in(wait) end
 
   if has_room and not submits_paused and waiting > 0 then
-    local wanted = math.min(limit - #steps, waiting)
+    local wanted = math.min(limit - #steps, waiting, most_submits)
     local cap = max_open
     if control[4] and (cap == 0 or tonumber(control[4]) < cap) then cap = math.max(1, math.floor(control[4])) end
     if cap > 0 then

@@ -26,6 +26,7 @@ use super::{
 use crate::{
     ledger::{
         Admission, Admitted, Asserted, ClaimLimits, Holding, Ledger, Paused, Rate, Settled, Settlement, Step, TaskHint,
+        Wanted,
     },
     lifecycle::{Ending, Flags, Moment, Next, Observation, Phase, Policy, Pressure, Record, Transition, event_of},
 };
@@ -146,6 +147,7 @@ impl Both {
             pod: (*self.dice.pick(&PODS)).to_owned(),
             request: self.requests,
             limit: *self.dice.pick(&[0, 1, 2, 4, 5, 8, 64]),
+            submits: *self.dice.pick(&[0, 1, 2, 64, 64]),
             lease_ms: HOUR.as_millis() as u64,
             max_open: *self.dice.pick(&[0, 0, 1, 4]),
             polls_per_request: *self.dice.pick(&[1, 1, 50]),
@@ -171,8 +173,9 @@ impl Both {
             submit_rate: no_limit,
             poll_rate: no_limit,
         };
-        let (request, per_request) = (claim.request.to_string(), u32::try_from(claim.polls_per_request)?);
-        let real = self.real.claim(&claim.pod, &request, claim.limit, &limits, per_request).await?;
+        let polls_per_request = u32::try_from(claim.polls_per_request)?;
+        let wanted = Wanted { steps: claim.limit, submits: claim.submits, polls_per_request };
+        let real = self.real.claim(&claim.pod, &claim.request.to_string(), wanted, &limits).await?;
         let (steps, more_after) = self.model.claim(&claim, self.now_ms);
         writeln!(self.story, "{claim:?}\n  gives {:?}", steps.iter().map(told).collect::<Vec<_>>())?;
 

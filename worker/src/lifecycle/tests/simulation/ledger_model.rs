@@ -108,6 +108,8 @@ pub(super) struct Claim {
     /// Names it: asked again, it gives the same.
     pub(super) request: u64,
     pub(super) limit: usize,
+    /// How many of them may be submits.
+    pub(super) submits: usize,
     pub(super) lease_ms: u64,
     pub(super) max_open: usize,
     pub(super) polls_per_request: usize,
@@ -374,7 +376,7 @@ impl LedgerModel {
         let fits = free.div_ceil(per_request) * per_request;
         // A quarter of the slots is kept for submits; of few, one in each fourth claim.
         let kept = if free < 4 && taking.claim.request.is_multiple_of(4) { 1 } else { free / 4 };
-        let most = free.saturating_sub(kept.min(self.submit.len()));
+        let most = free.saturating_sub(kept.min(self.submit.len()).min(taking.claim.submits));
         let polls = self.poll.due(taking.now_ms, most.min(fits));
         for job in &polls {
             self.poll.remove(job);
@@ -391,7 +393,7 @@ impl LedgerModel {
         if self.upstream.are_submits_paused || waiting == 0 {
             return;
         }
-        let mut wanted = taking.free().min(waiting);
+        let mut wanted = taking.free().min(waiting).min(taking.claim.submits);
         let mut cap = taking.claim.max_open;
         let limit = self.upstream.limit;
         if limit > 0.0 && (cap == 0 || limit < cap as f64) {

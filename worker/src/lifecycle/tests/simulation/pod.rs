@@ -92,6 +92,7 @@ impl Pod {
             pod: self.name.clone(),
             request,
             limit: weather.slots - self.held.borrow().len().min(weather.slots),
+            submits: usize::MAX,
             lease_ms: weather.lease_ms,
             max_open: weather.max_open,
             polls_per_request: 1,
