@@ -169,7 +169,10 @@ impl RedisLink {
     }
 
     async fn connection(&self) -> RedisResult<(u64, Connection)> {
-        let mut current = self.0.current.lock().await;
+        // Whoever holds it may be connecting. To go on after that fails would be to connect anew, one after the other.
+        let Ok(mut current) = tokio::time::timeout(Self::CONNECT_TIMEOUT, self.0.current.lock()).await else {
+            return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
+        };
         if let Some(connection) = &current.connection {
             return Ok((current.generation, connection.clone()));
         }

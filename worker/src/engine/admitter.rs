@@ -37,8 +37,6 @@ impl Admitter {
     const MAX_COUNT: usize = 100;
     /// What one read should bring, so that a stream of large pictures does not fill the memory.
     const READ_BYTES: usize = 4 * 1024 * 1024;
-    /// What one script call should carry.
-    const CALL_BYTES: usize = 512 * 1024;
 
     /// Admits until `draining`.
     pub(super) async fn run(self, draining: CancellationToken) {
@@ -205,7 +203,7 @@ fn by_size<T>(items: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
     for item in items {
         bytes += size(&item);
         match batches.last_mut() {
-            Some(batch) if bytes <= Admitter::CALL_BYTES && batch.len() < 100 => batch.push(item),
+            Some(batch) if bytes <= Ledger::CALL_BYTES && batch.len() < 100 => batch.push(item),
             _ => {
                 bytes = size(&item);
                 batches.push(vec![item]);

@@ -2,19 +2,22 @@
 //!
 //! The job has ended by then and its event is out: nothing waits for the answer, which is written beside
 //! the job's timeline. It is a courtesy that saves money where the upstream obliges. A pod that dies or
-//! drains may leave some unasked.
+//! drains may leave some unasked, and so do too many at once.
 
 use std::time::Duration;
 
 use mjq_producer::contract::{JobId, TaskId};
-use tokio::{sync::mpsc, task::JoinSet};
-use tracing::info;
+use tokio::{
+    sync::mpsc::{self, error::TrySendError},
+    task::JoinSet,
+};
+use tracing::{info, warn};
 
 use crate::{ledger::Ledger, lifecycle::Record, upstream::Upstream};
 
 /// Where tasks are handed in to be cancelled. Clones hand in to the same canceller.
 #[derive(Debug, Clone)]
-pub(super) struct CancellerHandle(Option<mpsc::UnboundedSender<Cancelled>>);
+pub(super) struct CancellerHandle(Option<mpsc::Sender<Cancelled>>);
 
 /// A job that was cancelled: its id, the fence that it ended under and its record.
 type Cancelled = (JobId, u64, Record);
@@ -22,7 +25,7 @@ type Cancelled = (JobId, u64, Record);
 /// Asks until all its handles are gone.
 #[derive(Debug)]
 pub(super) struct Canceller {
-    handed: mpsc::UnboundedReceiver<Cancelled>,
+    handed: mpsc::Receiver<Cancelled>,
     ledger: Ledger,
     upstream: Upstream,
 }
@@ -32,7 +35,9 @@ impl CancellerHandle {
     pub(super) fn hand_in(&self, job: &JobId, fence: u64, record: &Record) {
         if let (Some(sender), Some(_)) = (&self.0, &record.task) {
             // A canceller that is gone has a pod that is going.
-            let _ = sender.send((job.clone(), fence, record.clone()));
+            if let Err(TrySendError::Full(_)) = sender.try_send((job.clone(), fence, record.clone())) {
+                warn!(job.id = %job, "job {job} was cancelled, and its task goes on: too many wait to be cancelled");
+            }
         }
     }
 }
@@ -40,6 +45,8 @@ impl CancellerHandle {
 impl Canceller {
     /// Tasks that are asked about at once: a mass cancel must not look like an attack.
     const AT_ONCE: usize = 4;
+    /// Tasks that wait to be asked about.
+    const MOST: usize = 10_000;
     /// The waits between the tries.
     const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
@@ -48,7 +55,7 @@ impl Canceller {
         if !upstream.can_cancel() {
             return (None, CancellerHandle(None));
         }
-        let (sender, handed) = mpsc::unbounded_channel();
+        let (sender, handed) = mpsc::channel(Self::MOST);
         let canceller = Self { handed, ledger: ledger.clone(), upstream: upstream.clone() };
         (Some(canceller), CancellerHandle(Some(sender)))
     }

@@ -6,7 +6,7 @@
 //! 2. `claimer`: claims as many steps as there are free slots (`slot`, `slow_start`), when that is worth it (`alarm`, `crowd`,
 //!    `room`).
 //! 3. `backend`: hands them to apalis, which runs them under tower layers.
-//! 4. `executor`: performs one step with `request` and `poller`, at most one HTTP exchange; `place` and `poll_budget` see to
+//! 4. `executor`: performs one step with `request` and `poller`: one HTTP exchange, or a look and then a submit; `place` and `poll_budget` see to
 //!    it that it has one under the rates.
 //! 5. `scribe`: decides what becomes of it, and says how the upstream fares (`mood`); `settler`: writes that down, many at
 //!    once.
@@ -110,9 +110,8 @@ impl Engine {
         let upstream = Upstream::new(&settings.upstream()).context("the upstream's settings cannot be used")?;
         let host = host_name();
         // A pod that had no answer for half a lease is taken for one that was cut off.
-        let max_idle = Claimer::MAX_IDLE.min(settings.lease / 4);
+        let alarm = Alarm::new(Claimer::MAX_IDLE.min(settings.lease / 4));
         // A name is never used twice: a pod that died may still have entries and claims under its own.
-        let alarm = Alarm::new(max_idle);
         let pod = format!("{host}-{}-{:06x}", std::process::id(), rand::random::<u32>() & 0x00ff_ffff);
         Ok(Self {
             slow_start: SlowStart::new(settings.slots, alarm.clone()),

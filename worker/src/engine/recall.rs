@@ -105,22 +105,10 @@ impl Forgotten {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
-    use mjq_producer::contract::{Entry, TaskId};
+    use mjq_producer::contract::TaskId;
 
     use super::*;
-    use crate::lifecycle::{Busy, Flags, Policy, Record};
-
-    fn step(fence: u64, enqueued_ms: u64) -> Step {
-        let json = br#"{"id":"order-1842","kind":"imagine","request":{"prompt":"cat"}}"#;
-        let Ok(Entry::Job(job)) = Entry::read(None, Some(json), 1000) else { panic!("a valid job") };
-        let record = Record::admit(&job, enqueued_ms, &Policy::default());
-        let job = JobId::new("order-1842").unwrap();
-        let claimed_at = Instant::now();
-        let (flags, place_until) = (Flags::default(), claimed_at);
-        Step { job, fence, record, flags, job_json: None, claimed_ms: 0, claimed_at, place_until }
-    }
+    use crate::{engine::slot::tests::step, lifecycle::Busy};
 
     fn accepted() -> Observation {
         Observation::Accepted { task: TaskId::new("12463258"), queue_position: 0 }

@@ -44,7 +44,9 @@ impl Engine {
         let submits = LatestSubmits::default();
         let (settler, settlements) =
             Settler::new(self.alarm.clone(), self.revisits.clone(), self.room.clone(), submits.clone());
-        let settling = tokio::spawn(settler.run(self.ledger.clone()));
+        // Without it each submit would be paid for and forgotten: when it breaks down, the pod ends.
+        let settler = settler.run(self.ledger.clone(), draining.clone().drop_guard());
+        let settling = tokio::spawn(settler);
         let stopping = CancellationToken::new();
         let budget = PollBudget::new(self.ledger.clone(), Rate::per_second(self.settings.upstream_poll_rate));
         let (poller, lister) = Poller::new(self.upstream.clone(), self.settings.upstream_list_path.is_some(), budget);

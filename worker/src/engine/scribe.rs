@@ -50,8 +50,9 @@ impl Scribe {
         let transition = match next(&step.record, seen, at) {
             Ok(transition) => transition,
             Err(illegal) => {
-                error!(job.id = %step.job, "job {}: {illegal}; this is a bug, and the job is left as it is", step.job);
-                set_aside(step)
+                error!(job.id = %step.job, "job {}: {illegal}; this is a bug, and costs the job its step", step.job);
+                // Nobody knows any more whether a submit was sent.
+                next(&step.record, &Observation::WorkerDied, at).unwrap_or_else(|_| set_aside(step))
             }
         };
         tell_of_pause(step, &transition);

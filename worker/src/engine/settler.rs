@@ -6,6 +6,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     task::{JoinError, JoinSet},
 };
+use tokio_util::sync::DropGuard;
 use tracing::{error, warn};
 
 use super::{
@@ -77,11 +78,13 @@ impl Settler {
         (Self { handed, told: Told { alarm, revisits, room, submits } }, SettlerHandle(sender))
     }
 
-    /// Writes down what is handed in, until nobody is left to hand anything in.
-    pub(super) async fn run(mut self, ledger: Ledger) {
+    /// Writes down what is handed in, until nobody is left to hand anything in. Lets go of `alive` when it ends, however
+    /// that comes.
+    pub(super) async fn run(mut self, ledger: Ledger, alive: DropGuard) {
+        let _alive = alive;
         let mut calls = JoinSet::new();
         let mut batch = Vec::with_capacity(Self::BATCH);
-        while self.handed.recv_many(&mut batch, Self::BATCH).await > 0 {
+        while !batch.is_empty() || self.handed.recv_many(&mut batch, Self::BATCH).await > 0 {
             self.gather(&mut batch).await;
             // What does not fill a batch grows while another is on its way.
             let others = if batch.len() == Self::BATCH { Self::CALLS - 1 } else { 0 };
@@ -89,7 +92,8 @@ impl Settler {
                 end_of(calls.join_next().await);
             }
             fill(&mut batch, &mut self.handed, Self::BATCH);
-            calls.spawn(self.told.clone().write_down(ledger.clone(), std::mem::take(&mut batch)));
+            let rest = batch.split_off(how_many_fit(batch.iter().map(|(settlement, _)| settlement.bytes())));
+            calls.spawn(self.told.clone().write_down(ledger.clone(), std::mem::replace(&mut batch, rest)));
         }
         while !calls.is_empty() {
             end_of(calls.join_next().await);
@@ -107,6 +111,15 @@ impl Settler {
             }
         }
     }
+}
+
+/// How many of these sizes one call carries; one always goes.
+fn how_many_fit(sizes: impl Iterator<Item = usize>) -> usize {
+    let sums = sizes.scan(0, |sum, size| {
+        *sum += size;
+        Some(*sum)
+    });
+    sums.take_while(|sum| *sum <= Ledger::CALL_BYTES).count().max(1)
 }
 
 /// A call that panicked ends the settler too.
@@ -193,5 +206,19 @@ fn note(settlement: &Settlement, settled: Settled) {
             );
         }
         Settled::Gone => error!(job.id = %job, fence, "redis has lost the record of job {job}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_carries_no_more_bytes_than_redis_takes_in_time() {
+        let quarter = Ledger::CALL_BYTES / 4;
+        assert_eq!(how_many_fit([100; 64].into_iter()), 64);
+        assert_eq!(how_many_fit([quarter; 64].into_iter()), 4);
+        assert_eq!(how_many_fit([9 * quarter, 1, 1].into_iter()), 1, "a larger one goes alone");
+        assert_eq!(how_many_fit([1, 9 * quarter, 1].into_iter()), 1);
     }
 }

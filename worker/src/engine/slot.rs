@@ -103,8 +103,9 @@ impl Slots {
             .collect()
     }
 
-    /// Says that Redis has no lease on `job` any more, which is one of these `holdings`. Returns whether it ran out while
-    /// this pod worked on the job: a younger one ended with a settlement whose answer is on its way, or Redis has lost it.
+    /// Marks the lease on `job`, which is one of these `holdings`, as lost: Redis has none any more. Returns whether it must
+    /// have run out, because it is older than it `lasts`. A younger one was ended by a settlement of this pod, whose
+    /// answer is on its way, or Redis has lost it.
     pub(super) fn lose(&self, job: &JobId, holdings: &[Holding], lasts: Duration) -> bool {
         let held = self.held();
         // Only what was asked about: the job may have been claimed here anew since.
@@ -119,7 +120,8 @@ impl Slots {
     /// Says that the leases of `holdings` were renewed at `asked` or later, but for those that were lost.
     pub(super) fn renewed(&self, holdings: &[Holding], asked: Instant) {
         let held = self.held();
-        for lease in holdings.iter().filter_map(|holding| held.get(holding)) {
+        let leases = holdings.iter().filter_map(|holding| held.get(holding));
+        for lease in leases.filter(|lease| !lease.is_lost.load(Ordering::Relaxed)) {
             *lease.begun.lock().unwrap_or_else(PoisonError::into_inner) = asked;
         }
     }
@@ -156,6 +158,76 @@ impl Lease {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.slots.held().remove(&self.holding);
+        let mut held = self.slots.held();
+        // From a Redis that had forgotten it, the pod may have got the same claim once more.
+        if held.get(&self.holding).is_some_and(|lease| Arc::ptr_eq(lease, &self.lease)) {
+            held.remove(&self.holding);
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use mjq_producer::contract::Entry;
+
+    use super::*;
+    use crate::lifecycle::{Flags, Policy, Record};
+
+    const LASTS: Duration = Duration::from_secs(15);
+
+    /// A step of a job that was enqueued then, claimed now.
+    pub(in crate::engine) fn step(fence: u64, enqueued_ms: u64) -> Step {
+        let json = br#"{"id":"order-1842","kind":"imagine","request":{"prompt":"cat"}}"#;
+        let Ok(Entry::Job(job)) = Entry::read(None, Some(json), 1000) else { panic!("a valid job") };
+        let record = Record::admit(&job, enqueued_ms, &Policy::default());
+        let job = JobId::new("order-1842").unwrap();
+        let claimed_at = Instant::now();
+        let (flags, place_until) = (Flags::default(), claimed_at);
+        Step { job, fence, record, flags, job_json: None, claimed_ms: 0, claimed_at, place_until }
+    }
+
+    fn old_step() -> Step {
+        Step { claimed_at: Instant::now().checked_sub(LASTS * 2).unwrap(), ..step(1, 1) }
+    }
+
+    #[test]
+    fn what_was_lost_is_not_renewed() {
+        let slots = Slots::new(1);
+        let held = slots.hold(old_step()).unwrap();
+        let asked = slots.holdings();
+
+        assert!(slots.lose(&held.step.job, &asked, LASTS), "it ran out");
+        slots.renewed(&asked, Instant::now());
+
+        assert!(held.hold.is_lost() && !held.hold.is_recent(LASTS * 2));
+    }
+
+    #[test]
+    fn a_young_lease_that_is_gone_has_not_run_out() {
+        let slots = Slots::new(1);
+        let held = slots.hold(step(1, 1)).unwrap();
+
+        assert!(!slots.lose(&held.step.job, &slots.holdings(), LASTS));
+        assert!(held.hold.is_lost());
+    }
+
+    #[test]
+    fn a_claim_that_came_twice_is_held_until_the_second_ends() {
+        let slots = Slots::new(3);
+        let (first, second) = (slots.hold(step(7, 1)).unwrap(), slots.hold(step(7, 1)).unwrap());
+
+        drop(first);
+        assert_eq!((slots.holdings().len(), slots.busy()), (1, 1));
+        drop(second);
+
+        assert_eq!((slots.holdings().len(), slots.busy()), (0, 0));
+    }
+
+    #[test]
+    fn no_more_is_held_than_there_are_slots() {
+        let slots = Slots::new(1);
+        let _held = slots.hold(step(1, 1)).unwrap();
+
+        assert!(slots.hold(step(2, 1)).is_none());
     }
 }

@@ -61,12 +61,12 @@ pub struct Step {
     pub flags: Flags,
     /// The job as it was enqueued, for a submit and when it is small; else it is read apart.
     pub job_json: Option<String>,
-    /// The claim, by Redis's clock, in Unix milliseconds.
+    /// The claim, by Redis's clock, in Unix milliseconds; the first, when its answer was lost and it was made again.
     pub claimed_ms: u64,
     /// No later than this the lease began.
     pub claimed_at: Instant,
-    /// Until when it has its place under the rates: not as long as after other claims, when the first answer to this
-    /// one was lost.
+    /// Until when its grant under the rates holds. It counts from the grant: less is left of it when the first answer to
+    /// the claim was lost.
     pub place_until: Instant,
 }
 
@@ -121,7 +121,7 @@ impl Ledger {
         let granted_at = claimed_at.checked_sub(waited).unwrap_or(claimed_at);
         let place_until = Rate::place_until(granted_at, round_trip);
         let read = |text: &String| {
-            let step = RawStep::read(text).and_then(|raw| raw.into_step(reply.now_ms, claimed_at, place_until));
+            let step = RawStep::read(text).and_then(|raw| raw.into_step(&reply, claimed_at, place_until));
             if step.is_none() {
                 // Its lease runs out again and again; a newer version of mjq may be able to read it.
                 let id = text.split(' ').next().unwrap_or_default();
@@ -215,14 +215,14 @@ impl<'a> RawStep<'a> {
         Some(Self { id, rare, job, request })
     }
 
-    fn into_step(self, now_ms: u64, claimed_at: Instant, place_until: Instant) -> Option<Step> {
+    fn into_step(self, reply: &ClaimReply, claimed_at: Instant, place_until: Instant) -> Option<Step> {
         let Self { rare: Rare { is_reclaimed, reclaims, is_cancelled, inputs, hint }, .. } = self;
         let (job, kept) = (JobId::new(self.id).ok()?, KeptJob::read(self.job)?);
         let (fence, record) = (kept.fence, kept.record()?);
         let (hinted, is_end_told) = read_hint(hint);
         let flags = Flags {
             is_reclaimed,
-            is_overdue: now_ms >= record.deadline_ms,
+            is_overdue: reply.now_ms >= record.deadline_ms,
             is_cancelled,
             hinted_task: (!hinted.is_empty()).then(|| TaskId::new(hinted)),
             is_end_told,
@@ -230,7 +230,7 @@ impl<'a> RawStep<'a> {
             reclaims,
         };
         let job_json = self.request.and_then(|text| KeptRequest::read(text)?.job).map(str::to_owned);
-        Some(Step { job, fence, record, flags, job_json, claimed_ms: now_ms, claimed_at, place_until })
+        Some(Step { job, fence, record, flags, job_json, claimed_ms: reply.granted_ms, claimed_at, place_until })
     }
 }
 
@@ -318,7 +318,7 @@ mod tests {
         let again = ledger.claim("pod-a", "1", wanted, &limits).await?;
 
         let (first, again) = (&first.steps[0], &again.steps[0]);
-        assert_eq!((&first.job, first.fence), (&again.job, again.fence));
+        assert_eq!((&first.job, first.fence, first.claimed_ms), (&again.job, again.fence, again.claimed_ms));
         assert!(first.place_until >= first.claimed_at + Rate::FRESH);
         // Both times are whole milliseconds of Redis's.
         let first_known = again.claimed_at - Duration::from_millis(199);

@@ -119,6 +119,9 @@ struct Inner {
 }
 
 impl Ledger {
+    /// What one script call should carry, in bytes; a single job may be more.
+    pub const CALL_BYTES: usize = 512 * 1024;
+
     /// Opens the ledger of `queue`. It connects with its first call.
     #[must_use]
     pub fn new(link: RedisLink, queue: QueueName, retention: Duration, abandon: CancellationToken) -> Self {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mjq_producer::contract::{Event, Job, JobId};
+use serde_json::value::RawValue;
 
 use super::{Abandoned, Ledger, args::Args, kept::kept_job, renewal::lease_of, scripts};
 use crate::lifecycle::{Ending, Next, PaceClass, Pressure, Ran, Record, Transition};
@@ -111,6 +112,16 @@ impl Settlement {
     #[must_use]
     pub fn may_have_cost(&self) -> bool {
         self.transition.pressure.may_have_cost()
+    }
+
+    /// Roughly how large it is: what the upstream made it, and the jobs that follow.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let raw = |json: &Option<Box<RawValue>>| json.as_ref().map_or(0, |json| json.get().len());
+        let event = self.event.as_ref();
+        let event = event.map_or(0, |event| event.image_url.len() + raw(&event.data.task) + raw(&event.data.buttons));
+        let follow_ups: usize = self.follow_ups.iter().map(|job| job.request.as_json().len()).sum();
+        event + follow_ups
     }
 
     /// The job as it was enqueued, with its record, as [`Ledger::restore_requests`] takes it.

@@ -250,9 +250,8 @@ if not is_paused then
       wanted = 0
       wake_in(gate_ms - now)
     elseif control[5] and wanted > 0 then
-      -- The breaker is open: one probe, and nobody else until it has had time to be answered.
+      -- The breaker is open: one probe.
       wanted = 1
-      call('HSET', UPSTREAM, 'down_until_ms', now + 5000, 'probing', 1)
     end
     local submits, submit_wait = room(P .. 'rate:submit', wanted, submit_n, submit_window)
     if submits > 0 then
@@ -263,6 +262,8 @@ if not is_paused then
       call('ZREMRANGEBYRANK', SUBMIT, from, from + submits - 1)
       take(ids, true)
       spend(P .. 'rate:submit', #ids, submit_n)
+      -- Nobody else until the probe has had time to be answered.
+      if control[5] then call('HSET', UPSTREAM, 'down_until_ms', now + 5000, 'probing', now) end
     end
     if submits < wanted then wake_in(submit_wait) end
   end

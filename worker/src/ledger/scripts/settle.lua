@@ -31,7 +31,8 @@ local function add(set, score, id)
   members[n + 1] = string.format('%d', score)
   members[n + 2] = id
 end
--- How many leases this call has ended, of claims that count as open until it is over.
+-- How many leases this call has ended. The jobs of its batch all count as open until it is over, so that one step's
+-- pressure does not depend on its place in the batch.
 local leases_ended
 local function count_open() return redis.call('ZCARD', POLL) + redis.call('ZCARD', LEASES) + leases_ended end
 
@@ -66,13 +67,14 @@ if #ends > 0 then
 end
 
 -- What is written of each job, in one command; and what ended, counted.
-local texts, totals, paces, finished = {}, {}, {}, {}
+local texts, is_written, totals, paces, finished = {}, {}, {}, {}, {}
 local last_event
 
 local function write(id, text)
   local n = #texts
   texts[n + 1] = JOB .. id
   texts[n + 2] = text
+  is_written[id] = true
 end
 
 -- Where the job is, and its state. (To match from the first word on costs more.)
@@ -133,6 +135,8 @@ local function record_in(text) return string.match(text, '^%d+ %a+ ([^\n]*)') en
 -- The answer to a step whose claim may not hold, as text, because numbers are slow to write; '1' if it does,
 -- and '3' if it does not and is to be written all the same.
 local function check(id, lease, text, rare)
+  -- A pod that got its own claim once more, from a Redis that had forgotten it, tells what became of both.
+  if is_written[id] then return '0' end
   local fence = tonumber(string.match(lease, '^%d+'))
   local is_recent, deadline = string.match(rare, '^(%d) (%d+)$')
   local known = redis.call('GET', JOB .. id)
@@ -184,11 +188,13 @@ if #finished > 0 then
   redis.call('ZREM', DEADLINES, unpack(finished))
   redis.call('SREM', P .. 'marked', unpack(finished))
   totals.ended = #finished
+end
+for set, members in pairs(adds) do redis.call('ZADD', set, unpack(members)) end
+if #finished > 0 then
   -- Under the last event's id; where a later one is there (the clock went back), under the next.
   local ids = table.concat(finished, ' ')
   if redis.pcall('XADD', ENDED, last_event, 'jobs', ids).err then redis.call('XADD', ENDED, '*', 'jobs', ids) end
 end
-for set, members in pairs(adds) do redis.call('ZADD', set, unpack(members)) end
 for name, count in pairs(totals) do redis.call('HINCRBY', P .. 'totals', name, count) end
 for class, times in pairs(paces) do
   if redis.call('LPUSH', P .. 'pace:' .. class, unpack(times)) > 128 then

@@ -74,7 +74,10 @@ end
 -- Gives back what a claim took for a submit that was not sent: its place under the rate, and its turn as the probe.
 local function give_back(claimed_ms)
   redis.call('LREM', P .. 'rate:submit', 1, claimed_ms)
-  if redis.call('HDEL', UPSTREAM, 'probing') == 1 then redis.call('HSET', UPSTREAM, 'down_until_ms', now) end
+  if redis.call('HGET', UPSTREAM, 'probing') == claimed_ms then
+    redis.call('HDEL', UPSTREAM, 'probing')
+    redis.call('HSET', UPSTREAM, 'down_until_ms', now)
+  end
 end
 
 local function raise_limit(count_open)
@@ -116,7 +119,7 @@ local function lower_limit(open)
   set_limit(0.8 * ((limit > 0 and limit < open) and limit or open))
 end
 
--- Submits that this call has told were refused. Like all its steps, they count as open until it is over.
+-- How many submits this call has told were refused: they count as open until it is over, and have no task.
 local refused = 0
 
 -- `count_open` tells how many tasks are open upstream.

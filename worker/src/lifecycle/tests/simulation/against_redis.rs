@@ -4,7 +4,7 @@
 //! jobs at a time: their scores are set to the past on both sides.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     sync::Arc,
     time::{Duration, Instant},
@@ -47,6 +47,8 @@ struct Both {
     requests: u64,
     /// Steps that were claimed, the settled ones too.
     steps: Vec<ClaimedStep>,
+    /// When Redis granted them, by its own clock.
+    granted_ms: BTreeMap<(JobId, u64), u64>,
     last_claim: Option<Claim>,
     last_outcomes: Vec<Outcome>,
     story: String,
@@ -81,6 +83,7 @@ impl Both {
             now_ms: 1_000_000,
             requests: 0,
             steps: Vec::new(),
+            granted_ms: BTreeMap::new(),
             last_claim: None,
             last_outcomes: Vec::new(),
             story: String::new(),
@@ -183,6 +186,7 @@ impl Both {
         assert_eq!(real_steps, steps.iter().map(told).collect::<Vec<_>>(), "{}", self.story);
         for (real, model) in real.steps.iter().zip(&steps) {
             assert_eq!(real.record, model.record, "{}", self.story);
+            self.granted_ms.insert((real.job.clone(), real.fence), real.claimed_ms);
         }
         // How soon is a matter of clocks; whether at once, later or never is not.
         let when = |ms: Option<u64>| ms.map(|ms| ms > 0);
@@ -207,7 +211,8 @@ impl Both {
                 return Ok(());
             }
             let step = self.dice.pick(from).clone();
-            if !outcomes.iter().any(|outcome| outcome.job == step.job) {
+            // Twice in one call, too: a pod may have been given its own claim once more.
+            if self.dice.permille(300) || !outcomes.iter().any(|outcome| outcome.job == step.job) {
                 outcomes.push(self.outcome(&step));
             }
         }
@@ -243,7 +248,7 @@ impl Both {
         let pressure = *dice.pick(&[
             Pressure::None,
             Pressure::None,
-            Pressure::Unsent(1),
+            Pressure::Unsent(step.claimed_ms),
             Pressure::Accepted,
             Pressure::Up,
             Pressure::Saturated(Duration::ZERO),
@@ -251,7 +256,9 @@ impl Both {
             Pressure::Throttled(HOUR),
             Pressure::Down,
             Pressure::Away,
-            Pressure::Away,
+            Pressure::Lost,
+            Pressure::Lost,
+            Pressure::Lost,
         ]);
         let mut record = Record { phase, polls: step.record.polls + 1, ..step.record.clone() };
         // As each transition does: the text of a record tells its phase by nothing else.
@@ -266,12 +273,16 @@ impl Both {
         // Now and then a pod knows of a claim that Redis has lost.
         let is_recent = dice.permille(300);
         let fence = step.fence + if is_recent && dice.permille(300) { 1 + dice.below(3) } else { 0 };
+        let pressure = match pressure {
+            Pressure::Unsent(_) if fence != step.fence => Pressure::None,
+            pressure => pressure,
+        };
         let transition = Transition { record, next, pressure };
         Outcome { job: step.job.clone(), fence, is_recent, transition, event }
     }
 
     async fn settle_as(&mut self, outcomes: &[Outcome]) -> anyhow::Result<()> {
-        let settlements: Vec<Settlement> = outcomes.iter().map(settlement).collect();
+        let settlements: Vec<Settlement> = outcomes.iter().map(|outcome| self.settlement(outcome)).collect();
         for outcome in outcomes {
             let Transition { record, next, pressure } = &outcome.transition;
             writeln!(
@@ -293,6 +304,15 @@ impl Both {
         });
         assert_eq!(told.collect::<Vec<_>>(), model, "{}", self.story);
         Ok(())
+    }
+
+    fn settlement(&self, outcome: &Outcome) -> Settlement {
+        let Outcome { job, fence, is_recent, mut transition, event } = outcome.clone();
+        if let Pressure::Unsent(claimed_ms) = &mut transition.pressure {
+            *claimed_ms = self.granted_ms.get(&(job.clone(), fence)).copied().unwrap_or(0);
+        }
+        let (revisit_after, follow_ups, job_json) = (None, Vec::new(), None);
+        Settlement { job, fence, is_recent, transition, ran_ms: None, event, revisit_after, follow_ups, job_json }
     }
 
     async fn renew(&mut self) -> anyhow::Result<()> {
@@ -469,7 +489,7 @@ impl Both {
                 writeln!(state, "event {} {} {}", field("job"), field("type"), field("code"))?;
             }
         }
-        type Shared = (Option<f64>, Option<u32>, Option<u8>, Option<u32>, Option<String>, Option<u32>);
+        type Shared = (Option<f64>, Option<u32>, Option<u64>, Option<u32>, Option<String>, Option<u32>);
         let mut command = redis::cmd("HMGET");
         command.arg(self.real.key("upstream")).arg(&["limit", "down", "probing", "lost", "cause", "full"]);
         let (limit, down, probing, lost, cause, full): Shared = self.query(&command).await?;
@@ -503,7 +523,7 @@ impl Both {
             let _ = writeln!(state, "event {} {} {}", event.job, event.event_type.as_str(), event.code.as_str());
         }
         let shared = &self.model.upstream;
-        let (limit, full, down, probing) = (shared.limit, shared.full, shared.down, shared.is_probing);
+        let (limit, full, down, probing) = (shared.limit, shared.full, shared.down, shared.probing.is_some());
         let (lost, cause) = (shared.lost, shared.cause.map(|cause| format!("{cause:?}").to_lowercase()));
         let cause = cause.unwrap_or_default();
         let _ = writeln!(state, "limit {limit:.2}, full {full}, down {down}, probing {probing}, lost {lost}, {cause}");
@@ -520,12 +540,6 @@ fn asserted((step, is_recent): &(ClaimedStep, bool)) -> Asserted {
     let now = Instant::now();
     let step = Step { job, fence, record, flags, job_json: None, claimed_ms, claimed_at: now, place_until: now };
     Asserted { step: Arc::new(step), is_recent: *is_recent }
-}
-
-fn settlement(outcome: &Outcome) -> Settlement {
-    let Outcome { job, fence, is_recent, transition, event } = outcome.clone();
-    let (revisit_after, follow_ups, job_json) = (None, Vec::new(), None);
-    Settlement { job, fence, is_recent, transition, ran_ms: None, event, revisit_after, follow_ups, job_json }
 }
 
 type Told = (String, u64, Phase, bool, bool, u32, u32, Option<TaskId>, bool);

@@ -3,7 +3,7 @@
 //! `against_redis` plays the same operations on this and on the scripts, so that neither drifts from the other. Left
 //! out are rates, revisits, retention and the full memory, which have tests of their own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mjq_producer::contract::{Event, JobId, TaskId};
 
@@ -22,12 +22,20 @@ pub(super) struct LedgerModel {
     pub(super) deadlines: Lane,
     pub(super) upstream: Shared,
     /// Each pod's last claim.
-    memos: BTreeMap<String, (u64, Vec<(JobId, u64)>)>,
+    memos: BTreeMap<String, Memo>,
     /// What was published, in order.
     pub(super) events: Vec<Event>,
     pub(super) restored: u32,
     pub(super) reassertion: Reassertion,
     pub(super) sabotage: Option<Sabotage>,
+}
+
+/// A claim that may be asked again.
+#[derive(Debug, Clone)]
+struct Memo {
+    request: u64,
+    granted_ms: u64,
+    given: Vec<(JobId, u64)>,
 }
 
 /// What is kept of one job.
@@ -62,7 +70,8 @@ pub(super) struct Shared {
     pub(super) lowered_ms: u64,
     pub(super) down: u32,
     pub(super) down_until_ms: u64,
-    pub(super) is_probing: bool,
+    /// When the probe under way was claimed.
+    pub(super) probing: Option<u64>,
     /// Submits in a row whose answer was lost.
     pub(super) lost: u32,
     /// Moments in a row at which even one task was too many.
@@ -84,7 +93,7 @@ impl Shared {
     const RUN: u32 = 20;
 
     fn open_breaker(&mut self, seen: Cause, now_ms: u64) {
-        let is_probe = std::mem::take(&mut self.is_probing);
+        let is_probe = self.probing.take().is_some();
         if self.down > 0 && self.down_until_ms > now_ms && !is_probe {
             return;
         }
@@ -200,9 +209,9 @@ impl LedgerModel {
 
     /// The steps, and ms until there may be more; `None` when nothing waits.
     pub(super) fn claim(&mut self, claim: &Claim, now_ms: u64) -> (Vec<ClaimedStep>, Option<u64>) {
-        let memo = self.memos.get(&claim.pod).filter(|(request, _)| *request == claim.request);
-        if let Some((_, given)) = memo.filter(|_| self.sabotage != Some(Sabotage::NoMemo)).cloned() {
-            return (self.give_again(&given, claim, now_ms), Some(0));
+        let memo = self.memos.get(&claim.pod).filter(|memo| memo.request == claim.request);
+        if let Some(memo) = memo.filter(|_| self.sabotage != Some(Sabotage::NoMemo)).cloned() {
+            return (self.give_again(&memo, claim, now_ms), Some(0));
         }
         let server_gate_ms = self.server_gate(now_ms);
         if server_gate_ms > now_ms {
@@ -238,7 +247,8 @@ impl LedgerModel {
         if !steps.is_empty() {
             let given = steps.iter().map(|step| (step.job.clone(), step.fence)).collect();
             steps.iter().for_each(|step| self.leases.add(&lease_of(&step.job, step.fence), now_ms + claim.lease_ms));
-            self.memos.insert(claim.pod.clone(), (claim.request, given));
+            let memo = Memo { request: claim.request, granted_ms: now_ms, given };
+            self.memos.insert(claim.pod.clone(), memo);
         }
         if steps.len() >= claim.limit {
             return (steps, Some(0));
@@ -257,12 +267,18 @@ impl LedgerModel {
         let mut answers = Vec::new();
         let mut places = Vec::new();
         let mut refused = 0;
+        let mut written = BTreeSet::new();
         for (outcome, is_held) in outcomes.iter().zip(held) {
+            if written.contains(&outcome.job) {
+                answers.push(Answer::Stale);
+                continue;
+            }
             let (answer, lease) = self.judge(outcome, is_held);
             if matches!(answer, Answer::Written | Answer::Restored) {
                 let pressure = outcome.transition.pressure;
                 refused += usize::from(matches!(pressure, Pressure::Saturated(_)));
                 self.press(pressure, refused, now_ms);
+                written.insert(&outcome.job);
                 places.push((outcome, lease, self.write(outcome, now_ms)));
             }
             answers.push(answer);
@@ -337,12 +353,13 @@ impl LedgerModel {
         }
     }
 
-    fn give_again(&mut self, given: &[(JobId, u64)], claim: &Claim, now_ms: u64) -> Vec<ClaimedStep> {
+    fn give_again(&mut self, memo: &Memo, claim: &Claim, now_ms: u64) -> Vec<ClaimedStep> {
         let mut steps = Vec::new();
-        for (job, fence) in given {
+        for (job, fence) in &memo.given {
             if self.is_leased(job, *fence) {
                 let row = &self.jobs[job];
-                steps.push(row.step(job, row.reclaim_fence == *fence, now_ms));
+                let step = row.step(job, row.reclaim_fence == *fence, now_ms);
+                steps.push(ClaimedStep { claimed_ms: memo.granted_ms, ..step });
                 self.leases.add(&lease_of(job, *fence), now_ms + claim.lease_ms);
             }
         }
@@ -412,7 +429,7 @@ impl LedgerModel {
         }
         if is_down && wanted > 0 {
             self.upstream.down_until_ms = taking.now_ms + 5000;
-            self.upstream.is_probing = true;
+            self.upstream.probing = Some(taking.now_ms);
             // Another one each time.
             let probe = self.submit.jobs().nth(self.upstream.down as usize % waiting.min(64)).cloned();
             if let Some(job) = probe {
@@ -475,9 +492,9 @@ impl LedgerModel {
         let shared = &mut self.upstream;
         match pressure {
             Pressure::None => return,
-            Pressure::Unsent(_) => {
-                if std::mem::take(&mut shared.is_probing) {
-                    shared.down_until_ms = now_ms;
+            Pressure::Unsent(claimed_ms) => {
+                if shared.probing == Some(claimed_ms) {
+                    (shared.probing, shared.down_until_ms) = (None, now_ms);
                 }
                 return;
             }
@@ -497,7 +514,7 @@ impl LedgerModel {
             Pressure::Accepted | Pressure::Up | Pressure::Saturated(_) => {}
         }
         if shared.down > 0 {
-            (shared.down, shared.down_until_ms, shared.is_probing) = (0, 0, false);
+            (shared.down, shared.down_until_ms, shared.probing) = (0, 0, None);
             shared.cause = None;
         }
         shared.lost = 0;

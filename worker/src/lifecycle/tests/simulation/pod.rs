@@ -39,6 +39,8 @@ type Holders = BTreeMap<JobId, (String, Phase, u32)>;
 #[derive(Clone)]
 struct Lease {
     step: ClaimedStep,
+    /// When the claim was asked for, and when the lease last began anew.
+    claimed_ms: u64,
     begun_ms: u64,
     is_lost: bool,
 }
@@ -130,7 +132,7 @@ impl Pod {
     }
 
     fn hold(&self, step: &ClaimedStep, asked_ms: u64) {
-        let lease = Lease { step: step.clone(), begun_ms: asked_ms, is_lost: false };
+        let lease = Lease { step: step.clone(), claimed_ms: asked_ms, begun_ms: asked_ms, is_lost: false };
         self.held.borrow_mut().insert((step.job.clone(), step.fence), lease);
     }
 
@@ -367,8 +369,8 @@ impl Pod {
             return true;
         }
         // Not by the lease as it was renewed: by the claim, as the executor does.
-        let age_ms = self.world.now_ms() - step.claimed_ms;
-        self.lease_of(step).is_some_and(|lease| !lease.is_lost) && age_ms < self.world.weather.lease_ms / 2
+        let age_ms = |lease: &Lease| self.world.now_ms() - lease.claimed_ms;
+        self.lease_of(step).is_some_and(|lease| !lease.is_lost && age_ms(&lease) < self.world.weather.lease_ms / 2)
     }
 
     fn lease_of(&self, step: &ClaimedStep) -> Option<Lease> {
