@@ -128,7 +128,21 @@ fn describe() {
 
 /// What each act of a step may see.
 const STEPS: [(&str, &[&str]); 4] = [
-    ("submit", &["accepted", "refused", "denied", "unanswered", "parent_pending", "not_begun"]),
+    (
+        "submit",
+        &[
+            "accepted",
+            "refused",
+            "denied",
+            "unsendable",
+            "unanswered",
+            "parent_pending",
+            "not_begun",
+            "found",
+            "missing",
+            "no_verdict",
+        ],
+    ),
     ("poll", &["running", "succeeded", "task_failed", "waits_for_input", "missing", "no_verdict", "not_begun"]),
     ("adopt", &["found", "not_found", "no_verdict", "not_begun"]),
     ("conclude", &["not_begun", "worker_died", "deadline_passed", "cancel_requested", "poisoned", "input_given"]),

@@ -16,7 +16,7 @@ use crate::lifecycle::Pressure;
 #[derive(Debug, Default)]
 pub(super) struct Mood(Mutex<Option<Trouble>>);
 
-/// Since the upstream has last taken a job or refused one for its own sake.
+/// Trouble since the last good answer: a job was taken, or refused for what it is.
 #[derive(Debug)]
 struct Trouble {
     since: Instant,

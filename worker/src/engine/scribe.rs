@@ -58,7 +58,7 @@ impl Scribe {
         tell_of_pause(step, &transition);
         self.mood.note(transition.pressure, &transition.record.reason);
         self.slow_start.note(transition.pressure);
-        // Who has to leave before the job is read leaves its end to another.
+        // If the pod has to leave before Redis has told the job, another pod ends it.
         let Ok(mut settlement) = self.settlement(step, seen, transition, at.now_ms).await else { return };
         settlement.is_recent = hold.is_recent(self.ledger.retention());
         planted::spoil(&self.ledger, &mut settlement, at.now_ms).await;

@@ -56,7 +56,7 @@ pub enum Observation {
     TaskFailed(TaskReport, FailureClass),
     /// The task waits for input (status MODAL).
     WaitsForInput(TaskReport),
-    /// The upstream says that it does not know the task: of one that a hook told of, before a submit as well.
+    /// The upstream does not know the task that it was asked for. Also seen before a submit, when a hook had named a task.
     Missing,
     /// The poll told nothing: no answer, or none that can be read.
     NoVerdict {

@@ -146,8 +146,8 @@ pub(super) fn next_look(pace: Option<&Pace>, headway: Headway) -> Option<Look> {
 
 /// The next look at a task that says 0 %, before any other of its class has ended.
 ///
-/// It is at the beginning of a run that takes four times as long or more. An upstream that says so all the
-/// time will do it for no more than the first tasks: from then on history counts.
+/// It is taken to need at least four times as long as it has run. An upstream that says 0 % all the time misleads only
+/// about its first tasks: after some have ended, history counts.
 fn unseen_headway(elapsed_ms: u64, progress: Option<u8>) -> Option<Look> {
     /// What would be waited longer than that is waited in parts.
     const BEGINNING_MS: u64 = 16_000;

@@ -176,7 +176,7 @@ pub struct Record {
     /// Whether the next submit gives the waiting task its input, instead of asking for a new task.
     #[serde(rename = "an", default, skip_serializing_if = "is_default")]
     pub is_answering: bool,
-    /// Reclaims before the last step that was written down: what a later worker got over.
+    /// How often the job had been reclaimed when its last step was written down. Only later ones count towards poison.
     #[serde(rename = "sr", default, skip_serializing_if = "is_default")]
     pub survived_reclaims: u32,
     /// The submit's answer was lost at this time.

@@ -12,7 +12,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// A JSON value, as its own bytes; and as what it was read as, so that to keep it is to copy it and no more.
+/// A JSON value: its text, and where it was parsed already what came of that, so that it can be kept without a second parse.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Json<'a>(&'a str, Option<&'a RawValue>);
 

@@ -37,7 +37,7 @@ local SUBMIT, LATER, POLL = P .. 'due:submit', P .. 'due:later', P .. 'due:poll'
 local LEASES, DEADLINES, UPSTREAM = P .. 'leases', P .. 'deadlines', P .. 'upstream'
 local MARKED, MEMO = P .. 'marked', P .. 'claim:' .. pod
 local JOB, REQUEST, MORE = P .. 'job:', P .. 'request:', P .. 'more:'
--- There is no such key.
+-- A key that there never is: it keeps the place of a request that is not read.
 local NOTHING = P .. 'nothing'
 
 local expiry = string.format('%d', now + lease_ms)
@@ -107,9 +107,9 @@ local is_paused, submits_paused = control[1] == '1', control[2] == '1'
 local server_gate_ms = ARGV[12] == '1' and server_gate(control[7], control[8]) or noted_gate(control[8])
 if server_gate_ms > now then return { now, server_gate_ms - now, now, 0 } end
 
--- A pod that had no answer for long sent this to a Redis that stood still, or was cut off from it. Nobody may be
--- listening any more, so it gets nothing; and what other pods hold, or have to tell, is on its way as well: what has
--- expired is spared until it must be here. Not again and again, or a pod that is slow would keep what others left.
+-- This pod had no answer for half a lease: Redis stood still, or the pod was cut off. It gets nothing, because it may
+-- not be listening any more; and expired leases are not taken back yet, because the settlements of other pods may
+-- still be on their way. At most once in four leases, or one slow pod would keep what dead ones left.
 local spared_ms = tonumber(control[9] or 0)
 if heard_ms > 0 and now - heard_ms > lease_ms / 2 then
   if now > spared_ms + 4 * lease_ms then
@@ -185,8 +185,8 @@ local function wake_in(ms)
   if ms and (more < 0 or ms < more) then more = math.max(ms, 0) end
 end
 
--- Where there is something to submit, the first write asks whether Redis takes any: while it has no room, what has
--- begun goes on, and nothing new is paid for.
+-- Where something may be submitted, a small write comes first. If Redis refuses it (its memory is full), nothing is
+-- submitted, and looks go on.
 local waiting = call('ZCARD', SUBMIT) + call('ZCOUNT', LATER, '-inf', now)
 local has_room = waiting == 0 or not redis.pcall('SET', P .. 'room', 1).err
 if waiting == 0 or not has_room then write_although_full() end
