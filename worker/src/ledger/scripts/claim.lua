@@ -81,7 +81,10 @@ end
 local function lease_of(id, text) return string.match(text, '^%d+') .. ':' .. id end
 
 local last = call('GET', MEMO)
-if last and string.sub(last, 1, #request + 1) == request .. ' ' then
+
+-- The same steps again, if this claim was made before. Nil if it was not.
+local function again()
+  if not last or string.sub(last, 1, #request + 1) ~= request .. ' ' then return nil end
   local granted, given = string.match(string.sub(last, #request + 2), '(%d+) (.*)')
   for fence, id in string.gmatch(given, '(%d+):(%S+)') do
     local lease = fence .. ':' .. id
@@ -98,20 +101,24 @@ if last and string.sub(last, 1, #request + 1) == request .. ' ' then
   end
   return { now, 0, tonumber(granted), 0, unpack(steps) }
 end
--- Requests are numbered. One from before the last was sent long ago, and its pod has given up listening for it.
-if last and (tonumber(request) or 0) < (tonumber(string.match(last, '^%d+')) or 0) then return { now, 0, now, 0 } end
 
 local control = call('HMGET', UPSTREAM, 'paused', 'submits_paused', 'gate_ms', 'limit', 'down', 'down_until_ms',
   'server', 'server_gate_ms', 'spared_ms', 'looks_gate_ms')
-local is_paused, submits_paused = control[1] == '1', control[2] == '1'
-local server_gate_ms = ARGV[12] == '1' and server_gate(control[7], control[8]) or noted_gate(control[8])
-if server_gate_ms > now then return { now, server_gate_ms - now, now, 0 } end
+local is_paused, submits_paused, limit_open = control[1] == '1', control[2] == '1', control[4]
+-- How often the breaker's probes have failed; nil while it is closed.
+local down = control[5]
+local spared_ms, looks_gate_ms = tonumber(control[9] or 0), tonumber(control[10] or 0)
 
--- This pod had no answer for half a lease: Redis stood still, or the pod was cut off. It gets nothing, because it may
--- not be listening any more; and expired leases are not taken back yet, because the settlements of other pods may
--- still be on their way. At most once in four leases, or one slow pod would keep what dead ones left.
-local spared_ms = tonumber(control[9] or 0)
-if heard_ms > 0 and now - heard_ms > lease_ms / 2 then
+-- Why this claim gets nothing, whatever is due; nil if it may get something.
+local function nothing()
+  -- Requests are numbered. One from before the last was sent long ago, and its pod has given up listening for it.
+  if last and (tonumber(request) or 0) < (tonumber(string.match(last, '^%d+')) or 0) then return { now, 0, now, 0 } end
+  local server_gate_ms = ARGV[12] == '1' and server_gate(control[7], control[8]) or noted_gate(control[8])
+  if server_gate_ms > now then return { now, server_gate_ms - now, now, 0 } end
+  -- This pod had no answer for half a lease: Redis stood still, or the pod was cut off. It gets nothing, because it may
+  -- not be listening any more; and expired leases are not taken back yet, because the settlements of other pods may
+  -- still be on their way. At most once in four leases, or one slow pod would keep what dead ones left.
+  if heard_ms == 0 or now - heard_ms <= lease_ms / 2 then return nil end
   if now > spared_ms + 4 * lease_ms then
     write_although_full()
     call('HSET', UPSTREAM, 'spared_ms', string.format('%d', now + math.max(lease_ms / 2, 1500)))
@@ -185,44 +192,49 @@ local function wake_in(ms)
   if ms and (more < 0 or ms < more) then more = math.max(ms, 0) end
 end
 
--- Where something may be submitted, a small write comes first. If Redis refuses it (its memory is full), nothing is
--- submitted, and looks go on.
-local waiting = call('ZCARD', SUBMIT) + call('ZCOUNT', LATER, '-inf', now)
-local has_room = waiting == 0 or not redis.pcall('SET', P .. 'room', 1).err
-if waiting == 0 or not has_room then write_although_full() end
-
-if spared_ms <= now then
-  for _, lease in ipairs(due(LEASES, limit)) do take_back(lease) end
-else
-  wake_in(spared_ms - now)
+-- Whether Redis takes new jobs' writes. Asked only where something may be submitted: if its memory is full, nothing is,
+-- and looks go on.
+local function has_memory()
+  local waiting = call('ZCARD', SUBMIT) + call('ZCOUNT', LATER, '-inf', now)
+  local has_room = waiting == 0 or not redis.pcall('SET', P .. 'room', 1).err
+  if waiting == 0 or not has_room then write_although_full() end
+  return has_room
 end
 
-for _, id in ipairs(due(DEADLINES, limit - #steps)) do
-  local text = call('GET', JOB .. id)
-  if taken[id] or text and call('ZSCORE', LEASES, lease_of(id, text)) then
-    -- A step is under way: its end may be the job's, and else this comes after it.
-    call('ZADD', DEADLINES, now + math.floor(lease_ms / 16), id)
-  else
-    -- It comes back here until it has ended.
-    call('ZADD', DEADLINES, now + lease_ms, id)
-    call('ZREM', SUBMIT, id)
-    call('ZREM', LATER, id)
-    call('ZREM', POLL, id)
-    take({ id }, false)
+local function take_expired()
+  if spared_ms > now then return wake_in(spared_ms - now) end
+  for _, lease in ipairs(due(LEASES, limit)) do take_back(lease) end
+end
+
+local function take_overdue()
+  for _, id in ipairs(due(DEADLINES, limit - #steps)) do
+    local text = call('GET', JOB .. id)
+    if taken[id] or text and call('ZSCORE', LEASES, lease_of(id, text)) then
+      -- A step is under way: its end may be the job's, and else this comes after it.
+      call('ZADD', DEADLINES, now + math.floor(lease_ms / 16), id)
+    else
+      -- It comes back here until it has ended.
+      call('ZADD', DEADLINES, now + lease_ms, id)
+      call('ZREM', SUBMIT, id)
+      call('ZREM', LATER, id)
+      call('ZREM', POLL, id)
+      take({ id }, false)
+    end
   end
 end
 
-for _, id in ipairs(due(LATER, 256)) do
-  call('ZREM', LATER, id)
-  call('ZADD', SUBMIT, submit_score(id) or now, id)
+local function promote_later()
+  for _, id in ipairs(due(LATER, 256)) do
+    call('ZREM', LATER, id)
+    call('ZADD', SUBMIT, submit_score(id) or now, id)
+  end
 end
 
-if not is_paused then
-  waiting = call('ZCARD', SUBMIT)
+-- Takes polls that are due, but for the slots that are kept for submits. Returns whether more are due than those leave.
+local function take_polls(waiting)
   -- A quarter of the slots is kept for submits, or a flood of polls would stop them; of few, one in each fourth claim.
   local free = limit - #steps
   local fits, wait = room(P .. 'rate:poll', math.ceil(free / polls_per_request), poll_n, poll_window)
-  local looks_gate_ms = tonumber(control[10] or 0)
   if looks_gate_ms > now then fits, wait = 0, looks_gate_ms - now end
   local kept = math.floor(free / 4)
   if kept == 0 and (tonumber(request) or 1) % 4 == 0 then kept = 1 end
@@ -234,55 +246,73 @@ if not is_paused then
     spend(P .. 'rate:poll', math.ceil(#polls / polls_per_request), poll_n)
   end
   if fits * polls_per_request <= #polls then wake_in(wait) end
-
-  if has_room and not submits_paused and waiting > 0 then
-    local wanted = math.min(limit - #steps, waiting, most_submits)
-    local cap = max_open
-    if control[4] and (cap == 0 or tonumber(control[4]) < cap) then cap = math.max(1, math.floor(control[4])) end
-    if cap > 0 then
-      local open = call('ZCARD', POLL) + call('ZCARD', LEASES) + #leased / 2
-      if cap - open < wanted then waits_for_room = 1 end
-      wanted = math.min(wanted, cap - open)
-    end
-    local gate_ms = tonumber(control[3] or 0)
-    if control[5] then gate_ms = math.max(gate_ms, tonumber(control[6] or 0)) end
-    if gate_ms > now then
-      wanted = 0
-      wake_in(gate_ms - now)
-    elseif control[5] and wanted > 0 then
-      -- The breaker is open: one probe.
-      wanted = 1
-    end
-    local submits, submit_wait = room(P .. 'rate:submit', wanted, submit_n, submit_window)
-    if submits > 0 then
-      -- As a probe another one each time: always the first may be just what the upstream takes offence at.
-      local from = control[5] and control[5] % math.min(waiting, 64) or 0
-      -- Not ZPOPMIN: it would write out the score of each.
-      local ids = call('ZRANGE', SUBMIT, from, from + submits - 1)
-      call('ZREMRANGEBYRANK', SUBMIT, from, from + submits - 1)
-      take(ids, true)
-      spend(P .. 'rate:submit', #ids, submit_n)
-      -- Nobody else until the probe has had time to be answered.
-      if control[5] then call('HSET', UPSTREAM, 'down_until_ms', now + 5000, 'probing', now) end
-    end
-    if submits < wanted then wake_in(submit_wait) end
-  end
-  -- What was kept for submits, and they could not take, is for the polls that are due.
-  if most < free and #polls >= most and looks_gate_ms <= now and #steps < limit then wake_in(0) end
+  return most < free and #polls >= most
 end
 
-if #leased > 0 then
+-- How many submits the limit of open tasks leaves room for, of those `wanted`.
+local function fitting(wanted)
+  local cap = max_open
+  if limit_open and (cap == 0 or tonumber(limit_open) < cap) then cap = math.max(1, math.floor(limit_open)) end
+  if cap == 0 then return wanted end
+  local open = call('ZCARD', POLL) + call('ZCARD', LEASES) + #leased / 2
+  if cap - open < wanted then waits_for_room = 1 end
+  return math.min(wanted, cap - open)
+end
+
+local function take_submits(waiting)
+  local wanted = fitting(math.min(limit - #steps, waiting, most_submits))
+  local gate_ms = math.max(tonumber(control[3] or 0), down and tonumber(control[6] or 0) or 0)
+  if gate_ms > now then return wake_in(gate_ms - now) end
+  -- The breaker is open: one probe.
+  if down then wanted = math.min(wanted, 1) end
+  local submits, wait = room(P .. 'rate:submit', wanted, submit_n, submit_window)
+  if submits > 0 then
+    -- As a probe another one each time: always the first may be just what the upstream takes offence at.
+    local from = down and down % math.min(waiting, 64) or 0
+    -- Not ZPOPMIN: it would write out the score of each.
+    local ids = call('ZRANGE', SUBMIT, from, from + submits - 1)
+    call('ZREMRANGEBYRANK', SUBMIT, from, from + submits - 1)
+    take(ids, true)
+    spend(P .. 'rate:submit', #ids, submit_n)
+    -- Nobody else until the probe has had time to be answered.
+    if down then call('HSET', UPSTREAM, 'down_until_ms', now + 5000, 'probing', now) end
+  end
+  if submits < wanted then wake_in(wait) end
+end
+
+-- Writes the leases down, and which they are, should the claim be asked again.
+local function lease()
+  if #leased == 0 then return end
   call('ZADD', LEASES, unpack(leased))
   call('SET', MEMO, string.format('%s %d ', request, now) .. table.concat(memo, ' '), 'PX', lease_ms * 4)
 end
 
-if #steps >= limit then
-  more = 0
-else
+-- When there may be more: at once if there was no slot for all, else when the next is due. What is due and was not taken
+-- waits for a limit, whose own time was noted when it was met.
+local function note_when_there_is_more()
+  if #steps >= limit then
+    more = 0
+    return
+  end
   for _, key in ipairs({ POLL, LATER, LEASES, DEADLINES }) do
     local first = call('ZRANGE', key, 0, 0, 'WITHSCORES')
-    -- What is due and was not taken waits for a limit, whose own time was noted above.
     if first[2] and tonumber(first[2]) > now then wake_in(tonumber(first[2]) - now) end
   end
 end
+
+local reply = again() or nothing()
+if reply then return reply end
+local has_room = has_memory()
+take_expired()
+take_overdue()
+promote_later()
+if not is_paused then
+  local waiting = call('ZCARD', SUBMIT)
+  local are_polls_left = take_polls(waiting)
+  if has_room and not submits_paused and waiting > 0 then take_submits(waiting) end
+  -- What was kept for submits, and they could not take, is for the polls that are due.
+  if are_polls_left and looks_gate_ms <= now and #steps < limit then wake_in(0) end
+end
+lease()
+note_when_there_is_more()
 return { now, more, now, has_room and waits_for_room or 2, unpack(steps) }

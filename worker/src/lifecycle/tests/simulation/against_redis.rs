@@ -91,8 +91,7 @@ impl Both {
     }
 
     async fn act(&mut self) -> anyhow::Result<()> {
-        tokio::time::sleep(MOMENT).await;
-        self.now_ms += 1;
+        self.let_a_moment_pass().await;
         match self.dice.below(25) {
             0..4 => self.admit().await,
             4..8 => self.claim().await,
@@ -107,6 +106,11 @@ impl Both {
             19 => self.reassert().await,
             _ => self.let_time_pass().await,
         }
+    }
+
+    async fn let_a_moment_pass(&mut self) {
+        tokio::time::sleep(MOMENT).await;
+        self.now_ms += 1;
     }
 
     async fn admit(&mut self) -> anyhow::Result<()> {
@@ -157,7 +161,11 @@ impl Both {
         };
         self.last_claim = Some(claim.clone());
         self.claim_as(claim).await?;
-        if self.dice.permille(300) { self.claim_again().await } else { Ok(()) }
+        if self.dice.permille(300) {
+            self.let_a_moment_pass().await;
+            self.claim_again().await?;
+        }
+        Ok(())
     }
 
     /// As after a lost answer.
