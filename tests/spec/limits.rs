@@ -7,7 +7,7 @@ use mjq_simulator::busiest_second;
 use redis::AsyncCommands;
 use serde_json::{Value, json};
 
-use crate::support::{a_stack, imagine, metric, now_ms, one_event_for_each, submitted_once, with};
+use crate::support::{a_stack, imagine, metric, now_ms, one_event_for_each, submitted_once, wait_for_phase, with};
 
 #[tokio::test]
 async fn no_second_holds_more_submits_or_polls_than_allowed_however_many_workers_there_are() -> anyhow::Result<()> {
@@ -62,6 +62,22 @@ async fn an_upstream_that_takes_nothing_is_soon_asked_for_one_job_at_a_time_and_
         "{in_three_seconds}: {:?}",
         arrivals.iter().map(since_first).collect::<Vec<_>>()
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refusal_while_a_long_task_is_open_does_not_keep_all_others_until_that_one_ends() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    stack.xadd_job(&imagine("long", "a fox [sim: duration=600s]")).await?;
+    wait_for_phase(&stack, "long", "polling").await?;
+    let mut jobs = vec![imagine("refused-once", "a bear [sim: status=429 times=1]")];
+    jobs.extend((0..20).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))));
+
+    stack.wire.xadd_jobs(&jobs).await?;
+
+    let ended = async |stack: &Stack| Ok(stack.events().await?.len() == jobs.len());
+    stack.eventually("all others end", ended).await?;
+    assert!(stack.events().await?.iter().all(|event| event.code() == "ok" && event.job() != "long"));
     Ok(())
 }
 

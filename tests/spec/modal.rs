@@ -72,7 +72,7 @@ async fn a_held_job_tells_operators_what_it_waits_for() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn an_input_that_comes_before_the_task_waits_is_used_when_it_does() -> anyhow::Result<()> {
-    let stack = a_stack().workers(0).await?;
+    let stack = a_stack().workers(0).set("MJQ_POLL_MAX_MS", 600_000).await?;
     stack.simulator.script("red fox", Script::ends(Outcome::Modal));
     let job = with(imagine("order-1842", "a red fox"), "/request/state", "customer 7");
     let input = json!({"modal": {"job": "order-1842", "prompt": "a lighthouse, at night"}});

@@ -103,7 +103,7 @@ local function again()
 end
 
 local control = call('HMGET', UPSTREAM, 'paused', 'submits_paused', 'gate_ms', 'limit', 'down', 'down_until_ms',
-  'server', 'server_gate_ms', 'spared_ms', 'looks_gate_ms')
+  'server', 'server_gate_ms', 'spared_ms', 'looks_gate_ms', 'lowered_ms', 'full')
 local is_paused, submits_paused, limit_open = control[1] == '1', control[2] == '1', control[4]
 -- How often the breaker's probes have failed; nil while it is closed.
 local down = control[5]
@@ -249,10 +249,18 @@ local function take_polls(waiting)
   return most < free and #polls >= most
 end
 
--- How many submits the limit of open tasks leaves room for, of those `wanted`.
+-- How many tasks may be open. One more than what the upstream took when it was full, once it has refused nothing for a
+-- while: those tasks may go on for long, or wait for somebody, and none of them has to end before it takes others.
+local function cap_of_open()
+  if not limit_open then return max_open end
+  local is_quiet = now - tonumber(control[11] or 0) >= math.min(60000, 10000 * 2 ^ math.min(tonumber(control[12] or 0), 4))
+  local cap = math.max(1, math.floor(limit_open)) + (is_quiet and 1 or 0)
+  return max_open > 0 and math.min(max_open, cap) or cap
+end
+
+-- How many submits the limits of open tasks leave room for, of those `wanted`.
 local function fitting(wanted)
-  local cap = max_open
-  if limit_open and (cap == 0 or tonumber(limit_open) < cap) then cap = math.max(1, math.floor(limit_open)) end
+  local cap = cap_of_open()
   if cap == 0 then return wanted end
   local open = call('ZCARD', POLL) + call('ZCARD', LEASES) + #leased / 2
   if cap - open < wanted then waits_for_room = 1 end

@@ -117,6 +117,8 @@ end
 local function put_back(id, text, verb, delay_ms)
   write(id, text)
   if verb == 'poll' then
+    -- The input that its task waits for may have come before.
+    if string.find(text, '^%d+ held ') and redis.call('HDEL', P .. 'more:' .. id, 'mw') == 1 then delay_ms = 0 end
     add(POLL, now + delay_ms, id)
   elseif tonumber(delay_ms) > 0 then
     add(LATER, now + delay_ms, id)

@@ -11,8 +11,8 @@
 --   unsent <ms>      a submit was not sent after all: the time of its claim, Unix ms
 --
 -- Two things follow. The limit of open tasks: additive increase, multiplicative decrease, from whatever was open when it
--- got too much, never below 1 (from there on, pauses), and none any more once it is far above what is open. And the
--- breaker: it opens with the first `down` or `away`, and with a run of `lost`, and doubles its pause each time that a
+-- got too much, never below 1 (from there on, pauses), and none any more once it is far above what is open. After a
+-- quiet while, claim.lua lets one more go. And the breaker: it opens with the first `down` or `away`, and with a run of `lost`, and doubles its pause each time that a
 -- probe fares no better. What opened it keeps its pauses when a probe's answer is lost.
 
 local UPSTREAM = P .. 'upstream'
@@ -83,8 +83,9 @@ end
 local function raise_limit(count_open)
   local limit = upstream_field(LIMIT)
   if limit == 0 then return end
-  -- Slowly at first: what is full now will be full again. Then as quickly as it takes jobs.
-  upstream[LIMIT] = limit + (now - upstream_field(LOWERED) < 10000 and 1 / limit or 1)
+  -- Slowly at first: what is full now will be full again. Then by this one and another, so that it may grow while no
+  -- task ends.
+  upstream[LIMIT] = limit + (now - upstream_field(LOWERED) < 10000 and 1 / limit or 2)
   if limit > 10000 and limit > 2 * count_open() then
     upstream[LIMIT] = 0
     redis.call('HDEL', UPSTREAM, 'limit')
@@ -98,12 +99,13 @@ local function set_limit(limit)
   redis.call('HSET', UPSTREAM, 'limit', string.format('%.4f', upstream[LIMIT]))
 end
 
--- Where one task at a time is too many, there is nothing left to lower: then it is asked less and less often.
-local function ask_less_often()
+-- What was refused was one more than the limit, or the only one: there is nothing to lower, and it is asked less and
+-- less often.
+local function ask_less_often(open)
   local full = upstream_field(FULL)
   upstream[FULL] = full + 1
   redis.call('HSET', UPSTREAM, 'full', full + 1)
-  close('gate_ms', math.min(10000, 1000 * 2 ^ math.min(full, 4)))
+  if open <= 0 then close('gate_ms', math.min(10000, 1000 * 2 ^ math.min(full, 4))) end
 end
 
 local function lower_limit(open)
@@ -115,7 +117,7 @@ local function lower_limit(open)
   end
   upstream[LOWERED] = now
   redis.call('HSET', UPSTREAM, 'lowered_ms', now)
-  if limit == 1 then return ask_less_often() end
+  if limit > 0 and (limit == 1 or open >= math.floor(limit)) then return ask_less_often(open) end
   set_limit(0.8 * ((limit > 0 and limit < open) and limit or open))
 end
 

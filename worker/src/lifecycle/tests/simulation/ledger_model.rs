@@ -55,6 +55,8 @@ pub(super) struct Row {
     pub(super) is_end_told: bool,
     pub(super) inputs: u32,
     last_input: String,
+    /// Whether an input came before the task was known to wait for one.
+    has_early_input: bool,
     /// The pod that claimed it last.
     pub(super) holder: String,
 }
@@ -91,6 +93,13 @@ pub(super) enum Cause {
 impl Shared {
     /// Lost answers in a row that open the breaker.
     const RUN: u32 = 20;
+
+    /// The adaptive limit, and one more after a quiet while.
+    fn cap_of_open(&self, now_ms: u64) -> Option<usize> {
+        let quiet_ms = (10_000 << self.full.min(4)).min(60_000);
+        let is_quiet = now_ms >= self.lowered_ms + quiet_ms;
+        (self.limit > 0.0).then(|| (self.limit as usize).max(1) + usize::from(is_quiet))
+    }
 
     fn open_breaker(&mut self, seen: Cause, now_ms: u64) {
         let is_probe = self.probing.take().is_some();
@@ -338,8 +347,9 @@ impl LedgerModel {
             entry.clone_into(&mut row.last_input);
             row.inputs += 1;
         }
-        if row.phase == Phase::Held && self.poll.score(job).is_some() {
-            self.poll.add(job, 0);
+        match self.poll.score(job) {
+            Some(1..) if row.phase == Phase::Held => self.poll.add(job, 0),
+            _ => row.has_early_input = true,
         }
     }
 
@@ -411,11 +421,11 @@ impl LedgerModel {
             return;
         }
         let mut wanted = taking.free().min(waiting).min(taking.claim.submits);
-        let mut cap = taking.claim.max_open;
-        let limit = self.upstream.limit;
-        if limit > 0.0 && (cap == 0 || limit < cap as f64) {
-            cap = (limit as usize).max(1);
-        }
+        let cap = match (taking.claim.max_open, self.upstream.cap_of_open(taking.now_ms)) {
+            (most, None) => most,
+            (0, Some(cap)) => cap,
+            (most, Some(cap)) => most.min(cap),
+        };
         if cap > 0 {
             wanted = wanted.min(cap.saturating_sub(self.poll.len() + self.leases.len() + taking.steps.len()));
         }
@@ -480,6 +490,9 @@ impl LedgerModel {
         row.record = record.clone();
         match next {
             Next::End(_) => Place::Ended,
+            Next::Poll(_) if row.phase == Phase::Held && std::mem::take(&mut row.has_early_input) => {
+                Place::Poll(now_ms)
+            }
             Next::Poll(delay) => Place::Poll(now_ms + delay.as_millis() as u64),
             Next::Submit(delay) if delay.as_millis() > 0 => Place::Later(now_ms + delay.as_millis() as u64),
             Next::Submit(_) => Place::Submit(record.submit_score()),
@@ -525,7 +538,7 @@ impl LedgerModel {
             Pressure::Accepted if shared.limit > 10_000.0 && shared.limit > 2.0 * open => shared.limit = 0.0,
             Pressure::Accepted if shared.limit > 0.0 => {
                 let is_recent = now_ms < shared.lowered_ms + 10_000;
-                shared.limit += if is_recent { 1.0 / shared.limit } else { 1.0 };
+                shared.limit += if is_recent { 1.0 / shared.limit } else { 2.0 };
             }
             Pressure::Saturated(pause) => {
                 let open = open - refused as f64;
@@ -533,8 +546,10 @@ impl LedgerModel {
                     shared.limit = shared.limit.min(open.max(1.0));
                 } else {
                     shared.lowered_ms = now_ms;
-                    if shared.limit == 1.0 {
-                        shared.gate_ms = shared.gate_ms.max(now_ms + (1000 << shared.full.min(4)).min(10_000));
+                    if shared.limit > 0.0 && (shared.limit == 1.0 || open >= shared.limit.floor()) {
+                        if open <= 0.0 {
+                            shared.gate_ms = shared.gate_ms.max(now_ms + (1000 << shared.full.min(4)).min(10_000));
+                        }
                         shared.full += 1;
                     } else {
                         let from = if shared.limit > 0.0 { shared.limit.min(open) } else { open };
@@ -591,6 +606,7 @@ impl Row {
             is_end_told: false,
             inputs: 0,
             last_input: String::new(),
+            has_early_input: false,
             holder: String::new(),
         }
     }
