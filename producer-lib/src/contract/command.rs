@@ -1,8 +1,8 @@
 //! Commands: they travel the same way as jobs, and act on a job that is already there.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::JobId;
+use super::{JobId, strict::Object};
 
 /// A command about one job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +12,7 @@ pub enum Command {
     /// Ends the job with `cancelled`: `{"cancel": "<job id>"}`.
     Cancel(JobId),
     /// Answers a task that waits for input: `{"modal": {"job": "…", "prompt": "…", "maskBase64": "…"}}`.
+    #[serde(deserialize_with = "object")]
     Modal(ModalInput),
 }
 
@@ -37,4 +38,8 @@ impl Command {
             Self::Cancel(job) | Self::Modal(ModalInput { job, .. }) => job,
         }
     }
+}
+
+fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Object::deserialize(deserializer).map(|Object(value)| value)
 }

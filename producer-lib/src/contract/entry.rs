@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Command, Job, Kind, VERSION, surrogates};
+use super::{Command, Job, Kind, VERSION, strict, surrogates};
 
 /// What one stream entry asks for.
 #[derive(Debug, Clone)]
@@ -50,11 +50,12 @@ impl Entry {
         let fields = fields(json).ok_or_else(|| Malformed::because("the job is not a JSON object"))?;
         let malformed = |reason: &str| Malformed::of_fields(&fields, reason).with_a_whole_state(is_mended);
         if fields.contains_key("cancel") || fields.contains_key("modal") {
-            return serde_json::from_str(&mended)
-                .map(Self::Command)
-                .map_err(|error| malformed(&format!("the command cannot be read: {error}")));
+            if fields.len() > 1 {
+                return Err(malformed("a command must have exactly one member"));
+            }
+            return strict::read(&mended).map(Self::Command).map_err(|complaint| malformed(&complaint));
         }
-        let job: Job = serde_json::from_str(text).map_err(|error| malformed(&error.to_string()))?;
+        let job: Job = strict::read(text).map_err(|complaint| malformed(&complaint))?;
         job.validate().map_err(|error| malformed(&error.to_string()))?;
         Ok(Self::Job(Box::new(job)))
     }
@@ -169,12 +170,24 @@ mod tests {
             ("[1]", "not a JSON object", None, None),
             (r#"["a","imagine",{"prompt":"cat"}]"#, "not a JSON object", None, None),
             (r#"{"id":"a"}"#, "missing field `kind`", Some("a"), None),
-            (r#"{"id":"a","kind":"dream","request":{"state":"s"}}"#, "unknown variant `dream`", Some("a"), Some("s")),
+            (
+                r#"{"id":"a","kind":"dream","request":{"state":"s"}}"#,
+                "kind must be one of `imagine`",
+                Some("a"),
+                Some("s"),
+            ),
             (r#"{"id":"a b","kind":"imagine","request":{"prompt":"x","state":"s"}}"#, "job id", Some("a b"), Some("s")),
-            (r#"{"id":7,"kind":"imagine","request":{"prompt":"x","state":"s"}}"#, "invalid type", None, Some("s")),
+            (
+                r#"{"id":7,"kind":"imagine","request":{"prompt":"x","state":"s"}}"#,
+                "id must be a string",
+                None,
+                Some("s"),
+            ),
             (r#"{"id":"a","kind":"imagine","request":{"prompt":1}}"#, "request.prompt", Some("a"), None),
             (r#"{"id":"a","kind":"imagine","request":[]}"#, "request must be", Some("a"), None),
-            (r#"{"cancel":"a b"}"#, "command cannot be read", None, None),
+            (r#"{"cancel":"a b"}"#, "cancel: a job id must be", None, None),
+            (r#"{"cancel":"a","kind":"imagine"}"#, "exactly one member", None, None),
+            (r#"{"id":"a","cancel":null}"#, "exactly one member", Some("a"), None),
         ] {
             let malformed = read(json).unwrap_err();
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::{JobId, Request, RequestError};
+use super::{JobId, Request, RequestError, strict::Object};
 
 /// The longest deadline that a job may ask for, in seconds: seven days.
 pub const MAX_DEADLINE_S: u64 = 7 * 24 * 3600;
@@ -27,11 +27,11 @@ pub struct Job {
     /// The upstream's own JSON body, kept verbatim.
     pub request: Request,
     /// How the worker treats the job.
-    #[serde(default, deserialize_with = "null_is_absent", skip_serializing_if = "Options::is_default")]
+    #[serde(default, deserialize_with = "object_or_absent", skip_serializing_if = "Options::is_default")]
     #[cfg_attr(test, schemars(with = "Option<Options>"))]
     pub options: Options,
     /// Actions that follow when this job has completed, in order.
-    #[serde(default, deserialize_with = "null_is_absent", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "objects_or_absent", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(test, schemars(with = "Option<Vec<FollowUp>>", length(max = MAX_FOLLOW_UPS)))]
     pub then: Vec<FollowUp>,
     /// The caller's trace context, W3C style: `{"traceparent": "…"}`.
@@ -47,6 +47,9 @@ impl Job {
     /// [`RequestError`] names the field, and what was expected of it.
     pub fn validate(&self) -> Result<(), RequestError> {
         self.request.validate(self.kind)?;
+        if self.kind == Kind::Action && self.request.parent_button().is_some_and(|wanted| self.id == Some(wanted.job)) {
+            return Err(RequestError::new("request.job", "another job"));
+        }
         if self.then.iter().any(|follow_up| follow_up.button.trim().is_empty()) {
             return Err(RequestError::new("then.button", "a button's label, emoji or custom id"));
         }
@@ -248,6 +251,15 @@ pub struct FollowUp {
 /// Some languages write `null` for what is not there.
 fn null_is_absent<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+fn object_or_absent<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::<Object<T>>::deserialize(deserializer)?.map(|Object(value)| value).unwrap_or_default())
+}
+
+fn objects_or_absent<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let objects = Option::<Vec<Object<T>>>::deserialize(deserializer)?.unwrap_or_default();
+    Ok(objects.into_iter().map(|Object(value)| value).collect())
 }
 
 fn is_zero(number: &u64) -> bool {

@@ -12,6 +12,7 @@ mod job;
 mod request;
 #[cfg(test)]
 mod schema;
+mod strict;
 mod surrogates;
 
 pub use command::{Command, ModalInput};

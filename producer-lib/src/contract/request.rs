@@ -162,6 +162,7 @@ impl<'a> Fields<'a> {
             return Ok(());
         }
         self.required("taskId")
+            .map_err(|_| RequestError::new("request.taskId", "a string that is not empty, or a whole number"))
     }
 
     fn text_or_absent(&self, name: &str) -> Result<(), RequestError> {

@@ -129,6 +129,7 @@ mod tests {
     const BEYOND_THE_SCHEMA: &[&str] = &[
         // Its field `v` is 2.
         "another version",
+        "an action on itself",
     ];
 
     #[test]
