@@ -82,6 +82,25 @@ async fn a_refusal_while_a_long_task_is_open_does_not_keep_all_others_until_that
 }
 
 #[tokio::test]
+async fn jobs_that_are_always_refused_do_not_keep_those_behind_them() -> anyhow::Result<()> {
+    for refusal in
+        ["status=429", "status=503", "code=3 desc=\"无可用的账号实例\"", "status=404 html", "status=403 html"]
+    {
+        let stack = a_stack().await?;
+        let bad = |n: usize| imagine(&format!("bad-{n}"), &format!("bear {n} [sim: {refusal} times=0]"));
+        let good = |n: usize| imagine(&format!("good-{n}"), &format!("fox {n}"));
+        let jobs: Vec<_> = (0..10).map(bad).chain((0..40).map(good)).collect();
+
+        stack.wire.xadd_jobs(&jobs).await?;
+
+        let what = format!("{refusal}: the good ones end");
+        stack.eventually(&what, async |stack| Ok(stack.events().await?.len() == 40)).await?;
+        assert!(stack.events().await?.iter().all(|event| event.code() == "ok"), "{refusal}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn jobs_are_submitted_by_priority_and_then_by_age() -> anyhow::Result<()> {
     let mut stack = a_stack().workers(0).set("MJQ_UPSTREAM_MAX_OPEN", 1).await?;
     stack.simulator.knobs(|knobs| knobs.duration = Duration::from_millis(20).into());

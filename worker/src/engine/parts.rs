@@ -1,6 +1,6 @@
 //! The parts of an engine, made of its settings and of what they share.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 use mjq_producer::RedisLink;
 use secrecy::ExposeSecret;
@@ -132,6 +132,7 @@ impl Engine {
             paces: self.paces.clone(),
             mood: Mood::default(),
             slow_start: self.slow_start.clone(),
+            accepted_ms: AtomicU64::new(0),
             policy: Arc::clone(&policy),
             polls_are_paced: self.settings.upstream_poll_rate > 0.0,
         };

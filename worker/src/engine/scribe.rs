@@ -1,6 +1,12 @@
 //! The scribe: decides what becomes of a step, by what was seen, and has it written down.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use mjq_producer::contract::{Code, Event, FollowUp, Job, JobId, Kind, Options, Request};
 use serde_json::json;
@@ -27,6 +33,8 @@ pub(super) struct Scribe {
     pub(super) paces: Paces,
     pub(super) mood: Mood,
     pub(super) slow_start: SlowStart,
+    /// When this pod last saw the upstream take a job, in Unix milliseconds.
+    pub(super) accepted_ms: AtomicU64,
     pub(super) policy: Arc<Policy>,
     /// Whether looks may be late for want of a place under their rate.
     pub(super) polls_are_paced: bool,
@@ -43,6 +51,7 @@ impl Scribe {
             fence: step.fence,
             reclaims: step.flags.reclaims,
             pace: pace.as_deref(),
+            accepted_ms: self.accepted_ms.load(Ordering::Relaxed),
             // Without a rate there is nobody to make room for.
             polls_late: if self.polls_are_paced { self.paces.late() } else { Duration::ZERO },
             policy: &self.policy,
@@ -58,6 +67,9 @@ impl Scribe {
         tell_of_pause(step, &transition);
         self.mood.note(transition.pressure, &transition.record.reason);
         self.slow_start.note(transition.pressure);
+        if transition.pressure == Pressure::Accepted {
+            self.accepted_ms.fetch_max(at.now_ms, Ordering::Relaxed);
+        }
         // If the pod has to leave before Redis has told the job, another pod ends it.
         let Ok(mut settlement) = self.settlement(step, seen, transition, at.now_ms).await else { return };
         settlement.is_recent = hold.is_recent(self.ledger.retention());

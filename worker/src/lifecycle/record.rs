@@ -131,6 +131,9 @@ pub struct Record {
     /// Refusals since the last attempt; they make the next delay longer.
     #[serde(rename = "rf", default, skip_serializing_if = "is_default")]
     pub refusals: u32,
+    /// The last of them.
+    #[serde(rename = "rt", default, skip_serializing_if = "is_default")]
+    pub refused_ms: u64,
     /// Submits that failed inside the upstream, without a task. They are limited like attempts.
     #[serde(rename = "fl", default, skip_serializing_if = "is_default")]
     pub faults: u32,
@@ -257,6 +260,7 @@ impl Record {
             traceparent: job.traceparent(),
             attempts: 0,
             refusals: 0,
+            refused_ms: 0,
             faults: 0,
             task: None,
             earlier_tasks: Vec::new(),
@@ -294,6 +298,7 @@ impl Record {
             // One more than before, however many there were.
             max_attempts: self.max_attempts.max(self.attempts + 1),
             refusals: 0,
+            refused_ms: 0,
             faults: 0,
             // A duplicate stays possible: a lost submit before is one that may have been taken.
             reason: String::new(),

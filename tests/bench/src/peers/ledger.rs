@@ -136,6 +136,7 @@ pub(crate) fn at_once(now_ms: u64, fence: u64, policy: &Policy) -> Circumstances
         fence,
         reclaims: 0,
         pace: None,
+        accepted_ms: 0,
         polls_late: Duration::ZERO,
         policy,
     }

@@ -103,6 +103,7 @@ impl Stage {
             reclaims: flags.reclaims,
             policy: &policy,
             pace: None,
+            accepted_ms: 0,
             polls_late: Duration::ZERO,
         };
         let mut transition = next(&record, seen, at)?;

@@ -108,6 +108,7 @@ local is_paused, submits_paused, limit_open = control[1] == '1', control[2] == '
 -- How often the breaker's probes have failed; nil while it is closed.
 local down = control[5]
 local spared_ms, looks_gate_ms = tonumber(control[9] or 0), tonumber(control[10] or 0)
+local lowered_ms, full = tonumber(control[11] or 0), tonumber(control[12] or 0)
 
 -- Why this claim gets nothing, whatever is due; nil if it may get something.
 local function nothing()
@@ -253,7 +254,7 @@ end
 -- while: those tasks may go on for long, or wait for somebody, and none of them has to end before it takes others.
 local function cap_of_open()
   if not limit_open then return max_open end
-  local is_quiet = now - tonumber(control[11] or 0) >= math.min(60000, 10000 * 2 ^ math.min(tonumber(control[12] or 0), 4))
+  local is_quiet = now - lowered_ms >= math.min(60000, 10000 * 2 ^ math.min(full, 4))
   local cap = math.max(1, math.floor(limit_open)) + (is_quiet and 1 or 0)
   return max_open > 0 and math.min(max_open, cap) or cap
 end
@@ -275,8 +276,8 @@ local function take_submits(waiting)
   if down then wanted = math.min(wanted, 1) end
   local submits, wait = room(P .. 'rate:submit', wanted, submit_n, submit_window)
   if submits > 0 then
-    -- As a probe another one each time: always the first may be just what the upstream takes offence at.
-    local from = down and down % math.min(waiting, 64) or 0
+    -- While nothing is taken another one each time: always the first may be just what the upstream takes offence at.
+    local from = (down or full > 0) and (tonumber(request) or 0) % math.min(waiting, 64) or 0
     -- Not ZPOPMIN: it would write out the score of each.
     local ids = call('ZRANGE', SUBMIT, from, from + submits - 1)
     call('ZREMRANGEBYRANK', SUBMIT, from, from + submits - 1)

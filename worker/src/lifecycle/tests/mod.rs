@@ -31,6 +31,8 @@ struct Life {
     fence: u64,
     reclaims: u32,
     jitter: f64,
+    /// When the upstream last took another job.
+    accepted_ms: u64,
     /// What is planned.
     next: Next,
 }
@@ -39,7 +41,7 @@ impl Life {
     fn of(job: &Job, policy: Policy) -> Self {
         let record = Record::admit(job, START_MS, &policy);
         let next = Next::Submit(Duration::ZERO);
-        Self { policy, record, now_ms: START_MS, fence: 0, reclaims: 0, jitter: 0.5, next }
+        Self { policy, record, now_ms: START_MS, fence: 0, reclaims: 0, jitter: 0.5, accepted_ms: 0, next }
     }
 
     /// Waits until the next step is due, claims it and sees this.
@@ -90,6 +92,7 @@ impl Life {
                 fence,
                 reclaims,
                 pace: None,
+                accepted_ms: self.accepted_ms,
                 polls_late: Duration::ZERO,
                 policy,
             },

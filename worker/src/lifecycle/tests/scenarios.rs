@@ -60,6 +60,33 @@ fn an_upstream_that_bars_us_or_is_not_there_is_stopped_and_the_job_goes_on() {
 }
 
 #[test]
+fn a_job_that_is_refused_while_others_are_taken_stops_nobody() {
+    for busy in [Busy::Saturated, Busy::Barred, Busy::Unreachable, Busy::WithoutId, Busy::Fault] {
+        let mut job = an_imagine_job();
+        assert_ne!(
+            job.step(&refused(busy)).pressure,
+            Pressure::None,
+            "{busy:?}: the first time, it may be the upstream"
+        );
+        assert_ne!(job.step(&refused(busy)).pressure, Pressure::None, "{busy:?}: nothing was taken since");
+
+        job.accepted_ms = job.now_ms + 1;
+        assert_eq!(job.step(&refused(busy)).pressure, Pressure::None, "{busy:?}: it has taken another");
+        assert_ne!(job.step(&refused(busy)).pressure, Pressure::None, "{busy:?}: but none since");
+    }
+}
+
+#[test]
+fn a_pause_that_the_upstream_asks_for_is_kept_whoever_it_is_told() {
+    let mut job = an_imagine_job();
+    job.step(&refused(Busy::Saturated));
+    job.accepted_ms = job.now_ms + 1;
+    let pause = Observation::Refused { busy: Busy::Saturated, retry_after: Some(S(9)), reason: String::new() };
+
+    assert_eq!(job.step(&pause).pressure, Pressure::Saturated(S(9)));
+}
+
+#[test]
 fn a_22_without_an_id_is_submitted_again_and_burns_no_attempt() {
     let mut job = an_imagine_job();
 

@@ -27,6 +27,8 @@ pub struct Circumstances<'a> {
     pub reclaims: u32,
     /// How long tasks of this job's class lately ran.
     pub pace: Option<&'a Pace>,
+    /// When this pod last saw the upstream take a job, in Unix milliseconds; 0 is never.
+    pub accepted_ms: u64,
     /// How late looks are made at present, over all pods.
     pub polls_late: Duration,
     /// The settings.
@@ -194,7 +196,7 @@ impl Step<'_> {
         let record = &mut self.record;
         record.task = Some(task.clone());
         record.accepted_ms = self.at.now_ms;
-        record.refusals = 0;
+        (record.refusals, record.refused_ms) = (0, 0);
         record.missing = None;
         record.reason.clear();
         record.status.clear();

@@ -29,16 +29,22 @@ impl Step<'_> {
         reason.clone_into(&mut self.record.reason);
         let mut delay = self.at.policy.after_refusal(self.record.refusals, retry_after, self.at.jitter);
         self.record.refusals += 1;
+        let pressure = match busy {
+            // It has taken others since it refused this one: that is about the job, and must not stop the others.
+            _ if self.is_alone_refused() && retry_after.is_none() => Pressure::None,
+            Busy::Saturated | Busy::WithoutId | Busy::Fault => self.saturated(retry_after),
+            Busy::Barred => Pressure::Down,
+            Busy::Unreachable => Pressure::Away,
+        };
+        self.pressure = pressure;
+        self.record.refused_ms = self.at.now_ms;
         match busy {
-            Busy::Saturated | Busy::WithoutId => self.pressure = self.saturated(retry_after),
-            Busy::Barred => self.pressure = Pressure::Down,
+            Busy::Saturated | Busy::WithoutId | Busy::Barred => {}
             Busy::Unreachable => {
-                self.pressure = Pressure::Away;
                 // The breaker sees to it that there are few; this one is not to be late when the upstream is back.
                 delay = delay.min(Self::AWAY.max(retry_after.unwrap_or_default()));
             }
             Busy::Fault => {
-                self.pressure = self.saturated(retry_after);
                 delay = self.at.policy.after_fault(self.record.faults, retry_after, self.at.jitter);
                 self.record.faults += 1;
                 if self.record.attempts + self.record.faults >= self.record.max_attempts {
@@ -48,6 +54,11 @@ impl Step<'_> {
         }
         self.enter(Phase::Queued);
         Next::Submit(delay)
+    }
+
+    /// Whether the upstream has taken a job since it last refused this one.
+    fn is_alone_refused(&self) -> bool {
+        self.record.refused_ms > 0 && self.at.accepted_ms > self.record.refused_ms
     }
 
     /// All submits are made slower; and none is made for as long as the upstream asks, within reason.

@@ -39,13 +39,6 @@ impl Lane {
         due.take(at_most).map(|(_, job)| job.clone()).collect()
     }
 
-    /// Takes up to `at_most` jobs off its front.
-    pub(super) fn pop(&mut self, at_most: usize) -> Vec<JobId> {
-        let popped: Vec<JobId> = self.jobs().take(at_most).cloned().collect();
-        popped.iter().for_each(|job| self.remove(job));
-        popped
-    }
-
     /// All jobs, in order.
     pub(super) fn jobs(&self) -> impl Iterator<Item = &JobId> {
         self.order.iter().map(|(_, job)| job)

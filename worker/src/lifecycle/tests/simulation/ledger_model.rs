@@ -440,15 +440,14 @@ impl LedgerModel {
         if is_down && wanted > 0 {
             self.upstream.down_until_ms = taking.now_ms + 5000;
             self.upstream.probing = Some(taking.now_ms);
-            // Another one each time.
-            let probe = self.submit.jobs().nth(self.upstream.down as usize % waiting.min(64)).cloned();
-            if let Some(job) = probe {
-                self.submit.remove(&job);
-                self.take(taking, &job, false, true);
-            }
-            return;
+            wanted = 1;
         }
-        for job in self.submit.pop(wanted) {
+        // While nothing is taken, another one each time.
+        let is_wary = is_down || self.upstream.full > 0;
+        let from = if is_wary { taking.claim.request as usize % waiting.min(64) } else { 0 };
+        let jobs: Vec<JobId> = self.submit.jobs().skip(from).take(wanted).cloned().collect();
+        for job in jobs {
+            self.submit.remove(&job);
             self.take(taking, &job, false, true);
         }
     }

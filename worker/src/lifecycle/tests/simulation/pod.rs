@@ -21,7 +21,9 @@ use super::{
     upstream::Reply,
     world::World,
 };
-use crate::lifecycle::{Act, Busy, Circumstances, Next, Observation, Phase, event_of, next, redis_retry_delay};
+use crate::lifecycle::{
+    Act, Busy, Circumstances, Next, Observation, Phase, Pressure, event_of, next, redis_retry_delay,
+};
 
 pub(super) struct Pod {
     world: Rc<World>,
@@ -29,6 +31,8 @@ pub(super) struct Pod {
     number: u64,
     is_draining: Rc<Cell<bool>>,
     held: RefCell<BTreeMap<(JobId, u64), Lease>>,
+    /// When it last saw the upstream take a job.
+    accepted_ms: Cell<u64>,
     /// What became of its latest submits, and when.
     submits: RefCell<Vec<(u64, Outcome)>>,
 }
@@ -50,7 +54,15 @@ impl Pod {
     const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(4);
 
     pub(super) fn new(world: Rc<World>, name: String, number: u64, is_draining: Rc<Cell<bool>>) -> Self {
-        Self { world, name, number, is_draining, held: RefCell::default(), submits: RefCell::default() }
+        Self {
+            world,
+            name,
+            number,
+            is_draining,
+            held: RefCell::default(),
+            accepted_ms: Cell::default(),
+            submits: RefCell::default(),
+        }
     }
 
     /// Works until it drains. Whoever drops this kills it.
@@ -326,6 +338,7 @@ impl Pod {
             fence: step.fence,
             reclaims: step.flags.reclaims,
             pace: None,
+            accepted_ms: self.accepted_ms.get(),
             polls_late: Duration::ZERO,
             policy: &world.weather.policy,
         };
@@ -333,6 +346,9 @@ impl Pod {
             Ok(transition) => transition,
             Err(illegal) => return world.problem(format!("{}: {illegal}", step.job)),
         };
+        if transition.pressure == Pressure::Accepted {
+            self.accepted_ms.set(now_ms);
+        }
         let event = match &transition.next {
             Next::End(ending) => Some(event_of(&step.job, &transition.record, *ending, seen, now_ms, Vec::new())),
             _ => None,
