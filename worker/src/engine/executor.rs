@@ -229,7 +229,8 @@ impl Executor {
             return Observation::NotBegun;
         }
         // What a list leaves out, the task itself may show.
-        let alone = step.record.missing.is_some() || step.record.imageless_ms.is_some();
+        let is_last = step.flags.is_overdue;
+        let alone = is_last || step.record.missing.is_some() || step.record.imageless_ms.is_some();
         self.poller.look(task, alone, has_poll_place(step)).await
     }
 
@@ -256,15 +257,16 @@ impl Executor {
             return Observation::NotBegun;
         }
         if let Some(task) = hint {
-            // A hook is only a hint: the task is there when the upstream shows it.
-            return match self.upstream.fetch(task).await {
+            // It is only a hint: the task is there when the upstream shows it.
+            match self.upstream.fetch(task).await {
                 Observation::Running(_)
                 | Observation::Succeeded(_)
                 | Observation::TaskFailed(..)
-                | Observation::WaitsForInput(_) => Observation::Found(task.clone()),
-                Observation::Missing => Observation::NotFound,
-                other => other,
-            };
+                | Observation::WaitsForInput(_) => return Observation::Found(task.clone()),
+                Observation::Missing if self.has_lookup && self.poller.may_look_alone(false).await => {}
+                Observation::Missing => return Observation::NotFound,
+                other => return other,
+            }
         }
         self.upstream.find_by_state(&self.requests.token(&step.job, &step.record, step.record.attempts)).await
     }

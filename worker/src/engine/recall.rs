@@ -99,7 +99,7 @@ impl Forgotten {
     pub(super) async fn seen(mut self) -> Observation {
         let seen = self.0.wait_for(Option::is_some).await.ok().and_then(|seen| seen.clone());
         let reason = || "redis has lost its last writes, and the answer to the submit with them".to_owned();
-        seen.unwrap_or_else(|| Observation::Unanswered { reason: reason() })
+        seen.unwrap_or_else(|| Observation::Unanswered { reason: reason(), lead: None })
     }
 }
 

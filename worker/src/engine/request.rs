@@ -83,7 +83,7 @@ pub(super) fn find_button(buttons: Option<&RawValue>, wanted: &ParentButton) -> 
     // Each is read by itself, and leniently: one that is odd hides no other.
     let button = |value: &Value| {
         let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
-        let custom_id = text("customId").filter(|id| !id.is_empty())?;
+        let custom_id = text("customId").or_else(|| text("custom_id")).filter(|id| !id.is_empty())?;
         let label =
             value.get("label").and_then(|label| text("label").or_else(|| label.as_u64().map(|n| n.to_string())));
         Some(Button { custom_id, label, emoji: text("emoji") })

@@ -38,7 +38,7 @@ pub enum Act {
     Submit,
     /// Look at the task's progress.
     Poll(TaskId),
-    /// Look for the task of a lost answer; a hook may have told which.
+    /// Look for the task of a lost answer; a hook, or the answer itself, may have told which.
     Adopt(Option<TaskId>),
     /// Nothing to do outside: the claim itself is the observation.
     Conclude(Conclusion),
@@ -88,7 +88,7 @@ impl Act {
             (Phase::Submitting, _) => Self::Submit,
             // An overdue task gets one last look: it may have finished.
             (Phase::Polling | Phase::Held, Some(task)) => Self::Poll(task.clone()),
-            (Phase::Unknown, _) => Self::Adopt(flags.new_task(record).cloned()),
+            (Phase::Unknown, _) => Self::Adopt(flags.new_task(record).or(record.lead.as_ref()).cloned()),
             // Queued again since the ledger marked it, or a task without its id: back to its lane.
             _ => Self::Conclude(Conclusion::NotBegun),
         }

@@ -43,6 +43,8 @@ pub enum Observation {
     Unanswered {
         /// What came instead.
         reason: String,
+        /// The id in it that may be the new task's: a look at it will tell.
+        lead: Option<TaskId>,
     },
     /// The job that this one acts upon has not finished yet.
     ParentPending,
@@ -93,7 +95,7 @@ impl Observation {
             Self::Refused { reason, .. }
             | Self::Denied { reason, .. }
             | Self::Unsendable { reason, .. }
-            | Self::Unanswered { reason }
+            | Self::Unanswered { reason, .. }
             | Self::NoVerdict { reason, .. } => reason,
             _ => "",
         }

@@ -113,7 +113,7 @@ impl Policy {
     /// Whether the task of a lost answer could still be found for this job.
     #[must_use]
     pub fn can_adopt(&self, record: &Record) -> bool {
-        (self.adoption.hook && !record.has_own_hook) || self.adoption.lookup
+        (self.adoption.hook && !record.has_own_hook) || self.adoption.lookup || record.lead.is_some()
     }
 
     /// The delay before a refused submit is made again: longer with each refusal.

@@ -185,6 +185,9 @@ pub struct Record {
     /// The submit's answer was lost at this time.
     #[serde(rename = "u", default, skip_serializing_if = "is_default")]
     pub unknown_ms: u64,
+    /// The id that may be the lost task's, as an answer has it that says too little.
+    #[serde(rename = "le", default, skip_serializing_if = "is_default")]
+    pub lead: Option<TaskId>,
     /// Whether the task was found again after its submit's answer was lost.
     #[serde(rename = "ad", default, skip_serializing_if = "is_default")]
     pub adopted: bool,
@@ -278,6 +281,7 @@ impl Record {
             is_answering: false,
             survived_reclaims: 0,
             unknown_ms: 0,
+            lead: None,
             adopted: false,
             possible_duplicate: false,
             reason: String::new(),

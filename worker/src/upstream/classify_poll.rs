@@ -59,12 +59,19 @@ fn of_document(asked: &TaskId, answer: &Answer, document: Document<'_>) -> Obser
         // Some trouble, told with HTTP 200.
         Some(said) if said.code.is_some() || !said.words.is_empty() => no_verdict(answer),
         // `{}`, `{"data": null}`.
-        Some(_) => Observation::Missing,
+        Some(_) if says_nothing(json) => Observation::Missing,
+        // A shape that nobody here has met: what it says of the task, we cannot tell.
+        Some(_) => no_verdict(answer),
         // `null`, `[]`.
         None if json.is_blank() => Observation::Missing,
         // `"ok"`, `true`: whoever says so, it is not about a task.
         None => no_verdict(answer),
     }
+}
+
+/// Whether it is an object with nothing in its fields.
+fn says_nothing(json: Json<'_>) -> bool {
+    json.fields().is_some_and(|fields| fields.each().all(|(_, value)| value.is_blank()))
 }
 
 /// Says what a task object that came for `asked` means.
@@ -133,7 +140,7 @@ mod tests {
                 "running",
             ),
             (&["SUCCESS", "success", " Success ", "SUCCEEDED", "COMPLETED", "finished"], "succeeded"),
-            (&["FAILURE", "FAILED", "failed", "ERROR", "CANCEL", "CANCELLED", "canceled"], "task_failed"),
+            (&["FAILURE", "FAILED", "failed", "ERROR", "TIMEOUT", "CANCEL", "CANCELLED", "canceled"], "task_failed"),
             (&["MODAL"], "waits_for_input"),
         ] {
             for status in statuses {
@@ -163,7 +170,14 @@ mod tests {
             (200, r#"{"code":1,"description":"成功","result":null}"#, "missing"),
             (200, r#"{"code":3,"description":"x"}"#, "missing"),
             (200, r#"{"code":4,"description":"task_no_found "}"#, "missing"),
-            (200, r#"{"foo":1}"#, "missing"),
+            (200, r#"{"foo":1}"#, "no_verdict"),
+            (200, r#"{"7":{"progress":"3%"}}"#, "no_verdict"),
+            (200, r#"{"data":null,"result":{},"code":""}"#, "missing"),
+            (200, r#"{"id":"7","status":"TIMEOUT","message":"upstream query timed out"}"#, "no_verdict"),
+            (200, r#"{"status":"error","action":"fetch","message":"db busy"}"#, "no_verdict"),
+            (200, r#"{"id":"7","task_status":"SUCCESS","imageUrl":["u"]}"#, "succeeded"),
+            (200, r#"{"code":0,"output":{"id":"7","status":"IN_PROGRESS"}}"#, "running"),
+            (200, r#"{"response":{"id":"7","status":"FAILURE"}}"#, "task_failed"),
             (400, r#"{"description":"task_no_found ","type":"upstream_error","code":4}"#, "missing"),
             (400, r#"{"error":{"message":"Task not found"}}"#, "missing"),
             (404, "", "missing"),

@@ -7,37 +7,51 @@
 //! |---|---|
 //! | 1, 22, 21 with an id; without `code`, a task object | accepted |
 //! | 22 without an id | refused: without id |
-//! | 1 or 21 without an id, 22 with one that cannot be read, an unknown code | unanswered |
+//! | 24 with any HTTP status, 4, 413, other 4xx; 3, 4, 9, 410 about the parent of an action | denied |
+//! | words of a relay that lost an answer, whatever stands beside them | unanswered |
+//! | 1 or 21 without an id, 22 with one that cannot be read, 3 or 9 with one, an unknown code | unanswered |
 //! | 23, 30, queue full, no account; 425, 429, 499, 503 | refused: saturated |
 //! | 401, 402, 403, 407, quota | refused: barred |
-//! | not sent; a redirect; 404 or 405 that is not the family's | refused: unreachable |
+//! | not sent; 301, 307, 308; 404 or 405 that is not the family's; 521, 523, 525, 526, 530 | refused: unreachable |
 //! | 9 | refused: fault |
-//! | 24 with any HTTP status, 4, 413, other 4xx; 3 about the parent of an action | denied |
-//! | sent and lost; 408, 5xx; HTML, nothing, broken JSON with 200; words of a relay that lost an answer | unanswered |
+//! | sent and lost; 302, 303, 408, other 5xx; HTML, nothing, broken JSON with 200 | unanswered |
+//!
+//! What is unanswered may have an id in it all the same: a lead, which a look at that task proves or not.
 
-use mjq_producer::contract::{Code, Kind};
+use mjq_producer::contract::{Code, Kind, Request};
 
 use super::{
     Answer, Exchange, Failure,
-    refusal_text::{Tenor, says_queue_is_full, says_task_is_unknown, speaks_of_capacity, speaks_of_parent, tenor},
+    refusal_text::{
+        Tenor, says_answer_was_lost, says_queue_is_full, says_task_is_unknown, speaks_of_capacity, speaks_of_parent,
+        tenor,
+    },
     said::{Said, reason_of},
     tidy::tidy,
 };
 use crate::lifecycle::{Busy, Observation};
 
-/// Says what the answer to the submit of a job of this kind means.
+/// Says what the answer to the submit of a job of this kind means. `sent` is the request's body, whose words some answers
+/// repeat; empty where they need not be told apart.
 #[must_use]
-pub fn classify_submit(kind: Kind, exchange: &Exchange) -> Observation {
+pub fn classify_submit(kind: Kind, sent: &str, exchange: &Exchange) -> Observation {
     let answer = match exchange {
         Ok(answer) => answer,
         Err(Failure::NotSent(reason)) => {
             return Observation::Refused { busy: Busy::Unreachable, retry_after: None, reason: tidy(reason) };
         }
-        Err(Failure::Lost(reason)) => return Observation::Unanswered { reason: tidy(reason) },
+        Err(Failure::Lost(reason)) => return Observation::Unanswered { reason: tidy(reason), lead: None },
     };
-    let said = Said::read(&answer.text());
+    let text = answer.text();
+    let said = Said::read(&text);
     let reason = reason_of(answer, said.as_ref());
-    Reading { kind, answer, said: said.unwrap_or_default(), reason }.meaning()
+    let page = if said.is_none() { text.to_lowercase() } else { String::new() };
+    let mut reading = Reading { kind, answer, said: said.unwrap_or_default(), page, reason };
+    if let Some(accepted) = reading.accepted() {
+        return accepted;
+    }
+    reading.forget(sent);
+    reading.meaning()
 }
 
 /// An answer while it is being read.
@@ -45,17 +59,28 @@ struct Reading<'a> {
     kind: Kind,
     answer: &'a Answer,
     said: Said,
+    /// The body in small letters, where it is no JSON object.
+    page: String,
     reason: String,
 }
 
 impl Reading<'_> {
-    fn meaning(self) -> Observation {
-        if let Some(accepted) = self.accepted() {
-            return accepted;
+    /// Takes the prompt out of the answer's words: it says nothing of what became of the job.
+    fn forget(&mut self, sent: &str) {
+        /// A shorter one may stand in other words by chance.
+        const UNMISTAKABLE: usize = 16;
+        let prompt = Request::from_json(sent.to_owned()).ok().and_then(|request| request.text_field("prompt"));
+        if let Some(prompt) = prompt.filter(|prompt| prompt.trim().len() >= UNMISTAKABLE) {
+            self.said.words = self.said.words.replace(prompt.trim(), "");
         }
+    }
+
+    fn meaning(self) -> Observation {
         match (self.answer.status, self.said.code) {
             // Whoever names it has read the prompt, and it must not be sent again.
             (_, Some(24)) => self.banned(),
+            // Whatever it is called: somebody behind may have taken the job.
+            _ if self.says_answer_was_lost() => self.unanswered(),
             (200..=299, Some(code)) => self.by_code(code),
             // HTML, nothing, broken JSON: somebody between us and the upstream spoke, or it broke off.
             (200..=299, None) => self.unanswered(),
@@ -65,6 +90,10 @@ impl Reading<'_> {
             }
             (status, _) => self.by_status(status),
         }
+    }
+
+    fn says_answer_was_lost(&self) -> bool {
+        says_answer_was_lost(&self.page) || tenor(&self.said.all_words()) == Some(Tenor::MaybeTaken)
     }
 
     fn accepted(&self) -> Option<Observation> {
@@ -84,14 +113,17 @@ impl Reading<'_> {
 
     /// Reads a code that is no acceptance: [`Self::accepted`] has taken those.
     fn by_code(self, code: i64) -> Observation {
+        let is_about_parent = self.has_parent() && says_task_is_unknown(&self.said.words);
         match code {
+            3 | 4 | 9 if is_about_parent => self.denied(Code::ParentGone),
+            3 | 9 if self.said.task.is_some() => self.not_to_be_followed("a task id beside a refusal"),
             // The upstream took it, or has it already, and we cannot follow it.
             1 | 21 => self.not_to_be_followed("no task id"),
             22 if self.said.shows_an_id => self.not_to_be_followed("a task id that cannot be read"),
             22 => self.refused(Busy::WithoutId),
             23 | 30 => self.refused(Busy::Saturated),
             3 => self.not_found(),
-            4 => self.by_words_or(Self::invalid),
+            4 => self.by_words_or(|reading| reading.denied(Code::InvalidRequest)),
             5 => self.relay_trouble(),
             9 if says_queue_is_full(&self.said.words) => self.refused(Busy::Saturated),
             9 => self.by_words_or(|reading| reading.refused(Busy::Fault)),
@@ -100,7 +132,8 @@ impl Reading<'_> {
     }
 
     fn not_to_be_followed(self, why: &str) -> Observation {
-        Observation::Unanswered { reason: tidy(&format!("{} ({why})", self.reason)) }
+        let reason = tidy(&format!("{} ({why})", self.reason));
+        Observation::Unanswered { reason, lead: self.said.lead }
     }
 
     /// 3: on a new task "no account to be had", which is C#'s way to say full; on an action "no such parent".
@@ -115,14 +148,6 @@ impl Reading<'_> {
     /// Whether it is about an earlier task, which may be gone.
     fn has_parent(&self) -> bool {
         matches!(self.kind, Kind::Action | Kind::Modal)
-    }
-
-    fn invalid(self) -> Observation {
-        // new-api says under code 4 what the others say under 3.
-        if self.has_parent() && says_task_is_unknown(&self.said.words) {
-            return self.denied(Code::ParentGone);
-        }
-        self.denied(Code::InvalidRequest)
     }
 
     /// 5 is new-api's "unknown": nearly all of it happens after its own request has left.
@@ -154,19 +179,22 @@ impl Reading<'_> {
 
     fn by_status(self, status: u16) -> Observation {
         match status {
-            // "See other" is what a server answers once it has done the deed.
-            303 => self.unanswered(),
+            // "See other", which many write as 302, is what a server answers once it has done the deed.
+            302 | 303 => self.unanswered(),
             300..=399 => {
                 let reason = format!("{}: the address redirects elsewhere, and nothing was submitted", self.reason);
                 Observation::Refused { busy: Busy::Unreachable, retry_after: None, reason: tidy(&reason) }
             }
             403 if tenor(&self.said.all_words()) == Some(Tenor::Banned) => self.banned(),
             401 | 402 | 403 | 407 => self.refused(Busy::Barred),
-            404 | 410 if self.has_parent() && says_task_is_unknown(&self.said.words) => self.denied(Code::ParentGone),
+            404 if self.has_parent() && says_task_is_unknown(&self.said.words) => self.denied(Code::ParentGone),
+            410 if self.has_parent() => self.denied(Code::ParentGone),
             404 | 405 | 410 | 421 | 426 => {
                 let reason = tidy(&format!("{}: there is no such address; check the submit path", self.reason));
                 Observation::Refused { busy: Busy::Unreachable, retry_after: self.answer.retry_after, reason }
             }
+            // Cloudflare's: the origin refuses connections, cannot be reached, fails at TLS, has no address.
+            521 | 523 | 525 | 526 | 530 => self.refused(Busy::Unreachable),
             413 => self.denied(Code::TooLarge),
             425 | 429 | 499 | 503 => self.refused(Busy::Saturated),
             408 => self.unanswered(),
@@ -204,295 +232,11 @@ impl Reading<'_> {
     }
 
     fn unanswered(self) -> Observation {
-        Observation::Unanswered { reason: self.reason }
+        Observation::Unanswered { reason: self.reason, lead: self.said.lead }
     }
 }
 
 /// Whether the family uses this code. Others, beside an HTTP error, are only its status again.
 fn is_family_code(code: i64) -> bool {
     matches!(code, 1 | 3 | 4 | 5 | 9 | 21 | 22 | 23 | 24 | 30)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    /// What an observation comes down to, in a word or two.
-    fn gist(kind: Kind, status: u16, body: &str) -> String {
-        let answer = Answer { status, retry_after: Some(Duration::from_secs(7)), body: Ok(body.into()) };
-        gist_of(&classify_submit(kind, &Ok(answer)))
-    }
-
-    fn gist_of(observation: &Observation) -> String {
-        match observation {
-            Observation::Accepted { task, queue_position } => format!("accepted {task} {queue_position}"),
-            Observation::Refused { busy, .. } => format!("{busy:?}"),
-            Observation::Denied { code, .. } => format!("denied {code}"),
-            other => other.name().to_owned(),
-        }
-    }
-
-    #[test]
-    fn each_row_of_the_table_has_its_meaning() {
-        for (body, wanted) in [
-            // Accepted.
-            (
-                r#"{"code":1,"description":"Submit success","result":"1748339029401828","properties":{"discordInstanceId":"164"}}"#,
-                "accepted 1748339029401828 0",
-            ),
-            (r#"{"code":1,"description":"提交成功","result":12463258,"properties":{}}"#, "accepted 12463258 0"),
-            (r#"{"code":1,"result":14001934816969359}"#, "accepted 14001934816969359 0"),
-            (r#"{"code":1,"result":98765432109876543210}"#, "accepted 98765432109876543210 0"),
-            (r#"{"code":1,"result":"0741798445574458"}"#, "accepted 0741798445574458 0"),
-            (r#"{"code":"1","result":"a"}"#, "accepted a 0"),
-            (r#"{"code":1.0,"result":["a","b"]}"#, "accepted a 0"),
-            (r#"{"code":1,"result":"a,b"}"#, "accepted a 0"),
-            (r#"{"code":1,"description":"队列已满 failed error","result":"a"}"#, "accepted a 0"),
-            (r#"{"code":1,"result":{"taskId":5}}"#, "accepted 5 0"),
-            (r#"{"code":1,"data":"a"}"#, "accepted a 0"),
-            (
-                r#"{"code":22,"description":"排队中，前面还有1个任务","result":"a","properties":{"numberOfQueues":3}}"#,
-                "accepted a 3",
-            ),
-            (
-                r#"{"code":22,"description":"In queue","result":"a","properties":{"numberOfQueues":"4"}}"#,
-                "accepted a 4",
-            ),
-            (r#"{"code":22,"description":"排队中，前面还有12个任务","result":"a"}"#, "accepted a 12"),
-            (r#"{"code":22,"description":"排队中","result":12463258,"properties":null}"#, "accepted 12463258 1"),
-            (
-                r#"{"code":21,"description":"任务已存在","result":"a","properties":{"status":"SUCCESS","imageUrl":"u"}}"#,
-                "accepted a 0",
-            ),
-            (
-                r#"{"code":21,"description":"Waiting for window confirm","result":"17381923542354"}"#,
-                "accepted 17381923542354 0",
-            ),
-            (r#"{"code":21,"description":"x","result":null,"properties":{"taskId":"a"}}"#, "accepted a 0"),
-            // A foreign shape.
-            (r#"{"id":"a","status":"SUBMITTED"}"#, "accepted a 0"),
-            (r#"{"data":{"task_id":7,"status":"pending"}}"#, "accepted 7 0"),
-            (r#"{"id":"a"}"#, "unanswered"),
-            (r#"{"status":"SUBMITTED"}"#, "unanswered"),
-            // The codes that accept, without an id.
-            (r#"{"code":1,"description":"提交成功","result":null}"#, "unanswered"),
-            (r#"{"code":1,"result":""}"#, "unanswered"),
-            (r#"{"code":1,"result":0}"#, "unanswered"),
-            (r#"{"code":1,"result":"null"}"#, "unanswered"),
-            (r#"{"code":1,"result":[]}"#, "unanswered"),
-            (r#"{"code":1,"result":1.3e15}"#, "unanswered"),
-            (r#"{"code":22,"description":"排队中，前面还有1个任务","result":""}"#, "WithoutId"),
-            (
-                r#"{"code":22,"description":"排队中","result":null,"properties":{"numberOfQueues":1,"discordInstanceId":"1118"}}"#,
-                "WithoutId",
-            ),
-            (r#"{"code":22,"result":0}"#, "WithoutId"),
-            (r#"{"code":22,"result":[],"data":{}}"#, "WithoutId"),
-            (r#"{"code":22,"data":{"result":"170"}}"#, "accepted 170 1"),
-            // An id is there, and who cannot read it must not ask for another task.
-            (r#"{"code":22,"id":"170"}"#, "unanswered"),
-            (r#"{"code":22,"result":-5}"#, "unanswered"),
-            (r#"{"code":22,"result":1.5}"#, "unanswered"),
-            (r#"{"code":22,"result":".."}"#, "unanswered"),
-            (r#"{"code":22,"result":"a\nb"}"#, "unanswered"),
-            (r#"{"code":22,"results":["170"]}"#, "unanswered"),
-            (r#"{"code":22,"Result":"170"}"#, "unanswered"),
-            (r#"{"code":22,"data":{"jobId":"170"}}"#, "unanswered"),
-            (r#"{"code":21,"description":"任务已存在","result":null}"#, "unanswered"),
-            (
-                r#"{"code":21,"description":"Waiting for window confirm","result":null,"properties":{"remix":true}}"#,
-                "unanswered",
-            ),
-            // Refused.
-            (r#"{"code":23,"description":"队列已满，请稍后尝试","result":null}"#, "Saturated"),
-            (r#"{"code":23,"description":"队列已满","result":"14001929738841620"}"#, "Saturated"),
-            (r#"{"code":30,"description":" 当前分组负载已饱和","type":"upstream_error"}"#, "Saturated"),
-            (r#"{"code":3,"description":"无可用的账号实例"}"#, "Saturated"),
-            (r#"{"code":3,"description":"账号不可用: 123"}"#, "Saturated"),
-            (r#"{"code":3,"description":"not found"}"#, "Saturated"),
-            (r#"{"code":9,"description":"提交失败，队列已满，请稍后重试"}"#, "Saturated"),
-            (r#"{"code":9,"description":"The queue is full"}"#, "Saturated"),
-            (r#"{"code":9,"description":"提交失败，系统异常"}"#, "Fault"),
-            (r#"{"code":9,"description":"upload failed"}"#, "Fault"),
-            (r#"{"code":9}"#, "Fault"),
-            (r#"{"code":9,"description":"do_request_failed"}"#, "unanswered"),
-            (r#"{"code":4,"description":"quota_not_enough"}"#, "Barred"),
-            (r#"{"code":4,"description":"Insufficient balance"}"#, "Barred"),
-            (r#"{"code":4,"description":"今日绘图次数已达上限"}"#, "Barred"),
-            (r#"{"code":4,"description":"账号处于临时封锁"}"#, "Barred"),
-            (r#"{"code":4,"description":"get_channel_info_failed"}"#, "Saturated"),
-            (r#"{"code":4,"description":"no available channel for mj_imagine"}"#, "Saturated"),
-            // Denied.
-            (
-                r#"{"code":24,"description":"可能包含敏感词","properties":{"promptEn":"nude body","bannedWord":"nude"}}"#,
-                "denied banned_prompt",
-            ),
-            (r#"{"code":24,"result":"7"}"#, "denied banned_prompt"),
-            (r#"{"code":4,"description":"可能包含敏感词"}"#, "denied banned_prompt"),
-            (r#"{"code":4,"description":"prompt不能为空"}"#, "denied invalid_request"),
-            (r#"{"code":4}"#, "denied invalid_request"),
-            // A relay that lost the answer behind it.
-            (r#"{"code":4,"description":"do_request_failed ","type":"upstream_error"}"#, "unanswered"),
-            (r#"{"code":5,"description":"do_request_failed"}"#, "unanswered"),
-            (r#"{"code":5,"description":"unmarshal_response_body_failed"}"#, "unanswered"),
-            (r#"{"code":4,"description":"insert_midjourney_task_failed"}"#, "unanswered"),
-            (r#"{"code":5,"description":"something"}"#, "unanswered"),
-            (r#"{"code":5,"description":"marshal_request_body_failed"}"#, "Fault"),
-            // Codes that nobody knows.
-            (r#"{"code":77,"description":"?"}"#, "unanswered"),
-            (r#"{"code":-1,"msg":"timeout"}"#, "unanswered"),
-            (r#"{"code":1024,"description":"提交成功，正在绘制","result":null}"#, "unanswered"),
-            (r#"{"code":9,"description":"提交超时，任务可能已提交"}"#, "unanswered"),
-            (r#"{"code":-1,"description":"insufficient quota"}"#, "Barred"),
-            (r#"{"code":77,"result":"a"}"#, "unanswered"),
-            (r#"{"code":0,"description":"ok"}"#, "unanswered"),
-            (r#"{"code":200,"data":{"id":"a","status":"PENDING"}}"#, "unanswered"),
-            (r#"{"code":401,"message":"no key"}"#, "Barred"),
-            (r#"{"code":429,"message":"slow down"}"#, "Saturated"),
-            (r#"{"code":500,"message":"oops"}"#, "unanswered"),
-            // No code at all.
-            (r#"{"code":"success","data":"a"}"#, "unanswered"),
-            (r#"{"code":null,"description":"queue full"}"#, "unanswered"),
-            ("{}", "unanswered"),
-            ("", "unanswered"),
-            ("null", "unanswered"),
-            ("[]", "unanswered"),
-            ("<html><body>Just a moment...</body></html>", "unanswered"),
-            (r#"{"code":1,"result":"17"#, "unanswered"),
-            (r#"{"code":23,"descr"#, "unanswered"),
-        ] {
-            assert_eq!(gist(Kind::Imagine, 200, body), wanted, "{body}");
-        }
-    }
-
-    #[test]
-    fn each_http_status_has_its_meaning_whatever_the_page_in_it() {
-        for (statuses, wanted) in [
-            (&[300, 301, 302, 304, 307, 308][..], "Unreachable"),
-            (&[303, 408, 500, 501, 502, 504, 507, 520, 521, 522, 523, 524, 525, 530, 599, 600, 199], "unanswered"),
-            (&[401, 402, 403, 407], "Barred"),
-            (&[404, 405, 410, 421, 426], "Unreachable"),
-            (&[413], "denied too_large"),
-            (&[425, 429, 499, 503], "Saturated"),
-            (&[400, 406, 409, 415, 418, 422, 431, 451], "denied invalid_request"),
-            (&[200, 201, 202, 204], "unanswered"),
-        ] {
-            for status in statuses {
-                for body in ["", "<html>no</html>", "no", r#"{"message":"no"}"#, r#"{"cod"#, "\u{fffd}"] {
-                    assert_eq!(gist(Kind::Imagine, *status, body), wanted, "{status} {body}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_relay_wraps_the_family_s_codes_in_http_errors() {
-        for (status, body, wanted) in [
-            (400, r#"{"description":"quota_not_enough ","type":"upstream_error","code":4}"#, "Barred"),
-            (400, r#"{"description":"do_request_failed ","type":"upstream_error","code":4}"#, "unanswered"),
-            (400, r#"{"description":"do_request_failed ","type":"upstream_error","code":5}"#, "unanswered"),
-            (
-                400,
-                r#"{"description":"prompt_is_required ","type":"upstream_error","code":4}"#,
-                "denied invalid_request",
-            ),
-            (400, r#"{"code":23}"#, "Saturated"),
-            (422, r#"{"code":24}"#, "denied banned_prompt"),
-            (422, r#"{"code":422,"message":"prompt required"}"#, "denied invalid_request"),
-            (400, r#"{"error":{"message":"Insufficient quota"}}"#, "Barred"),
-            (400, r#"{"code":400,"message":"do_request_failed"}"#, "unanswered"),
-            (404, r#"{"code":3,"description":"无可用的账号实例"}"#, "Saturated"),
-            (404, r#"{"code":404,"message":"no route"}"#, "Unreachable"),
-            (404, r#"{"error":{"message":"Invalid URL (POST /v1/mj/submit/imagine)"}}"#, "Unreachable"),
-            (429, r#"{"description":" 当前分组负载已饱和","type":"upstream_error","code":30}"#, "Saturated"),
-            (403, r#"{"error":{"message":"用户额度不足"}}"#, "Barred"),
-            (403, r#"{"code":24}"#, "denied banned_prompt"),
-            (403, r#"{"error":{"code":"prompt_blocked","message":"blocked"}}"#, "denied banned_prompt"),
-            (400, r#"{"error":{"code":"read_response_body_failed","message":"x"}}"#, "unanswered"),
-            (400, r#"{"code":"do_request_failed","message":"upstream","data":null}"#, "unanswered"),
-            (500, r#"{"code":23}"#, "unanswered"),
-            (503, r#"{"error":{"message":"无可用渠道"}}"#, "Saturated"),
-            (201, r#"{"code":1,"result":"a"}"#, "accepted a 0"),
-            // An id is an id: to lose it would be to lose the task.
-            (500, r#"{"code":1,"result":"a"}"#, "accepted a 0"),
-            (429, r#"{"code":22,"result":"a"}"#, "accepted a 1"),
-            (500, r#"{"id":"a","status":"SUBMITTED"}"#, "unanswered"),
-        ] {
-            assert_eq!(gist(Kind::Imagine, status, body), wanted, "{status} {body}");
-        }
-    }
-
-    #[test]
-    fn an_action_whose_parent_is_gone_is_told_from_a_full_upstream() {
-        for (status, body, wanted) in [
-            (200, r#"{"code":3,"description":"关联任务不存在或已失效"}"#, "denied parent_gone"),
-            (404, r#"{"code":3,"description":"目标任务不存在"}"#, "denied parent_gone"),
-            (200, r#"{"code":3,"description":"Task not found"}"#, "denied parent_gone"),
-            (400, r#"{"code":4,"description":"task_not_found "}"#, "denied parent_gone"),
-            (200, r#"{"code":3,"description":"无可用的账号实例"}"#, "Saturated"),
-            (200, r#"{"code":3,"description":"No available account for this task"}"#, "Saturated"),
-            (200, r#"{"code":3}"#, "Saturated"),
-            (200, r#"{"code":4,"description":"关联任务状态错误"}"#, "denied invalid_request"),
-        ] {
-            assert_eq!(gist(Kind::Action, status, body), wanted, "{body}");
-            assert_eq!(gist(Kind::Modal, status, body), wanted, "{body}");
-        }
-    }
-
-    #[test]
-    fn a_new_task_never_ends_for_a_code_3() {
-        for kind in [Kind::Imagine, Kind::Blend, Kind::Describe, Kind::Shorten] {
-            assert_eq!(gist(kind, 200, r#"{"code":3,"description":"任务不存在"}"#), "Saturated");
-        }
-    }
-
-    #[test]
-    fn what_never_left_is_refused_and_what_left_is_unanswered() {
-        let not_sent = classify_submit(Kind::Imagine, &Err(Failure::NotSent("connection refused".into())));
-        let lost = classify_submit(Kind::Imagine, &Err(Failure::Lost("reset".into())));
-
-        assert_eq!(gist_of(&not_sent), "Unreachable");
-        assert!(matches!(lost, Observation::Unanswered { reason } if reason == "reset"));
-    }
-
-    #[test]
-    fn a_body_that_broke_off_leaves_only_what_the_status_says() {
-        for (status, wanted) in
-            [(200, "unanswered"), (400, "unanswered"), (429, "Saturated"), (401, "Barred"), (413, "denied too_large")]
-        {
-            let answer = Answer { status, retry_after: None, body: Err("the body broke off".into()) };
-
-            assert_eq!(gist_of(&classify_submit(Kind::Imagine, &Ok(answer))), wanted, "{status}");
-        }
-    }
-
-    #[test]
-    fn a_refusal_carries_how_long_to_wait_and_why() {
-        let answer = |status, body: &str| {
-            Ok(Answer { status, retry_after: Some(Duration::from_secs(7)), body: Ok(body.into()) })
-        };
-
-        let Observation::Refused { retry_after, reason, .. } =
-            classify_submit(Kind::Imagine, &answer(429, r#"{"code":30,"description":"full\n\u0000now"}"#))
-        else {
-            panic!("refused")
-        };
-        assert_eq!((retry_after, reason.as_str()), (Some(Duration::from_secs(7)), "HTTP 429, code 30: full now"));
-
-        let Observation::Denied { reason, .. } = classify_submit(
-            Kind::Imagine,
-            &answer(200, r#"{"code":24,"description":"可能包含敏感词","properties":{"bannedWord":"nude"}}"#),
-        ) else {
-            panic!("denied")
-        };
-        assert_eq!(reason, "code 24: 可能包含敏感词 (nude)");
-
-        let long = format!(r#"{{"code":4,"description":"{}"}}"#, "长".repeat(5000));
-        let Observation::Denied { reason, .. } = classify_submit(Kind::Imagine, &answer(200, &long)) else {
-            panic!("denied")
-        };
-        assert_eq!(reason.chars().count(), 300);
-    }
 }

@@ -19,7 +19,7 @@ use memchr::memmem;
 use mjq_producer::contract::{Kind, TaskId};
 use reqwest::{
     Client, ClientBuilder, RequestBuilder, Response,
-    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER},
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -35,7 +35,7 @@ use super::{
 use crate::lifecycle::Observation;
 
 /// The largest answer about one task or submit, in bytes.
-const MAX_ANSWER: usize = 4 << 20;
+const MAX_ANSWER: usize = 16 << 20;
 /// The largest answer about many tasks, in bytes.
 const MAX_LIST: usize = 64 << 20;
 
@@ -121,8 +121,8 @@ impl Upstream {
         // An error means that one is installed already, which will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Self(Arc::new(Inner {
-            // Common servers close an idle connection after 5 seconds or more.
-            submitter: build(client(settings, headers.clone()).http1_only().pool_idle_timeout(Duration::from_secs(3)))?,
+            // Common servers close an idle connection after 2 seconds or more.
+            submitter: build(client(settings, headers.clone()).http1_only().pool_idle_timeout(Duration::from_secs(1)))?,
             reader: build(client(settings, headers))?,
             key,
             submit: filled("submit", &settings.submit_path, "{action}")?,
@@ -145,10 +145,13 @@ impl Upstream {
     ///
     /// Once this is called, dropping it leaves the outcome unknown.
     pub async fn submit(&self, kind: Kind, body: String) -> Observation {
+        /// Nobody repeats more than that.
+        const REPEATED: usize = 64 << 10;
         let begun = Instant::now();
+        let sent = if body.len() <= REPEATED { body.clone() } else { String::new() };
         let request = self.0.submitter.post(self.0.submit.with(kind.as_str())).body(body);
         let exchange = self.exchange(request, MAX_ANSWER).await;
-        let seen = classify_submit(kind, &exchange);
+        let seen = classify_submit(kind, &sent, &exchange);
         self.0.meter.record(EndpointClass::Submit, AnswerClass::of(&exchange, &seen), begun.elapsed());
         seen
     }
@@ -228,7 +231,7 @@ impl Upstream {
     async fn exchange(&self, request: RequestBuilder, max_bytes: usize) -> Exchange {
         let _under_way = UnderWay::count(&self.0.under_way);
         let mut response = request.send().await.map_err(|error| failure_of(&error))?;
-        let status = response.status().as_u16();
+        let status = meant_by(&response);
         let retry_after = retry_after(response.headers());
         let body = read_body(&mut response, max_bytes).await;
         Ok(Answer { status, retry_after, body: body.map(|body| self.without_key(status, body)) })
@@ -280,6 +283,18 @@ fn headers(settings: &UpstreamSettings, key: Option<&SecretString>) -> Result<He
         headers.insert(name, value);
     }
     Ok(headers)
+}
+
+/// The status; of a 302 that leads to the same path elsewhere 307, which is what it means.
+fn meant_by(response: &Response) -> u16 {
+    let leads_to_the_same_path = || {
+        let location = response.headers().get(LOCATION)?.to_str().ok()?;
+        Some(response.url().join(location).ok()?.path() == response.url().path())
+    };
+    match response.status().as_u16() {
+        302 if leads_to_the_same_path() == Some(true) => 307,
+        status => status,
+    }
 }
 
 /// The body's bytes, or what became of it.

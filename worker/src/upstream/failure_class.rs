@@ -47,6 +47,13 @@ const BANNED: &[&str] = &[
     "prompt blocked",
     "content_policy",
     "safety system",
+    "safety filter",
+    "flagged as unsafe",
+    "usage polic",
+    "涉黄",
+    "色情",
+    "风控",
+    "屏蔽词",
     "社区准则",
     "社区规范",
     "审核不通过",
@@ -136,6 +143,10 @@ pub fn class_of_failure(reason: &str) -> FailureClass {
     if has(&["banned prompt", "敏感词"]) {
         return FailureClass::Banned;
     }
+    // A moderator that is out of order has not read the prompt.
+    if has(&["moderation"]) && has(&["timed out", "timeout", "unavailable"]) {
+        return FailureClass::Capacity;
+    }
     if has(ACCOUNT) {
         return FailureClass::Upstream;
     }
@@ -191,6 +202,11 @@ mod tests {
             ("取消任务", Upstream),
             ("账号不可用", Capacity),
             ("[Invalid link!] Could not fetch image: timed out", Invalid),
+            ("image moderation service timed out", Capacity),
+            ("Content moderation system is unavailable", Capacity),
+            ("The prompt was flagged as unsafe", Banned),
+            ("图片涉黄", Banned),
+            ("触发风控", Banned),
             ("nobody has seen these words before", Upstream),
             ("", Upstream),
         ] {

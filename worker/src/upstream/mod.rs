@@ -43,4 +43,6 @@ pub use retry_after::read_retry_after;
 pub use settings::UpstreamSettings;
 
 #[cfg(test)]
+mod classify_submit_tests;
+#[cfg(test)]
 mod client_tests;

@@ -44,6 +44,21 @@ const MAYBE_TAKEN: &[&str] = &[
     "broken pipe",
     "unexpected eof",
     ": eof",
+    "deadline exceeded",
+    "reset reason: connection termination",
+    "reset reason: remote reset",
+    "可能已提交",
+];
+
+/// What proxies write on their pages once a request has left them, some of them under 503: Envoy, Varnish, Fastly, Heroku.
+const LOST_PAGES: &[&str] = &[
+    "reset reason: connection termination",
+    "reset reason: remote reset",
+    "upstream request timeout",
+    "backend fetch failed",
+    "first byte timeout",
+    "application error",
+    "do_request_failed",
 ];
 
 const BARRED: &[&str] = &[
@@ -139,6 +154,11 @@ pub(super) fn tenor(words: &str) -> Option<Tenor> {
     }
 }
 
+/// Whether a page that is no JSON, in small letters, says that a proxy has passed the request on, and lost the answer.
+pub(super) fn says_answer_was_lost(page: &str) -> bool {
+    LOST_PAGES.iter().any(|phrase| page.contains(phrase))
+}
+
 /// Whether the words of a code 3 speak of accounts or room, rather than of a task.
 pub(super) fn speaks_of_capacity(words: &str) -> bool {
     let words = words.to_lowercase();
@@ -171,6 +191,7 @@ pub(super) fn says_task_is_unknown(words: &str) -> bool {
         "未找到",
         "找不到",
         "失效",
+        "过期",
     ]);
     speaks_of_task && says_gone
 }

@@ -20,6 +20,8 @@ pub(super) struct Said {
     pub(super) name: String,
     /// The id of the new task.
     pub(super) task: Option<TaskId>,
+    /// An id, wherever it stands, that may be the new task's.
+    pub(super) lead: Option<TaskId>,
     /// Whether there seems to be an id of a task, readable or not.
     pub(super) shows_an_id: bool,
     /// Tasks before the new one, where code 22 counts them.
@@ -50,6 +52,7 @@ impl Said {
             queue_position: counted.or_else(|| first_number(&words)),
             words,
             name: name_of(&fields),
+            lead: lead(&fields, 2),
             shows_an_id: task.is_some() || shows_an_id(&fields, 2),
             task,
             banned_word: property("bannedWord").and_then(Json::string).filter(|word| !word.trim().is_empty()),
@@ -105,23 +108,37 @@ fn body_in_words(answer: &Answer) -> String {
     }
 }
 
+/// Fields that might hold the new task's id, or an object with it, the surest first.
+const ID_FIELDS: [&str; 14] = [
+    "taskid",
+    "task_id",
+    "mjid",
+    "mj_id",
+    "jobid",
+    "job_id",
+    "result",
+    "results",
+    "data",
+    "task",
+    "output",
+    "response",
+    "properties",
+    "id",
+];
+
+/// An id that may be the new task's, as deep as `depth` objects. A short number may be anything's.
+fn lead(fields: &Fields<'_>, depth: usize) -> Option<TaskId> {
+    const SHORTEST: usize = 6;
+    let named = |wanted: &'static str| fields.each().filter(move |(name, _)| name.to_lowercase() == wanted);
+    ID_FIELDS.into_iter().flat_map(named).find_map(|(_, json)| match json.fields() {
+        Some(inner) => (depth > 0).then(|| lead(&inner, depth - 1)).flatten(),
+        None => json.task_id().filter(|id| id.as_str().len() >= SHORTEST),
+    })
+}
+
 /// Whether a field that might hold the new task's id has something in it, as deep as `depth` objects.
 fn shows_an_id(fields: &Fields<'_>, depth: usize) -> bool {
-    const NAMES: [&str; 12] = [
-        "data",
-        "id",
-        "job_id",
-        "jobid",
-        "mj_id",
-        "mjid",
-        "properties",
-        "result",
-        "results",
-        "task",
-        "task_id",
-        "taskid",
-    ];
-    fields.each().filter(|(name, _)| NAMES.contains(&name.to_lowercase().as_str())).any(|(_, json)| {
+    fields.each().filter(|(name, _)| ID_FIELDS.contains(&name.to_lowercase().as_str())).any(|(_, json)| {
         match json.fields() {
             Some(inner) => depth > 0 && shows_an_id(&inner, depth - 1),
             None => !json.is_blank(),

@@ -59,7 +59,9 @@ impl<'a> TaskObject<'a> {
             for Document { json, fields } in layer {
                 inner.extend(json.items().unwrap_or_default());
                 let Some(fields) = fields else { continue };
-                inner.extend(["data", "result", "task"].iter().filter_map(|name| fields.get(name)));
+                inner.extend(
+                    ["data", "result", "task", "output", "response"].iter().filter_map(|name| fields.get(name)),
+                );
                 let task = Self { json, fields };
                 if task.id().is_some() || task.status_text().is_some() {
                     found.push(task);
@@ -100,12 +102,18 @@ impl<'a> TaskObject<'a> {
         self.time_ms(&["submitTime", "submit_time"])
     }
 
-    /// Whether the object shows a status and nothing else that a task has.
+    /// Whether the object shows a status, and too little of a task for that to be the task's.
     ///
-    /// `{"status": "error"}` is somebody's answer, but no verdict about a task.
+    /// `{"status": "error"}` is somebody's answer, but no verdict about a task; so is `{"id": …, "status": "TIMEOUT"}`,
+    /// where the id may be repeated from the question.
     pub(super) fn is_bare(&self) -> bool {
-        let marks = ["action", "progress", "prompt", "submitTime", "finishTime", "imageUrl", "imageUrls", "failReason"];
-        self.id().is_none() && !marks.iter().any(|name| self.fields.get(name).is_some())
+        let marks = ["progress", "prompt", "submitTime", "finishTime", "imageUrl", "imageUrls", "failReason"];
+        let has_mark = marks.iter().any(|name| self.fields.get(name).is_some());
+        let is_of_an_exchange = || {
+            let status = self.status_text().unwrap_or_default();
+            matches!(status.as_str(), "ERROR" | "TIMEOUT" | "EXPIRED")
+        };
+        !has_mark && (self.id().is_none() || is_of_an_exchange())
     }
 
     pub(super) fn status(&self) -> Status {
@@ -135,7 +143,9 @@ impl<'a> TaskObject<'a> {
 
     /// In capitals, as the family writes it. A number is an HTTP status, not a task's.
     fn status_text(&self) -> Option<String> {
-        Some(self.fields.get("status")?.string()?.trim().to_uppercase())
+        let names = ["status", "task_status", "taskStatus"];
+        let status = names.iter().find_map(|name| self.fields.get(name)?.string())?;
+        Some(status.trim().to_uppercase())
     }
 
     fn image_url(&self) -> Option<String> {
@@ -143,6 +153,7 @@ impl<'a> TaskObject<'a> {
         self.fields
             .string(&["imageUrl", "image_url"])
             .filter(|url| url != "null")
+            .or_else(|| ["imageUrl", "image_url"].iter().find_map(list))
             .or_else(|| ["imageUrls", "image_urls", "resultUrls", "images", "output"].iter().find_map(list))
             .or_else(|| self.fields.string(&["videoUrl", "video_url"]))
             .or_else(|| ["videoUrls", "video_urls"].iter().find_map(list))
@@ -150,7 +161,8 @@ impl<'a> TaskObject<'a> {
 
     fn fail_reason(&self) -> String {
         let error = || self.fields.get("error")?.fields()?.string(&["message", "description"]);
-        self.fields.string(&["failReason", "fail_reason", "error"]).or_else(error).unwrap_or_default()
+        let reason = self.fields.string(&["failReason", "fail_reason", "error"]);
+        reason.or_else(error).or_else(|| self.fields.string(&["message"])).unwrap_or_default()
     }
 
     fn time_ms(&self, names: &[&str]) -> u64 {
@@ -172,7 +184,7 @@ fn percent(progress: Json<'_>) -> Option<u8> {
 }
 
 fn first_url(list: Json<'_>) -> Option<String> {
-    let urls = list.items()?.into_iter().filter_map(|item| match item.fields() {
+    let urls = list.items().unwrap_or_else(|| vec![list]).into_iter().filter_map(|item| match item.fields() {
         Some(fields) => fields.string(&["url", "imageUrl"]),
         None => item.string().map(|url| url.trim().to_owned()),
     });

@@ -145,7 +145,7 @@ fn refused(busy: Busy) -> Observation {
 }
 
 fn unanswered() -> Observation {
-    Observation::Unanswered { reason: "reset after the request left".to_owned() }
+    Observation::Unanswered { reason: "reset after the request left".to_owned(), lead: None }
 }
 
 fn no_verdict() -> Observation {

@@ -462,7 +462,7 @@ fn seen_by_submit() -> impl Strategy<Value = Observation> {
         1 => (permanent.clone(), reasons()).prop_map(|(code, reason)| Observation::Denied { code, reason }),
         1 => (permanent, reasons()).prop_map(|(code, reason)| Observation::Unsendable { code, reason }),
         2 => Just(Observation::Missing),
-        4 => reasons().prop_map(|reason| Observation::Unanswered { reason }),
+        4 => (reasons(), prop::option::of(tasks())).prop_map(|(reason, lead)| Observation::Unanswered { reason, lead }),
         2 => Just(Observation::WorkerDied),
         2 => Just(Observation::ParentPending),
     ]

@@ -488,3 +488,34 @@ fn a_job_whose_first_submit_may_have_been_taken_never_hides_it() {
         assert!(!job.record.possible_duplicate);
     }
 }
+
+#[test]
+fn an_id_in_an_answer_that_says_too_little_is_looked_at_although_nothing_else_could_find_the_task() {
+    let lead = TaskId::new("task-170");
+    let seen = Observation::Unanswered { reason: "code 0: ok".to_owned(), lead: Some(lead.clone()) };
+    let mut job = an_imagine_job();
+
+    job.step(&seen);
+
+    assert_eq!((job.record.phase, job.record.attempts), (Phase::Unknown, 1));
+    assert_eq!(Act::of(&job.record, &Flags::default(), 5), Act::Adopt(Some(lead.clone())));
+    let hinted = Flags { hinted_task: Some(TaskId::new("7")), ..Flags::default() };
+    assert_eq!(Act::of(&job.record, &hinted, 5), Act::Adopt(Some(TaskId::new("7"))), "a hook is signed");
+    job.step(&Observation::NotFound);
+    assert_eq!(job.record.phase, Phase::Unknown, "it may show later");
+    job.step(&Observation::Found(lead.clone()));
+    assert_eq!((job.record.task, job.record.lead, job.record.adopted), (Some(lead), None, true));
+    assert!(!job.record.possible_duplicate);
+}
+
+#[test]
+fn a_refusal_that_made_a_task_all_the_same_makes_the_others_doubtful() {
+    for (refusals, is_doubtful) in [(1, false), (3, true)] {
+        let mut job = an_imagine_job();
+        (0..refusals).for_each(|_| drop(job.step(&refused(Busy::Saturated))));
+
+        job.step(&Observation::Found(TaskId::new("7")));
+
+        assert_eq!(job.record.possible_duplicate, is_doubtful, "{refusals} refusals");
+    }
+}

@@ -118,7 +118,7 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
         (P::Submitting, O::Refused { busy, retry_after, reason }) => job.refused(*busy, *retry_after, reason),
         (P::Submitting, O::Denied { code, reason }) => job.denied(*code, reason),
         (P::Submitting, O::Unsendable { code, reason }) => job.unsendable(*code, reason),
-        (P::Submitting, O::Unanswered { reason }) => job.lost(reason),
+        (P::Submitting, O::Unanswered { reason, lead }) => job.lost(reason, lead.as_ref()),
         (P::Submitting, O::Found(task)) => job.found_before_submit(task),
         (P::Submitting, O::NoVerdict { reason, retry_after }) => job.not_told_before_submit(reason, *retry_after),
         (P::Submitting, O::Missing) => job.missing_before_submit(),
@@ -198,6 +198,7 @@ impl Step<'_> {
         record.accepted_ms = self.at.now_ms;
         (record.refusals, record.refused_ms) = (0, 0);
         record.missing = None;
+        record.lead = None;
         record.reason.clear();
         record.status.clear();
         record.progress = 0;

@@ -110,8 +110,10 @@ impl Step<'_> {
         Next::Submit(Duration::ZERO)
     }
 
-    pub(super) fn lost(&mut self, reason: &str) -> Next {
+    pub(super) fn lost(&mut self, reason: &str, lead: Option<&TaskId>) -> Next {
         self.pressure = Pressure::Lost;
+        // Not a task that this job has had, and has left.
+        self.record.lead = lead.filter(|task| !self.record.earlier_tasks.contains(task)).cloned();
         self.unanswered(reason)
     }
 
@@ -132,6 +134,8 @@ impl Step<'_> {
     pub(super) fn found_before_submit(&mut self, task: &TaskId) -> Next {
         self.pressure = Pressure::Unsent(self.at.claimed_ms);
         if self.record.unknown_ms == 0 {
+            // A refusal was none, so that the others may have made tasks, too.
+            self.record.possible_duplicate |= self.record.refusals > 1;
             self.count_attempt();
         }
         self.found(task)

@@ -266,7 +266,7 @@ impl Pod {
                     Some(Sabotage::ResubmitsLost) => {
                         Observation::Refused { busy: Busy::Unreachable, retry_after: None, reason }
                     }
-                    _ => Observation::Unanswered { reason },
+                    _ => Observation::Unanswered { reason, lead: None },
                 }
             }
         }

@@ -1,0 +1,343 @@
+//! What each answer to a submit means: the table, row by row.
+
+use std::time::Duration;
+
+use mjq_producer::contract::Kind;
+
+use super::{Answer, Failure, classify_submit::classify_submit};
+use crate::lifecycle::Observation;
+
+/// What an observation comes down to, in a word or two.
+fn gist(kind: Kind, status: u16, body: &str) -> String {
+    let answer = Answer { status, retry_after: Some(Duration::from_secs(7)), body: Ok(body.into()) };
+    gist_of(&classify_submit(kind, "", &Ok(answer)))
+}
+
+fn gist_of(observation: &Observation) -> String {
+    match observation {
+        Observation::Accepted { task, queue_position } => format!("accepted {task} {queue_position}"),
+        Observation::Refused { busy, .. } => format!("{busy:?}"),
+        Observation::Denied { code, .. } => format!("denied {code}"),
+        other => other.name().to_owned(),
+    }
+}
+
+#[test]
+fn each_row_of_the_table_has_its_meaning() {
+    for (body, wanted) in [
+        // Accepted.
+        (
+            r#"{"code":1,"description":"Submit success","result":"1748339029401828","properties":{"discordInstanceId":"164"}}"#,
+            "accepted 1748339029401828 0",
+        ),
+        (r#"{"code":1,"description":"提交成功","result":12463258,"properties":{}}"#, "accepted 12463258 0"),
+        (r#"{"code":1,"result":14001934816969359}"#, "accepted 14001934816969359 0"),
+        (r#"{"code":1,"result":98765432109876543210}"#, "accepted 98765432109876543210 0"),
+        (r#"{"code":1,"result":"0741798445574458"}"#, "accepted 0741798445574458 0"),
+        (r#"{"code":"1","result":"a"}"#, "accepted a 0"),
+        (r#"{"code":1.0,"result":["a","b"]}"#, "accepted a 0"),
+        (r#"{"code":1,"result":"a,b"}"#, "accepted a 0"),
+        (r#"{"code":1,"description":"队列已满 failed error","result":"a"}"#, "accepted a 0"),
+        (r#"{"code":1,"result":{"taskId":5}}"#, "accepted 5 0"),
+        (r#"{"code":1,"data":"a"}"#, "accepted a 0"),
+        (
+            r#"{"code":22,"description":"排队中，前面还有1个任务","result":"a","properties":{"numberOfQueues":3}}"#,
+            "accepted a 3",
+        ),
+        (r#"{"code":22,"description":"In queue","result":"a","properties":{"numberOfQueues":"4"}}"#, "accepted a 4"),
+        (r#"{"code":22,"description":"排队中，前面还有12个任务","result":"a"}"#, "accepted a 12"),
+        (r#"{"code":22,"description":"排队中","result":12463258,"properties":null}"#, "accepted 12463258 1"),
+        (
+            r#"{"code":21,"description":"任务已存在","result":"a","properties":{"status":"SUCCESS","imageUrl":"u"}}"#,
+            "accepted a 0",
+        ),
+        (
+            r#"{"code":21,"description":"Waiting for window confirm","result":"17381923542354"}"#,
+            "accepted 17381923542354 0",
+        ),
+        (r#"{"code":21,"description":"x","result":null,"properties":{"taskId":"a"}}"#, "accepted a 0"),
+        // A foreign shape.
+        (r#"{"id":"a","status":"SUBMITTED"}"#, "accepted a 0"),
+        (r#"{"data":{"task_id":7,"status":"pending"}}"#, "accepted 7 0"),
+        (r#"{"id":"a"}"#, "unanswered"),
+        (r#"{"status":"SUBMITTED"}"#, "unanswered"),
+        // The codes that accept, without an id.
+        (r#"{"code":1,"description":"提交成功","result":null}"#, "unanswered"),
+        (r#"{"code":1,"result":""}"#, "unanswered"),
+        (r#"{"code":1,"result":0}"#, "unanswered"),
+        (r#"{"code":1,"result":"null"}"#, "unanswered"),
+        (r#"{"code":1,"result":[]}"#, "unanswered"),
+        (r#"{"code":1,"result":1.3e15}"#, "unanswered"),
+        (r#"{"code":22,"description":"排队中，前面还有1个任务","result":""}"#, "WithoutId"),
+        (
+            r#"{"code":22,"description":"排队中","result":null,"properties":{"numberOfQueues":1,"discordInstanceId":"1118"}}"#,
+            "WithoutId",
+        ),
+        (r#"{"code":22,"result":0}"#, "WithoutId"),
+        (r#"{"code":22,"result":[],"data":{}}"#, "WithoutId"),
+        (r#"{"code":22,"data":{"result":"170"}}"#, "accepted 170 1"),
+        // An id is there, and who cannot read it must not ask for another task.
+        (r#"{"code":22,"id":"170"}"#, "unanswered"),
+        (r#"{"code":22,"result":-5}"#, "unanswered"),
+        (r#"{"code":22,"result":1.5}"#, "unanswered"),
+        (r#"{"code":22,"result":".."}"#, "unanswered"),
+        (r#"{"code":22,"result":"a\nb"}"#, "unanswered"),
+        (r#"{"code":22,"results":["170"]}"#, "unanswered"),
+        (r#"{"code":22,"Result":"170"}"#, "unanswered"),
+        (r#"{"code":22,"data":{"jobId":"170"}}"#, "unanswered"),
+        (r#"{"code":21,"description":"任务已存在","result":null}"#, "unanswered"),
+        (
+            r#"{"code":21,"description":"Waiting for window confirm","result":null,"properties":{"remix":true}}"#,
+            "unanswered",
+        ),
+        // Refused.
+        (r#"{"code":23,"description":"队列已满，请稍后尝试","result":null}"#, "Saturated"),
+        (r#"{"code":23,"description":"队列已满","result":"14001929738841620"}"#, "Saturated"),
+        (r#"{"code":30,"description":" 当前分组负载已饱和","type":"upstream_error"}"#, "Saturated"),
+        (r#"{"code":3,"description":"无可用的账号实例"}"#, "Saturated"),
+        (r#"{"code":3,"description":"账号不可用: 123"}"#, "Saturated"),
+        (r#"{"code":3,"description":"not found"}"#, "Saturated"),
+        (r#"{"code":9,"description":"提交失败，队列已满，请稍后重试"}"#, "Saturated"),
+        (r#"{"code":9,"description":"The queue is full"}"#, "Saturated"),
+        (r#"{"code":9,"description":"提交失败，系统异常"}"#, "Fault"),
+        (r#"{"code":9,"description":"upload failed"}"#, "Fault"),
+        (r#"{"code":9}"#, "Fault"),
+        (r#"{"code":9,"description":"do_request_failed"}"#, "unanswered"),
+        (r#"{"code":4,"description":"quota_not_enough"}"#, "Barred"),
+        (r#"{"code":4,"description":"Insufficient balance"}"#, "Barred"),
+        (r#"{"code":4,"description":"今日绘图次数已达上限"}"#, "Barred"),
+        (r#"{"code":4,"description":"账号处于临时封锁"}"#, "Barred"),
+        (r#"{"code":4,"description":"get_channel_info_failed"}"#, "Saturated"),
+        (r#"{"code":4,"description":"no available channel for mj_imagine"}"#, "Saturated"),
+        // Denied.
+        (
+            r#"{"code":24,"description":"可能包含敏感词","properties":{"promptEn":"nude body","bannedWord":"nude"}}"#,
+            "denied banned_prompt",
+        ),
+        (r#"{"code":24,"result":"7"}"#, "denied banned_prompt"),
+        (r#"{"code":4,"description":"可能包含敏感词"}"#, "denied banned_prompt"),
+        (r#"{"code":4,"description":"prompt不能为空"}"#, "denied invalid_request"),
+        (r#"{"code":4}"#, "denied invalid_request"),
+        // A relay that lost the answer behind it.
+        (r#"{"code":4,"description":"do_request_failed ","type":"upstream_error"}"#, "unanswered"),
+        (r#"{"code":5,"description":"do_request_failed"}"#, "unanswered"),
+        (r#"{"code":5,"description":"unmarshal_response_body_failed"}"#, "unanswered"),
+        (r#"{"code":4,"description":"insert_midjourney_task_failed"}"#, "unanswered"),
+        (r#"{"code":5,"description":"something"}"#, "unanswered"),
+        (r#"{"code":5,"description":"marshal_request_body_failed"}"#, "Fault"),
+        // Codes that nobody knows.
+        (r#"{"code":77,"description":"?"}"#, "unanswered"),
+        (r#"{"code":-1,"msg":"timeout"}"#, "unanswered"),
+        (r#"{"code":1024,"description":"提交成功，正在绘制","result":null}"#, "unanswered"),
+        (r#"{"code":9,"description":"提交超时，任务可能已提交"}"#, "unanswered"),
+        (r#"{"code":-1,"description":"insufficient quota"}"#, "Barred"),
+        (r#"{"code":77,"result":"a"}"#, "unanswered"),
+        (r#"{"code":0,"description":"ok"}"#, "unanswered"),
+        (r#"{"code":200,"data":{"id":"a","status":"PENDING"}}"#, "unanswered"),
+        (r#"{"code":401,"message":"no key"}"#, "Barred"),
+        (r#"{"code":429,"message":"slow down"}"#, "Saturated"),
+        (r#"{"code":500,"message":"oops"}"#, "unanswered"),
+        // No code at all.
+        (r#"{"code":"success","data":"a"}"#, "unanswered"),
+        (r#"{"code":null,"description":"queue full"}"#, "unanswered"),
+        ("{}", "unanswered"),
+        ("", "unanswered"),
+        ("null", "unanswered"),
+        ("[]", "unanswered"),
+        ("<html><body>Just a moment...</body></html>", "unanswered"),
+        (r#"{"code":1,"result":"17"#, "unanswered"),
+        (r#"{"code":23,"descr"#, "unanswered"),
+    ] {
+        assert_eq!(gist(Kind::Imagine, 200, body), wanted, "{body}");
+    }
+}
+
+#[test]
+fn each_http_status_has_its_meaning_whatever_the_page_in_it() {
+    for (statuses, wanted) in [
+        (&[300, 301, 304, 307, 308, 521, 523, 525, 526, 530][..], "Unreachable"),
+        (&[302, 303, 408, 500, 501, 502, 504, 507, 520, 522, 524, 599, 600, 199], "unanswered"),
+        (&[401, 402, 403, 407], "Barred"),
+        (&[404, 405, 410, 421, 426], "Unreachable"),
+        (&[413], "denied too_large"),
+        (&[425, 429, 499, 503], "Saturated"),
+        (&[400, 406, 409, 415, 418, 422, 431, 451], "denied invalid_request"),
+        (&[200, 201, 202, 204], "unanswered"),
+    ] {
+        for status in statuses {
+            for body in ["", "<html>no</html>", "no", r#"{"message":"no"}"#, r#"{"cod"#, "\u{fffd}"] {
+                assert_eq!(gist(Kind::Imagine, *status, body), wanted, "{status} {body}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_relay_wraps_the_family_s_codes_in_http_errors() {
+    for (status, body, wanted) in [
+        (400, r#"{"description":"quota_not_enough ","type":"upstream_error","code":4}"#, "Barred"),
+        (400, r#"{"description":"do_request_failed ","type":"upstream_error","code":4}"#, "unanswered"),
+        (400, r#"{"description":"do_request_failed ","type":"upstream_error","code":5}"#, "unanswered"),
+        (400, r#"{"description":"prompt_is_required ","type":"upstream_error","code":4}"#, "denied invalid_request"),
+        (400, r#"{"code":23}"#, "Saturated"),
+        (422, r#"{"code":24}"#, "denied banned_prompt"),
+        (422, r#"{"code":422,"message":"prompt required"}"#, "denied invalid_request"),
+        (400, r#"{"error":{"message":"Insufficient quota"}}"#, "Barred"),
+        (400, r#"{"code":400,"message":"do_request_failed"}"#, "unanswered"),
+        (404, r#"{"code":3,"description":"无可用的账号实例"}"#, "Saturated"),
+        (404, r#"{"code":404,"message":"no route"}"#, "Unreachable"),
+        (404, r#"{"error":{"message":"Invalid URL (POST /v1/mj/submit/imagine)"}}"#, "Unreachable"),
+        (429, r#"{"description":" 当前分组负载已饱和","type":"upstream_error","code":30}"#, "Saturated"),
+        (403, r#"{"error":{"message":"用户额度不足"}}"#, "Barred"),
+        (403, r#"{"code":24}"#, "denied banned_prompt"),
+        (403, r#"{"error":{"code":"prompt_blocked","message":"blocked"}}"#, "denied banned_prompt"),
+        (400, r#"{"error":{"code":"read_response_body_failed","message":"x"}}"#, "unanswered"),
+        (400, r#"{"code":"do_request_failed","message":"upstream","data":null}"#, "unanswered"),
+        (500, r#"{"code":23}"#, "unanswered"),
+        (503, r#"{"error":{"message":"无可用渠道"}}"#, "Saturated"),
+        (201, r#"{"code":1,"result":"a"}"#, "accepted a 0"),
+        // An id is an id: to lose it would be to lose the task.
+        (500, r#"{"code":1,"result":"a"}"#, "accepted a 0"),
+        (429, r#"{"code":22,"result":"a"}"#, "accepted a 1"),
+        (500, r#"{"id":"a","status":"SUBMITTED"}"#, "unanswered"),
+    ] {
+        assert_eq!(gist(Kind::Imagine, status, body), wanted, "{status} {body}");
+    }
+}
+
+#[test]
+fn an_action_whose_parent_is_gone_is_told_from_a_full_upstream() {
+    for (status, body, wanted) in [
+        (200, r#"{"code":3,"description":"关联任务不存在或已失效"}"#, "denied parent_gone"),
+        (404, r#"{"code":3,"description":"目标任务不存在"}"#, "denied parent_gone"),
+        (200, r#"{"code":3,"description":"Task not found"}"#, "denied parent_gone"),
+        (200, r#"{"code":3,"description":"账号不可用，关联任务已失效"}"#, "denied parent_gone"),
+        (200, r#"{"code":9,"description":"关联任务不存在或已失效"}"#, "denied parent_gone"),
+        (200, r#"{"code":4,"description":"任务已过期"}"#, "denied parent_gone"),
+        (410, "", "denied parent_gone"),
+        (400, r#"{"code":4,"description":"task_not_found "}"#, "denied parent_gone"),
+        (200, r#"{"code":3,"description":"无可用的账号实例"}"#, "Saturated"),
+        (200, r#"{"code":3,"description":"No available account for this task"}"#, "Saturated"),
+        (200, r#"{"code":3}"#, "Saturated"),
+        (200, r#"{"code":4,"description":"关联任务状态错误"}"#, "denied invalid_request"),
+    ] {
+        assert_eq!(gist(Kind::Action, status, body), wanted, "{body}");
+        assert_eq!(gist(Kind::Modal, status, body), wanted, "{body}");
+    }
+}
+
+#[test]
+fn a_new_task_never_ends_for_a_code_3() {
+    for kind in [Kind::Imagine, Kind::Blend, Kind::Describe, Kind::Shorten] {
+        assert_eq!(gist(kind, 200, r#"{"code":3,"description":"任务不存在"}"#), "Saturated");
+    }
+}
+
+#[test]
+fn what_never_left_is_refused_and_what_left_is_unanswered() {
+    let not_sent = classify_submit(Kind::Imagine, "", &Err(Failure::NotSent("connection refused".into())));
+    let lost = classify_submit(Kind::Imagine, "", &Err(Failure::Lost("reset".into())));
+
+    assert_eq!(gist_of(&not_sent), "Unreachable");
+    assert!(matches!(lost, Observation::Unanswered { reason, .. } if reason == "reset"));
+}
+
+#[test]
+fn a_body_that_broke_off_leaves_only_what_the_status_says() {
+    for (status, wanted) in
+        [(200, "unanswered"), (400, "unanswered"), (429, "Saturated"), (401, "Barred"), (413, "denied too_large")]
+    {
+        let answer = Answer { status, retry_after: None, body: Err("the body broke off".into()) };
+
+        assert_eq!(gist_of(&classify_submit(Kind::Imagine, "", &Ok(answer))), wanted, "{status}");
+    }
+}
+
+#[test]
+fn a_refusal_carries_how_long_to_wait_and_why() {
+    let answer =
+        |status, body: &str| Ok(Answer { status, retry_after: Some(Duration::from_secs(7)), body: Ok(body.into()) });
+
+    let Observation::Refused { retry_after, reason, .. } =
+        classify_submit(Kind::Imagine, "", &answer(429, r#"{"code":30,"description":"full\n\u0000now"}"#))
+    else {
+        panic!("refused")
+    };
+    assert_eq!((retry_after, reason.as_str()), (Some(Duration::from_secs(7)), "HTTP 429, code 30: full now"));
+
+    let Observation::Denied { reason, .. } = classify_submit(
+        Kind::Imagine,
+        "",
+        &answer(200, r#"{"code":24,"description":"可能包含敏感词","properties":{"bannedWord":"nude"}}"#),
+    ) else {
+        panic!("denied")
+    };
+    assert_eq!(reason, "code 24: 可能包含敏感词 (nude)");
+
+    let long = format!(r#"{{"code":4,"description":"{}"}}"#, "长".repeat(5000));
+    let Observation::Denied { reason, .. } = classify_submit(Kind::Imagine, "", &answer(200, &long)) else {
+        panic!("denied")
+    };
+    assert_eq!(reason.chars().count(), 300);
+}
+
+#[test]
+fn a_relay_that_lost_the_answer_has_refused_nothing_whatever_it_calls_it() {
+    for (status, body) in [
+        (503, "upstream connect error or disconnect/reset before headers. reset reason: connection termination"),
+        (503, "<html><title>503 Backend fetch failed</title></html>"),
+        (503, "<html>first byte timeout</html>"),
+        (503, "<html><title>Application Error</title></html>"),
+        (503, r#"{"error":{"message":"do_request_failed"}}"#),
+        (429, r#"{"message":"net/http: Client.Timeout exceeded while awaiting headers"}"#),
+        (404, r#"{"error":{"message":"do_request_failed"}}"#),
+        (200, r#"{"code":503,"message":"upstream request timeout"}"#),
+        (200, r#"{"code":429,"message":"connection reset by peer"}"#),
+        (200, r#"{"code":3,"description":"任务提交超时，可能已提交"}"#),
+        (200, r#"{"code":23,"description":"context deadline exceeded"}"#),
+    ] {
+        assert_eq!(gist(Kind::Imagine, status, body), "unanswered", "{status} {body}");
+    }
+    let never_left = "upstream connect error or disconnect/reset before headers. reset reason: connection failure";
+    assert_eq!(gist(Kind::Imagine, 503, never_left), "Saturated");
+}
+
+#[test]
+fn an_answer_that_says_too_little_may_have_a_lead() {
+    for (body, lead) in [
+        (r#"{"success":true,"data":{"taskId":"task-170"}}"#, Some("task-170")),
+        (r#"{"code":0,"message":"ok","data":{"id":12463258}}"#, Some("12463258")),
+        (r#"{"code":200,"result":"task-170"}"#, Some("task-170")),
+        (r#"{"task_id":"task-170"}"#, Some("task-170")),
+        (r#"{"Code":1,"Result":"task-170"}"#, Some("task-170")),
+        (r#"{"code":1,"id":"task-170"}"#, Some("task-170")),
+        (r#"{"code":1,"result":{"task":{"id":"task-170"}}}"#, Some("task-170")),
+        (r#"{"id":"request-9","data":{"task":{"task_id":"task-170"}}}"#, Some("task-170")),
+        (r#"{"code":9,"description":"提交失败","result":"12463258"}"#, Some("12463258")),
+        (r#"{"code":0,"data":{"id":5}}"#, None),
+        (r#"{"code":0,"result":"no"}"#, None),
+        (r#"{"success":true}"#, None),
+    ] {
+        let answer = Answer { status: 200, retry_after: None, body: Ok(body.into()) };
+        let seen = classify_submit(Kind::Imagine, "", &Ok(answer));
+
+        let Observation::Unanswered { lead: found, .. } = seen else { panic!("{body}: {seen:?}") };
+        assert_eq!(found.as_ref().map(|task| task.as_str()), lead, "{body}");
+    }
+}
+
+#[test]
+fn the_prompt_in_an_answer_says_nothing_of_what_became_of_the_job() {
+    for (prompt, wanted) in [
+        ("a banker with insufficient balance --ar 1:1", "denied invalid_request"),
+        ("an old clock --timeout for tea", "denied invalid_request"),
+        ("a rate limit sign on a road", "denied invalid_request"),
+    ] {
+        let body = format!(r#"{{"code":4,"description":"unknown parameter in: {prompt}"}}"#);
+        let sent = format!(r#"{{"prompt":"{prompt}"}}"#);
+        let answer = || Ok(Answer { status: 200, retry_after: None, body: Ok(body.clone().into()) });
+
+        assert_eq!(gist_of(&classify_submit(Kind::Imagine, &sent, &answer())), wanted, "{prompt}");
+        assert_ne!(gist_of(&classify_submit(Kind::Imagine, "", &answer())), wanted, "{prompt}");
+    }
+}
