@@ -28,7 +28,7 @@ fn main() -> ExitCode {
             return ExitCode::from(Invalid::EXIT_CODE);
         }
     };
-    telemetry::start(&loaded.settings);
+    let logging = telemetry::start(&loaded.settings);
     let traces = telemetry::traces::start();
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
 
@@ -36,6 +36,7 @@ fn main() -> ExitCode {
     if let Some(traces) = traces {
         traces.stop();
     }
+    drop(logging);
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

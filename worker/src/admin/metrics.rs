@@ -179,6 +179,7 @@ const CALLS: &[&str] = &[
     "read_job_size",
     "read_jobs",
     "read_jobs_again",
+    "read_policy",
     "reassert",
     "reject",
     "renew",

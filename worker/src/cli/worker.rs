@@ -7,7 +7,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     Failure,
@@ -41,8 +41,15 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
     let address = settings.admin_addr;
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("MJQ_ADMIN_ADDR {address} cannot be used"))?;
-    info!("health, metrics and the dashboard are at http://{}", listener.local_addr()?);
+    info!(
+        "mjq {} works on queue {} for {}; health, metrics and the dashboard are at http://{}",
+        env!("CARGO_PKG_VERSION"),
+        settings.queue,
+        settings.upstream_url.origin().ascii_serialization(),
+        listener.local_addr()?
+    );
 
+    make_room_for_files(settings.slots);
     let (token, policy) = (settings.admin_token.clone(), settings.policy());
     let engine = Engine::new(settings)?;
     let vitals = engine.vitals().clone();
@@ -58,6 +65,20 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
     signals.abort();
     serving.await.context("the admin broke down")?;
     result
+}
+
+/// Raises the limit of open files as far as it may be: each exchange and each connection is one.
+fn make_room_for_files(slots: usize) {
+    /// Connections to Redis and of the admin, and what the runtime needs.
+    const OTHERS: u64 = 600;
+    let wanted = slots as u64 + OTHERS;
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(files) if files < wanted => {
+            warn!(files, "only {files} files may be open; {slots} slots may need {wanted}: see `ulimit -n`");
+        }
+        // Where it cannot be asked, all goes well or the upstream seems away.
+        Ok(_) | Err(_) => {}
+    }
 }
 
 /// Makes the future that says so, and cancels `draining`, at the first SIGTERM or SIGINT.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{error, info};
 
 use crate::{ledger::Ledger, planted_bug::PlantedBug};
 
@@ -13,6 +13,11 @@ pub(super) async fn sweep(ledger: Ledger, lease: Duration, draining: Cancellatio
     const LEASES: u32 = 10;
     /// When less than this went, nothing much is left.
     const MANY: u64 = 500;
+    if let Ok(Some(policy)) = ledger.evicting_policy().await {
+        error!(
+            "maxmemory-policy is {policy}: a full redis throws live jobs away, also such as were paid for; set it to noeviction"
+        );
+    }
     let mut pause = Duration::from_secs(if PlantedBug::TrimUnread.is_planted() { 2 } else { 10 });
     while draining.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
         if PlantedBug::TrimUnread.is_planted() {

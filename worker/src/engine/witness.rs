@@ -33,11 +33,11 @@ pub(super) struct Witness {
 pub(super) struct LatestSubmits(Arc<Mutex<VecDeque<(Instant, Settlement)>>>);
 
 impl Witness {
-    /// A script must not hold Redis for long.
-    const BATCH: usize = 64;
+    /// A script must not hold Redis for long, and all has to be told within seconds.
+    const BATCH: usize = 128;
     /// How long before an outage Redis may have acknowledged what it then lost. With an append-only file it is a
-    /// second or two, with a replica that is promoted it may be more.
-    const REACH: Duration = Duration::from_secs(30);
+    /// second or two; a replica that is promoted may have been cut off for minutes.
+    const REACH: Duration = Duration::from_secs(600);
 
     /// Testifies until `stop`.
     pub(super) async fn run(self, stop: CancellationToken) {
@@ -87,8 +87,8 @@ fn tell(job: &JobId, fence: u64, what: &str) {
 }
 
 impl LatestSubmits {
-    /// Some seconds' worth of a busy pod.
-    const CAPACITY: usize = 1024;
+    /// Some megabytes, and a minute of a busy pod.
+    const CAPACITY: usize = 4096;
 
     /// Keeps what has been written down of a submit that may have made a task.
     pub(super) fn keep(&self, settlement: Settlement) {

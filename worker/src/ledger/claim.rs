@@ -115,6 +115,7 @@ impl Ledger {
             })
             .await?;
         self.0.clock.heard(reply.now_ms);
+        self.0.clock.silence_is_told();
         self.note_room(!reply.is_redis_full);
         // What was granted long ago has lost its place under the rates: others have been granted theirs since.
         let waited = Duration::from_millis(reply.now_ms.saturating_sub(reply.granted_ms));

@@ -41,6 +41,7 @@ mod claim;
 mod clock;
 mod commands;
 mod denial;
+mod eviction;
 mod hints;
 mod intake;
 mod kept;

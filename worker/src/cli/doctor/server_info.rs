@@ -109,7 +109,7 @@ impl ServerInfo {
                 Finding::good("appendonly with appendfsync always: what was answered survives also a power cut")
             }
             Some("everysec") => Finding::good(
-                "appendonly with appendfsync everysec: a crash of Redis loses nothing, one of its machine the last second",
+                "appendonly with appendfsync everysec: a crash of Redis or of its machine may lose the last second",
             ),
             Some(other) => Finding::doubtful(
                 format!("appendonly with appendfsync {other}: a crash of its machine may lose half a minute"),

@@ -139,8 +139,9 @@ local function hold(id, reclaimed, text, job, has_more)
   give(id, reclaimed, text, job, has_more)
 end
 
--- A record that is gone (retention, a lost last second of AOF) leaves nothing to do.
+-- A record that is gone (a lost last second of AOF, a hand that deleted it, eviction) leaves nothing to do.
 local function forget(id)
+  call('HINCRBY', P .. 'totals', 'suspected_rollback', 1)
   call('ZREM', DEADLINES, id)
   call('SREM', MARKED, id)
 end

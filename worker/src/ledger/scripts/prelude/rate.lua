@@ -8,7 +8,8 @@ local function room(rate, wanted, n, window)
   local fits = 0
   while fits < wanted and fits < n do
     local grant = tonumber(redis.call('LINDEX', rate, n - 1 - fits) or 0)
-    if now - grant < window then return fits, grant + window - now end
+    -- One from far ahead is from before the clock went back (a failover to a host that is behind), and tells nothing.
+    if math.abs(now - grant) < window then return fits, grant + window - now end
     fits = fits + 1
   end
   return fits, window

@@ -170,7 +170,7 @@ impl Pod {
 
     /// Tells each new server what it holds and what it has submitted, as the witness does.
     async fn testify(self: Rc<Self>) {
-        const REACH_MS: u64 = 30_000;
+        const REACH_MS: u64 = 600_000;
         let (world, lease_ms) = (&self.world, self.world.weather.lease_ms);
         let mut server = None;
         loop {
