@@ -21,6 +21,7 @@ pub struct WorkerBuilder {
     program: Option<PathBuf>,
     settings: BTreeMap<String, String>,
     echoes: bool,
+    is_read: bool,
 }
 
 /// A running worker; killed when dropped.
@@ -47,8 +48,13 @@ impl WorkerProcess {
     /// Begins a worker on this Redis, with no settings of the environment taken over.
     #[must_use]
     pub fn on(redis_url: &str) -> WorkerBuilder {
-        let builder =
-            WorkerBuilder { name: "worker".to_owned(), program: None, settings: BTreeMap::new(), echoes: true };
+        let builder = WorkerBuilder {
+            name: "worker".to_owned(),
+            program: None,
+            settings: BTreeMap::new(),
+            echoes: true,
+            is_read: true,
+        };
         builder.set("MJQ_REDIS_URL", redis_url)
     }
 
@@ -199,6 +205,13 @@ impl WorkerBuilder {
         self
     }
 
+    /// Leaves its pipes unread, as a log collector that hangs does.
+    #[must_use]
+    pub fn unread(mut self) -> Self {
+        self.is_read = false;
+        self
+    }
+
     /// Starts it; it may not be ready yet.
     ///
     /// # Errors
@@ -219,8 +232,10 @@ impl WorkerBuilder {
         let mut child = ChildProcess::spawn(&mut command, None)?;
         let lines = CapturedLines::default();
         let echo = self.echoes.then_some(self.name.as_str());
-        lines.collect(child.child_mut().stdout.take(), echo);
-        lines.collect(child.child_mut().stderr.take(), echo);
+        if self.is_read {
+            lines.collect(child.child_mut().stdout.take(), echo);
+            lines.collect(child.child_mut().stderr.take(), echo);
+        }
         // The variable wins over our port when a test wants a certain one.
         let address = self.settings.get("MJQ_ADMIN_ADDR").cloned().unwrap_or_else(|| format!("127.0.0.1:{port}"));
         let http = http_client()?;

@@ -97,3 +97,20 @@ async fn a_worker_stops_in_time_even_when_redis_is_away() -> anyhow::Result<()> 
     assert!(exit.took < PROMISE + Duration::from_secs(5), "{exit:?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_worker_whose_log_nobody_reads_works_on_and_stops_in_time() -> anyhow::Result<()> {
+    let mut stack = a_stack().workers(0).await?;
+    let mut worker = stack.another_worker().set("MJQ_LOG", "trace").unread().start()?;
+    worker.wait_ready().await?;
+    stack.workers.push(worker);
+    // A pipe holds 64 KiB, and a job says more than 2 of them.
+    let jobs = jobs(100);
+
+    stack.wire.xadd_jobs(&jobs).await?;
+
+    one_event_for_each(&stack, jobs.len()).await?;
+    let exit = stack.workers[0].terminate().await?;
+    assert!(exit.status.success() && exit.took < PROMISE, "{exit:?}");
+    submitted_once(&stack, jobs.len())
+}

@@ -26,12 +26,12 @@ async fn an_entry_that_names_itself_gets_a_rejected_event_and_its_neighbours_go_
     let long_id_job = imagine(&long_id, "x").to_string();
     // The entry, the job and the state that its event is expected to carry, and a word of the reason.
     let entries = [
-        (r#"{"id":"kind","kind":"dream","request":{"prompt":"x","state":"s1"}}"#, "kind", "s1", "dream"),
+        (r#"{"id":"kind","kind":"dream","request":{"prompt":"x","state":"s1"}}"#, "kind", "s1", "one of `imagine`"),
         (r#"{"id":"no-kind","request":{"prompt":"x","state":"s2"}}"#, "no-kind", "s2", "kind"),
         (r#"{"id":"bad id","kind":"imagine","request":{"prompt":"x"}}"#, "bad id", "", "id"),
         (long_id_job.as_str(), long_id.as_str(), "", "id"),
         (r#"{"id":"","kind":"imagine","request":{"prompt":"x","state":"s3"}}"#, "", "s3", "id"),
-        (r#"{"id":7,"kind":"imagine","request":{"prompt":"x","state":"s4"}}"#, "", "s4", "invalid type"),
+        (r#"{"id":7,"kind":"imagine","request":{"prompt":"x","state":"s4"}}"#, "", "s4", "id must be a string"),
         (r#"{"id":"no-prompt","kind":"imagine","request":{"state":"s5"}}"#, "no-prompt", "s5", "prompt"),
         (r#"{"id":"empty-prompt","kind":"imagine","request":{"prompt":""}}"#, "empty-prompt", "", "prompt"),
         (r#"{"id":"prompt","kind":"imagine","request":{"prompt":[1]}}"#, "prompt", "", "prompt"),
@@ -39,7 +39,12 @@ async fn an_entry_that_names_itself_gets_a_rejected_event_and_its_neighbours_go_
         (r#"{"id":"request","kind":"imagine","request":[]}"#, "request", "", "request"),
         (r#"{"id":"no-request","kind":"imagine"}"#, "no-request", "", "request"),
         (r#"{"id":"no-button","kind":"action","request":{"job":"a"}}"#, "no-button", "", "button"),
-        (r#"{"id":"options","kind":"imagine","request":{"prompt":"x"},"options":7}"#, "options", "", "invalid type"),
+        (
+            r#"{"id":"options","kind":"imagine","request":{"prompt":"x"},"options":7}"#,
+            "options",
+            "",
+            "options must be an object",
+        ),
         (
             r#"{"id":"deadline","kind":"imagine","request":{"prompt":"x"},"options":{"deadline_s":0}}"#,
             "deadline",
@@ -99,8 +104,8 @@ async fn an_entry_that_cannot_be_read_at_all_is_kept_with_its_reason() -> anyhow
         (deep.as_bytes(), "JSON"),
         (deep_inside.as_bytes(), "JSON"),
         (too_large.as_bytes(), "102400"),
-        (br#"{"cancel":"a b"}"#, "command"),
-        (br#"{"modal":7}"#, "command"),
+        (br#"{"cancel":"a b"}"#, "cancel"),
+        (br#"{"modal":7}"#, "modal must be an object"),
     ];
 
     let mut entries = Vec::new();

@@ -95,14 +95,27 @@ async fn a_submit_whose_answer_tells_nothing_ends_as_submit_unknown_and_is_never
         ("lose=before", "lose=after"),
         ("reset=before", "reset=after"),
         ("code=5 desc=\"do_request_failed\"", "code=4 after desc=\"do_request_failed\""),
-        ("code=1 id=no", "code=77 id=new"),
     ] {
         rows.extend([(before, "submit_unknown", 1, 0), (after, "submit_unknown", 1, 1)]);
     }
+    rows.push(("code=1 id=no", "submit_unknown", 1, 0));
 
     let attempted = run(&stack, &rows).await?;
 
     assert_eq!(attempted, vec![1; rows.len()]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_id_in_an_answer_that_says_too_little_is_looked_at_and_its_task_adopted() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+
+    let attempted = run(&stack, &[("code=77 id=new", "ok", 1, 1), ("code=9 id=new", "ok", 1, 1)]).await?;
+
+    assert_eq!(attempted, [1, 1]);
+    for event in stack.events().await? {
+        assert_eq!(event.data()?["adopted"], true, "{event:?}");
+    }
     Ok(())
 }
 
