@@ -20,7 +20,7 @@ Shows open jobs, of each lane those that come next, and then those that ended la
 Examples:
   mjq jobs
   mjq jobs --failed --limit 100
-  mjq jobs --failed --json | jq -r 'select(.code == \"poison\") | .id' | xargs -n1 mjq retry")]
+  mjq jobs --failed --limit 1000 --json | jq -r 'select(.code == \"poison\") | .id' | xargs -n1 mjq retry")]
 pub(super) struct Jobs {
     /// Only jobs that failed, the latest first, as far back as the retention goes
     #[arg(long)]

@@ -107,7 +107,7 @@ settings! {
     /// The most pods that may die on a job before it ends as poison
     [Worker Open] max_reclaims: u32 = "max_reclaims" ("5") by value::whole(1..=1000);
     /// The largest job that is taken: bytes, or with KiB or MiB
-    [Worker Open] max_job_bytes: usize = "max_job_bytes" ("10 MiB") by value::bytes(1024, 512 << 20);
+    [Worker Open] max_job_bytes: usize = "max_job_bytes" ("10MiB") by value::bytes(1024, 512 << 20);
     /// How long finished records and events stay
     [Worker Open] retention: Duration = "retention" ("24h") by value::duration(60, 10 * 365 * 24 * 3600);
 

@@ -22,8 +22,17 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Deserialize)]
 pub(super) struct Scope {
     /// Whether it is about submits only, and not about polls.
-    #[serde(default)]
-    submits: bool,
+    submits: Option<String>,
+}
+
+impl Scope {
+    fn paused(&self) -> Result<Paused, ApiError> {
+        match self.submits.as_deref() {
+            None | Some("false") => Ok(Paused::All),
+            Some("true") => Ok(Paused::Submits),
+            Some(_) => Err(ApiError::Scope),
+        }
+    }
 }
 
 pub(super) async fn cancel(
@@ -76,9 +85,10 @@ async fn set_paused(
     is_paused: bool,
 ) -> Result<Json<Value>, ApiError> {
     may_act(&admin, &headers)?;
-    let what = if scope.submits { Paused::Submits } else { Paused::All };
+    let what = scope.paused()?;
     let has_changed = in_time(admin.ledger.pause(what, is_paused)).await??;
-    Ok(Json(json!({ "is_paused": is_paused, "submits_only": scope.submits, "has_changed": has_changed })))
+    let submits_only = matches!(what, Paused::Submits);
+    Ok(Json(json!({ "is_paused": is_paused, "submits_only": submits_only, "has_changed": has_changed })))
 }
 
 /// The job that is meant, once it is clear that whoever asks may change it.

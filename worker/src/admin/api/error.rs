@@ -16,6 +16,8 @@ pub(super) enum ApiError {
     NotKnown,
     /// No such path.
     NoSuchPath,
+    /// The path takes another method.
+    WrongMethod,
     /// The job has ended: there is nothing to cancel.
     Ended,
     /// Only a job that failed or was cancelled can be retried.
@@ -26,6 +28,8 @@ pub(super) enum ApiError {
     WrongToken,
     /// The limit is no number.
     Limit,
+    /// What is to be paused is neither all nor submits.
+    Scope,
     /// Redis did not answer in time.
     RedisAway,
 }
@@ -45,6 +49,9 @@ impl IntoResponse for ApiError {
                 "no such job: it is not admitted yet, was never enqueued, or ended longer ago than the retention",
             ),
             Self::NoSuchPath => (StatusCode::NOT_FOUND, "no_such_path", "there is nothing at this path"),
+            Self::WrongMethod => {
+                (StatusCode::METHOD_NOT_ALLOWED, "wrong_method", "this path takes another method: GET shows, POST acts")
+            }
             Self::Ended => (StatusCode::CONFLICT, "ended", "the job has ended already"),
             Self::NotRetryable => (
                 StatusCode::CONFLICT,
@@ -58,6 +65,7 @@ impl IntoResponse for ApiError {
                 (StatusCode::UNAUTHORIZED, "wrong_token", "changes need Authorization: Bearer with MJQ_ADMIN_TOKEN")
             }
             Self::Limit => (StatusCode::BAD_REQUEST, "bad_limit", "limit must be a number from 1 to 200"),
+            Self::Scope => (StatusCode::BAD_REQUEST, "bad_scope", "submits must be true or false"),
             Self::RedisAway => (StatusCode::SERVICE_UNAVAILABLE, "redis_away", "redis did not answer in time"),
         };
         (status, Json(json!({ "error": error, "message": message }))).into_response()

@@ -31,6 +31,7 @@ pub(super) fn router() -> Router<Admin> {
         .route("/workers", get(workers))
         .route("/rejected", get(rejected))
         .fallback(async || ApiError::NoSuchPath)
+        .method_not_allowed_fallback(async || ApiError::WrongMethod)
 }
 
 #[derive(Deserialize)]

@@ -32,7 +32,7 @@ impl Overview {
 
     fn banners(&self) -> Markup {
         let Counts { now_ms, upstream, .. } = &self.counts;
-        let Upstream { failures, probe_ms, gate_ms, looks_gate_ms, limit, cause, .. } = upstream;
+        let Upstream { failures, probe_ms, gate_ms, looks_gate_ms, cause, .. } = upstream;
         html! {
             @if !self.pods.iter().any(|pod| pod.is_live) {
                 div .banner.bad { b { "No worker is live." } "Jobs wait safely until one is." }
@@ -67,10 +67,10 @@ impl Overview {
                     b { "The upstream was looked at too often." } "Polls go on in " (span(looks_gate_ms - now_ms)) "."
                 }
             }
-            @if let Some(limit) = limit {
+            @if let Some(limit) = self.counts.full_at() {
                 div .banner {
                     b { "The upstream is full." }
-                    "About " (count(limit.max(1.0) as u64)) " tasks are kept open there, more as it takes them."
+                    "About " (count(limit)) " tasks are kept open there, more as it takes them; one more is tried now and then."
                 }
             }
         }

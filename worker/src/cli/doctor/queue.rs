@@ -17,6 +17,7 @@ struct Facts {
     groups: Vec<Group>,
     last_rejected: Option<RejectedEntry>,
     retention_ms: u64,
+    events_stream: String,
 }
 
 /// A consumer group of the event stream.
@@ -53,7 +54,9 @@ async fn gather(ledger: &Ledger, settings: &Settings) -> Result<Facts, ViewError
     let expired_leases = ledger.link().query(&command).await.map_err(ViewError::Redis)?;
     let last_rejected = ledger.rejected(1).await?.into_iter().next();
     let retention_ms = settings.retention.as_millis() as u64;
-    Ok(Facts { counts, live_workers, expired_leases, groups: groups(ledger).await?, last_rejected, retention_ms })
+    let events_stream = ledger.queue().events_stream();
+    let groups = groups(ledger).await?;
+    Ok(Facts { counts, live_workers, expired_leases, groups, last_rejected, retention_ms, events_stream })
 }
 
 async fn groups(ledger: &Ledger) -> Result<Vec<Group>, ViewError> {
@@ -149,13 +152,13 @@ impl Facts {
                 "it goes on by itself; a lower MJQ_UPSTREAM_POLL_RATE avoids it, or MJQ_UPSTREAM_LIST_PATH",
             ));
         }
-        if let Some(limit) = upstream.limit {
+        if let Some(limit) = self.counts.full_at() {
             findings.push(Finding::doubtful(
                 format!(
                     "the upstream said that it was full: {} at most for now",
-                    counted(limit.max(1.0) as u64, "open task")
+                    counted(limit, "open task")
                 ),
-                "it grows again by itself; MJQ_UPSTREAM_MAX_OPEN at what the upstream can take avoids refusals",
+                "one more is tried now and then, and it grows by itself; MJQ_UPSTREAM_MAX_OPEN at what the upstream can take avoids refusals",
             ));
         }
         findings
@@ -194,14 +197,18 @@ impl Facts {
             return Finding::doubtful(
                 format!("consumer group {name}: {left}, the oldest for {}: Redis keeps all later events", span(age_ms)),
                 format!(
-                    "let its consumers acknowledge what they have dealt with; or, if nobody needs it, XGROUP DESTROY … {name}"
+                    "let its consumers acknowledge what they have dealt with; or, if nobody needs it, XGROUP DESTROY '{}' '{name}'",
+                    self.events_stream
                 ),
             );
         }
         if unread.is_some_and(|unread| unread > 10_000) {
             return Finding::doubtful(
                 format!("consumer group {name}: {left}"),
-                format!("start more consumers; or, if nobody needs it, XGROUP DESTROY … {name}"),
+                format!(
+                    "start more consumers; or, if nobody needs it, XGROUP DESTROY '{}' '{name}'",
+                    self.events_stream
+                ),
             );
         }
         Finding::good(format!("consumer group {name}: {left}"))
@@ -273,6 +280,8 @@ mod tests {
             text: String::new(),
         };
         let old = Counts { oldest_waiting_ms: 9_000_000, ..healthy().counts };
+        let limited = with_upstream(Upstream { limit: Some(3.7), ..Upstream::default() });
+        let full = Facts { counts: Counts { polling: 2, in_step: 1, ..limited.counts }, ..limited };
         let rolled_back = Counts { totals: [("suspected_rollback".to_owned(), 2)].into(), ..healthy().counts };
         for (facts, verdict, said) in [
             (Facts { live_workers: vec![], ..healthy() }, Verdict::Bad, "no worker is alive, and 5 jobs wait"),
@@ -295,7 +304,7 @@ mod tests {
                 Verdict::Doubtful,
                 "too often",
             ),
-            (with_upstream(Upstream { limit: Some(3.7), ..Upstream::default() }), Verdict::Doubtful, "3 open tasks"),
+            (full, Verdict::Doubtful, "3 open tasks"),
             (Facts { counts: old, ..healthy() }, Verdict::Doubtful, "waited for 16m 40s"),
             (
                 with_group(group(1, Some(0), Some(9_000_000))),

@@ -1,6 +1,6 @@
 //! What the user of the Redis URL may do, found out by trying what does no harm.
 
-use redis::{Cmd, RedisError};
+use redis::Cmd;
 
 use super::Finding;
 use crate::ledger::{Ledger, denial};
@@ -26,11 +26,10 @@ return 1";
 pub(super) async fn examine(ledger: &Ledger) -> Finding {
     let mut missing = Vec::new();
     for (what, command) in trials(ledger) {
-        match ledger.link().query::<redis::Value>(&command).await {
-            // No such group, no such key: it may be done, and there is nothing to do.
-            Err(error) if is_no_permission(&error) => missing.push(what),
-            _ => {}
-        }
+        // No such group, no such key: it may be done, and there is nothing to do. A script's words name the first of its
+        // commands that is not allowed.
+        let denied = ledger.link().query::<redis::Value>(&command).await.err().and_then(|error| denial(&error));
+        missing.extend(denied.map(|words| format!("{what}: {words}")));
     }
     judge(&missing)
 }
@@ -54,12 +53,7 @@ fn trials(ledger: &Ledger) -> Vec<(&'static str, Cmd)> {
     ]
 }
 
-/// Redis says so in different words for a command, a key, and a command within a script.
-fn is_no_permission(error: &RedisError) -> bool {
-    denial(error).is_some()
-}
-
-fn judge(missing: &[&str]) -> Finding {
+fn judge(missing: &[String]) -> Finding {
     match missing {
         [] => Finding::good("the user of MJQ_REDIS_URL may do all that a worker does"),
         missing => Finding::bad(
@@ -76,6 +70,6 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         assert_eq!(judge(&[]).verdict, Verdict::Good);
-        assert!(judge(&["a (A)", "b (B)"]).said.ends_with("may not: a (A), b (B)"));
+        assert!(judge(&["a (A)".to_owned(), "b (B)".to_owned()]).said.ends_with("may not: a (A), b (B)"));
     }
 }

@@ -104,6 +104,13 @@ impl Counts {
         }
     }
 
+    /// How many tasks the upstream takes at once, as far as submits wait for that now; `None` where they do not.
+    #[must_use]
+    pub fn full_at(&self) -> Option<u64> {
+        let limit = self.upstream.limit.map(|limit| limit.max(1.0) as u64);
+        limit.filter(|limit| self.polling + self.in_step >= *limit)
+    }
+
     /// Everything that ended with `event_type` since the queue began.
     #[must_use]
     pub fn total(&self, event_type: &str) -> u64 {
