@@ -1,30 +1,26 @@
-//! The executor: performs one step. It makes one HTTP exchange, and hands on what it saw. (A submit of
-//! which a hook gives reason to think that it was made already comes after a look.)
+//! The executor: performs one step. It makes one HTTP exchange, and hands on what it saw. (A submit of which a hook gives
+//! reason to think that it was made already comes after a look: see `preparer`.)
 
 use std::{
     sync::Arc,
     time::{Duration, Instant as StdInstant, SystemTime},
 };
 
-use mjq_producer::contract::{Code, Job, JobId, Kind, Request, TaskId};
-use tokio::{
-    sync::{Semaphore, SemaphorePermit},
-    time::Instant,
-};
+use mjq_producer::contract::TaskId;
+use tokio::time::Instant;
 use tracing::{debug, error};
 
 use super::{
     crash_point::{self, CrashPoint},
-    place,
     poller::Poller,
+    preparer::{Preparer, Ready, waiting_task},
     recall::{Forgotten, Recall},
-    request::{Press, RequestMaker, find_button},
     scribe::Scribe,
     slot::{HeldStep, Hold},
     step_meter::StepMeter,
 };
 use crate::{
-    ledger::{Ledger, Parent, Rate, RateKind, Step},
+    ledger::{Ledger, Step},
     lifecycle::{Act, Busy, Observation, Policy},
     planted_bug::PlantedBug,
     telemetry::traces,
@@ -39,31 +35,15 @@ pub(super) struct Executor {
     pub(super) poller: Poller,
     pub(super) scribe: Scribe,
     pub(super) recall: Recall,
-    pub(super) requests: RequestMaker,
+    pub(super) preparer: Preparer,
     pub(super) policy: Arc<Policy>,
     pub(super) lease: Duration,
-    /// KiB of large jobs that submits may still hold at once.
-    pub(super) room_for_large: Semaphore,
-    pub(super) submit_rate: Rate,
     /// Whether a lost task can be looked for by its `state`.
     pub(super) has_lookup: bool,
     pub(super) meter: StepMeter,
 }
 
-/// A submit that may be sent.
-struct Ready<'a> {
-    kind: Kind,
-    body: String,
-    /// Held until it is answered.
-    _room: Option<SemaphorePermit<'a>>,
-}
-
 impl Executor {
-    /// How much of large jobs the submits of one pod hold at once, in KiB; a larger one goes alone.
-    pub(super) const LARGE_KIB: usize = 16 * 1024;
-    /// How long an action waits for a parent that the ledger does not know (yet).
-    const PARENT_MAY_COME: Duration = Duration::from_secs(30);
-
     /// Performs `held`: acts, decides, writes down.
     pub(super) async fn perform(&self, held: HeldStep) {
         let HeldStep { step, hold, .. } = &held;
@@ -97,7 +77,7 @@ impl Executor {
         // After half its lease a claim may send nothing any more. So nothing is waited for any longer, a Redis that is
         // away least of all: what has not left by then has not begun.
         let left = (self.lease / 2).saturating_sub(step.claimed_at.elapsed());
-        let Ready { kind, body, _room } = match tokio::time::timeout(left, self.prepare(step, hold)).await {
+        let Ready { kind, body, _room } = match tokio::time::timeout(left, self.preparer.prepare(step, hold)).await {
             Ok(Ok(ready)) => ready,
             Ok(Err(seen)) => return *seen,
             Err(_) => return Observation::NotBegun,
@@ -121,73 +101,6 @@ impl Executor {
         }
     }
 
-    /// Makes the request of a submit, and sees to it that it may be sent; else says what is seen instead of an answer.
-    async fn prepare(&self, step: &Step, hold: &Hold) -> Result<Ready<'_>, Box<Observation>> {
-        if let Some(task) = waiting_task(step) {
-            return self.prepare_answer(step, hold, task).await;
-        }
-        if let Some(task) = step.flags.new_task(&step.record)
-            && let Some(seen) = self.look_before_submit(step, task).await
-        {
-            return Err(Box::new(seen));
-        }
-        let mut _room = None;
-        let json = match &step.job_json {
-            Some(json) => Some(json.clone()),
-            None => {
-                _room = self.room_for(&step.job).await;
-                if _room.is_none() {
-                    return Err(Box::new(Observation::NotBegun));
-                }
-                self.ledger.job_json(&step.job).await.map_err(|_| Observation::NotBegun)?
-            }
-        };
-        let Some(job) = json.and_then(|json| serde_json::from_str::<Job>(&json).ok()) else {
-            return Err(unsendable(Code::InvalidRequest, "the ledger's copy of the job cannot be read"));
-        };
-        let press = self.press(step, &job.request).await?;
-        let body = self.requests.body(&step.job, &step.record, &job.request, press.as_ref());
-        self.may_submit(step, hold).await?;
-        Ok(Ready { kind: job.kind, body, _room })
-    }
-
-    /// The same for the input that somebody sent for a waiting task.
-    async fn prepare_answer(&self, step: &Step, hold: &Hold, task: &TaskId) -> Result<Ready<'_>, Box<Observation>> {
-        let input = self.ledger.input(&step.job).await.map_err(|_| Observation::NotBegun)?;
-        let input = input.ok_or_else(|| unsendable(Code::InvalidRequest, "the input cannot be read"))?;
-        self.may_submit(step, hold).await?;
-        Ok(Ready { kind: Kind::Modal, body: RequestMaker::modal_body(task, &input), _room: None })
-    }
-
-    /// Looks whether the task is there that a hook has told of, although a submit was refused; `None` when it is not, or
-    /// has failed.
-    async fn look_before_submit(&self, step: &Step, task: &TaskId) -> Option<Observation> {
-        // The claim came with a place for a submit, not for a look.
-        if !self.poller.may_look_alone(false).await {
-            return Some(Observation::NotBegun);
-        }
-        match self.upstream.fetch(task).await {
-            Observation::Running(_) | Observation::Succeeded(_) | Observation::WaitsForInput(_) => {
-                Some(Observation::Found(task.clone()))
-            }
-            blind @ Observation::NoVerdict { .. } => Some(blind),
-            // Once or twice, a relay's cache may not have it yet.
-            Observation::Missing if !self.policy.is_lost(&step.record, self.ledger.clock().now_ms()) => {
-                Some(Observation::Missing)
-            }
-            _ => None,
-        }
-    }
-
-    /// Waits for room for a large job, of which a submit holds a few copies; `None` when there is none for now.
-    async fn room_for(&self, job: &JobId) -> Option<SemaphorePermit<'_>> {
-        /// Then others have their turn, with this slot.
-        const PATIENCE: Duration = Duration::from_secs(2);
-        let kib = (self.ledger.job_bytes(job).await.ok()? / 1024 + 1).min(Self::LARGE_KIB as u64);
-        let room = self.room_for_large.acquire_many(kib as u32);
-        tokio::time::timeout(PATIENCE, room).await.ok()?.ok()
-    }
-
     /// Takes what was seen of a submit that Redis has forgotten, instead of making it again.
     async fn remember(&self, step: &Step, forgotten: Forgotten) -> Observation {
         let (job, fence) = (&step.job, step.fence);
@@ -197,56 +110,14 @@ impl Executor {
         forgotten.seen().await
     }
 
-    /// Finds the button that an action presses, when it names one of an earlier job.
-    async fn press(&self, step: &Step, request: &Request) -> Result<Option<Press>, Box<Observation>> {
-        let is_action = step.record.kind == Kind::Action;
-        let Some(wanted) = is_action.then(|| request.parent_button()).flatten() else {
-            return Ok(None);
-        };
-        let gone = |reason: String| Err(unsendable(Code::ParentGone, reason));
-        match self.ledger.parent(&wanted.job).await.map_err(|_| Observation::NotBegun)? {
-            Parent::Completed { task, buttons } => match find_button(buttons.as_deref(), &wanted) {
-                Some(custom_id) => Ok(Some(Press { task, custom_id })),
-                None => {
-                    let reason = format!("job {} has no button {}", wanted.job, wanted.button);
-                    Err(unsendable(Code::InvalidRequest, reason))
-                }
-            },
-            Parent::Open => Err(Box::new(Observation::ParentPending)),
-            Parent::Ended => gone(format!("job {} ended without a result", wanted.job)),
-            Parent::NotKnown => {
-                let waited_ms = self.ledger.clock().now_ms().saturating_sub(step.record.enqueued_ms);
-                if Duration::from_millis(waited_ms) < Self::PARENT_MAY_COME {
-                    return Err(Box::new(Observation::ParentPending));
-                }
-                gone(format!("job {} is not known", wanted.job))
-            }
-        }
-    }
-
     async fn poll(&self, step: &Step, hold: &Hold, task: &TaskId) -> Observation {
-        if !self.may_begin(step, hold) {
+        if !hold.is_fresh(self.lease) {
             return Observation::NotBegun;
         }
         // What a list leaves out, the task itself may show.
         let is_last = step.flags.is_overdue;
         let alone = is_last || step.record.missing.is_some() || step.record.imageless_ms.is_some();
         self.poller.look(task, alone, has_poll_place(step)).await
-    }
-
-    /// Whether a submit may be sent now. It may wait for its place under the rate.
-    async fn may_submit(&self, step: &Step, hold: &Hold) -> Result<(), Observation> {
-        // What had to be read and made may have taken longer than the place lasts that came with the claim.
-        let has_place = self.submit_rate.count == 0 || StdInstant::now() < step.place_until;
-        let has_place = has_place || place::ask(&self.ledger, RateKind::Submit, self.submit_rate).await;
-        if has_place && self.may_begin(step, hold) { Ok(()) } else { Err(Observation::NotBegun) }
-    }
-
-    /// Whether the step's claim is fresh enough to send anything.
-    fn may_begin(&self, step: &Step, hold: &Hold) -> bool {
-        // After half its lease a claim may be gone before the answer is here: a frozen pod would
-        // submit what another has submitted since.
-        !hold.is_lost() && step.claimed_at.elapsed() < self.lease / 2
     }
 
     async fn adopt(&self, step: &Step, hint: Option<&TaskId>) -> Observation {
@@ -268,18 +139,9 @@ impl Executor {
                 other => return other,
             }
         }
-        self.upstream.find_by_state(&self.requests.token(&step.job, &step.record, step.record.attempts)).await
+        let token = self.preparer.requests.token(&step.job, &step.record, step.record.attempts);
+        self.upstream.find_by_state(&token).await
     }
-}
-
-/// The task that the step gives its input, if it does.
-fn waiting_task(step: &Step) -> Option<&TaskId> {
-    step.record.task.as_ref().filter(|_| step.record.is_answering)
-}
-
-/// What is seen of a submit that cannot be made.
-fn unsendable(code: Code, reason: impl Into<String>) -> Box<Observation> {
-    Box::new(Observation::Unsendable { code, reason: reason.into() })
 }
 
 /// Whether the claim came with a place under the rate of polls that still lasts. What was taken over, or has to end,

@@ -16,6 +16,7 @@ use super::{
     heart::Heart,
     mood::Mood,
     poller::Poller,
+    preparer::Preparer,
     recall::Recall,
     renewer::Renewer,
     request::RequestMaker,
@@ -136,22 +137,30 @@ impl Engine {
             policy: Arc::clone(&policy),
             polls_are_paced: self.settings.upstream_poll_rate > 0.0,
         };
+        let preparer = Preparer {
+            ledger: self.ledger.clone(),
+            upstream: self.upstream.clone(),
+            poller: poller.clone(),
+            requests: RequestMaker {
+                queue: self.settings.queue.clone(),
+                state: self.settings.upstream_state,
+                hooks: self.hook_address.get().cloned(),
+            },
+            policy: Arc::clone(&policy),
+            lease: self.settings.lease,
+            room_for_large: Semaphore::new(Preparer::LARGE_KIB),
+            submit_rate: Rate::per_second(self.settings.upstream_submit_rate),
+        };
         Executor {
             ledger: self.ledger.clone(),
             upstream: self.upstream.clone(),
             poller,
             scribe,
             recall: Recall::default(),
-            requests: RequestMaker {
-                queue: self.settings.queue.clone(),
-                state: self.settings.upstream_state,
-                hooks: self.hook_address.get().cloned(),
-            },
+            preparer,
             has_lookup: policy.adoption.lookup,
             policy,
             lease: self.settings.lease,
-            room_for_large: Semaphore::new(Executor::LARGE_KIB),
-            submit_rate: Rate::per_second(self.settings.upstream_submit_rate),
             meter: StepMeter::default(),
         }
     }

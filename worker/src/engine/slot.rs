@@ -137,6 +137,13 @@ impl Hold {
         self.lease.is_lost.load(Ordering::Relaxed)
     }
 
+    /// Whether the claim is fresh enough to send anything, where leases last so long.
+    pub(super) fn is_fresh(&self, lasts: Duration) -> bool {
+        // After half its lease a claim may be gone before the answer is here: a frozen pod would
+        // submit what another has submitted since.
+        !self.is_lost() && self.lease.step.claimed_at.elapsed() < lasts / 2
+    }
+
     /// Whether the job's record must still be there, by this pod's clock: the job had not ended when the claim was made
     /// or renewed, and the record of an ended job is kept for `retention`.
     pub(super) fn is_recent(&self, retention: Duration) -> bool {
