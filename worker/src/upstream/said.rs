@@ -46,13 +46,15 @@ impl Said {
         // Not a bare `id` beside `code`: in some dialects that is the request's.
         let result = ["result", "data", "taskId", "task_id"].iter().find_map(|name| fields.get(name)?.task_id());
         let task = result.or_else(|| ["taskId", "task_id", "id"].iter().find_map(|name| property(name)?.scalar_id()));
+        let code = fields.get("code").and_then(Json::integer);
         let counted = property("numberOfQueues").and_then(Json::integer).and_then(|count| u32::try_from(count).ok());
         Some(Self {
-            code: fields.get("code").and_then(Json::integer),
+            code,
             queue_position: counted.or_else(|| first_number(&words)),
             words,
             name: name_of(&fields),
-            lead: lead(&fields, 2),
+            // Whoever has the task needs no lead to it.
+            lead: if matches!(code, Some(1 | 21 | 22)) && task.is_some() { None } else { lead(&fields, 2) },
             shows_an_id: task.is_some() || shows_an_id(&fields, 2),
             task,
             banned_word: property("bannedWord").and_then(Json::string).filter(|word| !word.trim().is_empty()),
@@ -129,7 +131,7 @@ const ID_FIELDS: [&str; 14] = [
 /// An id that may be the new task's, as deep as `depth` objects. A short number may be anything's.
 fn lead(fields: &Fields<'_>, depth: usize) -> Option<TaskId> {
     const SHORTEST: usize = 6;
-    let named = |wanted: &'static str| fields.each().filter(move |(name, _)| name.to_lowercase() == wanted);
+    let named = |wanted: &'static str| fields.each().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted));
     ID_FIELDS.into_iter().flat_map(named).find_map(|(_, json)| match json.fields() {
         Some(inner) => (depth > 0).then(|| lead(&inner, depth - 1)).flatten(),
         None => json.task_id().filter(|id| id.as_str().len() >= SHORTEST),
@@ -138,11 +140,10 @@ fn lead(fields: &Fields<'_>, depth: usize) -> Option<TaskId> {
 
 /// Whether a field that might hold the new task's id has something in it, as deep as `depth` objects.
 fn shows_an_id(fields: &Fields<'_>, depth: usize) -> bool {
-    fields.each().filter(|(name, _)| ID_FIELDS.contains(&name.to_lowercase().as_str())).any(|(_, json)| {
-        match json.fields() {
-            Some(inner) => depth > 0 && shows_an_id(&inner, depth - 1),
-            None => !json.is_blank(),
-        }
+    let may_hold_one = |name: &str| ID_FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field));
+    fields.each().filter(|(name, _)| may_hold_one(name)).any(|(_, json)| match json.fields() {
+        Some(inner) => depth > 0 && shows_an_id(&inner, depth - 1),
+        None => !json.is_blank(),
     })
 }
 
