@@ -1,4 +1,4 @@
-//! The self-test: workers with planted bugs, each of which the checker has to find within a minute and a half.
+//! The self-test: workers with planted bugs, each of which the checker has to find within two minutes and a half.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ const BUGS: [(&str, &str); 6] = [
     ("state_reserialised", "state intact"),
     ("lease_not_renewed", "promises of the preset"),
 ];
-const WITHIN: Duration = Duration::from_secs(90);
+const WITHIN: Duration = Duration::from_secs(150);
 
 /// Runs the plan with each bug until it is found; says whether each was, and that nothing is found where nothing is planted.
 ///
@@ -58,13 +58,15 @@ fn all(report: &Report) -> String {
 
 /// A run in which the bug has many opportunities.
 fn with_bug(plan: &Plan, bug: &'static str) -> Plan {
-    let plan = Plan { planted_bug: Some(bug), limits: no_limits(), ..plan.clone() };
+    // It ends as soon as something is found, and some bugs need luck.
+    let lasts = plan.lasts * 2;
+    let plan = Plan { planted_bug: Some(bug), limits: no_limits(), lasts, ..plan.clone() };
     match bug {
         "lease_not_renewed" => with_slow_answers(&plan),
         // Most tasks have to wait in line.
         "resubmit_on_22" => Plan { upstream_slots: 8, ..plan },
         // It takes a worker that wakes up when another has its jobs, or one that dies between two acts.
-        "no_fence" => Plan { process_faults: &["freeze worker"], slowest_answer_ms: 400, ..plan },
+        "no_fence" => Plan { process_faults: &["freeze worker"], slowest_answer_ms: 1000, ..plan },
         "publish_before_transition" => Plan { process_faults: &["kill -9 worker"], slowest_answer_ms: 400, ..plan },
         _ => Plan { slowest_answer_ms: 400, ..plan },
     }
