@@ -22,7 +22,8 @@ fn complaint(path: &str, words: &str) -> String {
     if words.contains("hex escape") || words.contains("surrogate") || words.contains("unicode code point") {
         return format!("{path} must be a string of whole characters");
     }
-    match words.split_once("expected ").map(|(_, expected)| expected) {
+    // The last: the sender's own words may stand before it.
+    match words.rsplit_once("expected ").map(|(_, expected)| expected) {
         Some(expected) => format!("{path} must be {}", plain(expected)),
         None if path == "." => words.to_owned(),
         None => format!("{path}: {words}"),
@@ -73,6 +74,14 @@ mod tests {
         let job = |rest: &str| format!(r#"{{"id":"a","kind":"imagine","request":{{"prompt":"cat"}},{rest}}}"#);
         for (json, said) in [
             (job(r#""options":{"deadline_s":"secret"}"#), "options.deadline_s must be a whole number"),
+            (
+                job(r#""options":{"deadline_s":"expected secret at line 1"}"#),
+                "options.deadline_s must be a whole number",
+            ),
+            (
+                job(r#""options":{"priority":"expected secret"}"#),
+                "options.priority must be one of `high`, `normal`, `low`",
+            ),
             (job(r#""options":{"max_attempts":1.5}"#), "options.max_attempts must be a whole number"),
             (job(r#""options":{"run_at_ms":-1}"#), "options.run_at_ms must be a whole number"),
             (job(r#""options":{"priority":"secret"}"#), "options.priority must be one of `high`, `normal`, `low`"),

@@ -96,7 +96,7 @@ const GAUGES: [(&str, &str); 18] = [
     ("mjq_events", "Entries of the event stream."),
     ("mjq_events_unread", "Events that the slowest consumer group has yet to acknowledge."),
     ("mjq_rejected_entries", "Entries that could not be read and are kept."),
-    ("mjq_suspected_rollbacks", "Steps of the whole queue that Redis had lost with its last writes, and has again."),
+    ("mjq_suspected_rollbacks", "Steps and open jobs of the whole queue of which Redis had lost what it knew."),
     (
         "mjq_upstream_limit",
         "Tasks that may be open upstream since it said that they were too many; 0 is no such limit.",
@@ -179,7 +179,6 @@ const CALLS: &[&str] = &[
     "read_job_size",
     "read_jobs",
     "read_jobs_again",
-    "read_policy",
     "reassert",
     "reject",
     "renew",

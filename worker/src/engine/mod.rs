@@ -6,8 +6,8 @@
 //! 2. `claimer`: claims as many steps as there are free slots (`slot`, `slow_start`), when that is worth it (`alarm`, `crowd`,
 //!    `room`).
 //! 3. `backend`: hands them to apalis, which runs them under tower layers.
-//! 4. `executor`: performs one step with `preparer` (which has `request`) and `poller`: one HTTP exchange, or a look and then a submit; `place` and `poll_budget` see to
-//!    it that it has one under the rates.
+//! 4. `executor`: performs one step with `preparer` (which has `request`) and `poller`: one HTTP exchange, or a look and then
+//!    a submit; `place` and `poll_budget` see to it that each has its place under the rates.
 //! 5. `scribe`: decides what becomes of it, and says how the upstream fares (`mood`); `settler`: writes that down, many at
 //!    once.
 //! 6. `renewer`, `sweeper`, `heart`: keep leases, trim what is old, show that the pod lives.

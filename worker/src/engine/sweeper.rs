@@ -13,7 +13,7 @@ pub(super) async fn sweep(ledger: Ledger, lease: Duration, draining: Cancellatio
     const LEASES: u32 = 10;
     /// When less than this went, nothing much is left.
     const MANY: u64 = 500;
-    if let Ok(Some(policy)) = ledger.evicting_policy().await {
+    if let Some(policy) = ledger.evicting_policy().await {
         error!(
             "maxmemory-policy is {policy}: a full redis throws live jobs away, also such as were paid for; set it to noeviction"
         );

@@ -253,6 +253,7 @@ pub(super) fn read_hint(hint: &str) -> (&str, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::{Grant, RateKind};
 
     #[test]
     fn a_step_is_lines_of_text_and_a_job_may_have_lines_of_its_own() {
@@ -324,6 +325,22 @@ mod tests {
         // Both times are whole milliseconds of Redis's.
         let first_known = again.claimed_at - Duration::from_millis(199);
         assert!(again.place_until <= first_known + Rate::FRESH + Duration::from_millis(100), "its place is new");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn grants_from_before_a_clock_went_back_stop_no_rate() -> anyhow::Result<()> {
+        let ledger = a_ledger_with_a_job("customer 7").await?;
+        let rate = Rate::per_second(1.0);
+        let grant = async || ledger.grant(RateKind::Poll, rate).await;
+        assert!(matches!(grant().await?, Grant::Until(_)));
+        assert!(matches!(grant().await?, Grant::After(_)), "one each second");
+
+        let mut set = redis::cmd("LSET");
+        set.arg(ledger.key("rate:poll")).arg(0).arg(9_000_000_000_000_u64);
+        ledger.link().query::<String>(&set).await?;
+
+        assert!(matches!(grant().await?, Grant::Until(_)));
         Ok(())
     }
 }

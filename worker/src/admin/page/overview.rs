@@ -39,8 +39,8 @@ impl Overview {
             }
             @if let Some(times) = self.counts.totals.get("suspected_rollback") {
                 div .banner.bad {
-                    b { "Redis had lost its last writes." }
-                    "What workers still knew of " (count(*times)) " steps was written again. `mjq doctor` says more."
+                    b { "Redis had lost what it knew" }
+                    "of " (count(*times)) " steps. What workers still knew was written again; `mjq doctor` says more."
                 }
             }
             @if upstream.is_paused {

@@ -234,7 +234,10 @@ impl Facts {
     fn rollbacks(&self) -> Option<Finding> {
         let count = *self.counts.totals.get("suspected_rollback")?;
         Some(Finding::doubtful(
-            format!("Redis had lost its last writes {}; they were written again", counted(count, "time")),
+            format!(
+                "Redis had lost what it knew {}; what workers still knew was written again",
+                counted(count, "time")
+            ),
             "appendfsync always, where such a loss costs more than the disk",
         ))
     }

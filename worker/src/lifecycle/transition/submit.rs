@@ -28,15 +28,8 @@ impl Step<'_> {
         }
         reason.clone_into(&mut self.record.reason);
         let mut delay = self.at.policy.after_refusal(self.record.refusals, retry_after, self.at.jitter);
+        self.pressure = self.pressure_of(busy, retry_after);
         self.record.refusals += 1;
-        let pressure = match busy {
-            // It has taken others since it refused this one: that is about the job, and must not stop the others.
-            _ if self.is_alone_refused() && retry_after.is_none() => Pressure::None,
-            Busy::Saturated | Busy::WithoutId | Busy::Fault => self.saturated(retry_after),
-            Busy::Barred => Pressure::Down,
-            Busy::Unreachable => Pressure::Away,
-        };
-        self.pressure = pressure;
         self.record.refused_ms = self.at.now_ms;
         match busy {
             Busy::Saturated | Busy::WithoutId | Busy::Barred => {}
@@ -56,16 +49,20 @@ impl Step<'_> {
         Next::Submit(delay)
     }
 
-    /// Whether the upstream has taken a job since it last refused this one.
-    fn is_alone_refused(&self) -> bool {
-        self.record.refused_ms > 0 && self.at.accepted_ms > self.record.refused_ms
-    }
-
-    /// All submits are made slower; and none is made for as long as the upstream asks, within reason.
-    fn saturated(&self, retry_after: Option<Duration>) -> Pressure {
+    /// What a refusal tells about the upstream as a whole. If it has taken others since it last refused this job, that is
+    /// about the job, and must not stop the others; a pause that it asks for is kept all the same, within reason.
+    fn pressure_of(&self, busy: Busy, retry_after: Option<Duration>) -> Pressure {
         /// One answer must not stop everybody for longer. The job that it was given to waits for as long as it says.
         const LONGEST: Duration = Duration::from_secs(600);
-        Pressure::Saturated(retry_after.unwrap_or_default().min(LONGEST))
+        let takes_others = self.record.refused_ms > 0 && self.at.accepted_ms > self.record.refused_ms;
+        match busy {
+            _ if takes_others && retry_after.is_none() => Pressure::None,
+            Busy::Saturated | Busy::WithoutId | Busy::Fault => {
+                Pressure::Saturated(retry_after.unwrap_or_default().min(LONGEST))
+            }
+            Busy::Barred => Pressure::Down,
+            Busy::Unreachable => Pressure::Away,
+        }
     }
 
     pub(super) fn denied(&mut self, code: Code, reason: &str) -> Next {
