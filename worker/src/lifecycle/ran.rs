@@ -10,7 +10,8 @@ use super::{Record, TaskReport};
 pub struct Ran {
     /// How long it ran, milliseconds.
     pub ms: u64,
-    /// Whether a hook told its end before a look found it; `None` for a task without a hook of ours.
+    /// Whether a hook told its end before a look found it; `None` for a task without a hook of ours, and where the
+    /// look came so soon after the end that the hook may still be on its way.
     pub told: Option<bool>,
 }
 
@@ -22,16 +23,17 @@ impl Ran {
     pub fn of(record: &Record, report: &TaskReport, told: Option<bool>, now_ms: u64) -> Option<Self> {
         /// Clocks differ a little, and a task may have begun a moment before its acceptance was heard.
         const SLACK_MS: u64 = 10_000;
+        /// How long a hook may take.
+        const ON_ITS_WAY_MS: u64 = 300;
         let told_ms = report.finished_ms.saturating_sub(report.started_ms);
         let longest_ms = now_ms.saturating_sub(record.accepted_ms.min(record.started_ms)).saturating_add(SLACK_MS);
-        let ms = if report.started_ms > 0 && (1..=longest_ms).contains(&told_ms) {
-            told_ms
-        } else if record.started_ms > 0 {
-            now_ms.saturating_sub(record.started_ms)
-        } else {
-            return None;
-        };
-        Some(Self { ms, told })
+        let elapsed_ms = (record.started_ms > 0).then(|| now_ms.saturating_sub(record.started_ms));
+        if report.started_ms == 0 || !(1..=longest_ms).contains(&told_ms) {
+            return elapsed_ms.map(|ms| Self { ms, told });
+        }
+        let since_end_ms = elapsed_ms.and_then(|elapsed_ms| elapsed_ms.checked_sub(told_ms));
+        let is_on_its_way = told == Some(false) && since_end_ms.is_some_and(|since_ms| since_ms < ON_ITS_WAY_MS);
+        Some(Self { ms: told_ms, told: told.filter(|_| !is_on_its_way) })
     }
 }
 
@@ -63,8 +65,8 @@ impl FromStr for Ran {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_upstream_that_tells_no_real_times_is_not_believed() {
+    /// The run of a task that was seen to begin after 1 s, and to have ended after 41 s.
+    fn seen_after_40_s(started_ms: u64, finished_ms: u64, told: Option<bool>) -> Option<Ran> {
         let Ok(mjq_producer::contract::Entry::Job(job)) =
             mjq_producer::contract::Entry::read(None, Some(br#"{"kind":"imagine","request":{"prompt":"cat"}}"#), 1000)
         else {
@@ -75,16 +77,29 @@ mod tests {
             started_ms: 1_000,
             ..Record::admit(&job, 1, &crate::lifecycle::Policy::default())
         };
-        let seen_in = |started_ms, finished_ms| {
-            let report = TaskReport { started_ms, finished_ms, ..TaskReport::default() };
-            Ran::of(&record, &report, None, 41_000).map(|ran| ran.ms)
-        };
+        let report = TaskReport { started_ms, finished_ms, ..TaskReport::default() };
+        Ran::of(&record, &report, told, 41_000)
+    }
+
+    #[test]
+    fn an_upstream_that_tells_no_real_times_is_not_believed() {
+        let seen_in = |started_ms, finished_ms| seen_after_40_s(started_ms, finished_ms, None).map(|ran| ran.ms);
 
         assert_eq!(seen_in(5, 30_005), Some(30_000));
         let hours_off = 8 * 3_600_000;
         for (started_ms, finished_ms) in [(0, 0), (0, 30_000), (30_000, 5), (5, u64::MAX), (5, hours_off)] {
             assert_eq!(seen_in(started_ms, finished_ms), Some(40_000), "{started_ms} to {finished_ms}");
         }
+    }
+
+    #[test]
+    fn a_hook_that_may_still_be_on_its_way_is_not_taken_for_lost() {
+        let told_of = |ms: u64, told| seen_after_40_s(5, 5 + ms, told).and_then(|ran| ran.told);
+
+        assert_eq!(told_of(39_800, Some(false)), None, "the look came 0.2 s after the end");
+        assert_eq!(told_of(39_800, Some(true)), Some(true));
+        assert_eq!(told_of(39_700, Some(false)), Some(false));
+        assert_eq!(told_of(40_100, Some(false)), Some(false), "by times that cannot be");
     }
 
     #[test]
