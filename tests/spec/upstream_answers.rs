@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use mjq_harness::Stack;
+use mjq_harness::{Stack, unique_queue};
 use mjq_simulator::{Answer, Coded, Fault, Odds, Script, SubmitStep, WithId};
 use serde_json::json;
 
@@ -244,6 +244,22 @@ async fn a_wrong_key_stops_the_upstream_and_not_the_jobs() -> anyhow::Result<()>
     let events = one_event_for_each(&stack, jobs.len()).await?;
     assert!(events.values().all(|event| event.code() == "ok"));
     submitted_once(&stack, jobs.len())
+}
+
+#[tokio::test]
+async fn a_key_that_is_replaced_in_its_file_lets_the_jobs_in() -> anyhow::Result<()> {
+    let file = std::env::temp_dir().join(format!("mjq-spec-key-{}", unique_queue()));
+    std::fs::write(&file, "the old key\n")?;
+    let stack = a_stack().set("MJQ_UPSTREAM_KEY", "").set("MJQ_UPSTREAM_KEY_FILE", file.display()).await?;
+    stack.simulator.knobs(|knobs| knobs.key = Some("the new key".to_owned()));
+    stack.xadd_job(&imagine("order-1842", "fox")).await?;
+    let refusals = |stack: &Stack| stack.simulator.stats().requests.get("unauthorized").copied().unwrap_or(0);
+    stack.eventually("the old key is refused", async |stack| Ok(refusals(stack) >= 1)).await?;
+
+    std::fs::write(&file, "the new key\n")?;
+
+    assert_eq!(stack.event_of("order-1842").await?.code(), "ok");
+    Ok(std::fs::remove_file(&file)?)
 }
 
 #[tokio::test]

@@ -111,7 +111,13 @@ impl Layer {
     }
 
     /// The layer without its `…_file` settings, and above it the layer of what those files hold.
-    pub(super) fn with_files(mut self, problems: &mut Vec<Problem>) -> [Self; 2] {
+    ///
+    /// The files' paths go to `paths`, by what this source calls their settings.
+    pub(super) fn with_files(
+        mut self,
+        paths: &mut BTreeMap<String, PathBuf>,
+        problems: &mut Vec<Problem>,
+    ) -> [Self; 2] {
         let mut from_files = Self { source: self.source.clone(), is_from_files: true, texts: BTreeMap::new() };
         for setting in TABLE {
             // An empty path is no path: `MJQ_UPSTREAM_KEY_FILE=${KEY_FILE:-}` is how compose files say "perhaps".
@@ -131,6 +137,7 @@ impl Layer {
                     problems.push(Problem::value(&name, &format!("{path:?}"), &format!("a readable file ({error})")));
                 }
             }
+            paths.insert(name, PathBuf::from(path));
         }
         [self, from_files]
     }

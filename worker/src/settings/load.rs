@@ -51,12 +51,13 @@ pub fn load(given: Given) -> Result<Loaded, Invalid> {
     let toml = config.map(|path| Layer::toml(&path, &mut problems));
     let (environment, unknown) = Layer::environment(given.variables, &mut problems);
     let mut figment = Figment::from(Layer::defaults());
+    let mut paths = BTreeMap::new();
     for layer in toml.into_iter().chain([environment, Layer::flags(given.flags)]) {
-        let [texts, from_files] = layer.with_files(&mut problems);
+        let [texts, from_files] = layer.with_files(&mut paths, &mut problems);
         figment = figment.merge(texts).merge(from_files);
     }
 
-    let mut reader = Reader { figment: &figment, problems, effective: Vec::new() };
+    let mut reader = Reader { figment: &figment, paths, problems, effective: Vec::new() };
     let settings = Settings::read(&mut reader);
     let Reader { mut problems, effective, .. } = reader;
     if let Some(settings) = &settings {
@@ -74,6 +75,8 @@ pub fn load(given: Given) -> Result<Loaded, Invalid> {
 /// Reads one setting after the other, and keeps the problems.
 pub(super) struct Reader<'a> {
     figment: &'a Figment,
+    /// Where the files are, by the names of the settings that say so, such as `MJQ_UPSTREAM_KEY_FILE`.
+    paths: BTreeMap<String, PathBuf>,
     problems: Vec<Problem>,
     effective: Vec<Effective>,
 }
@@ -93,6 +96,12 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    /// The files that the values read so far come from, by the settings' names.
+    pub(super) fn files(&self) -> BTreeMap<&'static str, PathBuf> {
+        let path_of = |it: &Effective| Some((it.setting.name, self.paths.get(&it.source)?.clone()));
+        self.effective.iter().filter_map(path_of).collect()
     }
 }
 
@@ -132,7 +141,7 @@ fn variable(given: &Given, name: &str) -> Option<OsString> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, time::Duration};
+    use std::{fs, path::Path, time::Duration};
 
     use secrecy::ExposeSecret;
 
@@ -325,7 +334,10 @@ mod tests {
             assert_eq!(loaded.settings.upstream_key.as_ref().unwrap().expose_secret(), "sk-123");
             let effective = loaded.effective.iter().find(|it| it.setting.name == "upstream_key").unwrap();
             assert_eq!(effective.source, "MJQ_UPSTREAM_KEY_FILE");
+            assert_eq!(loaded.settings.upstream().key_file.as_deref(), Some(Path::new(path)));
         }
+        let flag = Given::default().with_variables(&[("MJQ_UPSTREAM_KEY_FILE", path)]).with_flag("upstream_key", "other");
+        assert_eq!(load(flag).unwrap().settings.upstream().key_file, None, "the file is not what counts");
         assert_eq!(both, "MJQ_UPSTREAM_KEY and MJQ_UPSTREAM_KEY_FILE are both set, expected one of them");
     }
 

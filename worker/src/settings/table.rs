@@ -1,6 +1,6 @@
 //! The table of settings: each one's name, default and meaning, once.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use mjq_producer::contract::{MAX_DEADLINE_S, OnCapacity, OnUnknown, QueueName};
 use secrecy::SecretString;
@@ -26,6 +26,8 @@ macro_rules! settings {
         #[derive(Debug, Clone)]
         pub struct Settings {
             $(#[doc = $meaning] pub $field: $type,)+
+            /// The files that secrets were read from, by the settings' names.
+            pub files: BTreeMap<&'static str, PathBuf>,
         }
 
         /// Every setting, in the order in which people should read them.
@@ -41,7 +43,7 @@ macro_rules! settings {
             /// Reads each setting, so that each problem is found; `None` when there is one.
             pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
                 $(let $field = reader.read($name, $read);)+
-                Some(Self { $($field: $field?,)+ })
+                Some(Self { $($field: $field?,)+ files: reader.files() })
             }
         }
     };
@@ -131,6 +133,7 @@ impl Settings {
         UpstreamSettings {
             base_url: self.upstream_url.clone(),
             key: self.upstream_key.clone(),
+            key_file: self.files.get("upstream_key").cloned(),
             auth_header: self.upstream_auth_header.clone(),
             auth_scheme: self.upstream_auth_scheme.clone(),
             submit_path: self.upstream_submit_path.clone(),

@@ -15,13 +15,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use memchr::memmem;
 use mjq_producer::contract::{Kind, TaskId};
 use reqwest::{
     Client, ClientBuilder, RequestBuilder, Response,
-    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER},
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER},
 };
-use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     Answer, AnswerClass, Batch, EndpointClass, Exchange, Failure, UpstreamSettings,
@@ -29,6 +27,7 @@ use super::{
     classify_list::{classify_list, classify_lookup},
     classify_poll, classify_submit,
     json::Json,
+    key::KeyHolder,
     metering::Meter,
     read_retry_after,
 };
@@ -73,7 +72,7 @@ pub enum UpstreamError {
 struct Inner {
     submitter: Client,
     reader: Client,
-    key: Option<SecretString>,
+    key: KeyHolder,
     submit: Address,
     fetch: Address,
     list: Option<Address>,
@@ -115,16 +114,14 @@ impl Upstream {
         };
         let fixed =
             |which, path: &str| Address::fixed(base, path).map_err(|cause| UpstreamError::Path { which, cause });
-        let key = settings.key.clone().filter(|key| !key.expose_secret().trim().is_empty());
-        let headers = headers(settings, key.as_ref())?;
         let build = |builder: ClientBuilder| builder.build().map_err(UpstreamError::Client);
         // An error means that one is installed already, which will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Self(Arc::new(Inner {
             // Common servers close an idle connection after 2 seconds or more.
-            submitter: build(client(settings, headers.clone()).http1_only().pool_idle_timeout(Duration::from_secs(1)))?,
-            reader: build(client(settings, headers))?,
-            key,
+            submitter: build(client(settings).http1_only().pool_idle_timeout(Duration::from_secs(1)))?,
+            reader: build(client(settings))?,
+            key: KeyHolder::new(settings)?,
             submit: filled("submit", &settings.submit_path, "{action}")?,
             fetch: filled("fetch", &settings.fetch_path, "{id}")?,
             list: settings.list_path.as_deref().map(|path| fixed("list", path)).transpose()?,
@@ -230,32 +227,32 @@ impl Upstream {
 
     async fn exchange(&self, request: RequestBuilder, max_bytes: usize) -> Exchange {
         let _under_way = UnderWay::count(&self.0.under_way);
+        let key = self.0.key.current();
+        let request = match &key {
+            Some(key) => key.sign(request),
+            None => request,
+        };
         let mut response = request.send().await.map_err(|error| failure_of(&error))?;
         let status = meant_by(&response);
         let retry_after = retry_after(response.headers());
         let body = read_body(&mut response, max_bytes).await;
-        Ok(Answer { status, retry_after, body: body.map(|body| self.without_key(status, body)) })
-    }
-
-    /// Takes the key out of an answer: some upstreams repeat it in their errors, and reasons are shown and stored.
-    fn without_key(&self, status: u16, body: Vec<u8>) -> Vec<u8> {
-        /// A shorter one may stand in a prompt by chance: it is taken out of nothing but errors.
-        const UNMISTAKABLE: usize = 16;
-        let key = self.0.key.as_ref().map_or("", |key| key.expose_secret().trim());
-        let is_sought = !key.is_empty() && (status >= 400 || key.len() >= UNMISTAKABLE);
-        if !is_sought || memmem::find(&body, key.as_bytes()).is_none() {
-            return body;
+        if matches!(status, 401 | 403) {
+            self.0.key.read_again().await;
         }
-        String::from_utf8_lossy(&body).replace(key, "***").into_bytes()
+        let body = match &key {
+            Some(key) => body.map(|body| key.hide_in(status, body)),
+            None => body,
+        };
+        Ok(Answer { status, retry_after, body })
     }
 }
 
 /// What both clients have in common: no redirects, no retries, a limit for everything.
-fn client(settings: &UpstreamSettings, headers: HeaderMap) -> ClientBuilder {
+fn client(settings: &UpstreamSettings) -> ClientBuilder {
     // Less than the whole: a connection that was never made must be told from an answer that never came.
     let connect_timeout = Duration::from_secs(5).min(settings.timeout.mul_f64(0.8));
     Client::builder()
-        .default_headers(headers)
+        .default_headers(headers())
         .user_agent(concat!("mjq/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
@@ -268,21 +265,11 @@ fn client(settings: &UpstreamSettings, headers: HeaderMap) -> ClientBuilder {
         .http1_ignore_invalid_headers_in_responses(true)
 }
 
-fn headers(settings: &UpstreamSettings, key: Option<&SecretString>) -> Result<HeaderMap, UpstreamError> {
-    let mut headers = HeaderMap::new();
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+fn headers() -> HeaderMap {
+    let json = HeaderValue::from_static("application/json");
     // Who compresses all the same is understood.
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let unusable = || UpstreamError::Key { header: settings.auth_header.clone() };
-    let name = HeaderName::from_bytes(settings.auth_header.as_bytes()).map_err(|_| unusable())?;
-    if let Some(key) = key {
-        let value = format!("{} {}", settings.auth_scheme.trim(), key.expose_secret().trim());
-        let mut value = HeaderValue::from_str(value.trim()).map_err(|_| unusable())?;
-        value.set_sensitive(true);
-        headers.insert(name, value);
-    }
-    Ok(headers)
+    let encoding = HeaderValue::from_static("identity");
+    HeaderMap::from_iter([(ACCEPT, json.clone()), (ACCEPT_ENCODING, encoding), (CONTENT_TYPE, json)])
 }
 
 /// The status; of a 302 that leads to the same path elsewhere 307, which is what it means.

@@ -347,6 +347,26 @@ async fn a_key_that_the_upstream_repeats_is_taken_out() {
 }
 
 #[tokio::test]
+async fn a_key_that_was_replaced_in_its_file_is_read_once_the_old_one_no_longer_lets_us_in() {
+    let mut server = Server::json("401 Unauthorized", "").await;
+    let file = std::env::temp_dir().join(format!("mjq-key-{}", std::process::id()));
+    let settings = UpstreamSettings { key_file: Some(file.clone()), ..server.settings() };
+    let upstream = Upstream::new(&settings).unwrap();
+    let mut sent = Vec::new();
+
+    for holds in ["", "not\na\nkey", "sk-new\n", "sk-newer"] {
+        std::fs::write(&file, holds).unwrap();
+        upstream.fetch(&task()).await;
+        let head = server.asked().await;
+        sent.push(head.lines().find_map(|line| line.strip_prefix("authorization: Bearer ")).unwrap().to_owned());
+    }
+    std::fs::remove_file(&file).unwrap();
+
+    assert_eq!(sent, ["sk-secret", "sk-secret", "sk-secret", "sk-new"]);
+    assert!(!format!("{upstream:?}").contains("sk-new"));
+}
+
+#[tokio::test]
 async fn one_task_and_many_are_looked_at() {
     let mut server = Server::json("200 OK", r#"[{"id":"7","status":"SUCCESS","imageUrl":"u"},null]"#).await;
     let upstream = server.upstream();

@@ -29,6 +29,7 @@ mod tidy;
 
 mod address;
 mod client;
+mod key;
 mod metering;
 
 pub use answer::{Answer, Exchange, Failure};

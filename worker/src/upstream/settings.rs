@@ -1,6 +1,6 @@
 //! Where the upstream is, and how it wants to be asked.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 use url::Url;
@@ -12,6 +12,8 @@ pub struct UpstreamSettings {
     pub base_url: Url,
     /// The key; without one, no key is sent.
     pub key: Option<SecretString>,
+    /// The file that holds the key, if one does: it is read again when the upstream answers 401 or 403.
+    pub key_file: Option<PathBuf>,
     /// The header that carries the key.
     pub auth_header: String,
     /// The word before the key (`Bearer`); empty where the header is the key alone.
@@ -37,6 +39,7 @@ impl UpstreamSettings {
         Self {
             base_url,
             key: None,
+            key_file: None,
             auth_header: "Authorization".to_owned(),
             auth_scheme: "Bearer".to_owned(),
             submit_path: "/mj/submit/{action}".to_owned(),
