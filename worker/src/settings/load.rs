@@ -336,7 +336,8 @@ mod tests {
             assert_eq!(effective.source, "MJQ_UPSTREAM_KEY_FILE");
             assert_eq!(loaded.settings.upstream().key_file.as_deref(), Some(Path::new(path)));
         }
-        let flag = Given::default().with_variables(&[("MJQ_UPSTREAM_KEY_FILE", path)]).with_flag("upstream_key", "other");
+        let flag =
+            Given::default().with_variables(&[("MJQ_UPSTREAM_KEY_FILE", path)]).with_flag("upstream_key", "other");
         assert_eq!(load(flag).unwrap().settings.upstream().key_file, None, "the file is not what counts");
         assert_eq!(both, "MJQ_UPSTREAM_KEY and MJQ_UPSTREAM_KEY_FILE are both set, expected one of them");
     }
