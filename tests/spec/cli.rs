@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use mjq_harness::free_port;
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::support::{Cli, a_stack, imagine, one_event_for_each, submitted_once};
 
@@ -39,6 +41,21 @@ async fn enqueue_and_wait_shows_the_result_and_exits_with_0() -> anyhow::Result<
     assert_eq!(told["data"]["task"]["prompt"], "a red fox");
     // The second call was about the same job.
     submitted_once(&stack, 1)
+}
+
+#[tokio::test]
+async fn who_waits_is_told_that_no_worker_has_taken_the_job() -> anyhow::Result<()> {
+    let mut stack = a_stack().workers(0).await?;
+
+    let mut waiting = Cli::on(&stack, &["enqueue", "imagine", "--prompt", "a red fox", "--wait"])?.start()?;
+    let mut said = BufReader::new(waiting.stderr.take().context("it is piped")?).lines();
+    let said = tokio::time::timeout(Duration::from_secs(30), said.next_line()).await??.unwrap_or_default();
+
+    assert!(said.starts_with("No worker has taken"), "{said}");
+    stack.add_worker().await?;
+    let output = tokio::time::timeout(Duration::from_secs(30), waiting.wait_with_output()).await??;
+    assert!(output.status.success() && !output.stdout.is_empty(), "{output:?}");
+    Ok(())
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use mjq_harness::{Stack, mjq};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 /// A call of `mjq` that has not been made yet.
 pub(crate) struct Cli {
@@ -43,6 +43,11 @@ impl Cli {
     pub(crate) fn set(mut self, variable: &str, value: &str) -> Self {
         self.command.env(variable, value);
         self
+    }
+
+    /// Makes the call. It is killed when the child is dropped.
+    pub(crate) fn start(mut self) -> anyhow::Result<Child> {
+        Ok(self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
     }
 
     /// Makes the call and waits for its end.

@@ -11,10 +11,11 @@ use serde::Deserialize;
 
 use crate::settings::Settings;
 
-/// A display on stderr; without a terminal there, nothing.
+/// A display on stderr; without a terminal there, notes alone. It is gone when this is dropped.
 #[derive(Debug)]
 pub(super) struct Progress {
     admin: SocketAddr,
+    bar: ProgressBar,
 }
 
 /// What the admin API says about a job; it says more.
@@ -32,26 +33,35 @@ impl Progress {
     const LOOK: Duration = Duration::from_millis(500);
 
     pub(super) fn of(settings: &Settings) -> Self {
-        Self { admin: settings.admin_addr }
+        let bar = ProgressBar::new(100).with_style(style("{spinner} {msg} {elapsed}"));
+        Self { admin: settings.admin_addr, bar }
     }
 
-    /// Shows how the job gets on, until it is dropped.
+    /// Says a sentence that stays.
+    pub(super) fn note(&self, sentence: &str) {
+        if self.bar.is_hidden() {
+            eprintln!("{sentence}");
+        } else {
+            self.bar.println(sentence);
+        }
+    }
+
+    /// Shows how the job gets on.
     pub(super) async fn show(&self, job: &JobId) -> Infallible {
-        let bar = ProgressBar::new(100).with_style(style("{spinner} {msg} {elapsed}"));
+        let bar = &self.bar;
         if bar.is_hidden() {
             return std::future::pending().await;
         }
-        let bar = Cleared(bar);
-        bar.0.set_message(format!("{job} waits"));
-        bar.0.enable_steady_tick(Self::TICK);
+        bar.set_message(format!("{job} waits"));
+        bar.enable_steady_tick(Self::TICK);
         let client = reqwest::Client::builder().timeout(Self::LOOK).no_proxy().build().ok();
         let url = format!("http://{}/api/v1/jobs/{job}", self.admin);
         loop {
             if let Some(Look { phase, progress_percent: percent }) = look(client.as_ref(), &url).await {
-                bar.0.set_message(format!("{job} {phase}"));
+                bar.set_message(format!("{job} {phase}"));
                 if percent > 0 {
-                    bar.0.set_style(style("{spinner} {msg} {bar:30} {percent:>3} % {elapsed}"));
-                    bar.0.set_position(u64::from(percent.min(100)));
+                    bar.set_style(style("{spinner} {msg} {bar:30} {percent:>3} % {elapsed}"));
+                    bar.set_position(u64::from(percent.min(100)));
                 }
             }
             tokio::time::sleep(Self::LOOK).await;
@@ -59,12 +69,10 @@ impl Progress {
     }
 }
 
-/// Takes the display away, so that the result stands in its place.
-struct Cleared(ProgressBar);
-
-impl Drop for Cleared {
+impl Drop for Progress {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        // The result stands in its place.
+        self.bar.finish_and_clear();
     }
 }
 

@@ -1,6 +1,6 @@
 //! Waits for the end of one job.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use mjq_producer::{Delivery, contract::JobId};
 use tokio::time::Instant;
@@ -28,6 +28,8 @@ impl Waiting {
     const PATIENCE: Duration = Duration::from_secs(60);
     /// The pause before Redis is asked again after it did not answer.
     const RETRY: Duration = Duration::from_secs(1);
+    /// How long workers usually need to take a job out of the job stream, and much more.
+    const TAKEN_WITHIN: Duration = Duration::from_secs(5);
     /// The time between two looks at whether the job stream was read.
     const ADMISSION: Duration = Duration::from_millis(100);
 
@@ -60,8 +62,22 @@ impl Waiting {
         tokio::select! {
             event = event => event,
             never = progress.show(job) => match never {},
+            never = remind(&log, &progress, job) => match never {},
         }
     }
+}
+
+/// Says so when no worker takes the job: nothing else would tell a wait that has hardly begun from one without end.
+async fn remind(log: &EventLog, progress: &Progress, job: &JobId) -> Infallible {
+    // What is behind it, if that is another job, is taken later.
+    let entry = log.newest_waiting().await;
+    tokio::time::sleep(Waiting::TAKEN_WITHIN).await;
+    if let Ok(Some(entry)) = entry
+        && log.is_admitted(&entry).await.is_ok_and(|is_admitted| !is_admitted)
+    {
+        progress.note(&format!("No worker has taken {job} yet: is one running on this queue? (`mjq doctor` tells.)"));
+    }
+    std::future::pending().await
 }
 
 /// Whether the ledger says that the job has not ended. Producers that must not read it never retry jobs.
