@@ -88,8 +88,8 @@ pub(super) fn find_button(buttons: Option<&RawValue>, wanted: &ParentButton) -> 
             value.get("label").and_then(|label| text("label").or_else(|| label.as_u64().map(|n| n.to_string())));
         Some(Button { custom_id, label, emoji: text("emoji") })
     };
-    let values: Vec<Value> = serde_json::from_str(buttons?.get()).ok()?;
-    let buttons: Vec<Button> = values.iter().filter_map(button).collect();
+    let value: Value = serde_json::from_str(buttons?.get()).ok()?;
+    let buttons: Vec<Button> = in_rows(&value).into_iter().filter_map(button).collect();
     let wanted = Some(wanted.button.trim()).filter(|wanted| !wanted.is_empty())?;
     let is_named = |text: &Option<String>| text.as_ref().is_some_and(|text| text.trim().eq_ignore_ascii_case(wanted));
     let by_name = |button: &&Button| is_named(&button.label) || is_named(&button.emoji) || button.custom_id == wanted;
@@ -97,6 +97,14 @@ pub(super) fn find_button(buttons: Option<&RawValue>, wanted: &ParentButton) -> 
     let by_usual_part = |button: &&Button| usual.as_ref().is_some_and(|part| button.custom_id.contains(part));
     let found = buttons.iter().find(by_name).or_else(|| buttons.iter().find(by_usual_part))?;
     Some(found.custom_id.clone())
+}
+
+/// The buttons one after the other; some relays leave them in rows, as Discord has them.
+fn in_rows(value: &Value) -> Vec<&Value> {
+    match value.as_array().or_else(|| value.get("components")?.as_array()) {
+        Some(row) => row.iter().flat_map(in_rows).collect(),
+        None => vec![value],
+    }
 }
 
 /// The part of a custom id that a button of this name has everywhere: `MJ::JOB::upsample::1::…` for `U1`.
@@ -172,6 +180,17 @@ mod tests {
             let found = find_button(Some(&buttons), &wanted);
 
             assert_eq!(found.as_deref(), Some("MJ::JOB::upsample::1::h"), "{odd}");
+        }
+    }
+
+    #[test]
+    fn buttons_may_stand_in_rows() {
+        let wanted = ParentButton { job: JobId::new("a").unwrap(), button: "V1".to_owned() };
+        let rows = [r#"[{"customId":"u","label":"U1"}]"#, r#"[{"customId":"v","label":"V1"}]"#];
+        for rows in [rows.join(","), rows.map(|row| format!(r#"{{"type":1,"components":{row}}}"#)).join(",")] {
+            let buttons = RawValue::from_string(format!("[{rows}]")).unwrap();
+
+            assert_eq!(find_button(Some(&buttons), &wanted).as_deref(), Some("v"), "{buttons}");
         }
     }
 
