@@ -9,7 +9,7 @@ use super::{
     classify_poll::{no_verdict, of_task},
     json::Json,
     said::{Said, reason_of},
-    task_object::TaskObject,
+    task_object::{TaskObject, WRAPPERS},
     tidy::tidy,
 };
 use crate::lifecycle::Observation;
@@ -79,8 +79,7 @@ fn seen(asked: &[TaskId], list: &[Json<'_>]) -> HashMap<TaskId, Observation> {
     let asked: HashMap<&str, &TaskId> = asked.iter().map(|task| (task.as_str(), task)).collect();
     let mut seen = HashMap::with_capacity(asked.len());
     // The order is not promised, nulls occur, and so do tasks that nobody asked for.
-    for task in list.iter().filter_map(|json| TaskObject::of(*json)) {
-        let Some(id) = task.ids().find_map(|id| asked.get(id.as_str()).copied()) else { continue };
+    for (id, task) in list.iter().filter_map(|json| TaskObject::about_one_of(*json, &asked)) {
         let shown = of_task(id, &task);
         // A relay may have two rows of one task, of which only one is kept up to date: an end does not go back.
         let is_news = |before: &Observation| !is_end(before) && is_end(&shown);
@@ -99,7 +98,8 @@ fn is_end(seen: &Observation) -> bool {
 fn list_in(json: Json<'_>) -> Option<Vec<Json<'_>>> {
     fn inner(json: Json<'_>) -> Option<Json<'_>> {
         let fields = json.fields()?;
-        ["data", "result", "list", "tasks", "items", "records"].iter().find_map(|name| fields.get(name))
+        let holds_more = |json: &Json<'_>| json.as_str().starts_with(['[', '{']);
+        WRAPPERS.iter().find_map(|name| fields.get(name).filter(holds_more))
     }
     [Some(json), inner(json), inner(json).and_then(inner)].into_iter().flatten().find_map(Json::items)
 }
@@ -147,6 +147,12 @@ mod tests {
             (r#"{"data":[{"id":"2","status":""}]}"#, "2 running"),
             (r#"{"code":1,"result":{"list":[{"id":"2"}]}}"#, "2 running"),
             (r#"[{"status":"SUCCESS"}]"#, ""),
+            (r#"{"code":0,"result":"ok","rows":[{"id":"2","status":"SUCCESS"}],"total":1}"#, "2 succeeded"),
+            (r#"[{"id":17,"mj_id":"2","status":"SUCCESS"},{"id":2000001,"taskId":"3"}]"#, "2 succeeded, 3 running"),
+            (
+                r#"[{"code":1,"data":{"id":"2","status":"SUCCESS"}},{"id":"3","data":{"status":"FAILURE","progress":""}}]"#,
+                "2 succeeded, 3 task_failed",
+            ),
             ("[]", ""),
             ("null", ""),
             ("", ""),
@@ -196,6 +202,10 @@ mod tests {
         for state in ["", "other", "no id", "A\né"] {
             assert_eq!(find(state, 200, list), "not_found", "{state}");
         }
+        for wrapped in [format!(r#"{{"code":0,"rows":{list},"total":2}}"#), format!(r#"{{"content":{list}}}"#)] {
+            assert_eq!(find("twice", 200, &wrapped), "5");
+        }
+        assert_eq!(find("a", 200, r#"[{"id":1,"taskId":"1748339029401828","state":"a"}]"#), "1748339029401828");
         assert_eq!(find("a", 200, "[]"), "not_found");
         assert_eq!(find("a", 200, ""), "not_found");
         for (status, body) in [(404, ""), (200, "<html>"), (200, "{}"), (200, "[{"), (500, "[]"), (401, "")] {

@@ -31,6 +31,9 @@ fn of_answer(asked: &TaskId, answer: &Answer) -> Observation {
         return no_verdict(answer);
     }
     let text = answer.text();
+    if let Some(seen) = shown_in_an_error(asked, answer, &text) {
+        return seen;
+    }
     match answer.status {
         200..=299 => match Document::read(&text) {
             None if text.is_empty() => Observation::Missing,
@@ -45,6 +48,19 @@ fn of_answer(asked: &TaskId, answer: &Answer) -> Observation {
     }
 }
 
+/// What an error shows of the very task that was asked for: that it goes on, or its picture.
+fn shown_in_an_error(asked: &TaskId, answer: &Answer, text: &str) -> Option<Observation> {
+    let may_show_it = matches!(answer.status, 400 | 402 | 404..=428 | 430..=599);
+    let task = may_show_it.then(|| TaskObject::find(Document::read(text)?, asked))??;
+    match of_task(asked, &task) {
+        seen @ Observation::Running(_) if task.is(asked) && task.has_marks() => Some(seen),
+        Observation::Succeeded(report) if task.is(asked) && !report.image_url.is_empty() => {
+            Some(Observation::Succeeded(report))
+        }
+        _ => None,
+    }
+}
+
 fn of_document(asked: &TaskId, answer: &Answer, document: Document<'_>) -> Observation {
     let json = document.json;
     if let Some(task) = TaskObject::find(document, asked) {
@@ -54,6 +70,8 @@ fn of_document(asked: &TaskId, answer: &Answer, document: Document<'_>) -> Obser
         Some(said) if says_task_is_unknown(&said.words) => Observation::Missing,
         // C#'s word for "full" is also its word for "not found".
         Some(said) if said.code == Some(3) && speaks_of_capacity(&said.words) => no_verdict(answer),
+        // Success, and something in it that we cannot read: it may be the task.
+        Some(Said { code: Some(1), .. }) if holds_something(json) => no_verdict(answer),
         // An answer of success without a task, or of "not found".
         Some(Said { code: Some(1 | 3), .. }) => Observation::Missing,
         // Some trouble, told with HTTP 200.
@@ -74,10 +92,16 @@ fn says_nothing(json: Json<'_>) -> bool {
     json.fields().is_some_and(|fields| fields.each().all(|(_, value)| value.is_blank()))
 }
 
+/// Whether there is an object or an array with something in it.
+fn holds_something(json: Json<'_>) -> bool {
+    let is_filled = |value: Json<'_>| value.as_str().starts_with(['{', '[']) && !value.is_blank();
+    json.fields().is_some_and(|fields| fields.each().any(|(_, value)| is_filled(value)))
+}
+
 /// Says what a task object that came for `asked` means.
 pub(super) fn of_task(asked: &TaskId, task: &TaskObject<'_>) -> Observation {
     let about_nobody = |reason: &str| Observation::NoVerdict { reason: reason.to_owned(), retry_after: None };
-    if task.id().is_some() && !task.is(asked) {
+    if task.id().is_some() && !task.is_about(asked) {
         return about_nobody("the answer shows another task");
     }
     let mut report = task.report();
@@ -239,6 +263,46 @@ mod tests {
         let seen = poll(200, r#"{"status":"success","data":{"status":"IN_PROGRESS","progress":"15%"}}"#);
 
         assert!(matches!(seen, Observation::Running(report) if report.progress == Some(15)));
+    }
+
+    #[test]
+    fn an_envelope_that_repeats_the_id_is_not_the_task() {
+        let running = r#""status":"IN_PROGRESS","progress":"30%""#;
+        let done = r#""status":"SUCCESS","imageUrl":"u""#;
+        for (body, wanted) in [
+            (format!(r#"{{"status":"success","task_id":"7","data":{{{running}}}}}"#), "running"),
+            (format!(r#"{{"status":"success","id":"7","result":{{"id":"7",{running}}}}}"#), "running"),
+            (r#"{"status":"success","task_id":"7","data":{"status":"IN_PROGRESS"}}"#.to_owned(), "running"),
+            (format!(r#"{{"code":1,"task_id":"7","data":{{{done}}}}}"#), "succeeded"),
+            (format!(r#"{{"code":1,"task_id":"7","data":{{"id":17,{done}}}}}"#), "succeeded"),
+            (r#"{"code":1,"task_id":"7","data":{"status":"SUCCESS"}}"#.to_owned(), "succeeded"),
+            (format!(r#"{{"id":"7","status":200,"output":{{{done}}}}}"#), "succeeded"),
+            (format!(r#"{{"taskId":"7","status":"ok","data":{{"id":"7",{done}}}}}"#), "succeeded"),
+            (format!(r#"{{"code":1,"list":[{{"id":"7",{done}}}]}}"#), "succeeded"),
+            (format!(r#"{{"code":1,"data":{{"list":[{{"id":"7",{done}}}],"total":1}}}}"#), "succeeded"),
+            (format!(r#"{{"code":1,"mjTask":{{"id":"7",{done}}}}}"#), "succeeded"),
+            (format!(r#"{{"id":"7",{done},"result":{{"status":"running"}}}}"#), "succeeded"),
+            (format!(r#"{{"id":"request-1","data":{{{done}}}}}"#), "succeeded"),
+            (format!(r#"{{"task_id":"8","data":{{{done}}}}}"#), "no_verdict"),
+            (format!(r#"{{"task_id":"8","data":{{"id":"9",{done}}}}}"#), "no_verdict"),
+            (r#"{"code":1,"description":"ok","sheet":{"cells":[1]}}"#.to_owned(), "no_verdict"),
+        ] {
+            assert_eq!(poll(200, &body).name(), wanted, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_error_that_shows_the_task_is_believed_as_far_as_it_does_no_harm() {
+        for (status, body, wanted) in [
+            (404, r#"{"id":"7","status":"SUCCESS","imageUrl":"u"}"#, "succeeded"),
+            (500, r#"{"id":"7","status":"IN_PROGRESS","progress":"3%"}"#, "running"),
+            (500, r#"{"id":"7","status":"FAILURE","failReason":"x"}"#, "no_verdict"),
+            (404, r#"{"id":"7","status":"FAILURE","failReason":"task not found"}"#, "missing"),
+            (404, r#"{"id":"8","status":"SUCCESS","imageUrl":"u"}"#, "missing"),
+            (403, r#"{"id":"7","status":"SUCCESS","imageUrl":"u"}"#, "no_verdict"),
+        ] {
+            assert_eq!(poll(status, body).name(), wanted, "{status} {body}");
+        }
     }
 
     #[test]

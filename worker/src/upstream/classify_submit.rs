@@ -10,11 +10,11 @@
 //! | 24 with any HTTP status, 4, 413, other 4xx; 3, 4, 9, 410 about the parent of an action | denied |
 //! | words of a relay that lost an answer, whatever stands beside them | unanswered |
 //! | 1 or 21 without an id, 22 with one that cannot be read, 3 or 9 with one, an unknown code | unanswered |
-//! | 23, 30, queue full, no account; 425, 429, 499, 503 | refused: saturated |
-//! | 401, 402, 403, 407, quota | refused: barred |
+//! | 23, 30, queue full, no account, "try again"; 423, 425, 429, 499, 503 | refused: saturated |
+//! | 401, 402, 403, 407, quota; 401 and 407 whatever the words | refused: barred |
 //! | not sent; 301, 307, 308; 404 or 405 that is not the family's; 521, 523, 525, 526, 530 | refused: unreachable |
 //! | 9 | refused: fault |
-//! | sent and lost; 302, 303, 408, other 5xx; HTML, nothing, broken JSON with 200 | unanswered |
+//! | sent and lost; 302, 303, 408, 409, 424, other 5xx; HTML, nothing, broken JSON with 200 | unanswered |
 //!
 //! What is unanswered may have an id in it all the same: a lead, which a look at that task proves or not.
 
@@ -23,8 +23,8 @@ use mjq_producer::contract::{Code, Kind, Request};
 use super::{
     Answer, Exchange, Failure,
     refusal_text::{
-        Tenor, says_answer_was_lost, says_queue_is_full, says_task_is_unknown, speaks_of_capacity, speaks_of_parent,
-        tenor,
+        Tenor, says_answer_was_lost, says_queue_is_full, says_relay_lost_it, says_task_is_unknown, says_time_ran_out,
+        speaks_of_capacity, speaks_of_parent, tenor,
     },
     said::{Said, reason_of},
     tidy::tidy,
@@ -79,6 +79,8 @@ impl Reading<'_> {
         match (self.answer.status, self.said.code) {
             // Whoever names it has read the prompt, and it must not be sent again.
             (_, Some(24)) => self.banned(),
+            // Who does not let us in has done nothing, whatever timed out there ("登录超时").
+            (401 | 407, _) | (200..=299, Some(401)) => self.refused(Busy::Barred),
             // Whatever it is called: somebody behind may have taken the job.
             _ if self.says_answer_was_lost() => self.unanswered(),
             (200..=299, Some(code)) => self.by_code(code),
@@ -93,7 +95,10 @@ impl Reading<'_> {
     }
 
     fn says_answer_was_lost(&self) -> bool {
-        says_answer_was_lost(&self.page) || tenor(&self.said.all_words()) == Some(Tenor::MaybeTaken)
+        let words = self.said.all_words();
+        // Who has no room may speak of how long one waits for it.
+        let is_about_room = self.answer.status == 429 || matches!(self.said.code, Some(23 | 30));
+        says_answer_was_lost(&self.page) || says_relay_lost_it(&words) || !is_about_room && says_time_ran_out(&words)
     }
 
     fn accepted(&self) -> Option<Observation> {
@@ -196,8 +201,9 @@ impl Reading<'_> {
             // Cloudflare's: the origin refuses connections, cannot be reached, fails at TLS, has no address.
             521 | 523 | 525 | 526 | 530 => self.refused(Busy::Unreachable),
             413 => self.denied(Code::TooLarge),
-            425 | 429 | 499 | 503 => self.refused(Busy::Saturated),
-            408 => self.unanswered(),
+            423 | 425 | 429 | 499 | 503 => self.refused(Busy::Saturated),
+            // Too slow; "that is being done already"; and what is behind it failed.
+            408 | 409 | 424 => self.unanswered(),
             // What broke off may have been a relay's "I lost the answer".
             400..=499 if self.answer.body.is_err() => self.unanswered(),
             400..=499 => self.by_words_or(|reading| reading.denied(Code::InvalidRequest)),

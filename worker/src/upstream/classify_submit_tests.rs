@@ -61,6 +61,17 @@ fn each_row_of_the_table_has_its_meaning() {
         (r#"{"data":{"task_id":7,"status":"pending"}}"#, "accepted 7 0"),
         (r#"{"id":"a"}"#, "unanswered"),
         (r#"{"status":"SUBMITTED"}"#, "unanswered"),
+        // The id stands beside a word, the request's id or a row's number.
+        (r#"{"code":1,"result":"submitted","data":{"taskId":"task-170"}}"#, "accepted task-170 0"),
+        (r#"{"code":1,"result":"提交成功","properties":{"taskId":"170"}}"#, "accepted 170 0"),
+        (r#"{"code":1,"result":1,"data":{"taskId":"12463258"}}"#, "accepted 12463258 0"),
+        (r#"{"code":1,"data":{"id":17,"mj_id":"12463258"}}"#, "accepted 12463258 0"),
+        (r#"{"id":17,"mj_id":"12463258","status":"SUBMITTED"}"#, "accepted 12463258 0"),
+        (r#"{"status":"success","id":"req-123456","data":{"taskId":"12463258"}}"#, "accepted 12463258 0"),
+        (r#"{"status":"submitted","id":"req-123456","task_id":"12463258"}"#, "accepted 12463258 0"),
+        (r#"{"code":1,"result":174833901000.0}"#, "accepted 174833901000 0"),
+        (r#"{"code":1,"result":"submitted"}"#, "unanswered"),
+        (r#"{"code":22,"result":"queued"}"#, "unanswered"),
         // The codes that accept, without an id.
         (r#"{"code":1,"description":"提交成功","result":null}"#, "unanswered"),
         (r#"{"code":1,"result":""}"#, "unanswered"),
@@ -156,12 +167,12 @@ fn each_row_of_the_table_has_its_meaning() {
 fn each_http_status_has_its_meaning_whatever_the_page_in_it() {
     for (statuses, wanted) in [
         (&[300, 301, 304, 307, 308, 521, 523, 525, 526, 530][..], "Unreachable"),
-        (&[302, 303, 408, 500, 501, 502, 504, 507, 520, 522, 524, 599, 600, 199], "unanswered"),
+        (&[302, 303, 408, 409, 424, 500, 501, 502, 504, 507, 520, 522, 524, 599, 600, 199], "unanswered"),
         (&[401, 402, 403, 407], "Barred"),
         (&[404, 405, 410, 421, 426], "Unreachable"),
         (&[413], "denied too_large"),
-        (&[425, 429, 499, 503], "Saturated"),
-        (&[400, 406, 409, 415, 418, 422, 431, 451], "denied invalid_request"),
+        (&[423, 425, 429, 499, 503], "Saturated"),
+        (&[400, 406, 415, 418, 422, 431, 451], "denied invalid_request"),
         (&[200, 201, 202, 204], "unanswered"),
     ] {
         for status in statuses {
@@ -295,11 +306,56 @@ fn a_relay_that_lost_the_answer_has_refused_nothing_whatever_it_calls_it() {
         (200, r#"{"code":429,"message":"connection reset by peer"}"#),
         (200, r#"{"code":3,"description":"任务提交超时，可能已提交"}"#),
         (200, r#"{"code":23,"description":"context deadline exceeded"}"#),
+        (499, r#"{"code":1,"message":"context canceled","details":[]}"#),
+        (499, r#"{"message":"client closed request"}"#),
+        (200, r#"{"code":499,"message":"context canceled"}"#),
+        (400, r#"{"code":4,"description":"context canceled"}"#),
+        (503, "upstream connect error or disconnect/reset before headers. reset reason: protocol error"),
+        (503, "upstream connect error or disconnect/reset before headers"),
+        (503, r#"{"code":14,"message":"upstream connect error or disconnect/reset before headers"}"#),
+        (400, r#"{"code":4,"description":"upstream connect error or disconnect/reset before headers"}"#),
+        (200, r#"{"code":4,"description":"网络异常，请稍后重试"}"#),
+        (200, r#"{"code":4,"description":"服务器开小差了，请稍后再试"}"#),
+        (200, r#"{"code":4,"description":"请求失败，请重试"}"#),
+        (503, r#"{"message":"服务暂时不可用，请求超时"}"#),
+        (409, r#"{"message":"request is already being processed"}"#),
     ] {
         assert_eq!(gist(Kind::Imagine, status, body), "unanswered", "{status} {body}");
     }
-    let never_left = "upstream connect error or disconnect/reset before headers. reset reason: connection failure";
-    assert_eq!(gist(Kind::Imagine, 503, never_left), "Saturated");
+    for reason in ["connection failure", "remote connection failure, transport failure reason: x", "overflow"] {
+        let never_left = format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}");
+        assert_eq!(gist(Kind::Imagine, 503, &never_left), "Saturated");
+    }
+}
+
+#[test]
+fn a_refusal_that_speaks_of_time_is_a_refusal() {
+    for (status, body, wanted) in [
+        (401, r#"{"code":401,"message":"登录超时，请重新登录"}"#, "Barred"),
+        (401, "session timed out, please log in again", "Barred"),
+        (200, r#"{"code":401,"message":"session timed out"}"#, "Barred"),
+        (429, r#"{"message":"Rate limit exceeded: too many requests, timeout for 20 s"}"#, "Saturated"),
+        (429, r#"{"message":"timeout for 20 s"}"#, "Saturated"),
+        (200, r#"{"code":23,"description":"队列已满，排队等待超时，请稍后再试"}"#, "Saturated"),
+        (503, r#"{"message":"当前分组负载已饱和 (request timed out in queue)"}"#, "Saturated"),
+        (200, r#"{"code":4,"description":"Invalid parameter: --timeout"}"#, "denied invalid_request"),
+        (200, r#"{"code":4,"description":"不支持的参数 --超时"}"#, "denied invalid_request"),
+    ] {
+        assert_eq!(gist(Kind::Imagine, status, body), wanted, "{status} {body}");
+    }
+}
+
+#[test]
+fn what_may_be_well_in_a_while_is_tried_again() {
+    for (body, wanted) in [
+        (r#"{"code":4,"description":"服务繁忙"}"#, "Saturated"),
+        (r#"{"code":4,"description":"server busy, try again"}"#, "Saturated"),
+        (r#"{"code":4,"description":"Temporarily unavailable"}"#, "Saturated"),
+        (r#"{"code":4,"description":"提示词违规，请修改后重试"}"#, "denied banned_prompt"),
+        (r#"{"code":4,"description":"Banned prompt detected, please try again"}"#, "denied banned_prompt"),
+    ] {
+        assert_eq!(gist(Kind::Imagine, 200, body), wanted, "{body}");
+    }
 }
 
 #[test]
@@ -330,7 +386,7 @@ fn an_answer_that_says_too_little_may_have_a_lead() {
 fn the_prompt_in_an_answer_says_nothing_of_what_became_of_the_job() {
     for (prompt, wanted) in [
         ("a banker with insufficient balance --ar 1:1", "denied invalid_request"),
-        ("an old clock --timeout for tea", "denied invalid_request"),
+        ("an old clock that timed out", "denied invalid_request"),
         ("a rate limit sign on a road", "denied invalid_request"),
     ] {
         let body = format!(r#"{{"code":4,"description":"unknown parameter in: {prompt}"}}"#);

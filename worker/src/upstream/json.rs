@@ -117,7 +117,9 @@ impl<'a> Json<'a> {
     pub(super) fn task_id(self) -> Option<TaskId> {
         let first = self.items().map_or(Some(self), |items| items.first().copied())?;
         match first.fields() {
-            Some(fields) => ["taskId", "task_id", "id", "result"].iter().find_map(|name| fields.get(name)?.scalar_id()),
+            Some(fields) => ["mjId", "mj_id", "taskId", "task_id", "id", "result"]
+                .iter()
+                .find_map(|name| fields.get(name)?.scalar_id()),
             None => first.scalar_id(),
         }
     }
@@ -132,10 +134,14 @@ impl<'a> Json<'a> {
     pub(super) fn scalar_id(self) -> Option<TaskId> {
         // The longest id that is kept. Known ones have 8 to 40 characters.
         const MAX_BYTES: usize = 256;
-        if self.number().is_some_and(|number| !number.bytes().all(|byte| byte.is_ascii_digit())) {
+        let text = match self.number() {
+            // A language without integers writes them so.
+            Some(number) => number.strip_suffix(".0").unwrap_or(number).to_owned(),
+            None => self.text()?,
+        };
+        if self.number().is_some() && !text.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        let text = self.text()?;
         // PicReader::all answers with several ids, joined by commas.
         let id = text.split(',').map(str::trim).find(|id| !id.is_empty())?;
         let is_none = stands_for_none(id);
@@ -210,6 +216,7 @@ mod tests {
             (r#"" task_1234567890 ""#, Some("task_1234567890")),
             ("12463258", Some("12463258")),
             ("9007199254740993", Some("9007199254740993")),
+            ("174833901000.0", Some("174833901000")),
             ("123456789012345678901234567890", Some("123456789012345678901234567890")),
             (r#""1,2,3""#, Some("1")),
             (r#"", 2""#, Some("2")),
@@ -218,6 +225,7 @@ mod tests {
             (r#"[{"id":7}]"#, Some("7")),
             (r#"{"id":"a","taskId":"b"}"#, Some("b")),
             (r#"{"task_id":12}"#, Some("12")),
+            (r#"{"id":17,"mj_id":"c"}"#, Some("c")),
             ("[]", None),
             ("[[7]]", None),
             ("{}", None),

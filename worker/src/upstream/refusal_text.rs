@@ -36,29 +36,38 @@ const MAYBE_TAKEN: &[&str] = &[
     "bad_response_body",
     "fail_to_fetch_task",
     "error while sending",
-    "timeout",
-    "timed out",
-    "time out",
-    "超时",
+    "upstream request timeout",
+    "timeout exceeded while awaiting",
     "connection reset",
     "broken pipe",
     "unexpected eof",
     ": eof",
     "deadline exceeded",
-    "reset reason: connection termination",
-    "reset reason: remote reset",
+    "context canceled",
+    "context cancelled",
+    "request canceled",
+    "request cancelled",
+    "client closed request",
+    "network error",
+    "网络异常",
+    "网络错误",
+    "开小差",
+    "请求失败",
     "可能已提交",
 ];
 
-/// What proxies write on their pages once a request has left them, some of them under 503: Envoy, Varnish, Fastly, Heroku.
+/// The same, but for a refusal that says how long one waits, or for what one waited in vain.
+const TIMED_OUT: &[&str] = &["timeout", "超时"];
+
+/// What proxies write on their pages once a request has left them, some of them under 503: Varnish, Fastly, Heroku.
 const LOST_PAGES: &[&str] = &[
-    "reset reason: connection termination",
-    "reset reason: remote reset",
     "upstream request timeout",
     "backend fetch failed",
     "first byte timeout",
     "application error",
     "do_request_failed",
+    "context canceled",
+    "client closed request",
 ];
 
 const BARRED: &[&str] = &[
@@ -110,11 +119,8 @@ const BARRED: &[&str] = &[
     "令牌已过期",
 ];
 
-const SATURATED: &[&str] = &[
-    "get_channel",
-    "no available",
-    "not available channel",
-    "无可用",
+/// Too much is going on: these words alone are a refusal.
+const FULL: &[&str] = &[
     "queue full",
     "queue is full",
     "queue_full",
@@ -125,38 +131,75 @@ const SATURATED: &[&str] = &[
     "too many requests",
     "rate limit",
     "rate_limit",
+    "请求过于频繁",
+];
+
+/// Nobody has room or time.
+const BUSY: &[&str] = &[
+    "get_channel",
+    "no available",
+    "not available channel",
+    "无可用",
     "overloaded",
     "get_relay_info",
     "server is busy",
+    "server busy",
     "system is busy",
     "maintenance",
-    "系统繁忙",
+    "繁忙",
     "维护中",
     "实例不可用",
     "账号不可用",
-    "请求过于频繁",
 ];
+
+/// Whatever it was, it may be gone in a while.
+const TRY_AGAIN: &[&str] =
+    &["try again", "try later", "retry later", "temporarily", "稍后再试", "稍后重试", "稍后尝试", "请重试"];
 
 /// Reads the words of a refusal.
 pub(super) fn tenor(words: &str) -> Option<Tenor> {
     let words = words.to_lowercase();
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
-    if has(MAYBE_TAKEN) {
+    if says_relay_lost_it(&words) || says_time_ran_out(&words) {
         Some(Tenor::MaybeTaken)
     } else if has(BARRED) {
         Some(Tenor::Barred)
-    } else if has(SATURATED) {
+    } else if has(FULL) || has(BUSY) {
         Some(Tenor::Saturated)
     } else if class_of_failure(&words) == FailureClass::Banned {
         Some(Tenor::Banned)
+    } else if has(TRY_AGAIN) {
+        Some(Tenor::Saturated)
     } else {
         None
     }
 }
 
+/// Whether somebody between us and the upstream says that its own request has left, and what came of it is lost.
+pub(super) fn says_relay_lost_it(words: &str) -> bool {
+    let words = words.to_lowercase();
+    MAYBE_TAKEN.iter().any(|phrase| words.contains(phrase)) || says_proxy_lost_it(&words)
+}
+
+/// Whether the words speak of a time that ran out, and of nothing else.
+pub(super) fn says_time_ran_out(words: &str) -> bool {
+    let words = words.to_lowercase();
+    // A prompt's parameter may be called `--timeout`.
+    let timed_out = |word: &str| !word.starts_with("--") && TIMED_OUT.iter().any(|phrase| word.contains(phrase));
+    let is_full = FULL.iter().any(|phrase| words.contains(phrase));
+    !is_full
+        && (words.split_whitespace().any(timed_out) || ["timed out", "time out"].iter().any(|it| words.contains(it)))
+}
+
 /// Whether a page that is no JSON, in small letters, says that a proxy has passed the request on, and lost the answer.
 pub(super) fn says_answer_was_lost(page: &str) -> bool {
-    LOST_PAGES.iter().any(|phrase| page.contains(phrase))
+    LOST_PAGES.iter().any(|phrase| page.contains(phrase)) || says_proxy_lost_it(page)
+}
+
+/// Whether Envoy, whose words these are, may have passed the request on. Only a few of its reasons say that it has not.
+fn says_proxy_lost_it(words: &str) -> bool {
+    let never_left = ["connection failure", "connection timeout", "overflow"];
+    words.contains("disconnect/reset before headers") && !never_left.iter().any(|reason| words.contains(reason))
 }
 
 /// Whether the words of a code 3 speak of accounts or room, rather than of a task.

@@ -5,7 +5,7 @@ use mjq_producer::contract::TaskId;
 use super::{
     Answer,
     json::{Document, Fields, Json},
-    task_object::TaskObject,
+    task_object::{TaskObject, looks_like_id},
     tidy::tidy,
 };
 
@@ -44,8 +44,11 @@ impl Said {
         let property = |name: &str| inner.as_ref()?.get(name);
         let words = words_of(&fields);
         // Not a bare `id` beside `code`: in some dialects that is the request's.
-        let result = ["result", "data", "taskId", "task_id"].iter().find_map(|name| fields.get(name)?.task_id());
-        let task = result.or_else(|| ["taskId", "task_id", "id"].iter().find_map(|name| property(name)?.scalar_id()));
+        let shown = ["result", "data", "mjId", "mj_id", "taskId", "task_id"].iter();
+        let shown = shown.filter_map(|name| fields.get(name)?.task_id());
+        let hidden = ["taskId", "task_id", "id"].iter().filter_map(|name| property(name)?.scalar_id());
+        let ids: Vec<TaskId> = shown.chain(hidden).filter(|id| !is_word(id)).collect();
+        let task = ids.iter().find(|id| looks_like_id(id)).or(ids.first()).cloned();
         let code = fields.get("code").and_then(Json::integer);
         let counted = property("numberOfQueues").and_then(Json::integer).and_then(|count| u32::try_from(count).ok());
         Some(Self {
@@ -136,6 +139,31 @@ fn lead(fields: &Fields<'_>, depth: usize) -> Option<TaskId> {
         Some(inner) => (depth > 0).then(|| lead(&inner, depth - 1)).flatten(),
         None => json.task_id().filter(|id| id.as_str().len() >= SHORTEST),
     })
+}
+
+/// What some write where the family has the id.
+fn is_word(id: &TaskId) -> bool {
+    let words = [
+        "ok",
+        "success",
+        "succeeded",
+        "submitted",
+        "submit success",
+        "submit_success",
+        "accepted",
+        "created",
+        "queued",
+        "in queue",
+        "pending",
+        "processing",
+        "done",
+        "true",
+        "提交成功",
+        "成功",
+        "已提交",
+        "排队中",
+    ];
+    words.iter().any(|word| id.as_str().trim().eq_ignore_ascii_case(word))
 }
 
 /// Whether a field that might hold the new task's id has something in it, as deep as `depth` objects.

@@ -1,5 +1,7 @@
 //! The upstream's task object, read leniently: each field is optional, and a number or a string.
 
+use std::collections::HashMap;
+
 use mjq_producer::contract::TaskId;
 use serde_json::value::RawValue;
 
@@ -14,6 +16,8 @@ use crate::lifecycle::TaskReport;
 pub(super) struct TaskObject<'a> {
     json: Json<'a>,
     fields: Fields<'a>,
+    /// Whether an object around it bears the id that was asked for.
+    is_vouched_for: bool,
 }
 
 /// What a task's status means.
@@ -27,69 +31,123 @@ pub(super) enum Status {
     WaitsForInput,
 }
 
-/// Where relays put the task's id. The first is the family's own.
-const IDS: [&str; 5] = ["id", "taskId", "task_id", "mjId", "mj_id"];
+/// Where relays wrap tasks.
+pub(super) const WRAPPERS: [&str; 15] = [
+    "data", "result", "task", "output", "response", "list", "rows", "items", "records", "tasks", "content", "payload",
+    "job", "mjTask", "mj_task",
+];
 
 impl<'a> TaskObject<'a> {
+    /// Fields that hold the id of a task, and of nothing else.
+    const TASK_IDS: [&'static str; 4] = ["mjId", "mj_id", "taskId", "task_id"];
+
     /// Finds the task object in an answer to a question about `asked`.
     ///
-    /// Relays wrap it: `{"data": {…}}`, `{"result": …}`, `{"task": …}`, an array around it. The one that
-    /// bears the id that was asked for is preferred, then the innermost: the outer `status` of a wrapper
-    /// is about the HTTP exchange.
+    /// Relays wrap it: `{"data": {…}}`, `{"result": …}`, `{"task": …}`, an array around it. Of those that are about the
+    /// task, by their own id or by that of an object around them, the one that shows most of a task is preferred, then
+    /// the innermost: the outer `status` of a wrapper is about the HTTP exchange.
     pub(super) fn find(document: Document<'a>, asked: &TaskId) -> Option<Self> {
-        let mut found = Self::all_in(document);
-        let index = found.iter().position(|task| task.is(asked)).or(found.len().checked_sub(1))?;
+        let whole = |task: &Self| task.is(asked) && task.has_marks() && task.status_text().is_some();
+        let top = document.fields.map(|fields| Self { json: document.json, fields, is_vouched_for: false });
+        let fields = match top {
+            Some(task) if whole(&task) => return Some(task),
+            top => top.map(|task| task.fields),
+        };
+        let mut found = Self::all_in(Document { json: document.json, fields }, Some(asked));
+        let by_worth = |task: &Self| {
+            let (is_ours, has_marks) = (task.is(asked), task.has_marks());
+            (has_marks, task.status_text().is_some(), is_ours && has_marks, is_ours || task.id().is_none())
+        };
+        let about = found.iter().enumerate().filter(|(_, task)| task.is_about(asked));
+        let best = about.max_by_key(|(_, task)| by_worth(task)).map(|(index, _)| index);
+        // What bears no id at all may well be the task, unless what is around it speaks of another.
+        let speaks_of_another = || found.iter().any(|task| task.ids_in(Self::TASK_IDS).next().is_some());
+        let nameless = || found.len().checked_sub(1).filter(|last| found[*last].id().is_some() || !speaks_of_another());
+        let index = best.or_else(nameless)?;
         Some(found.swap_remove(index))
     }
 
     /// The id of the task object that is itself the answer to a submit: it has an id and a status.
     pub(super) fn new_task(document: Document<'a>) -> Option<TaskId> {
-        let found = Self::all_in(document);
-        found.iter().rev().filter(|task| task.status_text().is_some()).find_map(Self::id)
+        let found = Self::all_in(document, None);
+        // A task that has just begun has not succeeded: whoever says so speaks of the exchange, and the task is within.
+        let is_task = |task: &&Self| task.status_text().is_some() && task.status() != Status::Succeeded;
+        let has_status = found.iter().any(|task| task.status_text().is_some());
+        let innermost = || found.iter().rev().filter(|_| has_status).find_map(Self::new_id);
+        found.iter().rev().filter(is_task).find_map(Self::new_id).or_else(innermost)
+    }
+
+    /// The task that this object is about, if it is one of `asked`: by its own id, or by that of one within.
+    pub(super) fn about_one_of<'t>(json: Json<'a>, asked: &HashMap<&str, &'t TaskId>) -> Option<(&'t TaskId, Self)> {
+        let known = |task: &Self| task.ids().find_map(|id| asked.get(id.as_str()).copied());
+        let task = Self::of(json)?;
+        match known(&task) {
+            Some(id) if task.has_marks() || task.status_text().is_some() => Some((id, task)),
+            Some(id) => Some((id, Self::find(Document { json, fields: Some(task.fields) }, id)?)),
+            None => {
+                let id = Self::all_in(Document { json, fields: Some(task.fields) }, None).iter().find_map(known)?;
+                Some((id, Self::find(Document { json, fields: json.fields() }, id)?))
+            }
+        }
     }
 
     /// Each object in the answer, outermost first, that has an id or a status.
-    fn all_in(document: Document<'a>) -> Vec<Self> {
+    fn all_in(document: Document<'a>, asked: Option<&TaskId>) -> Vec<Self> {
         /// `{"data": [{…}]}` is three deep, one more to spare.
         const MAX_DEPTH: usize = 4;
         let mut found = Vec::new();
-        let mut layer = vec![document];
+        let mut layer = vec![(document, false)];
         for _ in 0..MAX_DEPTH {
             let mut inner = Vec::new();
-            for Document { json, fields } in layer {
-                inner.extend(json.items().unwrap_or_default());
+            for (Document { json, fields }, is_vouched_for) in layer {
+                inner.extend(json.items().unwrap_or_default().into_iter().map(|item| (item, is_vouched_for)));
                 let Some(fields) = fields else { continue };
-                inner.extend(
-                    ["data", "result", "task", "output", "response"].iter().filter_map(|name| fields.get(name)),
-                );
-                let task = Self { json, fields };
+                let task = Self { json, fields, is_vouched_for };
+                let vouches = is_vouched_for || asked.is_some_and(|asked| task.is(asked));
+                inner.extend(WRAPPERS.iter().filter_map(|name| Some((task.fields.get(name)?, vouches))));
                 if task.id().is_some() || task.status_text().is_some() {
                     found.push(task);
                 }
             }
-            layer = inner.into_iter().map(|json| Document { json, fields: json.fields() }).collect();
+            let document = |(json, vouches): (Json<'a>, bool)| (Document { json, fields: json.fields() }, vouches);
+            layer = inner.into_iter().map(document).collect();
         }
         found
     }
 
     /// Reads an element of a list.
     pub(super) fn of(json: Json<'a>) -> Option<Self> {
-        Some(Self { json, fields: json.fields()? })
+        Some(Self { json, fields: json.fields()?, is_vouched_for: false })
     }
 
-    /// The task's own id.
+    /// The task's own id. A short number beside another id is that of a relay's row.
     pub(super) fn id(&self) -> Option<TaskId> {
-        self.ids().next()
+        self.ids().find(looks_like_id).or_else(|| self.ids().next())
     }
 
-    /// Each id that the object bears: a relay may show its own beside the upstream's.
+    /// The id in an answer that is about a new task: a bare `id` beside another may be the request's.
+    fn new_id(&self) -> Option<TaskId> {
+        let ids = || self.ids_in(Self::TASK_IDS).chain(self.ids_in(["id"]));
+        ids().find(looks_like_id).or_else(|| ids().next())
+    }
+
+    /// Each id that the object bears: a relay may show its own beside the upstream's. The first is the family's own.
     pub(super) fn ids(&self) -> impl Iterator<Item = TaskId> {
-        IDS.iter().filter_map(|name| self.fields.get(name)?.scalar_id())
+        self.ids_in(["id"]).chain(self.ids_in(Self::TASK_IDS))
+    }
+
+    fn ids_in<const N: usize>(&self, names: [&'static str; N]) -> impl Iterator<Item = TaskId> {
+        names.into_iter().filter_map(|name| self.fields.get(name)?.scalar_id())
     }
 
     /// Whether this is the task that was asked for.
     pub(super) fn is(&self, asked: &TaskId) -> bool {
         self.ids().any(|id| &id == asked)
+    }
+
+    /// Whether it shows the task that was asked for, by its own id or by that of an object around it.
+    pub(super) fn is_about(&self, asked: &TaskId) -> bool {
+        self.is_vouched_for || self.is(asked)
     }
 
     /// The caller's `state`, as the upstream echoes it.
@@ -107,20 +165,38 @@ impl<'a> TaskObject<'a> {
     /// `{"status": "error"}` is somebody's answer, but no verdict about a task; so is `{"id": …, "status": "TIMEOUT"}`,
     /// where the id may be repeated from the question.
     pub(super) fn is_bare(&self) -> bool {
-        let marks = ["progress", "prompt", "submitTime", "finishTime", "imageUrl", "imageUrls", "failReason"];
-        let has_mark = marks.iter().any(|name| self.fields.get(name).is_some());
         let is_of_an_exchange = || {
             let status = self.status_text().unwrap_or_default();
             matches!(status.as_str(), "ERROR" | "TIMEOUT" | "EXPIRED")
         };
-        !has_mark && (self.id().is_none() || is_of_an_exchange())
+        let is_nameless = self.id().is_none() && !self.is_vouched_for;
+        !self.has_marks() && (is_nameless || is_of_an_exchange())
+    }
+
+    /// Whether it shows something of a task beside its id and status.
+    pub(super) fn has_marks(&self) -> bool {
+        let marks = [
+            "progress",
+            "prompt",
+            "submitTime",
+            "startTime",
+            "finishTime",
+            "imageUrl",
+            "image_url",
+            "imageUrls",
+            "failReason",
+            "fail_reason",
+        ];
+        marks.iter().any(|name| self.fields.get(name).is_some())
     }
 
     pub(super) fn status(&self) -> Status {
-        match self.status_text().unwrap_or_default().as_str() {
-            "SUCCESS" | "SUCCEEDED" | "SUCCEED" | "SUCCESSFUL" | "COMPLETED" | "COMPLETE" | "FINISHED" | "DONE"
-            | "成功" | "已完成" => Status::Succeeded,
-            "FAILURE" | "FAILED" | "FAIL" | "ERROR" | "TIMEOUT" | "EXPIRED" | "REJECTED" | "失败" => Status::Failed,
+        let status = self.status_text().unwrap_or_default();
+        match status.strip_prefix("TASK_STATUS_").unwrap_or(&status) {
+            "SUCCESS" | "SUCCEEDED" | "SUCCEED" | "SUCCESSFUL" | "COMPLETED" | "COMPLETE" | "FINISHED" | "FINISH"
+            | "DONE" | "成功" | "已完成" => Status::Succeeded,
+            "FAILURE" | "FAILED" | "FAIL" | "ERROR" | "TIMEOUT" | "EXPIRED" | "REJECTED" | "ABORTED" | "MODERATED"
+            | "NSFW" | "BANNED" | "BLOCKED" | "失败" => Status::Failed,
             "CANCEL" | "CANCELLED" | "CANCELED" => Status::Cancelled,
             "MODAL" => Status::WaitsForInput,
             _ => Status::Running,
@@ -149,14 +225,15 @@ impl<'a> TaskObject<'a> {
     }
 
     fn image_url(&self) -> Option<String> {
-        let list = |name: &&str| first_url(self.fields.get(name)?);
-        self.fields
-            .string(&["imageUrl", "image_url"])
-            .filter(|url| url != "null")
-            .or_else(|| ["imageUrl", "image_url"].iter().find_map(list))
-            .or_else(|| ["imageUrls", "image_urls", "resultUrls", "images", "output"].iter().find_map(list))
-            .or_else(|| self.fields.string(&["videoUrl", "video_url"]))
-            .or_else(|| ["videoUrls", "video_urls"].iter().find_map(list))
+        picture_in(&self.fields).or_else(|| {
+            // Some dialects have it one level down, or under a name that may mean something else.
+            let within = |name: &&str| picture_in(&self.fields.get(name)?.fields()?);
+            let anywhere = |name: &&str| first_url(self.fields.get(name)?).filter(|url| url.starts_with("http"));
+            let nested = ["result", "output", "task_result", "taskResult", "data"];
+            nested.iter().find_map(within).or_else(|| {
+                ["result", "output", "cdnImage", "cdn_image", "image", "url", "uri"].iter().find_map(anywhere)
+            })
+        })
     }
 
     fn fail_reason(&self) -> String {
@@ -183,12 +260,45 @@ fn percent(progress: Json<'_>) -> Option<u8> {
     (number >= 0.0).then(|| number.min(100.0) as u8)
 }
 
+/// The picture's address under the names that mean nothing else.
+fn picture_in(fields: &Fields<'_>) -> Option<String> {
+    let names = [
+        "imageUrl",
+        "image_url",
+        "imageUrls",
+        "image_urls",
+        "resultUrls",
+        "images",
+        "output",
+        "videoUrl",
+        "video_url",
+        "videoUrls",
+        "video_urls",
+    ];
+    names.iter().find_map(|name| first_url(fields.get(name)?))
+}
+
+/// The first address in a string, an object, or an array of them.
 fn first_url(list: Json<'_>) -> Option<String> {
     let urls = list.items().unwrap_or_else(|| vec![list]).into_iter().filter_map(|item| match item.fields() {
-        Some(fields) => fields.string(&["url", "imageUrl"]),
+        Some(fields) => fields.string(&["url", "imageUrl", "image_url", "href", "uri"]),
         None => item.string().map(|url| url.trim().to_owned()),
     });
-    urls.into_iter().find(|url| !url.is_empty())
+    urls.into_iter().find(|url| !stands_for_no_picture(url))
+}
+
+/// What some write where there is no picture yet.
+fn stands_for_no_picture(url: &str) -> bool {
+    let none = ["", "null", "none", "nil", "undefined", "n/a", "-", "false", "true", "0", "[]", "{}", "pending"];
+    let bare = ["http://", "https://"];
+    none.iter().chain(&bare).any(|none| url.eq_ignore_ascii_case(none))
+}
+
+/// Whether it can be told from a row's number: known ids have eight characters and more, with a digit in them.
+pub(super) fn looks_like_id(id: &TaskId) -> bool {
+    const SHORTEST: usize = 6;
+    let id = id.as_str();
+    id.len() >= SHORTEST && id.bytes().any(|byte| byte.is_ascii_digit())
 }
 
 /// The array of buttons, also where a relay hands it on as a string; `None` when it is empty.
@@ -242,6 +352,16 @@ mod tests {
             (r#"{"imageUrls":[],"videoUrl":"c"}"#, "c"),
             (r#"{"image_url":"a"}"#, "a"),
             (r#"{"imageUrl":7}"#, ""),
+            (r#"{"imageUrl":"None","imageUrls":["n/a","b"]}"#, "b"),
+            (r#"{"imageUrl":"http://"}"#, ""),
+            (r#"{"imageUrl":{"href":"a"}}"#, "a"),
+            (r#"{"result":{"url":"http://a"}}"#, "http://a"),
+            (r#"{"result":"http://a"}"#, "http://a"),
+            (r#"{"result":"submitted"}"#, ""),
+            (r#"{"output":{"image_url":"a"}}"#, "a"),
+            (r#"{"task_result":{"images":[{"url":"a"}]}}"#, "a"),
+            (r#"{"url":"http://a","imageUrl":"b"}"#, "b"),
+            (r#"{"cdnImage":"http://a"}"#, "http://a"),
             ("{}", ""),
         ] {
             assert_eq!(report(json).image_url, url, "{json}");
