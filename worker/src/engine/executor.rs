@@ -116,7 +116,7 @@ impl Executor {
         }
         // What a list leaves out, the task itself may show.
         let is_last = step.flags.is_overdue;
-        let alone = is_last || step.record.missing.is_some() || step.record.imageless_ms.is_some();
+        let alone = is_last || step.record.missing.is_some() || step.record.incomplete_ms.is_some();
         self.poller.look(task, alone, has_poll_place(step)).await
     }
 

@@ -36,6 +36,8 @@ struct Lists {
     are_made: AtomicBool,
     /// Lists in a row that failed where a look at one of their tasks did not.
     failures: AtomicU32,
+    /// Ends in a row of which a look at the task told no more than the list had.
+    no_news: AtomicU32,
 }
 
 /// Gathers asks and makes lists of them.
@@ -59,7 +61,7 @@ impl ListSupport {
     const MAX_FAILURES: u32 = 3;
 
     fn new(are_made: bool) -> Self {
-        Self(Arc::new(Lists { are_made: AtomicBool::new(are_made), failures: AtomicU32::new(0) }))
+        Self(Arc::new(Lists { are_made: AtomicBool::new(are_made), ..Lists::default() }))
     }
 
     fn are_made(&self) -> bool {
@@ -69,6 +71,26 @@ impl ListSupport {
     /// How many polls one request carries at present.
     pub(super) fn polls_per_request(&self) -> u32 {
         if self.are_made() { Self::BATCH } else { 1 }
+    }
+
+    /// Whether an end that a list shows without its buttons or its reason is worth a look of its own. Some lists are
+    /// slimmer than what they are a list of; and some upstreams have no buttons at all.
+    fn may_be_slim(&self, seen: &Observation) -> bool {
+        /// After so many looks in vain, only one in as many is made.
+        const ENOUGH: u32 = 8;
+        match seen {
+            Observation::TaskFailed(report, _) => report.fail_reason.is_empty(),
+            Observation::Succeeded(report) if report.buttons.is_none() => {
+                let in_vain = self.0.no_news.fetch_add(1, Ordering::Relaxed);
+                in_vain < ENOUGH || in_vain.is_multiple_of(ENOUGH)
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes note that a look at an ended task told more than the list had.
+    fn was_slim(&self) {
+        self.0.no_news.store(0, Ordering::Relaxed);
     }
 
     /// Takes note that a list worked.
@@ -202,16 +224,35 @@ async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, mut as
             Batch::Unsupported(_) => Observation::NotBegun,
             Batch::Failed(seen) => seen.clone(),
         };
+        if lists.may_be_slim(&seen) {
+            tokio::spawn(look_closer(upstream.clone(), lists.clone(), budget.clone(), (task, answer), seen));
+            continue;
+        }
         // A step that was timed out no longer waits.
         let _ = answer.send(seen);
     }
+}
+
+/// Looks once more, alone, at a task that a list has shown to have ended, for what the list may have left out.
+async fn look_closer(upstream: Upstream, lists: ListSupport, budget: PollBudget, ask: Ask, listed: Observation) {
+    let (task, answer) = ask;
+    let seen = if budget.spend().await { Some(upstream.fetch(&task).await) } else { None };
+    let seen = match seen {
+        Some(Observation::Succeeded(report)) if report.buttons.is_some() => {
+            lists.was_slim();
+            Observation::Succeeded(report)
+        }
+        Some(seen @ Observation::TaskFailed(..)) => seen,
+        _ => listed,
+    };
+    let _ = answer.send(seen);
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use axum::{Router, http::StatusCode, routing};
+    use axum::{Router, http::StatusCode, response::IntoResponse, routing};
     use mjq_producer::RedisLink;
     use tokio_util::sync::CancellationToken;
 
@@ -221,8 +262,11 @@ mod tests {
         upstream::UpstreamSettings,
     };
 
-    /// A poller of an upstream that answers lists with this status, and each task with this text; no rate.
-    async fn a_poller(list: StatusCode, task: &'static str) -> anyhow::Result<Poller> {
+    /// A poller of an upstream that answers lists with this, and each task with this text; no rate.
+    async fn a_poller(
+        list: impl IntoResponse + Clone + Send + Sync + 'static,
+        task: &'static str,
+    ) -> anyhow::Result<Poller> {
         let routes = Router::new()
             .route("/mj/task/list-by-condition", routing::post(move || async move { list }))
             .route("/mj/task/{id}/fetch", routing::get(move || async move { task }));
@@ -264,6 +308,45 @@ mod tests {
         }
 
         assert!(poller.lists().are_made());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_a_slim_list_leaves_out_of_an_end_is_looked_up() -> anyhow::Result<()> {
+        for (listed, task, told) in [
+            (
+                r#"[{"id":"7","status":"SUCCESS","imageUrl":"u"}]"#,
+                r#"{"id":"7","status":"SUCCESS","imageUrl":"u","buttons":[{"customId":"x"}]}"#,
+                true,
+            ),
+            (
+                r#"[{"id":"7","status":"FAILURE","progress":""}]"#,
+                r#"{"id":"7","status":"FAILURE","failReason":"banned"}"#,
+                true,
+            ),
+            (r#"[{"id":"7","status":"SUCCESS","imageUrl":"u"}]"#, r#"{"id":"7","status":"IN_PROGRESS"}"#, false),
+            (r#"[{"id":"7","status":"FAILURE","progress":""}]"#, "<html>", false),
+        ] {
+            let poller = a_poller(listed, task).await?;
+
+            let seen = poller.look(&TaskId::new("7"), false, true).await;
+
+            let (Observation::Succeeded(report) | Observation::TaskFailed(report, _)) = &seen else {
+                panic!("{listed}: {seen:?}")
+            };
+            assert_eq!(report.buttons.is_some() || !report.fail_reason.is_empty(), told, "{listed}");
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn an_upstream_without_buttons_is_seldom_asked_for_them() -> anyhow::Result<()> {
+        let lists = ListSupport::new(true);
+        let seen = Observation::Succeeded(crate::lifecycle::TaskReport::default());
+
+        let looks = (0..100).filter(|_| lists.may_be_slim(&seen)).count();
+
+        assert!((8..=20).contains(&looks), "{looks}");
         Ok(())
     }
 }

@@ -170,9 +170,9 @@ pub struct Record {
     /// Polls in a row that said the task is unknown, and when the first of them did.
     #[serde(rename = "mi", default, skip_serializing_if = "is_default")]
     pub missing: Option<(u32, u64)>,
-    /// Since when the task has succeeded, and shows no picture.
+    /// Since when the task has succeeded, and lacks its picture, or buttons that are to be pressed.
     #[serde(rename = "ni", default, skip_serializing_if = "is_default")]
-    pub imageless_ms: Option<u64>,
+    pub incomplete_ms: Option<u64>,
     /// Inputs (modal commands) that were used for this job.
     #[serde(rename = "in", default, skip_serializing_if = "is_default")]
     pub inputs_used: u32,
@@ -276,7 +276,7 @@ impl Record {
             polls: 0,
             blind_polls: 0,
             missing: None,
-            imageless_ms: None,
+            incomplete_ms: None,
             inputs_used: 0,
             is_answering: false,
             survived_reclaims: 0,
@@ -329,7 +329,7 @@ impl Record {
         self.queue_position = 0;
         self.blind_polls = 0;
         self.missing = None;
-        self.imageless_ms = None;
+        self.incomplete_ms = None;
         self.is_answering = false;
     }
 

@@ -4,12 +4,14 @@
 //! next step is due, claims it, and writes down what comes of it.
 
 mod before_submit;
+mod held;
 mod looks;
 mod properties;
 mod revisits;
 mod scenarios;
 mod simulation;
 mod table;
+mod whole;
 
 use std::time::Duration;
 
@@ -22,6 +24,8 @@ use super::*;
 const START_MS: u64 = 1_700_000_000_000;
 
 const S: fn(u64) -> Duration = Duration::from_secs;
+
+const IMAGE: &str = "https://example.org/a.png";
 
 /// One job, its clock and its settings.
 struct Life {

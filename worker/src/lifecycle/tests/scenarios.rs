@@ -4,8 +4,6 @@ use mjq_producer::contract::Priority;
 
 use super::*;
 
-const IMAGE: &str = "https://example.org/a.png";
-
 #[test]
 fn a_task_that_the_upstream_queued_is_accepted_and_first_looked_at_later() {
     let delays = [0, 4, 20, 10_000].map(|position| {
@@ -127,31 +125,6 @@ fn a_job_that_cannot_be_submitted_until_its_deadline_says_why() {
 }
 
 #[test]
-fn a_held_task_goes_on_when_it_gets_its_input() {
-    let mut job = an_accepted_job();
-
-    job.step(&waits_for_input());
-    let after = job.step(&running(10));
-
-    assert_eq!(after.record.phase, Phase::Polling);
-    assert_eq!(job.step(&succeeded(IMAGE)).next, ended(EventType::Completed, Code::Ok));
-}
-
-#[test]
-fn a_held_task_ends_as_needs_input_at_its_deadline() {
-    let mut job = an_accepted_job();
-    let mut after = job.step(&waits_for_input());
-
-    while let Next::Poll(delay) = after.next {
-        assert!(delay <= job.left());
-        after = job.step(&waits_for_input());
-    }
-
-    assert_eq!(after.next, failed(Code::NeedsInput));
-    assert_eq!(job.now_ms, job.record.deadline_ms);
-}
-
-#[test]
 fn a_queued_task_runs_since_the_upstream_says_so_where_that_can_be_true_and_else_since_it_is_seen_to_run() {
     // The job came 1 s before it was accepted.
     for (began_ms, since_acceptance) in [(-13, 0), (400, 400), (-9_000, 2_000), (9_000, 2_000)] {
@@ -166,55 +139,6 @@ fn a_queued_task_runs_since_the_upstream_says_so_where_that_can_be_true_and_else
         job.step(&Observation::Running(report));
 
         assert_eq!(job.record.started_ms, accepted_ms + since_acceptance, "began at {began_ms} ms");
-    }
-}
-
-#[test]
-fn a_success_without_its_image_is_looked_at_again_for_twenty_seconds() {
-    let mut job = an_accepted_job();
-    let first_ms = job.now_ms;
-    let mut looks = 0;
-
-    while let Next::Poll(delay) = job.step(&succeeded("")).next {
-        assert!((S(1)..=S(10)).contains(&delay), "{delay:?}");
-        looks += 1;
-    }
-
-    assert!((S(20)..S(31)).contains(&Duration::from_millis(job.now_ms - first_ms)) && looks < 10, "{looks} looks");
-    assert_eq!(job.record.phase, Phase::Completed);
-}
-
-#[test]
-fn a_success_whose_image_comes_a_moment_later_has_it_in_its_event() {
-    let mut job = an_accepted_job();
-    job.step(&succeeded(""));
-
-    let seen = succeeded(IMAGE);
-    let after = job.step(&seen);
-
-    let Next::End(ending) = after.next else { panic!("{:?}", after.next) };
-    let event = event_of(&JobId::new("a").unwrap(), &after.record, ending, &seen, job.now_ms, Vec::new());
-    assert_eq!((event.image_url.as_str(), event.data.polls), (IMAGE, 2));
-}
-
-#[test]
-fn a_held_task_that_has_succeeded_waits_for_its_image_and_no_longer_for_input() {
-    let mut job = an_accepted_job();
-    job.step(&waits_for_input());
-
-    job.step(&succeeded(""));
-    job.pass_to_deadline();
-
-    assert_eq!(job.step(&no_verdict()).next, failed(Code::DeadlineExceeded));
-}
-
-#[test]
-fn a_kind_that_gives_text_has_succeeded_without_an_image() {
-    for kind in Kind::ALL.into_iter().filter(|kind| !kind.gives_image()) {
-        let mut job = Life::of(&a_job(kind, Options::default()), Policy::default());
-        job.step(&accepted(0));
-
-        assert_eq!(job.step(&succeeded("")).next, ended(EventType::Completed, Code::Ok));
     }
 }
 

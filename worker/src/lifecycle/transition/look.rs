@@ -29,12 +29,14 @@ impl Step<'_> {
     }
 
     pub(super) fn succeeded(&mut self, task: &TaskReport) -> Next {
-        /// Some relays say SUCCESS before they have the picture; what they show is up to 15 s old.
+        /// Some relays say SUCCESS before they have the picture and its buttons; what they show is up to 15 s old.
         const IMAGE_MAY_COME_MS: u64 = 20_000;
         self.saw(task);
         let lacks_image = task.image_url.is_empty() && self.record.kind.gives_image();
-        if lacks_image && !self.is_late() {
-            let since_ms = *self.record.imageless_ms.get_or_insert(self.at.now_ms);
+        // Its follow-ups press them.
+        let lacks_buttons = task.buttons.is_none() && self.record.has_follow_ups;
+        if (lacks_image || lacks_buttons) && !self.is_late() {
+            let since_ms = *self.record.incomplete_ms.get_or_insert(self.at.now_ms);
             let waited_ms = self.at.now_ms.saturating_sub(since_ms);
             if waited_ms < IMAGE_MAY_COME_MS {
                 // A held task that has succeeded no longer waits for input.

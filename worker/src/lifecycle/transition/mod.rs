@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use mjq_producer::contract::{Code, EventType, TaskId};
 
+use self::submit::{INPUT_LOST, INPUT_REFUSED};
 use super::{Ending, Outlook, Pace, Phase, Policy, Record, observation::Observation};
 
 /// What [`next`] may know besides the record and the observation.
@@ -245,7 +246,11 @@ impl Step<'_> {
 
     fn late(&mut self) -> Next {
         if self.record.phase == Phase::Held {
-            "the task waited for input until the deadline".clone_into(&mut self.record.reason);
+            // Why the inputs that were given did not do.
+            let about_input = |note: &&str| [INPUT_REFUSED, INPUT_LOST].iter().any(|begin| note.starts_with(begin));
+            let notes: Vec<&str> = self.record.notes.iter().map(|note| note.1.as_str()).collect();
+            let why = notes.iter().rev().find(|note| about_input(note)).map(|note| format!("; {note}"));
+            self.record.reason = format!("the task waited for input until the deadline{}", why.unwrap_or_default());
             return self.end(Phase::Failed, Code::NeedsInput);
         }
         if self.record.reason.is_empty() {

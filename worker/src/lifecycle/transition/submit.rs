@@ -7,6 +7,10 @@ use mjq_producer::contract::{Code, TaskId};
 use super::{Next, Pressure, Step};
 use crate::lifecycle::{Phase, observation::Busy};
 
+/// How notes begin that tell what became of an input.
+pub(super) const INPUT_REFUSED: &str = "the upstream refused the input";
+pub(super) const INPUT_LOST: &str = "the answer to the input was lost";
+
 impl Step<'_> {
     /// The longest delay while the upstream cannot be reached.
     const AWAY: Duration = Duration::from_secs(5);
@@ -81,6 +85,7 @@ impl Step<'_> {
         if self.record.is_answering && code != Code::ParentGone {
             // The input was wrong, not the task: it still waits for a better one.
             self.record.is_answering = false;
+            self.record.note(self.at.now_ms, &format!("{INPUT_REFUSED}: {reason}"));
             self.enter(Phase::Held);
             return Next::Poll(self.at.policy.poll_max);
         }
@@ -118,6 +123,7 @@ impl Step<'_> {
         reason.clone_into(&mut self.record.reason);
         if std::mem::take(&mut self.record.is_answering) {
             // The task is known: whether it got its input, a look at it will tell.
+            self.record.note(self.at.now_ms, &format!("{INPUT_LOST}: {reason}"));
             self.enter(Phase::Polling);
             return Next::Poll(self.at.policy.poll_min);
         }
