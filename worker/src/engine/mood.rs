@@ -1,4 +1,4 @@
-//! The mood: says in the log when the upstream stops taking jobs, why, and when it takes them again.
+//! The mood: says in the log when the upstream stops taking jobs or telling of tasks, why, and when it does so again.
 //!
 //! Limits and breaker are in Redis, and show as metrics. Whoever has none reads it here, on the pod that met it.
 
@@ -10,13 +10,16 @@ use std::{
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::lifecycle::Pressure;
+use crate::lifecycle::{Observation, Pressure};
 
 /// What this pod has lately heard of the upstream as a whole.
 #[derive(Debug, Default)]
-pub(super) struct Mood(Mutex<Option<Trouble>>);
+pub(super) struct Mood {
+    submits: Mutex<Option<Trouble>>,
+    looks: Mutex<Option<Trouble>>,
+}
 
-/// Trouble since the last good answer: a job was taken, or refused for what it is.
+/// Trouble since the last good answer: a job was taken, or refused for what it is; a task was shown.
 #[derive(Debug)]
 struct Trouble {
     since: Instant,
@@ -33,32 +36,66 @@ impl Mood {
     const LASTING: Duration = Duration::from_secs(30);
     /// Relays lose an answer now and then.
     const MANY_LOST: u32 = 10;
+    /// A look that tells nothing is made again.
+    const BLIND: Duration = Duration::from_secs(10);
 
-    /// Takes note of what a step told, for this `reason`.
+    /// Takes note of what a step told of submits, for this `reason`.
     pub(super) fn note(&self, pressure: Pressure, reason: &str) {
-        let mut mood = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trouble = self.submits.lock().unwrap_or_else(PoisonError::into_inner);
         let (what, patience) = match pressure {
             Pressure::None | Pressure::Unsent(_) | Pressure::Throttled(_) => return,
-            Pressure::Accepted | Pressure::Up => {
-                if let Some(Trouble { since, told: Some((_, what)), .. }) = mood.take() {
-                    let seconds = since.elapsed().as_secs();
-                    info!(seconds, "the upstream, which {what}, answers as it should again after {seconds} s");
-                }
-                return;
-            }
+            Pressure::Accepted | Pressure::Up => return Trouble::end(&mut trouble),
             Pressure::Down => ("does not let us in", Duration::ZERO),
             Pressure::Away => ("cannot be reached", Duration::ZERO),
             Pressure::Lost => ("leaves submits unanswered", Duration::ZERO),
             Pressure::Saturated(_) => ("takes no more", Self::LASTING),
         };
-        let trouble = mood.get_or_insert_with(|| Trouble { since: Instant::now(), told: None, lost: 0 });
+        let trouble = Trouble::go_on(&mut trouble);
         trouble.lost += u32::from(pressure == Pressure::Lost);
         let is_much = pressure != Pressure::Lost || trouble.lost >= Self::MANY_LOST;
-        let is_news = trouble.told.is_none_or(|(at, _)| at.elapsed() >= Self::AGAIN);
-        if is_much && is_news && trouble.since.elapsed() >= patience {
-            trouble.told = Some((Instant::now(), what));
+        if is_much && trouble.is_news(what, patience) {
             warn!("the upstream {what}; submits wait, and some are tried: {reason}");
         }
+    }
+
+    /// Takes note of what a look saw.
+    pub(super) fn note_look(&self, seen: &Observation) {
+        let mut trouble = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        let reason = match seen {
+            Observation::NoVerdict { reason, .. } => reason,
+            Observation::Running(_)
+            | Observation::Succeeded(_)
+            | Observation::TaskFailed(..)
+            | Observation::WaitsForInput(_)
+            | Observation::Missing => return Trouble::end(&mut trouble),
+            _ => return,
+        };
+        let what = "tells nothing of its tasks";
+        if Trouble::go_on(&mut trouble).is_news(what, Self::BLIND) {
+            warn!("the upstream {what}, which are looked at again and again: {reason}");
+        }
+    }
+}
+
+impl Trouble {
+    fn go_on(trouble: &mut Option<Self>) -> &mut Self {
+        trouble.get_or_insert_with(|| Self { since: Instant::now(), told: None, lost: 0 })
+    }
+
+    fn end(trouble: &mut Option<Self>) {
+        if let Some(Self { since, told: Some((_, what)), .. }) = trouble.take() {
+            let seconds = since.elapsed().as_secs();
+            info!(seconds, "the upstream, which {what}, answers as it should again after {seconds} s");
+        }
+    }
+
+    /// Whether it is to be told now, as `what`: it lasts, and was not told a moment ago.
+    fn is_news(&mut self, what: &'static str, patience: Duration) -> bool {
+        let is_news = self.told.is_none_or(|(at, _)| at.elapsed() >= Mood::AGAIN) && self.since.elapsed() >= patience;
+        if is_news {
+            self.told = Some((Instant::now(), what));
+        }
+        is_news
     }
 }
 
@@ -68,7 +105,28 @@ mod tests {
 
     /// What was last told.
     fn told(mood: &Mood) -> Option<&'static str> {
-        mood.0.lock().unwrap().as_ref()?.told.map(|(_, what)| what)
+        what(&mood.submits)
+    }
+
+    fn what(trouble: &Mutex<Option<Trouble>>) -> Option<&'static str> {
+        trouble.lock().unwrap().as_ref()?.told.map(|(_, what)| what)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn looks_that_tell_nothing_for_a_while_are_told_until_one_tells_something() {
+        let mood = Mood::default();
+        let blind = Observation::NoVerdict { reason: "HTTP 401".to_owned(), retry_after: None };
+
+        mood.note_look(&blind);
+        assert_eq!(what(&mood.looks), None, "one may be a relay's hiccup");
+        tokio::time::advance(Mood::BLIND).await;
+        mood.note_look(&Observation::NotBegun);
+        assert_eq!(what(&mood.looks), None, "that was no look");
+        mood.note_look(&blind);
+        assert_eq!(what(&mood.looks), Some("tells nothing of its tasks"));
+
+        mood.note_look(&Observation::Missing);
+        assert_eq!(what(&mood.looks), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -66,6 +66,9 @@ impl Scribe {
         };
         tell_of_pause(step, &transition);
         self.mood.note(transition.pressure, &transition.record.reason);
+        if matches!(step.record.phase, Phase::Polling | Phase::Held) {
+            self.mood.note_look(seen);
+        }
         self.slow_start.note(transition.pressure);
         if transition.pressure == Pressure::Accepted {
             self.accepted_ms.fetch_max(at.now_ms, Ordering::Relaxed);
@@ -193,6 +196,9 @@ struct End {
     code: &'static str,
     attempts: u32,
     polls: u32,
+    task: String,
+    /// Why it has no result, in words.
+    reason: String,
     /// When the task ended by the upstream's clock, if it succeeded and tells.
     finished_ms: Option<u64>,
 }
@@ -209,22 +215,25 @@ impl End {
             code: event.code.as_str(),
             attempts: event.data.attempts,
             polls: event.data.polls,
+            task: event.task.clone(),
+            reason: event.data.reason.clone(),
             finished_ms,
         }
     }
 
     fn tell(&self, now_ms: u64) {
-        let Self { job, outcome, code, attempts, polls, finished_ms } = self;
+        let Self { job, outcome, code, attempts, polls, task, reason, finished_ms } = self;
         metrics::counter!("mjq_jobs_finished_total", "outcome" => *outcome, "code" => *code).increment(1);
         // By two clocks; an upstream whose clock is wrong shows as a strange figure, not as a wrong job.
         if let Some(finished_ms) = finished_ms.filter(|at| (1..=now_ms).contains(at)) {
             metrics::histogram!("mjq_finish_to_event_seconds").record((now_ms - finished_ms) as f64 / 1000.0);
         }
+        let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
         if *code == Code::SubmitUnknown.as_str() {
             // Somebody may have paid for it, and has to look.
-            warn!(job.id = %job, outcome, code, attempts, polls, "job {job} {outcome}: {code}");
+            warn!(job.id = %job, outcome, code, task, attempts, polls, "job {job} {outcome}: {code}{why}");
         } else {
-            info!(job.id = %job, outcome, code, attempts, polls, "job {job} {outcome}: {code}");
+            info!(job.id = %job, outcome, code, task, attempts, polls, "job {job} {outcome}: {code}{why}");
         }
     }
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use self::stage::{Stage, accepted, report, running, succeeded};
 use crate::{
     ledger::Place,
-    lifecycle::{FailureClass, Observation, Phase, Policy},
+    lifecycle::{Busy, FailureClass, Observation, Phase, Policy},
 };
 
 const NOW: Duration = Duration::ZERO;
@@ -59,6 +59,22 @@ async fn each_job_is_counted_where_it_stands() -> anyhow::Result<()> {
     assert_eq!((status, &queue["counts"]["queued"]), (200, &json!(2)));
     let (_, metrics) = stage.get("/metrics").await?;
     assert!(metrics.contains("mjq_redis_up 1"), "{metrics}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refused_job_waits_and_one_that_is_to_come_later_does_not() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    stage.admit(&imagine("tomorrow", r#"{"run_at_ms":4000000000000}"#)).await?;
+    assert_eq!(stage.ledger.counts().await?.oldest_waiting_ms, 0);
+
+    stage.admit(&imagine("refused", "{}")).await?;
+    let refused = Observation::Refused { busy: Busy::Saturated, retry_after: None, reason: "full".to_owned() };
+    stage.play(&refused, LATER).await?;
+
+    let enqueued_ms = stage.ledger.job(&JobId::new("refused")?).await?.map(|job| job.record.enqueued_ms);
+    let counts = stage.ledger.counts().await?;
+    assert_eq!((counts.delayed, Some(counts.oldest_waiting_ms)), (2, enqueued_ms));
     Ok(())
 }
 

@@ -23,6 +23,13 @@ for rank = 0, 2 do
     string.format('(%.0f', base + 10000000000000), 'WITHSCORES', 'LIMIT', 0, 1)
   if first[2] then older(tonumber(first[2]) - base) end
 end
+-- Those that were claimed before (their next fence is not the first) and are to be submitted again wait as well; those
+-- that are to come later do not. The first few will do: who is tried again is so soon.
+for _, id in ipairs(redis.call('ZRANGE', P .. 'due:later', 0, 9)) do
+  local fence = string.match(redis.call('GETRANGE', P .. 'job:' .. id, 0, 20), '^%d+')
+  local score = string.match(redis.call('GETRANGE', P .. 'request:' .. id, 0, 99), '^%S+ (%d+)')
+  if score and tonumber(fence or 1) > 1 then older(tonumber(score) % 10000000000000) end
+end
 local entry = redis.call('XRANGE', P .. 'jobs', '-', '+', 'COUNT', 1)[1]
 if entry then older(tonumber(string.match(entry[1], '^%d+'))) end
 
