@@ -41,6 +41,8 @@ mod redis_restart;
 
 mod redis_rights;
 
+mod redis_strangers;
+
 mod distant_redis;
 
 mod redis_rollback;

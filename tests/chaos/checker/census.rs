@@ -24,7 +24,7 @@ const LASTING: [&str; 12] = [
     "hook_secret",
 ];
 /// These must be empty in the end, and are looked at one by one: see `leftovers`.
-const LANES: [&str; 6] = ["leases", "due:submit", "due:later", "due:poll", "deadlines", "marked"];
+const LANES: [&str; 8] = ["leases", "due:submit", "due:later", "due:poll", "deadlines", "marked", "held", "unknown"];
 
 pub(super) fn check(history: &History) -> Findings {
     let mut findings: Findings =

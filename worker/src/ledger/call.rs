@@ -97,7 +97,7 @@ impl Ledger {
         /// About half a minute of tries.
         const AGAIN: u32 = 30;
         if tries.is_multiple_of(AGAIN) {
-            error!(call = what, "redis refuses {what} to the user of MJQ_REDIS_URL: {words}; trying until it does not");
+            error!(call = what, "redis refuses {what}: {words}; trying until it does not");
         }
         self.0.denials.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned(), words);
     }

@@ -1,13 +1,13 @@
-//! Denials: what Redis refuses to do. No outage: asking again changes nothing until somebody changes the rights, or makes
-//! room.
+//! Denials: what Redis refuses to do. No outage: asking again changes nothing until somebody changes the rights, makes
+//! room, or takes away what a script stumbles over.
 
 use redis::{ErrorKind, RedisError};
 
 /// What Redis refuses, in its words; `None` for any other error.
 ///
 /// That is a user without the right (`NOPERM`, also from within a script), no login (`NOAUTH`) and a
-/// wrong one (`WRONGPASS`); a full memory (`OOM`), a disk that cannot be written (`MISCONF`), and a key of ours that
-/// somebody has made something else of (`WRONGTYPE`).
+/// wrong one (`WRONGPASS`); a full memory (`OOM`), a disk that cannot be written (`MISCONF`), a key of ours that
+/// somebody has made something else of (`WRONGTYPE`), and an error of a script itself (`ERR`).
 #[must_use]
 pub fn denial(error: &RedisError) -> Option<String> {
     const CODES: [&str; 6] = ["NOPERM", "NOAUTH", "WRONGPASS", "OOM", "MISCONF", "WRONGTYPE"];
@@ -30,8 +30,17 @@ pub fn denial(error: &RedisError) -> Option<String> {
         return Some(format!("{code}: {}", error.detail().unwrap_or(&words)));
     }
     // A script's error and a pipeline's have no code of their own, but they repeat their command's.
-    let (_, code) = PHRASES.iter().find(|(phrase, _)| words.contains(phrase))?;
+    let code = PHRASES.iter().find(|(phrase, _)| words.contains(phrase)).map(|(_, code)| *code);
+    let code = code.or_else(|| is_of_script(error, &words).then_some("ERR"))?;
     Some(format!("{code}: {words}"))
+}
+
+/// Whether a script has stumbled, rather than one of its commands for a reason that passes.
+fn is_of_script(error: &RedisError, words: &str) -> bool {
+    const PASSING: [&str; 8] =
+        ["READONLY", "LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "NOREPLICAS"];
+    let is_general = error.code() == Some("ERR");
+    is_general && words.contains("user_script") && !PASSING.iter().any(|code| words.contains(code))
 }
 
 #[cfg(test)]
@@ -39,6 +48,29 @@ mod tests {
     use redis::{Value, from_redis_value};
 
     use super::*;
+
+    /// What the client makes of an error that Redis answers.
+    fn answered(words: &str) -> RedisError {
+        let value = redis::parse_redis_value(format!("-{words}\r\n").as_bytes()).unwrap();
+        value.extract_error().unwrap_err()
+    }
+
+    #[test]
+    fn a_script_that_stumbles_is_told_from_one_that_has_to_wait() {
+        let told = |words: &str| denial(&answered(words));
+
+        let stumbles = "ERR user_script:12: attempt to compare nil with number script: 0e5f, on @user_script:12.";
+        assert!(told(stumbles).is_some_and(|words| words.contains("attempt to compare")));
+        assert!(told("WRONGTYPE Operation against a key script: 0e5f, on @user_script:9.").is_some());
+        for passing in [
+            "READONLY You can't write against a read only replica. script: 0e5f, on @user_script:9.",
+            "ERR Error running script (call to f_0e5f): @user_script:9: -READONLY You can't write",
+            "LOADING Redis is loading the dataset in memory",
+            "ERR max number of clients reached",
+        ] {
+            assert_eq!(told(passing), None, "{passing}");
+        }
+    }
 
     #[test]
     fn denials_are_told_from_outages() {

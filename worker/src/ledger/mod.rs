@@ -18,6 +18,7 @@
 //! | `due:poll` | zset | open tasks by the time of their next look |
 //! | `leases` | zset | claims, as `<fence>:<job id>`, by the time that their lease runs out |
 //! | `deadlines` | zset | jobs that have not ended, by deadline. The Helm chart wakes workers by it, and by `late` |
+//! | `held`, `unknown` | zset | open jobs that wait for input, or whose submit's answer was lost, by the time since when |
 //! | `ended` | stream | jobs that have, those of one settle call in an entry, under the id of their last event |
 //! | `failed` | zset | of these, the failed ones: the dead letters |
 //! | `late` | zset | jobs that their deadline ended, by the time of the next look at their task |
@@ -86,7 +87,8 @@ pub use reassertion::Asserted;
 pub use renewal::Holding;
 pub use settlement::{Settled, Settlement};
 pub use view::{
-    BreakerCause, Counts, EventGroup, JobLine, JobView, Latest, Place, Pod, RejectedEntry, Upstream, ViewError,
+    BreakerCause, Counts, EventGroup, JobLine, JobView, Latest, Place, Pod, RejectedEntry, Standing, Upstream,
+    ViewError,
     hide_images,
 };
 

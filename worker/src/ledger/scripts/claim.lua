@@ -40,6 +40,8 @@ local JOB, REQUEST, MORE = P .. 'job:', P .. 'request:', P .. 'more:'
 -- A key that there never is: it keeps the place of a request that is not read.
 local NOTHING = P .. 'nothing'
 
+local function number(text) return tonumber(text or 0) or 0 end
+
 local expiry = string.format('%d', now + lease_ms)
 local steps, leased, memo = {}, {}, {}
 
@@ -48,8 +50,8 @@ local function give(id, reclaimed, text, job, is_marked)
   local head = id
   if is_marked then
     local reclaims, is_cancelled, inputs, hint = unpack(call('HMGET', MORE .. id, 'rc', 'c', 'mn', 'hint'))
-    head = string.format('%s %d %d %d %d %s', id, reclaimed, reclaims or 0, is_cancelled and 1 or 0, inputs or 0,
-      hint or '')
+    head = string.format('%s %d %d %d %d %s', id, reclaimed, number(reclaims), is_cancelled and 1 or 0,
+      number(inputs), hint or '')
   end
   steps[#steps + 1] = job and head .. '\n' .. text .. '\n' .. job or head .. '\n' .. text
 end
@@ -62,9 +64,8 @@ local function texts_of(prefix, ids)
 end
 
 -- Whether each job has something in `more:<id>` or is large, 1 or 0. Few are.
-local some_marked
+local some_marked = call('SCARD', MARKED) > 0
 local function marks_of(ids)
-  if some_marked == nil then some_marked = call('EXISTS', MARKED) == 1 end
   return some_marked and call('SMISMEMBER', MARKED, unpack(ids)) or {}
 end
 
@@ -78,7 +79,16 @@ local function requests_of(ids, marks)
   return call('MGET', unpack(keys))
 end
 
-local function lease_of(id, text) return string.match(text, '^%d+') .. ':' .. id end
+-- Fence and phase of a job's text; nil of one that is gone, or that nobody of ours has written.
+local function read(text)
+  local fence, phase = string.match(text or '', '^(%d+) (%a+) ')
+  if fence and #fence < 16 then return fence, phase end
+end
+
+local function lease_of(id, text)
+  local fence = read(text)
+  return fence and fence .. ':' .. id
+end
 
 local last = call('GET', MEMO)
 
@@ -104,11 +114,11 @@ end
 
 local control = call('HMGET', UPSTREAM, 'paused', 'submits_paused', 'gate_ms', 'limit', 'down', 'down_until_ms',
   'server', 'server_gate_ms', 'spared_ms', 'looks_gate_ms', 'lowered_ms', 'full')
-local is_paused, submits_paused, limit_open = control[1] == '1', control[2] == '1', control[4]
+local is_paused, submits_paused, limit_open = control[1] == '1', control[2] == '1', tonumber(control[4] or '')
 -- How often the breaker's probes have failed; nil while it is closed.
 local down = control[5]
-local spared_ms, looks_gate_ms = tonumber(control[9] or 0), tonumber(control[10] or 0)
-local lowered_ms, full = tonumber(control[11] or 0), tonumber(control[12] or 0)
+local spared_ms, looks_gate_ms = number(control[9]), number(control[10])
+local lowered_ms, full = number(control[11]), number(control[12])
 
 -- Why this claim gets nothing, whatever is due; nil if it may get something.
 local function nothing()
@@ -139,11 +149,22 @@ local function hold(id, reclaimed, text, job, has_more)
   give(id, reclaimed, text, job, has_more)
 end
 
--- A record that is gone (a lost last second of AOF, a hand that deleted it, eviction) leaves nothing to do.
+-- A record that is gone (a lost last second of AOF, a hand that deleted it, eviction), or that cannot be read, leaves
+-- nothing to do; and it must not stop the others.
 local function forget(id)
   call('HINCRBY', P .. 'totals', 'suspected_rollback', 1)
   call('ZREM', DEADLINES, id)
   call('SREM', MARKED, id)
+end
+
+-- Somebody has put a job into the lane that is no longer to be submitted. It may have a task.
+local function not_to_be_submitted(id, fence, phase)
+  if phase == 'submitting' then
+    -- As if its claim had just expired: whether it was sent, nobody can know.
+    call('ZADD', LEASES, now, fence .. ':' .. id)
+  elseif phase == 'polling' or phase == 'held' or phase == 'unknown' then
+    call('ZADD', POLL, now, id)
+  end
 end
 
 -- Takes jobs out of a lane, where none has a lease.
@@ -154,8 +175,11 @@ local function take(ids, is_submit)
   local requests, intents = is_submit and requests_of(ids, marks), {}
   for i, id in ipairs(ids) do
     local text = texts[i]
-    if not text then
+    local fence, phase = read(text)
+    if not fence then
       forget(id)
+    elseif is_submit and phase ~= 'queued' then
+      not_to_be_submitted(id, fence, phase)
     else
       if is_submit then
         text = string.gsub(text, ' %a+ ', ' submitting ', 1)
@@ -172,8 +196,9 @@ end
 local function take_back(lease)
   call('ZREM', LEASES, lease)
   local fence, id = string.match(lease, '^(%d+):(.*)$')
+  if not id or #fence > 15 then return end
   local text = call('GET', JOB .. id)
-  if not text then return forget(id) end
+  if not read(text) then return forget(id) end
   fence = string.format('%d', fence + 1)
   text = string.gsub(text, '^%d+', fence)
   call('SET', JOB .. id, text)
@@ -210,8 +235,8 @@ end
 
 local function take_overdue()
   for _, id in ipairs(due(DEADLINES, limit - #steps)) do
-    local text = call('GET', JOB .. id)
-    if taken[id] or text and call('ZSCORE', LEASES, lease_of(id, text)) then
+    local own = lease_of(id, call('GET', JOB .. id))
+    if taken[id] or own and call('ZSCORE', LEASES, own) then
       -- A step is under way: its end may be the job's, and else this comes after it.
       call('ZADD', DEADLINES, now + math.floor(lease_ms / 16), id)
     else
@@ -271,7 +296,7 @@ end
 
 local function take_submits(waiting)
   local wanted = fitting(math.min(limit - #steps, waiting, most_submits))
-  local gate_ms = math.max(tonumber(control[3] or 0), down and tonumber(control[6] or 0) or 0)
+  local gate_ms = math.max(number(control[3]), down and number(control[6]) or 0)
   if gate_ms > now then return wake_in(gate_ms - now) end
   -- The breaker is open: one probe.
   if down then wanted = math.min(wanted, 1) end

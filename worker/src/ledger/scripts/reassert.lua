@@ -31,6 +31,7 @@ local function reassert(id, fence, is_recent, phase, record, deadline)
   for _, lane in ipairs({ 'due:submit', 'due:later', 'due:poll' }) do redis.call('ZREM', P .. lane, id) end
   if known then redis.call('ZREM', LEASES, known .. ':' .. id) end
   write_job(id, fence, phase, record)
+  phases[id] = phase
   mark_again(id)
   redis.call('ZADD', LEASES, now + lease_ms, lease)
   redis.call('ZADD', P .. 'deadlines', deadline, id)
@@ -40,6 +41,7 @@ end
 
 local results = {}
 for at = 4, #ARGV, 6 do results[#results + 1] = reassert(unpack(ARGV, at, at + 5)) end
+list_standing()
 
 local function have_all_reported()
   for _, other in ipairs(redis.call('HKEYS', P .. 'workers')) do

@@ -67,14 +67,14 @@ if #ends > 0 then
 end
 
 -- What is written of each job, in one command; and what ended, counted.
-local texts, is_written, totals, paces, finished = {}, {}, {}, {}, {}
+local texts, totals, paces, finished = {}, {}, {}, {}
 local last_event
 
-local function write(id, text)
+local function write(id, text, phase)
   local n = #texts
   texts[n + 1] = JOB .. id
   texts[n + 2] = text
-  is_written[id] = true
+  phases[id] = phase
 end
 
 -- Where the job is, and its state. (To match from the first word on costs more.)
@@ -99,7 +99,7 @@ local function finish(id, text, at)
   local entry = redis.call('XADD', EVENTS, '*', 'v', '1', 'type', kind, 'job', id, 'kind', kind_of_job,
     'state', state, 'task', task, 'status', status,
     'code', code, 'image_url', image_url, 'data', data)
-  write(id, text .. '\n' .. entry)
+  write(id, text .. '\n' .. entry, '')
   last_event = entry
   -- Only what has failed or was cancelled can be tried once more: nobody needs these pictures again.
   if where == 'S' and kind == 'completed' then redis.call('DEL', P .. 'large:' .. id) end
@@ -115,10 +115,11 @@ local function finish(id, text, at)
 end
 
 local function put_back(id, text, verb, delay_ms)
-  write(id, text)
+  local phase = phase_of(text)
+  write(id, text, phase)
   if verb == 'poll' then
     -- The input that its task waits for may have come before.
-    if string.find(text, '^%d+ held ') and redis.call('HDEL', P .. 'more:' .. id, 'mw') == 1 then delay_ms = 0 end
+    if phase == 'held' and redis.call('HDEL', P .. 'more:' .. id, 'mw') == 1 then delay_ms = 0 end
     add(POLL, now + delay_ms, id)
   elseif tonumber(delay_ms) > 0 then
     add(LATER, now + delay_ms, id)
@@ -138,11 +139,13 @@ local function record_in(text) return string.match(text, '^%d+ %a+ ([^\n]*)') en
 -- and '3' if it does not and is to be written all the same.
 local function check(id, lease, text, rare)
   -- A pod that got its own claim once more, from a Redis that had forgotten it, tells what became of both.
-  if is_written[id] then return '0' end
+  if phases[id] then return '0' end
   local fence = tonumber(string.match(lease, '^%d+'))
   local is_recent, deadline = string.match(rare, '^(%d) (%d+)$')
   local known = redis.call('GET', JOB .. id)
   local next_fence = known and tonumber(string.match(known, '^%d+'))
+  -- What nobody of ours has written is as good as lost.
+  known = next_fence and known
   if next_fence == fence then
     -- It has ended under the claim before: that this one took it over, Redis had forgotten. Its event is out, and there
     -- is one. (Who tries an ended job once more leaves out a fence.)
@@ -192,6 +195,7 @@ if #finished > 0 then
   totals.ended = #finished
 end
 for set, members in pairs(adds) do redis.call('ZADD', set, unpack(members)) end
+list_standing()
 if #finished > 0 then
   -- Under the last event's id; where a later one is there (the clock went back), under the next.
   local ids = table.concat(finished, ' ')

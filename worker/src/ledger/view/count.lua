@@ -53,6 +53,8 @@ return {
     'polling', redis.call('ZCARD', P .. 'due:poll'),
     'in_step', redis.call('ZCARD', P .. 'leases'),
     'open', redis.call('ZCARD', P .. 'deadlines'),
+    'held', redis.call('ZCARD', P .. 'held'),
+    'unknown', redis.call('ZCARD', P .. 'unknown'),
     'failed', redis.call('ZCARD', P .. 'failed'),
     'delayed_due', due('later'),
     'polling_due', due('poll'),

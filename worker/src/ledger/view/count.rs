@@ -23,6 +23,10 @@ pub struct Counts {
     pub in_step: u64,
     /// Admitted and not ended.
     pub open: u64,
+    /// Of the open ones, those whose task waits for input.
+    pub held: u64,
+    /// Of the open ones, those whose submit's answer was lost.
+    pub unknown: u64,
     /// Ended, as far back as the retention goes.
     pub ended: u64,
     /// Of these, the failed ones: the dead letters.
@@ -152,6 +156,8 @@ impl Ledger {
             polling: number("polling"),
             in_step: number("in_step"),
             open: number("open"),
+            held: number("held"),
+            unknown: number("unknown"),
             ended: totals.remove("ended").unwrap_or(0),
             failed: number("failed"),
             delayed_due: number("delayed_due"),

@@ -58,6 +58,31 @@ pub struct JobLine {
     pub event: Option<Event>,
 }
 
+/// Why an open job does not move by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Its task waits for input.
+    Held,
+    /// Its submit's answer was lost, and its task is searched for.
+    Unknown,
+}
+
+impl Standing {
+    fn phase(self) -> Phase {
+        match self {
+            Self::Held => Phase::Held,
+            Self::Unknown => Phase::Unknown,
+        }
+    }
+
+    fn index(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// What is going on.
 #[derive(Debug, Clone)]
 pub struct Latest {
@@ -106,6 +131,26 @@ impl Ledger {
         // One that was tried once more is still listed.
         let ended = ended.into_iter().filter(|(_, event)| event.is_some()).collect();
         Ok(Latest { open, ended: self.with_events(ended).await? })
+    }
+
+    /// Up to `limit` open jobs that are held, or unknown: those that have been so for longest.
+    ///
+    /// # Errors
+    /// [`ViewError`] if Redis did not answer at once.
+    pub async fn standing(&self, phase: Standing, limit: usize) -> Result<Vec<JobLine>, ViewError> {
+        let mut commands = redis::pipe();
+        commands.cmd("ZRANGE").arg(self.key(phase.index())).arg(0).arg(limit.saturating_sub(1));
+        let (ids,): (Vec<String>,) = self.read(&commands).await?;
+        let mut commands = redis::pipe();
+        for id in &ids {
+            commands.cmd("ZSCORE").arg(self.key("due:poll")).arg(id);
+        }
+        let due: Vec<Option<f64>> = if ids.is_empty() { Vec::new() } else { self.read(&commands).await? };
+        let place = |due_ms: Option<f64>| due_ms.map_or(Place::Moving, |due_ms| Place::Poll { due_ms: due_ms as u64 });
+        let jobs = ids.into_iter().zip(due).map(|(id, due_ms)| (id, place(due_ms))).collect();
+        let lines = self.lines(jobs).await?.into_iter().map(|(line, _)| line);
+        // One may have gone on since.
+        Ok(lines.filter(|line| line.phase == phase.phase()).collect())
     }
 
     /// The latest `limit` dead letters, the latest first: jobs that failed, as far back as the retention goes.

@@ -463,6 +463,12 @@ impl Both {
             command.arg(self.real.key(name)).arg(0).arg(-1);
             writeln!(state, "{name}: {}", self.query::<Vec<String>>(&command).await?.join(" "))?;
         }
+        for phase in [Phase::Held, Phase::Unknown] {
+            let mut command = redis::cmd("ZRANGE");
+            command.arg(self.real.key(&phase.to_string())).arg(0).arg(-1);
+            let jobs: BTreeSet<String> = self.query::<Vec<String>>(&command).await?.into_iter().collect();
+            writeln!(state, "{phase}: {jobs:?}")?;
+        }
         let mut command = redis::cmd("XRANGE");
         command.arg(self.real.key("ended")).arg("-").arg("+");
         let listed: StreamRangeReply = self.query(&command).await?;
@@ -514,6 +520,10 @@ impl Both {
         for name in LANES {
             let jobs: Vec<&str> = self.lane(name).jobs().map(JobId::as_str).collect();
             let _ = writeln!(state, "{name}: {}", jobs.join(" "));
+        }
+        for phase in [Phase::Held, Phase::Unknown] {
+            let jobs = self.model.jobs.iter().filter(|(_, row)| row.phase == phase).map(|(job, _)| job.to_string());
+            let _ = writeln!(state, "{phase}: {:?}", jobs.collect::<BTreeSet<_>>());
         }
         let _ = writeln!(state, "ended: {}", self.model.ended().collect::<Vec<_>>().join(" "));
         for (job, row) in &self.model.jobs {
