@@ -28,6 +28,9 @@ pub(super) fn set(counts: Option<&Counts>) {
     ] {
         gauge!("mjq_due_steps", "lane" => lane).set(steps as f64);
     }
+    for (phase, jobs) in [("held", counts.held), ("unknown", counts.unknown)] {
+        gauge!("mjq_standing_jobs", "phase" => phase).set(jobs as f64);
+    }
     gauge!("mjq_open_jobs").set(counts.open as f64);
     gauge!("mjq_open_tasks").set((counts.polling + counts.in_step) as f64);
     gauge!("mjq_oldest_waiting_seconds").set(counts.oldest_waiting_seconds());

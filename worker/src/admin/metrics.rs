@@ -74,7 +74,7 @@ const COUNTERS: [(&str, &str); 9] = [
     ("mjq_hooks_total", "Hooks that this pod received; moved is one that brought a look forward."),
 ];
 
-const GAUGES: [(&str, &str); 18] = [
+const GAUGES: [(&str, &str); 19] = [
     ("mjq_build_info", "Always 1; the label is this pod's version."),
     ("mjq_slots", "Steps that this pod performs at once."),
     ("mjq_slots_busy", "Steps that this pod performs this moment."),
@@ -82,6 +82,10 @@ const GAUGES: [(&str, &str); 18] = [
     (
         "mjq_jobs",
         "Jobs of the whole queue by state: arrived (not admitted yet), queued, delayed, polling, in_step. Use max, not sum.",
+    ),
+    (
+        "mjq_standing_jobs",
+        "Open jobs of the whole queue that wait for somebody's input (held), or whose submit's answer was lost (unknown).",
     ),
     ("mjq_open_jobs", "Jobs of the whole queue that are admitted and have not ended."),
     (

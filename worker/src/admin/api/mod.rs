@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use self::{error::ApiError, job::JobBody, line::LineBody};
 use super::Admin;
-use crate::ledger::JobLine;
+use crate::ledger::{JobLine, Standing};
 
 /// Routes below `/api/v1`.
 pub(super) fn router() -> Router<Admin> {
@@ -62,9 +62,15 @@ async fn queue(State(admin): State<Admin>) -> Result<Json<Value>, ApiError> {
 async fn jobs(State(admin): State<Admin>, Query(page): Query<Page>) -> Result<Json<Value>, ApiError> {
     let limit = page.limit()?;
     let latest = admin.ledger.latest(limit).await?;
-    let failures = admin.ledger.failures(limit).await?;
+    let (failures, held, unknown) = tokio::try_join!(
+        admin.ledger.failures(limit),
+        admin.ledger.standing(Standing::Held, limit),
+        admin.ledger.standing(Standing::Unknown, limit),
+    )?;
     Ok(Json(json!({
         "open": bodies(&latest.open),
+        "held": bodies(&held),
+        "unknown": bodies(&unknown),
         "ended": bodies(&latest.ended),
         "failures": bodies(&failures),
     })))

@@ -52,8 +52,10 @@ end
 
 -- What is known of a job when it is asked for: whether there is one, and the digest of its body.
 local function known_job(id)
+  local is_known = call('EXISTS', JOB .. id) == 1
   local digest = string.match(call('GETRANGE', REQUEST .. id, 0, 80), '^%S+')
-  return digest or call('EXISTS', JOB .. id) == 1, digest
+  -- A request whose record is gone is the rest of a job that Redis has lost: it is asked for again.
+  return is_known, is_known and digest
 end
 
 local function flush()

@@ -153,12 +153,14 @@ end
 -- nothing to do; and it must not stop the others.
 local function forget(id)
   call('HINCRBY', P .. 'totals', 'suspected_rollback', 1)
-  call('ZREM', DEADLINES, id)
+  for _, index in ipairs({ DEADLINES, P .. 'late', P .. 'held', P .. 'unknown' }) do call('ZREM', index, id) end
   call('SREM', MARKED, id)
 end
 
 -- Somebody has put a job into the lane that is no longer to be submitted. It may have a task.
 local function not_to_be_submitted(id, fence, phase)
+  -- A step of it is under way, and says what comes next.
+  if call('ZSCORE', LEASES, fence .. ':' .. id) then return end
   if phase == 'submitting' then
     -- As if its claim had just expired: whether it was sent, nobody can know.
     call('ZADD', LEASES, now, fence .. ':' .. id)
@@ -241,7 +243,7 @@ local function take_overdue()
       call('ZADD', DEADLINES, now + math.floor(lease_ms / 16), id)
     else
       -- It comes back here until it has ended.
-      call('ZADD', DEADLINES, now + lease_ms, id)
+      call('ZADD', DEADLINES, now + math.min(lease_ms, 5000), id)
       call('ZREM', SUBMIT, id)
       call('ZREM', LATER, id)
       call('ZREM', POLL, id)

@@ -1,4 +1,4 @@
--- Sweeps what its time has passed: ended jobs, and events that everybody has read.
+-- Sweeps what its time has passed: ended jobs, events that everybody has read, and entries that could not be read.
 --
 -- Events go when they are older than the retention AND acknowledged in every consumer group; one
 -- slow group keeps them. Bounded: at most some 2,000 jobs and about 1,000 events a call.
@@ -50,6 +50,7 @@ repeat
 until #entries == 0 or swept >= 1000
 
 local cut = string.format('%.0f-0', before)
+redis.call('XTRIM', P .. 'rejected', 'MINID', '~', cut)
 if ARGV[2] ~= '' then
   local oldest_ms = tonumber(string.match(ARGV[2], '^(%d+)'))
   if oldest_ms < before then cut = ARGV[2] end

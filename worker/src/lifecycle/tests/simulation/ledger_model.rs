@@ -236,7 +236,7 @@ impl LedgerModel {
             if is_taken || self.is_leased(&job, self.jobs[&job].fence) {
                 self.deadlines.add(&job, now_ms + claim.lease_ms / 16);
             } else {
-                self.deadlines.add(&job, now_ms + claim.lease_ms);
+                self.deadlines.add(&job, now_ms + claim.lease_ms.min(5_000));
                 self.leave_lanes(&job);
                 self.take(&mut taking, &job, false, false);
             }
