@@ -53,7 +53,7 @@ impl Executor {
         let seen = match &act {
             Act::Submit => Box::pin(self.submit(step, hold)).await,
             Act::Poll(task) => self.poll(step, hold, task).await,
-            Act::Adopt(hint) => Box::pin(self.adopt(step, hint.as_ref())).await,
+            Act::Adopt(hint) => Box::pin(self.adopt(step, hold, hint.as_ref())).await,
             Act::Conclude(conclusion) => (*conclusion).into(),
         };
         let act = act_name(&act);
@@ -120,9 +120,12 @@ impl Executor {
         self.poller.look(task, alone, has_poll_place(step)).await
     }
 
-    async fn adopt(&self, step: &Step, hint: Option<&TaskId>) -> Observation {
+    async fn adopt(&self, step: &Step, hold: &Hold, hint: Option<&TaskId>) -> Observation {
         if hint.is_none() && !self.has_lookup {
             return Observation::NotFound;
+        }
+        if !hold.is_fresh(self.lease) {
+            return Observation::NotBegun;
         }
         if !self.poller.may_look_alone(has_poll_place(step)).await {
             return Observation::NotBegun;

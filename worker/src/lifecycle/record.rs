@@ -304,6 +304,8 @@ impl Record {
             refusals: 0,
             refused_ms: 0,
             faults: 0,
+            // What was answered to the task before is the answer to the next one, too.
+            inputs_used: 0,
             // A duplicate stays possible: a lost submit before is one that may have been taken.
             reason: String::new(),
             late: None,

@@ -18,7 +18,7 @@
 //!
 //! What is unanswered may have an id in it all the same: a lead, which a look at that task proves or not.
 
-use mjq_producer::contract::{Code, Kind, Request};
+use mjq_producer::contract::{Code, Kind};
 
 use super::{
     Answer, Exchange, Failure,
@@ -31,10 +31,10 @@ use super::{
 };
 use crate::lifecycle::{Busy, Observation};
 
-/// Says what the answer to the submit of a job of this kind means. `sent` is the request's body, whose words some answers
-/// repeat; empty where they need not be told apart.
+/// Says what the answer to the submit of a job of this kind means. `prompt` is what was sent, which some answers repeat;
+/// empty where there was none.
 #[must_use]
-pub fn classify_submit(kind: Kind, sent: &str, exchange: &Exchange) -> Observation {
+pub fn classify_submit(kind: Kind, prompt: &str, exchange: &Exchange) -> Observation {
     let answer = match exchange {
         Ok(answer) => answer,
         Err(Failure::NotSent(reason)) => {
@@ -43,15 +43,36 @@ pub fn classify_submit(kind: Kind, sent: &str, exchange: &Exchange) -> Observati
         Err(Failure::Lost(reason)) => return Observation::Unanswered { reason: tidy(reason), lead: None },
     };
     let text = answer.text();
-    let said = Said::read(&text);
-    let reason = reason_of(answer, said.as_ref());
-    let page = if said.is_none() { text.to_lowercase() } else { String::new() };
-    let mut reading = Reading { kind, answer, said: said.unwrap_or_default(), page, reason };
-    if let Some(accepted) = reading.accepted() {
+    let mut said = Said::read(&text);
+    if let Some(accepted) = said.as_ref().and_then(|said| accepted(answer, said)) {
         return accepted;
     }
-    reading.forget(sent);
-    reading.meaning()
+    if let Some(said) = &mut said {
+        said.words = without(prompt, &said.words);
+    }
+    let reason = without(prompt, &reason_of(answer, said.as_ref()));
+    let page = if said.is_none() { text.to_lowercase() } else { String::new() };
+    Reading { kind, answer, said: said.unwrap_or_default(), page, reason }.meaning()
+}
+
+/// The acceptance, if the answer is one.
+fn accepted(answer: &Answer, said: &Said) -> Option<Observation> {
+    let Said { code, task, task_object, queue_position, .. } = said;
+    match code {
+        Some(1 | 21) => Some(Observation::Accepted { task: task.clone()?, queue_position: 0 }),
+        // Whoever is queued has at least one before it, even where nobody counts.
+        Some(22) => Some(Observation::Accepted { task: task.clone()?, queue_position: queue_position.unwrap_or(1) }),
+        None if answer.status < 300 => Some(Observation::Accepted { task: task_object.clone()?, queue_position: 0 }),
+        _ => None,
+    }
+}
+
+/// The words without the prompt: it says nothing of what became of the job, and is nobody's business in a log.
+fn without(prompt: &str, words: &str) -> String {
+    /// A shorter one may stand in other words by chance.
+    const UNMISTAKABLE: usize = 16;
+    let prompt = prompt.trim();
+    if prompt.len() < UNMISTAKABLE { words.to_owned() } else { words.replace(prompt, "…") }
 }
 
 /// An answer while it is being read.
@@ -65,16 +86,6 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Takes the prompt out of the answer's words: it says nothing of what became of the job.
-    fn forget(&mut self, sent: &str) {
-        /// A shorter one may stand in other words by chance.
-        const UNMISTAKABLE: usize = 16;
-        let prompt = Request::from_json(sent.to_owned()).ok().and_then(|request| request.text_field("prompt"));
-        if let Some(prompt) = prompt.filter(|prompt| prompt.trim().len() >= UNMISTAKABLE) {
-            self.said.words = self.said.words.replace(prompt.trim(), "");
-        }
-    }
-
     fn meaning(self) -> Observation {
         match (self.answer.status, self.said.code) {
             // Whoever names it has read the prompt, and it must not be sent again.
@@ -101,22 +112,7 @@ impl Reading<'_> {
         says_answer_was_lost(&self.page) || says_relay_lost_it(&words) || !is_about_room && says_time_ran_out(&words)
     }
 
-    fn accepted(&self) -> Option<Observation> {
-        let Said { code, task, task_object, queue_position, .. } = &self.said;
-        match code {
-            Some(1 | 21) => Some(Observation::Accepted { task: task.clone()?, queue_position: 0 }),
-            // Whoever is queued has at least one before it, even where nobody counts.
-            Some(22) => {
-                Some(Observation::Accepted { task: task.clone()?, queue_position: queue_position.unwrap_or(1) })
-            }
-            None if self.answer.status < 300 => {
-                Some(Observation::Accepted { task: task_object.clone()?, queue_position: 0 })
-            }
-            _ => None,
-        }
-    }
-
-    /// Reads a code that is no acceptance: [`Self::accepted`] has taken those.
+    /// Reads a code that is no acceptance: [`accepted`] has taken those.
     fn by_code(self, code: i64) -> Observation {
         let is_about_parent = self.has_parent() && says_task_is_unknown(&self.said.words);
         match code {

@@ -390,10 +390,11 @@ fn the_prompt_in_an_answer_says_nothing_of_what_became_of_the_job() {
         ("a rate limit sign on a road", "denied invalid_request"),
     ] {
         let body = format!(r#"{{"code":4,"description":"unknown parameter in: {prompt}"}}"#);
-        let sent = format!(r#"{{"prompt":"{prompt}"}}"#);
         let answer = || Ok(Answer { status: 200, retry_after: None, body: Ok(body.clone().into()) });
 
-        assert_eq!(gist_of(&classify_submit(Kind::Imagine, &sent, &answer())), wanted, "{prompt}");
+        assert_eq!(gist_of(&classify_submit(Kind::Imagine, prompt, &answer())), wanted, "{prompt}");
         assert_ne!(gist_of(&classify_submit(Kind::Imagine, "", &answer())), wanted, "{prompt}");
+        let reason = classify_submit(Kind::Imagine, prompt, &answer()).reason().to_owned();
+        assert_eq!(reason, "code 4: unknown parameter in: …", "a log is not for prompts");
     }
 }

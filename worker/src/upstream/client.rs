@@ -31,7 +31,7 @@ use super::{
     metering::Meter,
     read_retry_after,
 };
-use crate::lifecycle::Observation;
+use crate::lifecycle::{Busy, Observation};
 
 /// The largest answer about one task or submit, in bytes.
 const MAX_ANSWER: usize = 16 << 20;
@@ -142,13 +142,14 @@ impl Upstream {
     ///
     /// Once this is called, dropping it leaves the outcome unknown.
     pub async fn submit(&self, kind: Kind, body: String) -> Observation {
-        /// Nobody repeats more than that.
-        const REPEATED: usize = 64 << 10;
         let begun = Instant::now();
-        let sent = if body.len() <= REPEATED { body.clone() } else { String::new() };
+        let prompt = prompt_in(&body);
         let request = self.0.submitter.post(self.0.submit.with(kind.as_str())).body(body);
         let exchange = self.exchange(request, MAX_ANSWER).await;
-        let seen = classify_submit(kind, &sent, &exchange);
+        let seen = classify_submit(kind, &prompt, &exchange);
+        if matches!(seen, Observation::Refused { busy: Busy::Barred, .. }) {
+            self.0.key.read_again().await;
+        }
         self.0.meter.record(EndpointClass::Submit, AnswerClass::of(&exchange, &seen), begun.elapsed());
         seen
     }
@@ -156,7 +157,7 @@ impl Upstream {
     /// Looks at one task.
     pub async fn fetch(&self, task: &TaskId) -> Observation {
         let begun = Instant::now();
-        let exchange = self.exchange(self.0.reader.get(self.0.fetch.with(task.as_str())), MAX_ANSWER).await;
+        let exchange = self.look(self.0.reader.get(self.0.fetch.with(task.as_str())), MAX_ANSWER).await;
         let seen = classify_poll(task, &exchange);
         self.0.meter.record(EndpointClass::Fetch, AnswerClass::of(&exchange, &seen), begun.elapsed());
         seen
@@ -173,7 +174,7 @@ impl Upstream {
         let begun = Instant::now();
         let ids: Vec<&str> = tasks.iter().map(TaskId::as_str).collect();
         let body = serde_json::json!({ "ids": ids }).to_string();
-        let exchange = self.exchange(self.0.reader.post(list.with("")).body(body), MAX_LIST).await;
+        let exchange = self.look(self.0.reader.post(list.with("")).body(body), MAX_LIST).await;
         let batch = classify_list(tasks, &exchange);
         let class = match &batch {
             Batch::Seen(_) => AnswerClass::Ok,
@@ -192,7 +193,7 @@ impl Upstream {
             return Observation::NotFound;
         };
         let begun = Instant::now();
-        let exchange = self.exchange(self.0.reader.get(lookup.with("")), MAX_LIST).await;
+        let exchange = self.look(self.0.reader.get(lookup.with("")), MAX_LIST).await;
         let seen = classify_lookup(state, &exchange);
         self.0.meter.record(EndpointClass::Lookup, AnswerClass::of(&exchange, &seen), begun.elapsed());
         seen
@@ -225,6 +226,15 @@ impl Upstream {
         is_cancelled
     }
 
+    /// An exchange that may be repeated, with another key should this one be refused.
+    async fn look(&self, request: RequestBuilder, max_bytes: usize) -> Exchange {
+        let exchange = self.exchange(request, max_bytes).await;
+        if exchange.as_ref().is_ok_and(|answer| matches!(answer.status, 401 | 403)) {
+            self.0.key.read_again().await;
+        }
+        exchange
+    }
+
     async fn exchange(&self, request: RequestBuilder, max_bytes: usize) -> Exchange {
         let _under_way = UnderWay::count(&self.0.under_way);
         let key = self.0.key.current();
@@ -236,15 +246,22 @@ impl Upstream {
         let status = meant_by(&response);
         let retry_after = retry_after(response.headers());
         let body = read_body(&mut response, max_bytes).await;
-        if matches!(status, 401 | 403) {
-            self.0.key.read_again().await;
-        }
         let body = match &key {
             Some(key) => body.map(|body| key.hide_in(status, body)),
             None => body,
         };
         Ok(Answer { status, retry_after, body })
     }
+}
+
+/// The prompt of a request, if it has one.
+fn prompt_in(body: &str) -> String {
+    #[derive(serde::Deserialize)]
+    struct Prompt {
+        #[serde(default)]
+        prompt: Option<String>,
+    }
+    serde_json::from_str(body).ok().and_then(|Prompt { prompt }| prompt).unwrap_or_default()
 }
 
 /// What both clients have in common: no redirects, no retries, a limit for everything.

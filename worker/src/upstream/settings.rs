@@ -12,7 +12,7 @@ pub struct UpstreamSettings {
     pub base_url: Url,
     /// The key; without one, no key is sent.
     pub key: Option<SecretString>,
-    /// The file that holds the key, if one does: it is read again when the upstream answers 401 or 403.
+    /// The file that holds the key, if one does: it is read again when the upstream does not let us in.
     pub key_file: Option<PathBuf>,
     /// The header that carries the key.
     pub auth_header: String,
