@@ -46,7 +46,7 @@ pub(super) fn show(view: &JobView) -> Markup {
 fn next(view: &JobView) -> Markup {
     let ending = view.event.as_ref();
     html! {
-        section .card {
+        section #next .card {
             @if view.phase.is_terminal() {
                 h2 { "Outcome" }
                 div .next {
@@ -84,7 +84,7 @@ fn timeline(view: &JobView) -> Markup {
     let before = history.iter().map(|line| Some(line.at_ms));
     let before = std::iter::once(None).chain(before);
     html! {
-        section .card {
+        section #timeline .card {
             h2 { "Timeline" }
             ol .line {
                 @for (HistoryLine { at_ms, fence, phase, note }, before) in history.iter().zip(before) {
@@ -104,7 +104,7 @@ fn timeline(view: &JobView) -> Markup {
 
 fn request(view: &JobView) -> Markup {
     html! {
-        section .card {
+        section #request .card {
             h2 { "Request" small { (bytes(view.job_bytes)) } }
             @match &view.job {
                 Some(job) => { pre { (pretty(job.request.as_json())) } }
@@ -124,7 +124,7 @@ fn state(view: &JobView) -> Markup {
     let shown: String = state.chars().take(MAX_STATE).collect();
     html! {
         @if !state.is_empty() {
-            section .card {
+            section #state .card {
                 h2 { "State" small { "the caller's, " (bytes(state.len() as u64)) } }
                 pre { (shown) @if shown.len() < state.len() { " …" } }
             }
@@ -135,11 +135,11 @@ fn state(view: &JobView) -> Markup {
 fn event(view: &JobView) -> Markup {
     html! {
         @match (&view.event, &view.event_entry) {
-            (Some(event), entry) => section .card {
+            (Some(event), entry) => section #event .card {
                 h2 { "Event" small { (entry.as_deref().unwrap_or_default()) } }
                 (event_fields(view, event))
             },
-            (None, Some(entry)) => section .card {
+            (None, Some(entry)) => section #event .card {
                 h2 { "Event" small { (entry) } }
                 div .none { "The event stream no longer has it." }
             },
@@ -174,10 +174,11 @@ fn picture(view: &JobView) -> Markup {
     let buttons = event.data.buttons.as_deref().map(button::read).unwrap_or_default();
     html! {
         @if let Some(url) = &url {
-            section .card {
+            section #result .card {
                 h2 { @if event.image_url.is_empty() { "Last preview" } @else { "Result" } }
                 a .picture href=(url) rel="noreferrer noopener" target="_blank" {
                     img src=(url) alt="The picture that the upstream made" referrerpolicy="no-referrer";
+                    span .missing { "The picture is not there (any longer)." }
                 }
                 @if !buttons.is_empty() {
                     div .buttons { @for button in &buttons { span .chip title=(button.custom_id) { (button.face) } } }
@@ -202,7 +203,7 @@ fn preview(event: &Event) -> Option<String> {
 fn facts(view: &JobView) -> Markup {
     let (record, now_ms) = (&view.record, view.now_ms);
     html! {
-        section .card {
+        section #facts .card {
             h2 { "Facts" }
             dl {
                 dt { "kind" } dd {

@@ -1,5 +1,7 @@
 //! What all pages have around them.
 
+use std::time::Duration;
+
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{SCRIPT, STYLE};
@@ -12,21 +14,31 @@ pub(super) struct Layout {
 }
 
 impl Layout {
+    /// How often a page shows itself anew while something moves on it.
+    const BRISK: Duration = Duration::from_secs(2);
+    /// The same where little changes: the age of what has ended, and now and then a retry.
+    const CALM: Duration = Duration::from_secs(10);
+
     pub(super) fn of(admin: &Admin) -> Self {
         Self { queue: admin.ledger.queue().as_str().to_owned(), is_draining: admin.health.is_draining() }
     }
 
     /// A page that shows itself anew every two seconds.
     pub(super) fn live(&self, title: &str, content: Markup) -> Markup {
-        self.page(title, content, true)
+        self.page(title, content, Some(Self::BRISK))
+    }
+
+    /// A page that shows itself anew every ten seconds.
+    pub(super) fn calm(&self, title: &str, content: Markup) -> Markup {
+        self.page(title, content, Some(Self::CALM))
     }
 
     /// A page that stays as it is.
     pub(super) fn still(&self, title: &str, content: Markup) -> Markup {
-        self.page(title, content, false)
+        self.page(title, content, None)
     }
 
-    fn page(&self, title: &str, content: Markup, is_live: bool) -> Markup {
+    fn page(&self, title: &str, content: Markup, every: Option<Duration>) -> Markup {
         html! {
             (DOCTYPE)
             html lang="en" {
@@ -35,8 +47,8 @@ impl Layout {
                     meta name="viewport" content="width=device-width,initial-scale=1";
                     title { (title) " · mjq " (self.queue) }
                     link rel="icon" href="/favicon.svg";
-                    @if is_live {
-                        noscript { meta http-equiv="refresh" content="2"; }
+                    @if let Some(every) = every {
+                        noscript { meta http-equiv="refresh" content=(every.as_secs()); }
                     }
                     style { (PreEscaped(STYLE)) }
                 }
@@ -49,7 +61,7 @@ impl Layout {
                                 maxlength="128" autocomplete="off" spellcheck="false";
                         }
                     }
-                    main data-live[is_live] {
+                    main data-live=[every.map(|every| every.as_millis())] {
                         @if self.is_draining {
                             div .banner { b { "This pod is stopping." } "It finishes what it holds and takes nothing new." }
                         }
@@ -61,7 +73,7 @@ impl Layout {
                         a href="/metrics" { "Metrics" }
                         a href="/readyz" { "Readiness" }
                     }
-                    @if is_live {
+                    @if every.is_some() {
                         script { (PreEscaped(SCRIPT)) }
                     }
                 }

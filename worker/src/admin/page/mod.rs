@@ -1,7 +1,7 @@
 //! The dashboard: pages for people, made here and complete in themselves.
 //!
-//! They need no script: a browser without one loads them anew every two seconds. One with scripts
-//! replaces only what is below the head, so that a search is not cut off while it is typed.
+//! They need no script: a browser without one loads them anew every two seconds, or ten where a job has ended. One with
+//! scripts replaces only what is below the head, so that a search is not cut off while it is typed.
 
 mod button;
 mod format;
@@ -88,7 +88,7 @@ async fn job(State(admin): State<Admin>, Path(id): Path<String>) -> Response {
 async fn show_job(admin: &Admin, id: &JobId) -> Response {
     let layout = Layout::of(admin);
     match admin.ledger.job(id).await {
-        Ok(Some(view)) if view.phase.is_terminal() => layout.still(id.as_str(), job::show(&view)).into_response(),
+        Ok(Some(view)) if view.phase.is_terminal() => layout.calm(id.as_str(), job::show(&view)).into_response(),
         Ok(Some(view)) => layout.live(id.as_str(), job::show(&view)).into_response(),
         Ok(None) => {
             let words = html! {

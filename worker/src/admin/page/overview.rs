@@ -106,24 +106,24 @@ impl Overview {
     fn open(&self) -> Markup {
         let (lines, now_ms) = (&self.latest.open, self.counts.now_ms);
         html! {
-            section .card {
+            section #open .card {
                 h2 { "Open jobs" @if self.counts.open > lines.len() as u64 {
                     small { "some of " (count(self.counts.open)) }
                 } }
                 @if lines.is_empty() { div .none { "Nothing is open." } } @else {
                     div .scroll { table {
                         thead { tr {
-                            th { "job" } th { "kind" } th { "phase" } th { "progress" } th { "next" }
-                            th .n { "attempts" } th .n { "polls" } th .n { "enqueued" }
+                            th { "job" } th .wide { "kind" } th { "phase" } th { "progress" } th { "next" }
+                            th .n.wide { "attempts" } th .n.wide { "polls" } th .n { "enqueued" }
                         } }
                         tbody { @for line in lines { tr {
                             td .id { (job_link(&line.id)) }
-                            td .soft { (line.record.kind.as_str()) }
+                            td .soft.wide { (line.record.kind.as_str()) }
                             td { (badge(line.phase)) }
                             td { (progress(&line.record)) }
                             td .nowrap { (next_step(line.phase, line.place, now_ms)) }
-                            td .n { (line.record.attempts) }
-                            td .n { (line.record.polls) }
+                            td .n.wide { (line.record.attempts) }
+                            td .n.wide { (line.record.polls) }
                             td .n.soft { (ago(line.record.enqueued_ms, now_ms)) }
                         } } }
                     } }
@@ -135,16 +135,16 @@ impl Overview {
     fn ended(&self) -> Markup {
         let now_ms = self.counts.now_ms;
         html! {
-            section .card {
+            section #ended .card {
                 h2 { "Latest results" }
                 @if self.latest.ended.is_empty() { div .none { "Nothing has ended yet." } } @else {
                     div .scroll { table {
-                        thead { tr { th { } th { "job" } th { "outcome" } th .n { "took" } th .n { "ended" } } }
+                        thead { tr { th { } th { "job" } th { "outcome" } th .n.wide { "took" } th .n { "ended" } } }
                         tbody { @for line in &self.latest.ended { tr {
                             td .pic { (thumbnail(line)) }
                             td .id { (job_link(&line.id)) }
                             td { (badge(line.phase)) }
-                            td .n { (span(ended_ms(line).saturating_sub(line.record.enqueued_ms))) }
+                            td .n.wide { (span(ended_ms(line).saturating_sub(line.record.enqueued_ms))) }
                             td .n.soft { (ago(ended_ms(line), now_ms)) }
                         } } }
                     } }
@@ -156,7 +156,7 @@ impl Overview {
     fn failed(&self) -> Markup {
         let now_ms = self.counts.now_ms;
         html! {
-            section .card {
+            section #failed .card {
                 h2 { "Latest failures" @if self.counts.failed > self.failures.len() as u64 {
                     small { "of " (count(self.counts.failed)) }
                 } }
@@ -178,11 +178,11 @@ impl Overview {
     fn workers(&self) -> Markup {
         let now_ms = self.counts.now_ms;
         html! {
-            section .card {
+            section #workers .card {
                 h2 { "Workers" }
                 @if self.pods.is_empty() { div .none { "No worker has shown itself." } } @else {
                     div .scroll { table {
-                        thead { tr { th { "pod" } th { "busy" } th .n { "up" } th .n { "seen" } } }
+                        thead { tr { th { "pod" } th { "busy" } th .n.wide { "up" } th .n { "seen" } } }
                         tbody { @for pod in &self.pods { tr {
                             td .pod {
                                 span .dot.off[!pod.is_live] {} b { (pod.name) }
@@ -192,7 +192,7 @@ impl Overview {
                                 progress max=(pod.slots.max(1)) value=(pod.busy) {}
                                 (count(pod.busy)) " of " (count(pod.slots))
                             }
-                            td .n { (span(now_ms.saturating_sub(pod.started_ms))) }
+                            td .n.wide { (span(now_ms.saturating_sub(pod.started_ms))) }
                             td .n.soft { (ago(pod.seen_ms, now_ms)) }
                         } } }
                     } }
@@ -204,7 +204,7 @@ impl Overview {
     fn rejected(&self) -> Markup {
         let now_ms = self.counts.now_ms;
         html! {
-            section .card {
+            section #rejected .card {
                 h2 { "Rejected entries" @if self.counts.rejected > self.rejected.len() as u64 {
                     small { "the latest of " (count(self.counts.rejected)) }
                 } }
@@ -231,10 +231,7 @@ fn tile(name: &str, number: u64, colour: &str, meaning: &str) -> Markup {
 fn thumbnail(line: &JobLine) -> Markup {
     let url = line.event.as_ref().and_then(|event| safe_url(&event.image_url));
     html! {
-        @match url {
-            Some(url) => img .thumb src=(url) alt="" loading="lazy" referrerpolicy="no-referrer";,
-            None => div .thumb {},
-        }
+        div .thumb { @if let Some(url) = url { img src=(url) alt="" loading="lazy" referrerpolicy="no-referrer"; } }
     }
 }
 

@@ -224,6 +224,8 @@ async fn a_jobs_view_tells_its_whole_story() -> anyhow::Result<()> {
         "U1",
         "🔄",
         "order &quot;7&quot; 😀",
+        // It can be tried once more.
+        r#"data-live="10000""#,
     ] {
         assert!(page.contains(wanted), "{wanted} is missing in\n{page}");
     }
@@ -245,7 +247,8 @@ async fn an_open_job_tells_what_comes_next() -> anyhow::Result<()> {
     stage.settle(step, &accepted("1"), LATER).await?;
     assert!(matches!(place("first").await?, Some(Place::Poll { .. })));
     let (_, page) = stage.get("/jobs/first").await?;
-    assert!(page.contains("polled in ") && page.contains(r#"http-equiv="refresh""#), "{page}");
+    assert!(page.contains("polled in ") && page.contains(r#"data-live="2000""#), "{page}");
+    assert!(page.contains(r#"http-equiv="refresh" content="2""#), "{page}");
     assert_eq!(stage.get_json("/api/v1/jobs/first").await?.1["next"]["lane"], "poll");
     Ok(())
 }
