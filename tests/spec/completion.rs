@@ -69,7 +69,8 @@ async fn the_end_of_a_task_is_seen_within_the_spacing_of_the_polls_by_a_worker_w
         stack.xadd_job(&imagine(&format!("job-{n}"), &format!("fox {n} [sim: duration=300ms]"))).await?;
         let data = stack.event_of(&format!("job-{n}")).await?.data()?;
         let finished_ms = data["task"]["finishTime"].as_u64().unwrap_or_default();
-        quickest_ms = quickest_ms.min(data["timings"]["published_ms"].as_u64().unwrap_or_default() - finished_ms);
+        quickest_ms =
+            quickest_ms.min(data["timings"]["published_ms"].as_u64().unwrap_or_default().saturating_sub(finished_ms));
     }
 
     // The polls are 50 to 200 ms apart.

@@ -75,7 +75,7 @@ async fn an_idle_worker_stops_at_once_on_sigterm_and_on_sigint() -> anyhow::Resu
 #[tokio::test]
 async fn open_tasks_do_not_keep_a_worker_from_stopping() -> anyhow::Result<()> {
     let mut stack = a_stack().await?;
-    stack.xadd_job(&imagine("order-1842", "a red fox [sim: duration=2s]")).await?;
+    stack.xadd_job(&imagine("order-1842", "a red fox [sim: duration=6s]")).await?;
     stack.eventually("it is open", async |stack| Ok(stack.simulator.stats().polls > 0)).await?;
 
     let exit = stack.workers[0].terminate().await?;

@@ -69,8 +69,8 @@ async fn a_late_failure_is_the_last_that_is_looked_at() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_retry_ends_the_looks_at_the_task_before() -> anyhow::Result<()> {
     let stack = a_stack().await?;
-    stack.simulator.script("order-1842", "uses=1 duration=2s".parse().map_err(anyhow::Error::msg)?);
-    stack.xadd_job(&with(imagine("order-1842", "order-1842"), "/options/deadline_s", 1)).await?;
+    stack.simulator.script("order-1842", "uses=1 duration=20s".parse().map_err(anyhow::Error::msg)?);
+    stack.xadd_job(&with(imagine("order-1842", "order-1842"), "/options/deadline_s", 2)).await?;
     assert_eq!(stack.event_of("order-1842").await?.code(), "deadline_exceeded");
     let task = stack.simulator.ledger()[0].task.clone();
     let polls = stack.simulator.polls(&task);

@@ -126,7 +126,7 @@ async fn jobs_are_submitted_by_priority_and_then_by_age() -> anyhow::Result<()> 
 #[tokio::test]
 async fn a_job_with_a_start_time_is_not_submitted_before_it_and_holds_nobody_up() -> anyhow::Result<()> {
     let stack = a_stack().await?;
-    let run_at_ms = now_ms() + 1_500;
+    let run_at_ms = now_ms() + 5_000;
 
     stack.xadd_job(&with(imagine("later", "later"), "/options/run_at_ms", run_at_ms)).await?;
     stack.xadd_job(&imagine("now", "now")).await?;

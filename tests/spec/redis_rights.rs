@@ -45,7 +45,7 @@ async fn a_command_that_redis_does_not_allow_fails_at_once_and_names_the_right()
 
         assert_eq!(run.code, 1, "{words:?}: {run:?}");
         assert!(run.stderr.contains(wanted) && run.stderr.contains("MJQ_REDIS_URL"), "{words:?}: {run:?}");
-        assert!(began.elapsed() < Duration::from_secs(3), "{words:?} took {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(10), "{words:?} took {:?}", began.elapsed());
     }
     Ok(())
 }

@@ -91,7 +91,7 @@ async fn a_job_whose_submit_redis_has_forgotten_is_not_submitted_again_while_its
 -> anyhow::Result<()> {
     let mut stack = a_stack_of_its_own().await?;
     let prompt = "a red fox [sim: delay=4s]";
-    stack.xadd_job(&with(imagine("order-1842", prompt), "/options/run_at_ms", now_ms() + 1_500)).await?;
+    stack.xadd_job(&with(imagine("order-1842", prompt), "/options/run_at_ms", now_ms() + 4_000)).await?;
     wait_for_phase(&stack, "order-1842", "queued").await?;
     let before = Snapshot::take(&mut stack)?;
     stack.eventually("the submit is on its way", async |stack| Ok(stack.simulator.created(prompt) == 1)).await?;
@@ -111,7 +111,7 @@ async fn a_job_whose_submit_redis_has_forgotten_is_not_submitted_again_while_its
 async fn a_job_whose_acceptance_redis_has_forgotten_is_not_submitted_again_in_silence() -> anyhow::Result<()> {
     let mut stack = a_stack_of_its_own().await?;
     let prompt = "a red fox [sim: duration=3s]";
-    stack.xadd_job(&with(imagine("order-1842", prompt), "/options/run_at_ms", now_ms() + 1_500)).await?;
+    stack.xadd_job(&with(imagine("order-1842", prompt), "/options/run_at_ms", now_ms() + 4_000)).await?;
     wait_for_phase(&stack, "order-1842", "queued").await?;
     let before = Snapshot::take(&mut stack)?;
     wait_for_phase(&stack, "order-1842", "polling").await?;
