@@ -1,13 +1,13 @@
 //! A job's page: what is known about it, and what comes next.
 
 use maud::{Markup, html};
-use mjq_producer::contract::{Event, Priority};
+use mjq_producer::contract::{Code, Event, Priority};
 use serde::Deserialize;
 
 use super::{
     button,
-    format::{bytes, instant, span},
-    parts::{ago, badge, job_link, next_step, progress, safe_url},
+    format::{bytes, instant, span, unturned},
+    parts::{ago, badge, job_link, next_step, progress, reason, safe_url},
     pretty_json::pretty,
 };
 use crate::{
@@ -31,13 +31,16 @@ pub(super) fn show(view: &JobView) -> Markup {
             div {
                 (next(view))
                 (timeline(view))
+            }
+            // Beside the rest where there is room, and before the request where there is not.
+            div .side {
+                (picture(view))
+                (facts(view))
+            }
+            div {
                 (request(view))
                 (state(view))
                 (event(view))
-            }
-            div {
-                (picture(view))
-                (facts(view))
             }
         }
     }
@@ -56,8 +59,9 @@ fn next(view: &JobView) -> Markup {
                     }
                     (next_step(view.phase, view.place, view.now_ms))
                     @if !view.record.reason.is_empty() && view.phase != Phase::Completed {
-                        div .soft { (view.record.reason) }
+                        div .soft { (reason(&view.record.reason)) }
                     }
+                    @if let Some(advice) = ending.and_then(|event| advice(event.code)) { div { (advice) } }
                     @if let Some(late) = &view.record.late {
                         div {
                             b { "late success" } " of its task, seen "
@@ -72,10 +76,24 @@ fn next(view: &JobView) -> Markup {
                 h2 { "Next" }
                 div .next {
                     (next_step(view.phase, view.place, view.now_ms))
-                    @if !view.record.reason.is_empty() { div .soft { "last: " (view.record.reason) } }
+                    @if !view.record.reason.is_empty() { div .soft { "last: " (reason(&view.record.reason)) } }
                 }
             }
         }
+    }
+}
+
+/// What is to be done about an end that the upstream may have an answer to, or somebody else.
+fn advice(code: Code) -> Option<&'static str> {
+    match code {
+        Code::SubmitUnknown => {
+            Some("Nobody can know whether the upstream took the job: look there before paying again.")
+        }
+        Code::UpstreamLost => Some("Ask the upstream; a new job is a new charge."),
+        Code::NeedsInput => {
+            Some("The task waited for input until the deadline: send a modal command (mjq modal) in time.")
+        }
+        _ => None,
     }
 }
 
@@ -89,7 +107,7 @@ fn timeline(view: &JobView) -> Markup {
             ol .line {
                 @for (HistoryLine { at_ms, fence, phase, note }, before) in history.iter().zip(before) {
                     li class=(format!("b-{phase}")) {
-                        @if note.is_empty() { b { (phase) } } @else { span { (note) " " } }
+                        @if note.is_empty() { b { (phase) } } @else { span dir="auto" { (unturned(note)) " " } }
                         span .soft {
                             @if let Some(before) = before { "after " (span(at_ms.saturating_sub(before))) }
                             @if *fence > 0 && note.is_empty() { " · claim " (fence) }
@@ -126,7 +144,7 @@ fn state(view: &JobView) -> Markup {
         @if !state.is_empty() {
             section #state .card {
                 h2 { "State" small { "the caller's, " (bytes(state.len() as u64)) } }
-                pre { (shown) @if shown.len() < state.len() { " …" } }
+                pre dir="auto" { (unturned(&shown)) @if shown.len() < state.len() { " …" } }
             }
         }
     }
@@ -157,7 +175,7 @@ fn event_fields(view: &JobView, event: &Event) -> Markup {
             dt { "code" } dd { (event.code.as_str()) }
             @if !event.status.is_empty() { dt { "status" } dd { (event.status) } }
             @if published_ms > 0 { dt { "published" } dd { (ago(published_ms, view.now_ms)) } }
-            @if !data.reason.is_empty() { dt { "reason" } dd { (data.reason) } }
+            @if !data.reason.is_empty() { dt { "reason" } dd { (reason(&data.reason)) } }
             @if !data.then.is_empty() {
                 dt { "follow-ups" } dd { @for id in &data.then { div { (job_link(id)) } } }
             }

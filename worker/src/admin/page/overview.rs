@@ -3,10 +3,13 @@
 use maud::{Markup, html};
 
 use super::{
-    format::{count, span},
-    parts::{ago, badge, ended_ms, job_link, next_step, progress, safe_url},
+    format::{count, span, unturned},
+    parts::{ago, badge, ended_ms, job_link, next_step, progress, reason, safe_url},
 };
-use crate::ledger::{Counts, JobLine, Latest, Pod, RejectedEntry, Upstream};
+use crate::{
+    ledger::{Counts, JobLine, Latest, Pod, RejectedEntry, Upstream},
+    lifecycle::Phase,
+};
 
 /// What the overview shows.
 pub(super) struct Overview {
@@ -32,7 +35,7 @@ impl Overview {
 
     fn banners(&self) -> Markup {
         let Counts { now_ms, upstream, .. } = &self.counts;
-        let Upstream { failures, probe_ms, gate_ms, looks_gate_ms, cause, .. } = upstream;
+        let Upstream { is_paused, are_submits_paused, gate_ms, looks_gate_ms, .. } = upstream;
         html! {
             @if !self.pods.iter().any(|pod| pod.is_live) {
                 div .banner.bad { b { "No worker is live." } "Jobs wait safely until one is." }
@@ -43,28 +46,23 @@ impl Overview {
                     "of " (count(*times)) " steps. What workers still knew was written again; `mjq doctor` says more."
                 }
             }
-            @if upstream.is_paused {
+            @if *is_paused {
                 div .banner { b { "Paused." } "The upstream is asked nothing until somebody resumes." }
-            } @else if upstream.are_submits_paused {
+            } @else if *are_submits_paused {
                 div .banner { b { "Submits are paused." } "Open tasks go on; new ones wait until somebody resumes." }
             }
-            @if upstream.is_down() {
-                div .banner.bad {
-                    b { "The upstream takes nothing." }
-                    "Submits wait after " (count(*failures)) " failed "
-                    @if *failures == 1 { "request" } @else { "requests" }
-                    @if let Some(cause) = cause { ": " (cause.words()) }
-                    @if probe_ms > now_ms { "; the next try is in " (span(probe_ms - now_ms)) "." } @else { "; trying now." }
-                }
-            }
-            @if gate_ms > now_ms {
+            @if upstream.is_down() { (self.takes_nothing()) }
+            // What is paused goes on at no time that anybody knows.
+            @if gate_ms > now_ms && !is_paused && !are_submits_paused {
                 div .banner {
                     b { "The upstream asked for a pause." } "Submits go on in " (span(gate_ms - now_ms)) "."
                 }
             }
-            @if looks_gate_ms > now_ms {
+            @if looks_gate_ms > now_ms && !is_paused {
                 div .banner {
-                    b { "The upstream was looked at too often." } "Polls go on in " (span(looks_gate_ms - now_ms)) "."
+                    b { "Polls pause." }
+                    "The upstream refused one, or asked for it; they go on in " (span(looks_gate_ms - now_ms))
+                    ". `mjq jobs` shows its words."
                 }
             }
             @if let Some(limit) = self.counts.full_at() {
@@ -73,7 +71,34 @@ impl Overview {
                     "About " (count(limit)) " tasks are kept open there, more as it takes them; one more is tried now and then."
                 }
             }
+            @if let Some(words) = self.why_looks_are_blind() {
+                div .banner.bad { b { "Looks tell nothing." } (reason(words)) }
+            }
         }
+    }
+
+    fn takes_nothing(&self) -> Markup {
+        let Counts { now_ms, upstream, .. } = &self.counts;
+        let Upstream { failures, probe_ms, cause, is_paused, are_submits_paused, .. } = upstream;
+        html! {
+            div .banner.bad {
+                b { "The upstream takes nothing." }
+                "Submits wait after " (count(*failures)) " failed "
+                @if *failures == 1 { "request" } @else { "requests" }
+                @if let Some(cause) = cause { ": " (cause.words()) }
+                @if *is_paused || *are_submits_paused { "." }
+                @else if probe_ms > now_ms { "; the next try is in " (span(probe_ms - now_ms)) "." }
+                @else { "; the next submit tries it." }
+            }
+        }
+    }
+
+    /// Why the latest looks at most of the tasks shown told nothing; `None` when they told something.
+    fn why_looks_are_blind(&self) -> Option<&str> {
+        let tasks = self.latest.open.iter().filter(|line| matches!(line.phase, Phase::Polling | Phase::Held));
+        let (blind, seen): (Vec<&JobLine>, Vec<_>) = tasks.partition(|line| line.record.blind_polls > 0);
+        let newest = blind.iter().find(|line| !line.record.reason.is_empty())?;
+        (blind.len() >= seen.len()).then_some(&newest.record.reason)
     }
 
     fn tiles(&self) -> Markup {
@@ -121,7 +146,12 @@ impl Overview {
                             td .soft.wide { (line.record.kind.as_str()) }
                             td { (badge(line.phase)) }
                             td { (progress(&line.record)) }
-                            td .nowrap { (next_step(line.phase, line.place, now_ms)) }
+                            td .step {
+                                (next_step(line.phase, line.place, now_ms))
+                                @if !line.record.reason.is_empty() {
+                                    small title=(unturned(&line.record.reason)) { (reason(&line.record.reason)) }
+                                }
+                            }
                             td .n.wide { (line.record.attempts) }
                             td .n.wide { (line.record.polls) }
                             td .n.soft { (ago(line.record.enqueued_ms, now_ms)) }
@@ -166,7 +196,7 @@ impl Overview {
                         tbody { @for line in &self.failures { tr {
                             td .id { (job_link(&line.id)) }
                             td { (code_of(line)) }
-                            td .words.soft title=(line.record.reason) { (line.record.reason) }
+                            td .words.soft title=(unturned(&line.record.reason)) { (reason(&line.record.reason)) }
                             td .n.soft { (ago(ended_ms(line), now_ms)) }
                         } } }
                     } }
@@ -213,7 +243,7 @@ impl Overview {
                         thead { tr { th { "entry" } th { "reason" } th .n { "rejected" } } }
                         tbody { @for entry in &self.rejected { tr {
                             td .soft.nowrap { (entry.entry) }
-                            td .words title=(entry.text) { (entry.reason) }
+                            td .words title=(unturned(&entry.text)) { (reason(&entry.reason)) }
                             td .n.soft { (ago(entry.rejected_ms, now_ms)) }
                         } } }
                     } }

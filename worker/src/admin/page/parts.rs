@@ -49,7 +49,7 @@ pub(super) fn progress(record: &Record) -> Markup {
 pub(super) fn next_step(phase: Phase, place: Place, now_ms: u64) -> Markup {
     let look = match phase {
         Phase::Unknown => "searched for",
-        Phase::Held => "input is looked for",
+        Phase::Held => "waits for input (mjq modal); looked at",
         _ => "polled",
     };
     html! {
@@ -69,6 +69,11 @@ pub(super) fn next_step(phase: Phase, place: Place, now_ms: u64) -> Markup {
             Place::Moving => { "between two steps" }
         }
     }
+}
+
+/// Why something is so, in the upstream's words or ours.
+pub(super) fn reason(words: &str) -> Markup {
+    html! { span dir="auto" { (format::unturned(words)) } }
 }
 
 /// When a job ended; 0 when it has not.

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use self::stage::{Stage, accepted, report, running, succeeded};
 use crate::{
-    ledger::Place,
+    ledger::{Paused, Place},
     lifecycle::{Busy, FailureClass, Observation, Phase, Policy},
 };
 
@@ -251,6 +251,42 @@ async fn an_open_job_tells_what_comes_next() -> anyhow::Result<()> {
     assert!(page.contains(r#"http-equiv="refresh" content="2""#), "{page}");
     assert_eq!(stage.get_json("/api/v1/jobs/first").await?.1["next"]["lane"], "poll");
     Ok(())
+}
+
+#[tokio::test]
+async fn looks_that_tell_nothing_are_told_with_the_upstreams_words() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    stage.admit(&imagine("open", "{}")).await?;
+    stage.play(&accepted("1"), NOW).await?;
+    assert!(!stage.get("/").await?.1.contains("Looks tell nothing"));
+
+    let reason = "HTTP 401: \u{202e}no <key>".to_owned();
+    stage.play(&Observation::NoVerdict { reason, retry_after: None }, LATER).await?;
+
+    let (_, page) = stage.get("/").await?;
+    assert!(page.contains("Looks tell nothing."), "{page}");
+    // In the banner, and below what comes next.
+    assert_eq!(page.matches(r#"<span dir="auto">HTTP 401: \u{202e}no &lt;key&gt;</span>"#).count(), 2, "{page}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_breaker_that_cannot_close_because_of_a_pause_promises_no_try() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    stage.admit(&imagine("barred", "{}")).await?;
+    let barred = Observation::Refused { busy: Busy::Barred, retry_after: None, reason: "HTTP 401".to_owned() };
+    stage.play(&barred, LATER).await?;
+    let takes_nothing = async || {
+        let (_, page) = stage.get("/").await?;
+        let (_, banner) = page.split_once("The upstream takes nothing.").context("it is open")?;
+        anyhow::Ok(banner.split("</div>").next().unwrap_or_default().to_owned())
+    };
+    assert!(takes_nothing().await?.contains("it does not let us in; the next "));
+
+    stage.ledger.pause(Paused::Submits, true).await?;
+
+    let is_told = async || Ok(takes_nothing().await?.ends_with("it does not let us in."));
+    eventually("the pause is told", is_told).await
 }
 
 #[tokio::test]
