@@ -4,7 +4,7 @@ use redis::{Cmd, RedisError};
 
 use crate::{
     LinkError, RedisLink,
-    contract::{Command, Job, JobId, QueueName, RequestError, VERSION},
+    contract::{Command, Job, JobId, MAX_JOB_BYTES, QueueName, RequestError, VERSION},
 };
 
 /// Puts jobs into one queue. Clones share the connection.
@@ -12,6 +12,7 @@ use crate::{
 pub struct Producer {
     link: RedisLink,
     stream: String,
+    max_job_bytes: usize,
 }
 
 /// A job could not be enqueued.
@@ -23,6 +24,14 @@ pub enum EnqueueError {
     /// The job lacks something or has it wrong; nothing was sent.
     #[error("the job is not valid")]
     Invalid(#[from] RequestError),
+    /// The job is larger than workers take, who could not even tell its id; nothing was sent.
+    #[error("the job has {bytes} bytes; at most {max_bytes} are taken")]
+    TooLarge {
+        /// The size of its JSON.
+        bytes: usize,
+        /// The largest that is sent.
+        max_bytes: usize,
+    },
     /// Redis did not answer. The job may be enqueued even so; enqueueing it again is harmless when it has an id.
     #[error("could not enqueue into {stream}")]
     Redis {
@@ -35,8 +44,10 @@ pub enum EnqueueError {
 }
 
 impl Producer {
-    /// How many entries one round trip carries.
+    /// How many entries one round trip carries at most.
     const BATCH: usize = 500;
+    /// The bytes that one round trip carries, but for a larger job's own: it has to be over in time.
+    const BATCH_BYTES: usize = 4 << 20;
 
     /// Connects to a plain, TLS, Sentinel or Cluster URL, for one queue.
     ///
@@ -52,35 +63,47 @@ impl Producer {
     /// Takes a link that is there already.
     #[must_use]
     pub fn new(link: RedisLink, queue: &QueueName) -> Self {
-        Self { link, stream: queue.jobs_stream() }
+        Self { link, stream: queue.jobs_stream(), max_job_bytes: MAX_JOB_BYTES }
+    }
+
+    /// Sends jobs of at most so many bytes of JSON: what the workers' `MJQ_MAX_JOB_BYTES` is, where it is not 10 MiB.
+    #[must_use]
+    pub fn with_max_job_bytes(self, max_job_bytes: usize) -> Self {
+        Self { max_job_bytes, ..self }
     }
 
     /// Enqueues one job and returns its id: its own, else the stream entry's.
     ///
     /// # Errors
-    /// [`EnqueueError::Invalid`] before anything is sent; [`EnqueueError::Redis`] if Redis did not answer.
+    /// [`EnqueueError::Invalid`] and [`EnqueueError::TooLarge`] before anything is sent; [`EnqueueError::Redis`] if Redis
+    /// did not answer.
     pub async fn enqueue(&self, job: &Job) -> Result<JobId, EnqueueError> {
-        job.validate()?;
-        let entry: String = self.link.query(&self.xadd(&job_json(job))).await.map_err(|cause| self.error(cause))?;
+        let json = self.json_of(job)?;
+        let entry: String = self.link.query(&self.xadd(&json)).await.map_err(|cause| self.error(cause))?;
         self.id_of(job, &entry)
     }
 
-    /// Enqueues many jobs, 500 to a round trip, and returns their ids in order.
+    /// Enqueues many jobs, up to 500 and 4 MiB to a round trip, and returns their ids in order.
     ///
     /// All are checked before the first is sent.
     ///
     /// # Errors
     /// As [`Producer::enqueue`]. After [`EnqueueError::Redis`] some of them may be enqueued.
     pub async fn enqueue_many(&self, jobs: &[Job]) -> Result<Vec<JobId>, EnqueueError> {
-        jobs.iter().try_for_each(Job::validate)?;
+        let texts: Vec<String> = jobs.iter().map(|job| self.json_of(job)).collect::<Result<_, _>>()?;
         let mut ids = Vec::with_capacity(jobs.len());
-        for batch in jobs.chunks(Self::BATCH) {
+        while ids.len() < jobs.len() {
+            let (from, mut bytes) = (ids.len(), 0);
             let mut pipeline = redis::pipe();
-            for job in batch {
-                pipeline.add_command(self.xadd(&job_json(job)));
+            for text in texts[from..].iter().take(Self::BATCH) {
+                bytes += text.len();
+                if bytes > Self::BATCH_BYTES && !pipeline.is_empty() {
+                    break;
+                }
+                pipeline.add_command(self.xadd(text));
             }
             let entries: Vec<String> = self.link.pipeline(&pipeline).await.map_err(|cause| self.error(cause))?;
-            for (job, entry) in batch.iter().zip(&entries) {
+            for (job, entry) in jobs[from..].iter().zip(&entries) {
                 ids.push(self.id_of(job, entry)?);
             }
         }
@@ -95,6 +118,17 @@ impl Producer {
         let json = serde_json::to_string(command).unwrap_or_default();
         let entry: Result<String, _> = self.link.query(&self.xadd(&json)).await;
         entry.map(|_| ()).map_err(|cause| self.error(cause))
+    }
+
+    /// The job as it is sent, if it may be.
+    fn json_of(&self, job: &Job) -> Result<String, EnqueueError> {
+        job.validate()?;
+        // Strings, numbers and JSON that was read before: there is nothing here that serde_json refuses.
+        let json = serde_json::to_string(job).unwrap_or_default();
+        match json.len() {
+            bytes if bytes > self.max_job_bytes => Err(EnqueueError::TooLarge { bytes, max_bytes: self.max_job_bytes }),
+            _ => Ok(json),
+        }
     }
 
     fn xadd(&self, json: &str) -> Cmd {
@@ -116,9 +150,4 @@ impl Producer {
     fn error(&self, cause: RedisError) -> EnqueueError {
         EnqueueError::Redis { stream: self.stream.clone(), cause }
     }
-}
-
-fn job_json(job: &Job) -> String {
-    // Strings, numbers and JSON that was read before: there is nothing here that serde_json refuses.
-    serde_json::to_string(job).unwrap_or_default()
 }

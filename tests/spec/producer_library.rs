@@ -174,6 +174,21 @@ async fn nothing_is_sent_of_a_batch_with_an_invalid_job() -> anyhow::Result<()> 
 }
 
 #[tokio::test]
+async fn a_job_that_is_larger_than_workers_take_is_refused_before_it_is_sent() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    let producer = Producer::connect(stack.redis_url(), &stack.wire.queue().parse()?).await?.with_max_job_bytes(2_000);
+    let job = |length: usize| ImagineJob::new(&"x".repeat(length)).id(&format!("order-{length}")).build();
+
+    let refused = producer.enqueue_many(&[job(1_000)?, job(2_000)?]).await;
+    let taken = producer.enqueue(&job(1_500)?).await?;
+
+    assert!(matches!(refused, Err(EnqueueError::TooLarge { max_bytes: 2_000, .. })), "{refused:?}");
+    assert_eq!(stack.event_of(taken.as_str()).await?.code(), "ok");
+    assert_eq!(stack.events().await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_redis_that_is_not_there_is_an_error_and_not_a_hang() -> anyhow::Result<()> {
     let queue = QueueName::new("default")?;
     let nowhere = format!("redis://127.0.0.1:{}/", mjq_harness::free_port()?);

@@ -6,6 +6,9 @@ use sha2::{Digest, Sha256};
 
 use super::{JobId, Request, RequestError, strict::Object};
 
+/// The largest job that a worker takes, in bytes of its JSON, unless its `MJQ_MAX_JOB_BYTES` says otherwise.
+pub const MAX_JOB_BYTES: usize = 10 << 20;
+
 /// The longest deadline that a job may ask for, in seconds: seven days.
 pub const MAX_DEADLINE_S: u64 = 7 * 24 * 3600;
 /// 2^53: Redis keeps scores as doubles, and a time beyond the year 287396 is a mistake.

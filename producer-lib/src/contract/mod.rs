@@ -19,7 +19,7 @@ pub use command::{Command, ModalInput};
 pub use entry::{Entry, Malformed};
 pub use event::{Code, Event, EventData, EventType, MissingField, Timings};
 pub use ids::{InvalidJobId, InvalidQueueName, JobId, QueueName, TaskId};
-pub use job::{FollowUp, Job, Kind, MAX_DEADLINE_S, OnCapacity, OnUnknown, Options, Priority};
+pub use job::{FollowUp, Job, Kind, MAX_DEADLINE_S, MAX_JOB_BYTES, OnCapacity, OnUnknown, Options, Priority};
 pub use request::{ParentButton, Request, RequestError};
 
 /// The version of the wire, the value of every entry's field `v`.

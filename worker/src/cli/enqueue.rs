@@ -128,6 +128,7 @@ impl Enqueue {
         let job = self.job.build()?;
         let common = self.job.common();
         let producer = Producer::connect(settings.redis_url.expose_secret(), &settings.queue).await?;
+        let producer = producer.with_max_job_bytes(settings.max_job_bytes);
         if !common.wait {
             let id = producer.enqueue(&job).await?;
             let text = if common.json { json!({ "job": id }).to_string() } else { id.to_string() };

@@ -93,10 +93,11 @@ impl EventLog {
         self.newest(&self.jobs).await
     }
 
-    /// Whether a worker has taken `entry` and all before it out of the job stream.
+    /// Whether a worker has taken `entry` out of the job stream. What came before it has then been taken, too, but for
+    /// commands, which wait a while for a job that nobody knows.
     pub(super) async fn is_admitted(&self, entry: &str) -> Result<bool, Failure> {
         let mut command = redis::cmd("XRANGE");
-        command.arg(&self.jobs).arg("-").arg(entry).arg("COUNT").arg(1);
+        command.arg(&self.jobs).arg(entry).arg(entry);
         let reply: StreamRangeReply = self.link.query(&command).await?;
         Ok(reply.ids.is_empty())
     }

@@ -78,6 +78,7 @@ impl From<EnqueueError> for Failure {
     fn from(error: EnqueueError) -> Self {
         match error {
             EnqueueError::Invalid(error) => Self::Usage(error.to_string()),
+            error @ EnqueueError::TooLarge { .. } => Self::Usage(error.to_string()),
             EnqueueError::Redis { cause, .. } if denial(&cause).is_some() => cause.into(),
             error => Self::Redis(error.into()),
         }

@@ -88,8 +88,7 @@ pub use renewal::Holding;
 pub use settlement::{Settled, Settlement};
 pub use view::{
     BreakerCause, Counts, EventGroup, JobLine, JobView, Latest, Place, Pod, RejectedEntry, Standing, Upstream,
-    ViewError,
-    hide_images,
+    ViewError, hide_images,
 };
 
 use rate::RoundTrip;
