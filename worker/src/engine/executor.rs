@@ -1,5 +1,6 @@
-//! The executor: performs one step. It makes one HTTP exchange, and hands on what it saw. (A submit of which a hook gives
-//! reason to think that it was made already comes after a look: see `preparer`.)
+//! The executor: performs one step. It makes one HTTP exchange, and hands on what it saw. Three steps may make a second:
+//! a submit of which a hook gives reason to think that it was made already comes after a look (see `preparer`), a lost
+//! task is looked for by its hint and then by its `state`, and an end that a list shows is looked at closer.
 
 use std::{
     sync::Arc,

@@ -11,7 +11,7 @@
 //! | `job:<id>` | string | fence of the claim under way, else of the next; phase; record; entry of its event. See `kept` |
 //! | `request:<id>` | string | digest of the body, submit score, state, and the job unless it is large. See `kept` |
 //! | `large:<id>`, `shown:<id>` | string | a large job; if pictures make it so, until it has completed, and without them |
-//! | `more:<id>` | hash | what few jobs have: `rc` reclaims, `rn` fence of the last one, `c` cancel mark, `hint` task a hook told, with `+` before it when it told its end, `modal` the latest input, `me` its entry, `mn` how many |
+//! | `more:<id>` | hash | what few jobs have: `rc` reclaims, `rn` fence of the last one, `c` cancel mark, `hint` task a hook told, with `+` before it when it told its end, `modal` the latest input, `me` its entry, `mn` how many, `mw` that it came before its task waited |
 //! | `marked` | set | open jobs that have any of it, or are large |
 //! | `due:submit` | zset | queued jobs by priority, then age |
 //! | `due:later` | zset | queued jobs by the time from which they may be submitted |
@@ -31,7 +31,7 @@
 //! | `hook_secret` | string | what all pods sign hook addresses with |
 //! | `room` | string | written by each claim to learn whether Redis has room |
 //! | `workers` | hash | live pods |
-//! | `totals` | hash | ended jobs by type and code, ever; `ended`: those that are kept |
+//! | `totals` | hash | ended jobs and rejected entries by type and code, ever; `ended`: those that are kept; `suspected_rollback`, `follow_up_refused` |
 //! | `rejected` | stream | entries that could not be read, with the reason |
 
 mod admission;
