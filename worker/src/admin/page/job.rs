@@ -90,9 +90,7 @@ fn advice(code: Code) -> Option<&'static str> {
             Some("Nobody can know whether the upstream took the job: look there before paying again.")
         }
         Code::UpstreamLost => Some("Ask the upstream; a new job is a new charge."),
-        Code::NeedsInput => {
-            Some("The task waited for input until the deadline: send a modal command (mjq modal) in time.")
-        }
+        Code::NeedsInput => Some("Send a modal command (mjq modal) before the deadline."),
         _ => None,
     }
 }
