@@ -111,7 +111,7 @@ settings! {
     /// The largest job that is taken: bytes, or with KiB or MiB
     [Worker Open] max_job_bytes: usize = "max_job_bytes" ("10MiB") by value::bytes(1024, 512 << 20);
     /// How long finished records and events stay
-    [Worker Open] retention: Duration = "retention" ("24h") by value::duration(60, 10 * 365 * 24 * 3600);
+    [Worker Open] retention: Duration = "retention" ("24h") by value::duration(60, 10 * 31_557_600);
 
     /// The public base URL for the upstream's callbacks; /hooks/… is appended; empty = no hooks
     [Worker Open] hook_url: Option<Url> = "hook_url" ("") by value::optional(value::url);

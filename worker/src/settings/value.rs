@@ -98,9 +98,18 @@ pub(super) fn duration(min_s: u64, max_s: u64) -> impl Fn(&str) -> Read<Duration
     move |text| {
         let (min, max) = (Duration::from_secs(min_s), Duration::from_secs(max_s));
         let duration = humantime::parse_duration(text).ok().filter(|duration| (min..=max).contains(duration));
-        let [min, max] = [min, max].map(humantime::format_duration);
+        let [min, max] = [min_s, max_s].map(bound);
         duration.ok_or_else(|| format!("a duration with its unit such as 90s, 15m or 24h, from {min} to {max}"))
     }
+}
+
+/// A number of seconds in the largest unit that tells it exactly: `1m`, `7d`, `10y`.
+fn bound(seconds: u64) -> String {
+    // The year is what is read as one: 365.25 days.
+    const UNITS: [(u64, &str); 4] = [(31_557_600, "y"), (86_400, "d"), (3_600, "h"), (60, "m")];
+    let unit = UNITS.into_iter().find(|(unit, _)| seconds > 0 && seconds.is_multiple_of(*unit));
+    let (unit, name) = unit.unwrap_or((1, "s"));
+    format!("{}{name}", seconds / unit)
 }
 
 pub(super) fn bytes(min: usize, max: usize) -> impl Fn(&str) -> Read<usize> {
@@ -182,6 +191,9 @@ mod tests {
         assert_eq!(whole(1..=100_000)("100000"), Ok(100_000));
         assert!(whole(1..=100_000)("0").is_err() && whole(1..=100_000)("100001").is_err());
         assert_eq!(duration(60, 120)("1m"), Ok(Duration::from_secs(60)));
+        let refusal = duration(60, 315_576_000)("1 fortnight").unwrap_err();
+        assert!(refusal.ends_with("from 1m to 10y"), "{refusal}");
+        assert!(duration(60, 315_576_000)("10y").is_ok() && duration(60, 315_576_000)("11y").is_err());
         assert!(duration(60, 120)("59s").is_err() && duration(60, 120)("90").is_err());
         assert_eq!(rate("0.5"), Ok(0.5));
         assert!(["-1", "inf", "NaN", "", "1e-20", "1e9"].iter().all(|text| rate(text).is_err()));
