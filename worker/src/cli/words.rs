@@ -2,9 +2,33 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-/// Text from outside must not steer the terminal.
+/// Text from outside must not steer the terminal, or turn the direction of what stands beside it.
 pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if c.is_control() => shown.push(' '),
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                shown.extend(c.escape_unicode())
+            }
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// What Redis said of the first of several commands that failed: of the others it says the same, at length.
+pub(super) fn first_failure(text: &str) -> String {
+    let pipeline = text.split_once("Pipeline failure");
+    let Some((before, first)) = pipeline.and_then(|(before, list)| Some((before, list.split_once(", error: ")?.1)))
+    else {
+        return text.to_owned();
+    };
+    let first = first.split("), (Index ").next().unwrap_or(first);
+    let first = first.strip_suffix(")]").unwrap_or(first);
+    // Where its code stands before it, once is enough.
+    let first = if before.is_empty() { first } else { first.split_once(": ").map_or(first, |(_, detail)| detail) };
+    format!("{before}{first}")
 }
 
 /// The beginning of a text, of at most `max` characters.
@@ -15,14 +39,18 @@ pub(super) fn clipped(text: &str, max: usize) -> String {
     }
 }
 
-/// A span of time, without figures that do not count: `850 ms`, `3.2 s`, `4m 12s`, `3h 5m`.
+/// A span of time, without figures that do not count: `850 ms`, `3.2 s`, `4m 12s`, `3h 5m`, `2 days 4h`.
 pub(super) fn span(ms: u64) -> String {
     let rounded = match ms {
         0..1_000 => return format!("{ms} ms"),
         1_000..10_000 => return format!("{:.1} s", ms as f64 / 1000.0),
         10_000..3_600_000 => ms / 1_000,
         3_600_000..86_400_000 => ms / 60_000 * 60,
-        _ => ms / 3_600_000 * 3_600,
+        _ => {
+            let (days, hours) = (ms / 86_400_000, ms % 86_400_000 / 3_600_000);
+            let hours = if hours == 0 { String::new() } else { format!(" {hours}h") };
+            return counted(days, "day") + &hours;
+        }
     };
     humantime::format_duration(Duration::from_secs(rounded)).to_string()
 }
@@ -63,7 +91,8 @@ mod tests {
             (42_900, "42s"),
             (252_000, "4m 12s"),
             (11_130_000, "3h 5m"),
-            (187_300_000, "2days 4h"),
+            (86_400_000, "1 day"),
+            (187_300_000, "2 days 4h"),
         ] {
             assert_eq!(span(ms), text);
         }
@@ -82,5 +111,16 @@ mod tests {
         assert_eq!(clipped("éé éé", 3), "éé …");
         assert_eq!(clipped("éé", 2), "éé");
         assert_eq!(plain("a\u{1b}[2J"), "a [2J");
+        assert_eq!(plain("a \u{202e}gnp.exe"), r"a \u{202e}gnp.exe");
+    }
+
+    #[test]
+    fn of_several_failures_the_first_is_told() {
+        let two = "Pipeline failures: [(Index 0, error: NoPerm: no 'zrange'), (Index 1, error: NoPerm: no 'get')]";
+
+        assert_eq!(first_failure(two), "NoPerm: no 'zrange'");
+        assert_eq!(first_failure(&format!("NOPERM: {two}")), "NOPERM: no 'zrange'");
+        assert_eq!(first_failure("Pipeline failure: [(Index 0, error: \"OOM\": no (room))]"), "\"OOM\": no (room)");
+        assert_eq!(first_failure("timed out"), "timed out");
     }
 }

@@ -2,8 +2,9 @@
 
 use super::Finding;
 use crate::{
-    cli::words::{counted, due, plain, span},
-    ledger::{Counts, EventGroup, Ledger, Pod, RejectedEntry, ViewError},
+    cli::words::{clipped, counted, due, first_failure, plain, span},
+    ledger::{BreakerCause, Counts, EventGroup, JobLine, Ledger, Pod, RejectedEntry, ViewError},
+    lifecycle::Phase,
     settings::Settings,
 };
 
@@ -14,10 +15,21 @@ struct Facts {
     live_workers: Vec<Pod>,
     /// Steps whose worker did not come back, and which no other has taken over.
     expired_leases: u64,
+    looks: Looks,
     groups: Vec<Group>,
     last_rejected: Option<RejectedEntry>,
     retention_ms: u64,
     events_stream: String,
+}
+
+/// What the latest looks at some of the open tasks told.
+#[derive(Debug, Default)]
+struct Looks {
+    tasks: u64,
+    /// Those whose latest look told nothing.
+    blind: u64,
+    /// Why, for the newest of them.
+    reason: String,
 }
 
 /// A consumer group of the event stream.
@@ -37,10 +49,14 @@ pub(super) async fn examine(ledger: &Ledger, settings: &Settings) -> Vec<Finding
     match gather(ledger, settings).await {
         Ok(facts) => facts.judge(),
         Err(error) => vec![Finding::bad(
-            format!("the ledger cannot be read: {}", std::error::Error::source(&error).unwrap_or(&error)),
+            format!("the ledger cannot be read: {}", words_of(&error)),
             "see what is said about Redis above; a key of another type was made by somebody else, and has to go",
         )],
     }
+}
+
+fn words_of(error: &ViewError) -> String {
+    first_failure(&std::error::Error::source(error).unwrap_or(error).to_string())
 }
 
 async fn gather(ledger: &Ledger, settings: &Settings) -> Result<Facts, ViewError> {
@@ -52,11 +68,12 @@ async fn gather(ledger: &Ledger, settings: &Settings) -> Result<Facts, ViewError
     let mut command = redis::cmd("ZCOUNT");
     command.arg(ledger.key("leases")).arg("-inf").arg(now_ms);
     let expired_leases = ledger.link().query(&command).await.map_err(ViewError::Redis)?;
+    let looks = Looks::of(&ledger.latest(Looks::SHOWN).await?.open);
     let last_rejected = ledger.rejected(1).await?.into_iter().next();
     let retention_ms = settings.retention.as_millis() as u64;
     let events_stream = ledger.queue().events_stream();
     let groups = groups(ledger).await?;
-    Ok(Facts { counts, live_workers, expired_leases, groups, last_rejected, retention_ms, events_stream })
+    Ok(Facts { counts, live_workers, expired_leases, looks, groups, last_rejected, retention_ms, events_stream })
 }
 
 async fn groups(ledger: &Ledger) -> Result<Vec<Group>, ViewError> {
@@ -70,6 +87,19 @@ async fn groups(ledger: &Ledger) -> Result<Vec<Group>, ViewError> {
     Ok(groups.into_iter().map(group).collect())
 }
 
+impl Looks {
+    /// How many open jobs are looked at.
+    const SHOWN: usize = 20;
+
+    fn of(open: &[JobLine]) -> Self {
+        let tasks = open.iter().filter(|line| matches!(line.phase, Phase::Polling | Phase::Held));
+        let (blind, seen): (Vec<&JobLine>, Vec<_>) = tasks.partition(|line| line.record.blind_polls > 0);
+        let newest = blind.iter().map(|line| &line.record.reason).find(|reason| !reason.is_empty());
+        let reason = newest.cloned().unwrap_or_default();
+        Self { tasks: (blind.len() + seen.len()) as u64, blind: blind.len() as u64, reason }
+    }
+}
+
 impl Facts {
     /// A job that waits for longer than this to be submitted is worth a word.
     const LONG_WAIT_S: f64 = 300.0;
@@ -81,6 +111,7 @@ impl Facts {
         findings.extend(self.leases());
         findings.extend(self.pauses());
         findings.extend(self.upstream());
+        findings.extend(self.looks());
         findings.push(self.waiting());
         findings.extend(self.readers());
         findings.extend(self.rejected());
@@ -98,7 +129,10 @@ impl Facts {
             self.live_workers.iter().fold((0, 0), |(busy, slots), pod| (busy + pod.busy, slots + pod.slots));
         match live {
             0 if self.has_work() => Finding::bad(
-                format!("no worker is alive, and {} wait", counted(self.counts.arrived + self.counts.open, "job")),
+                match self.counts.arrived + self.counts.open {
+                    1 => "no worker is alive, and 1 job waits".to_owned(),
+                    jobs => format!("no worker is alive, and {jobs} jobs wait"),
+                },
                 "start one: `mjq worker`, with this MJQ_REDIS_URL and MJQ_QUEUE",
             ),
             0 => Finding::doubtful("no worker is alive, and there is nothing to do", "start one: `mjq worker`"),
@@ -130,14 +164,29 @@ impl Facts {
         let (upstream, now_ms) = (&self.counts.upstream, self.counts.now_ms);
         let mut findings = Vec::new();
         if upstream.is_down() {
+            let next = match upstream.probe_ms {
+                // Nobody knows when.
+                _ if upstream.is_paused || upstream.are_submits_paused => String::new(),
+                probe_ms if probe_ms > now_ms => format!("; next probe {}", due(probe_ms, now_ms)),
+                _ => "; the next submit is the probe".to_owned(),
+            };
             findings.push(Finding::bad(
                 format!(
-                    "the breaker is open after {}{}: nothing is submitted; next probe {}",
+                    "the breaker is open after {}{}: nothing is submitted{next}",
                     counted(upstream.failures, "failure"),
                     upstream.cause.map(|cause| format!(" ({})", cause.words())).unwrap_or_default(),
-                    due(upstream.probe_ms, now_ms)
                 ),
-                "`mjq jobs` shows the upstream's words; check MJQ_UPSTREAM_KEY and the quota; it closes by itself",
+                match upstream.cause {
+                    Some(BreakerCause::Away) => {
+                        "check MJQ_UPSTREAM_URL, the name server and the firewall between here and there; it closes by itself"
+                    }
+                    Some(BreakerCause::Lost) => {
+                        "that is the upstream's own trouble; `mjq pause --submits` until it is well, so that no more are lost"
+                    }
+                    Some(BreakerCause::Down) | None => {
+                        "`mjq jobs` shows the upstream's words; check MJQ_UPSTREAM_KEY and the quota; it closes by itself"
+                    }
+                },
             ));
         }
         if upstream.gate_ms > now_ms {
@@ -148,8 +197,11 @@ impl Facts {
         }
         if upstream.looks_gate_ms > now_ms {
             findings.push(Finding::doubtful(
-                format!("the upstream was looked at too often; next poll {}", due(upstream.looks_gate_ms, now_ms)),
-                "it goes on by itself; a lower MJQ_UPSTREAM_POLL_RATE avoids it, or MJQ_UPSTREAM_LIST_PATH",
+                format!(
+                    "polls pause: the upstream refused one, or asked for it; next poll {}",
+                    due(upstream.looks_gate_ms, now_ms)
+                ),
+                "it goes on by itself, and `mjq jobs` shows its words: 401 or 403 is MJQ_UPSTREAM_KEY; 429 is avoided by a lower MJQ_UPSTREAM_POLL_RATE, or by MJQ_UPSTREAM_LIST_PATH",
             ));
         }
         if let Some(limit) = self.counts.full_at() {
@@ -162,6 +214,21 @@ impl Facts {
             ));
         }
         findings
+    }
+
+    fn looks(&self) -> Option<Finding> {
+        let Looks { tasks, blind, reason } = &self.looks;
+        let is_blind = *blind > 0 && 2 * blind >= *tasks;
+        is_blind.then(|| {
+            Finding::bad(
+                format!(
+                    "looks at {blind} of the {} shown tell nothing: {}",
+                    counted(*tasks, "open task"),
+                    clipped(&plain(reason), 200)
+                ),
+                "the words say why: a key that is refused, an outage, an address that is wrong; open tasks wait, and end at their deadline",
+            )
+        })
     }
 
     fn waiting(&self) -> Finding {
@@ -274,6 +341,31 @@ mod tests {
     }
 
     #[test]
+    fn the_cure_of_an_open_breaker_depends_on_what_opened_it() {
+        for (cause, cure) in [
+            (BreakerCause::Down, "MJQ_UPSTREAM_KEY"),
+            (BreakerCause::Away, "MJQ_UPSTREAM_URL"),
+            (BreakerCause::Lost, "mjq pause --submits"),
+        ] {
+            let upstream = Upstream { failures: 1, cause: Some(cause), ..Upstream::default() };
+
+            let open = |upstream| with_upstream(upstream).upstream().remove(0);
+
+            let due = open(upstream.clone());
+            assert!(due.cure.contains(cure) && due.said.ends_with("; the next submit is the probe"), "{due:?}");
+            let paused = open(Upstream { are_submits_paused: true, ..upstream });
+            assert!(paused.said.ends_with("nothing is submitted"), "{paused:?}");
+        }
+    }
+
+    #[test]
+    fn few_looks_that_tell_nothing_are_nothing_to_hear() {
+        let looks = Looks { tasks: 5, blind: 2, reason: "timed out".into() };
+
+        assert_eq!(Facts { looks, ..healthy() }.looks(), None);
+    }
+
+    #[test]
     fn each_fault_is_named_with_its_cure() {
         let group = |pending, unread, oldest_ms| Group { name: "billing".into(), pending, unread, oldest_ms };
         let rejected = RejectedEntry {
@@ -288,6 +380,11 @@ mod tests {
         let rolled_back = Counts { totals: [("suspected_rollback".to_owned(), 2)].into(), ..healthy().counts };
         for (facts, verdict, said) in [
             (Facts { live_workers: vec![], ..healthy() }, Verdict::Bad, "no worker is alive, and 5 jobs wait"),
+            (
+                Facts { live_workers: vec![], counts: Counts { open: 1, ..Counts::default() }, ..healthy() },
+                Verdict::Bad,
+                "no worker is alive, and 1 job waits",
+            ),
             (
                 Facts { live_workers: vec![], counts: Counts::default(), ..healthy() },
                 Verdict::Doubtful,
@@ -305,7 +402,12 @@ mod tests {
             (
                 with_upstream(Upstream { looks_gate_ms: 10_002_500, ..Upstream::default() }),
                 Verdict::Doubtful,
-                "too often",
+                "polls pause: the upstream refused one, or asked for it; next poll in 2.5 s",
+            ),
+            (
+                Facts { looks: Looks { tasks: 5, blind: 3, reason: "HTTP 401".into() }, ..healthy() },
+                Verdict::Bad,
+                "looks at 3 of the 5 open tasks shown tell nothing: HTTP 401",
             ),
             (full, Verdict::Doubtful, "3 open tasks"),
             (Facts { counts: old, ..healthy() }, Verdict::Doubtful, "waited for 16m 40s"),
