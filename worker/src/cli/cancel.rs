@@ -10,6 +10,7 @@ use secrecy::ExposeSecret;
 use super::{
     Failure,
     flags::{ClientFlags, Flags},
+    open_ledger::{known_job, not_ended},
     output,
 };
 use crate::settings::Settings;
@@ -32,6 +33,9 @@ impl Cancel {
     }
 
     pub(super) async fn run(self, settings: &Settings) -> Result<(), Failure> {
+        if let Some(view) = known_job(settings, &self.job).await? {
+            not_ended(&view)?;
+        }
         let producer = Producer::connect(settings.redis_url.expose_secret(), &settings.queue).await?;
         producer.send(&Command::Cancel(self.job.clone())).await?;
         output::line(&format!(

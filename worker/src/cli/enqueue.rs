@@ -138,7 +138,9 @@ impl Enqueue {
         // Look where the events end before the job can make one.
         let waiting = Waiting::begin(settings, job.id.as_ref()).await?;
         let id = producer.enqueue(&job).await?;
-        let event = waiting.for_end_of(&id).await?;
+        // Only now does whoever gave no id learn it.
+        let tell = |_: &Failure| eprintln!("{id} is in the queue; `mjq show {id}` tells how it gets on");
+        let event = waiting.for_end_of(&id).await.inspect_err(tell)?;
         let view = if common.json { EventView::Json } else { EventView::Report };
         view.print(&event)?;
         if event.event.event_type.as_str() == "completed" { Ok(()) } else { Err(Failure::NoResult) }

@@ -4,6 +4,7 @@ use std::{error::Error, io};
 
 use mjq_producer::{EnqueueError, ReadError};
 
+use super::words::first_failure;
 use crate::ledger::{Abandoned, RetryError, ViewError, denial};
 
 /// A command did not do what it was asked for.
@@ -21,6 +22,9 @@ pub enum Failure {
     /// What was asked for cannot be done now, or the answer is no.
     #[error("{0}")]
     NotDone(String),
+    /// Whoever waited for the job was told to stop. The number is the signal's.
+    #[error("interrupted")]
+    Interrupted(u8),
     /// The doctor found something wrong. It was printed already.
     #[error("something is wrong")]
     Unwell,
@@ -44,6 +48,8 @@ impl Failure {
         match self {
             Self::Usage(_) => Self::USAGE,
             Self::Redis(_) => Self::UNAVAILABLE,
+            // As a shell tells of one that a signal has ended.
+            Self::Interrupted(signal) => 128 + signal,
             // `mjq events | head` has seen enough: nothing went wrong.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::NoResult | Self::NotDone(_) | Self::Unwell | Self::Output(_) | Self::Worker(_) => 1,
@@ -59,7 +65,11 @@ impl Failure {
         let mut words = vec![self.to_string()];
         let mut error: &dyn Error = self;
         while let Some(cause) = error.source() {
-            words.push(cause.to_string());
+            if is_of_another_server(cause) {
+                words.push("what answers there is no Redis".to_owned());
+                break;
+            }
+            words.push(first_failure(&cause.to_string()));
             error = cause;
         }
         // Some libraries repeat their cause in their own words.
@@ -70,8 +80,16 @@ impl Failure {
 
 impl Failure {
     fn denied(words: &str) -> Self {
+        let words = first_failure(words);
         Self::NotDone(format!("Redis refuses that to the user of MJQ_REDIS_URL ({words}); see `mjq doctor`"))
     }
+}
+
+/// Whether the answer was none that a Redis gives, to whatever it is asked.
+fn is_of_another_server(error: &(dyn Error + 'static)) -> bool {
+    // The client has one kind for this and for an answer of another type than was expected.
+    let redis = error.downcast_ref::<redis::RedisError>();
+    redis.is_some_and(|error| error.kind() == redis::ErrorKind::Parse && error.to_string().contains("Parse error at"))
 }
 
 impl From<EnqueueError> for Failure {
@@ -151,6 +169,7 @@ mod tests {
             (Failure::Redis(io_error(io::ErrorKind::ConnectionRefused).into()), 69),
             (Failure::NoResult, 1),
             (Failure::Unwell, 1),
+            (Failure::Interrupted(2), 130),
             (RetryError::NotKnown.into(), 1),
             (Abandoned::Late.into(), 69),
             (Abandoned::Denied { call: "retry".into(), words: "NOPERM".into() }.into(), 1),
@@ -171,5 +190,14 @@ mod tests {
         let failure = Failure::Redis(io_error(io::ErrorKind::ConnectionRefused).into());
 
         assert_eq!(failure.message().as_deref(), Some("Redis cannot be reached: connection refused"));
+    }
+
+    #[test]
+    fn another_server_than_redis_is_told_in_words() {
+        let error = redis::parse_redis_value(b"HTTP/1.1 400 Bad Request\r\n").unwrap_err();
+
+        let message = Failure::from(error).message();
+
+        assert_eq!(message.as_deref(), Some("Redis cannot be reached: what answers there is no Redis"));
     }
 }

@@ -11,7 +11,10 @@ use super::{
     output,
     words::{clipped, plain, span},
 };
-use crate::{ledger::JobLine, settings::Settings};
+use crate::{
+    ledger::{JobLine, Ledger},
+    settings::Settings,
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -49,6 +52,13 @@ impl Jobs {
             let latest = ledger.latest(limit).await?;
             [latest.open, latest.ended].concat()
         };
+        if jobs.is_empty()
+            && !self.failed
+            && let Some(note) = not_taken_in(&ledger).await
+        {
+            eprintln!("{note}");
+            return Ok(());
+        }
         if self.json {
             return jobs.iter().try_for_each(|job| output::line(&job_json::of_line(job).to_string()));
         }
@@ -61,6 +71,21 @@ impl Jobs {
         let rows: Vec<_> = jobs.iter().map(|job| row(job, now_ms)).collect();
         table(&rows).try_for_each(|line| output::line(&line))
     }
+}
+
+/// Says so when something waits that no worker has taken in yet; nothing where that must not be read.
+async fn not_taken_in(ledger: &Ledger) -> Option<String> {
+    let mut length = redis::cmd("XLEN");
+    length.arg(ledger.queue().jobs_stream());
+    let entries = ledger.link().query(&length).await.ok().filter(|entries| *entries > 0)?;
+    let is_dead = ledger.workers().await.is_ok_and(|pods| pods.iter().all(|pod| !pod.is_live));
+    Some(waiting(entries, is_dead))
+}
+
+fn waiting(entries: u64, is_nobody_alive: bool) -> String {
+    let what = if entries == 1 { "1 entry waits".to_owned() } else { format!("{entries} entries wait") };
+    let why = if is_nobody_alive { "; no worker is alive" } else { "" };
+    format!("{what} to be taken in{why}")
 }
 
 const TITLES: [&str; 5] = ["JOB", "KIND", "PHASE", "AGE", ""];
@@ -110,6 +135,12 @@ fn table(rows: &[[String; 5]]) -> impl Iterator<Item = String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_no_worker_has_taken_in_is_told() {
+        assert_eq!(waiting(1, true), "1 entry waits to be taken in; no worker is alive");
+        assert_eq!(waiting(12, false), "12 entries wait to be taken in");
+    }
 
     #[test]
     fn columns_stand_below_each_other() {

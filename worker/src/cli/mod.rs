@@ -221,6 +221,8 @@ mod tests {
             &["mjq", "show"],
             &["mjq", "retry", "a b"],
             &["mjq", "modal"],
+            &["mjq", "modal", "a"],
+            &["mjq", "modal", "a", "--prompt", "cat", "--unchanged"],
         ] {
             let error = Cli::try_parse_from(arguments).unwrap_err();
 

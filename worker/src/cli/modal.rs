@@ -12,28 +12,34 @@ use secrecy::ExposeSecret;
 use super::{
     Failure,
     flags::{ClientFlags, Flags},
-    image, output,
+    image,
+    open_ledger::{known_job, not_ended},
+    output,
 };
-use crate::settings::Settings;
+use crate::{lifecycle::Phase, settings::Settings};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-For a job that `mjq show` calls held. The command travels through the queue like a job; without --prompt
-the upstream takes the one that it has.
+For a job that `mjq show` calls held. The command travels through the queue like a job; with a mask alone, the
+upstream takes the prompt that it has.
 
 Examples:
   mjq modal order-1842 --prompt 'a lighthouse, at night'
-  mjq modal order-1842 --prompt 'a boat' --mask boat.png")]
+  mjq modal order-1842 --prompt 'a boat' --mask boat.png
+  mjq modal order-1842 --unchanged")]
 pub(super) struct Modal {
     /// The job whose task waits
     #[arg(value_name = "JOB")]
     job: JobId,
     /// What to paint
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, required_unless_present_any = ["mask", "unchanged"])]
     prompt: Option<String>,
     /// Where to paint: a PNG that is white where the picture is painted anew
     #[arg(long, value_name = "FILE")]
     mask: Option<PathBuf>,
+    /// Let the task go on with what it has
+    #[arg(long, conflicts_with_all = ["prompt", "mask"])]
+    unchanged: bool,
     #[command(flatten)]
     settings: ClientFlags,
 }
@@ -45,6 +51,13 @@ impl Modal {
 
     pub(super) async fn run(self, settings: &Settings) -> Result<(), Failure> {
         let command = self.command()?;
+        if let Some(view) = known_job(settings, &self.job).await? {
+            not_ended(&view)?;
+            if view.phase != Phase::Held {
+                let job = &self.job;
+                return Err(Failure::NotDone(format!("{job} waits for no input: it is {}", view.phase)));
+            }
+        }
         let producer = Producer::connect(settings.redis_url.expose_secret(), &settings.queue).await?;
         producer.send(&command).await?;
         output::line(&format!(
@@ -81,7 +94,8 @@ mod tests {
         std::fs::write(&mask, b"\x89PNG\r\n\x1a\n").unwrap();
         let mask = mask.to_str().unwrap();
 
-        assert_eq!(json(&["a"]).unwrap(), r#"{"modal":{"job":"a"}}"#);
+        assert_eq!(json(&["a", "--unchanged"]).unwrap(), r#"{"modal":{"job":"a"}}"#);
+        assert!(json(&["a", "--mask", mask]).unwrap().starts_with(r#"{"modal":{"job":"a","maskBase64":"#));
         assert_eq!(
             json(&["a", "--prompt", "--no fog", "--mask", mask]).unwrap(),
             r#"{"modal":{"job":"a","prompt":"--no fog","maskBase64":"data:image/png;base64,iVBORw0KGgo="}}"#

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use mjq_producer::RedisLink;
+use mjq_producer::{RedisLink, contract::JobId};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
-use crate::{ledger::Ledger, settings::Settings};
+use crate::{
+    ledger::{JobView, Ledger},
+    settings::Settings,
+};
 
 /// How long a command may last. A worker asks Redis until it answers; a person wants to know.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -23,4 +26,22 @@ pub(super) async fn open_ledger(settings: &Settings) -> Result<Ledger, Failure> 
         timer.cancel();
     });
     Ok(Ledger::for_a_command(link, settings.queue.clone(), settings.retention, abandon))
+}
+
+/// What the ledger knows of a job; nothing where it must not be read: producers need no more than the job stream.
+pub(super) async fn known_job(settings: &Settings, job: &JobId) -> Result<Option<JobView>, Failure> {
+    match open_ledger(settings).await {
+        Ok(ledger) => Ok(ledger.job(job).await.ok().flatten()),
+        Err(Failure::NotDone(_)) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Refuses what comes too late for a job that has ended.
+pub(super) fn not_ended(view: &JobView) -> Result<(), Failure> {
+    if !view.phase.is_terminal() {
+        return Ok(());
+    }
+    let code = view.event.as_ref().map(|event| format!(" ({})", event.code)).unwrap_or_default();
+    Err(Failure::NotDone(format!("{} has ended already: it is {}{code}", view.id, view.phase)))
 }

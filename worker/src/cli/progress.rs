@@ -37,6 +37,11 @@ impl Progress {
         Self { admin: settings.admin_addr, bar }
     }
 
+    /// Whether there is no terminal to show anything on.
+    pub(super) fn is_hidden(&self) -> bool {
+        self.bar.is_hidden()
+    }
+
     /// Says a sentence that stays.
     pub(super) fn note(&self, sentence: &str) {
         if self.bar.is_hidden() {
@@ -52,6 +57,8 @@ impl Progress {
         if bar.is_hidden() {
             return std::future::pending().await;
         }
+        // Whoever ends the wait knows what to ask for later.
+        bar.println(job.as_str());
         bar.set_message(format!("{job} waits"));
         bar.enable_steady_tick(Self::TICK);
         let client = reqwest::Client::builder().timeout(Self::LOOK).no_proxy().build().ok();

@@ -3,12 +3,15 @@
 use std::{convert::Infallible, time::Duration};
 
 use mjq_producer::{Delivery, contract::JobId};
-use tokio::time::Instant;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::Instant,
+};
 
 use super::{
     Failure,
     event_log::{EventLog, Position},
-    open_ledger::open_ledger,
+    open_ledger::known_job,
     progress::Progress,
 };
 use crate::settings::Settings;
@@ -63,8 +66,23 @@ impl Waiting {
             event = event => event,
             never = progress.show(job) => match never {},
             never = remind(&log, &progress, job) => match never {},
+            failure = interrupted(&progress) => Err(failure),
         }
     }
+}
+
+/// The end of a wait by SIGINT or SIGTERM. On a terminal they end the process as ever: the job's id stands there.
+async fn interrupted(progress: &Progress) -> Failure {
+    let (interrupt, terminate) = (SignalKind::interrupt(), SignalKind::terminate());
+    let (true, Ok(mut interrupted), Ok(mut terminated)) = (progress.is_hidden(), signal(interrupt), signal(terminate))
+    else {
+        return std::future::pending().await;
+    };
+    let kind = tokio::select! {
+        _ = interrupted.recv() => interrupt,
+        _ = terminated.recv() => terminate,
+    };
+    Failure::Interrupted(kind.as_raw_value().try_into().unwrap_or_default())
 }
 
 /// Says so when no worker takes the job: nothing else would tell a wait that has hardly begun from one without end.
@@ -82,8 +100,8 @@ async fn remind(log: &EventLog, progress: &Progress, job: &JobId) -> Infallible 
 
 /// Whether the ledger says that the job has not ended. Producers that must not read it never retry jobs.
 async fn is_open(settings: &Settings, id: Option<&JobId>) -> bool {
-    let (Some(id), Ok(ledger)) = (id, open_ledger(settings).await) else { return false };
-    ledger.job(id).await.is_ok_and(|job| job.is_some_and(|job| !job.phase.is_terminal()))
+    let Some(id) = id else { return false };
+    known_job(settings, id).await.is_ok_and(|job| job.is_some_and(|job| !job.phase.is_terminal()))
 }
 
 /// The next event of the job. Redis may be away for a while: the job is enqueued and will end.
