@@ -370,6 +370,8 @@ fn an_answer_that_says_too_little_may_have_a_lead() {
         (r#"{"code":1,"result":{"task":{"id":"task-170"}}}"#, Some("task-170")),
         (r#"{"id":"request-9","data":{"task":{"task_id":"task-170"}}}"#, Some("task-170")),
         (r#"{"code":9,"description":"提交失败","result":"12463258"}"#, Some("12463258")),
+        (r#"{"code":1,"data":{"tasks":[{"id":"task-170"}]}}"#, Some("task-170")),
+        (r#"{"code":1,"data":{"ids":["task-170"]}}"#, Some("task-170")),
         (r#"{"code":0,"data":{"id":5}}"#, None),
         (r#"{"code":0,"result":"no"}"#, None),
         (r#"{"success":true}"#, None),

@@ -114,7 +114,7 @@ fn body_in_words(answer: &Answer) -> String {
 }
 
 /// Fields that might hold the new task's id, or an object with it, the surest first.
-const ID_FIELDS: [&str; 14] = [
+const ID_FIELDS: [&str; 18] = [
     "taskid",
     "task_id",
     "mjid",
@@ -125,6 +125,10 @@ const ID_FIELDS: [&str; 14] = [
     "results",
     "data",
     "task",
+    "taskids",
+    "task_ids",
+    "ids",
+    "tasks",
     "output",
     "response",
     "properties",
