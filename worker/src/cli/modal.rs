@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use mjq_producer::{
     Producer,
     contract::{Command, JobId, ModalInput},
@@ -19,6 +19,7 @@ use super::{
 use crate::{lifecycle::Phase, settings::Settings};
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("input").args(["prompt", "mask", "unchanged"]).required(true).multiple(true))]
 #[command(after_help = "\
 For a job that `mjq show` calls held. The command travels through the queue like a job; with a mask alone, the
 upstream takes the prompt that it has.
@@ -32,7 +33,7 @@ pub(super) struct Modal {
     #[arg(value_name = "JOB")]
     job: JobId,
     /// What to paint
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, required_unless_present_any = ["mask", "unchanged"])]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     prompt: Option<String>,
     /// Where to paint: a PNG that is white where the picture is painted anew
     #[arg(long, value_name = "FILE")]

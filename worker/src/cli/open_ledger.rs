@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Failure;
 use crate::{
     ledger::{JobView, Ledger},
+    lifecycle::Phase,
     settings::Settings,
 };
 
@@ -42,6 +43,7 @@ pub(super) fn not_ended(view: &JobView) -> Result<(), Failure> {
     if !view.phase.is_terminal() {
         return Ok(());
     }
-    let code = view.event.as_ref().map(|event| format!(" ({})", event.code)).unwrap_or_default();
+    let failed = view.event.as_ref().filter(|_| view.phase == Phase::Failed);
+    let code = failed.map(|event| format!(" ({})", event.code)).unwrap_or_default();
     Err(Failure::NotDone(format!("{} has ended already: it is {}{code}", view.id, view.phase)))
 }

@@ -74,10 +74,9 @@ impl Waiting {
 /// The end of a wait by SIGINT or SIGTERM. On a terminal they end the process as ever: the job's id stands there.
 async fn interrupted(progress: &Progress) -> Failure {
     let (interrupt, terminate) = (SignalKind::interrupt(), SignalKind::terminate());
-    let (true, Ok(mut interrupted), Ok(mut terminated)) = (progress.is_hidden(), signal(interrupt), signal(terminate))
-    else {
-        return std::future::pending().await;
-    };
+    // Whoever listens to a signal has taken its effect away.
+    let signals = progress.is_hidden().then(|| Some((signal(interrupt).ok()?, signal(terminate).ok()?))).flatten();
+    let Some((mut interrupted, mut terminated)) = signals else { return std::future::pending().await };
     let kind = tokio::select! {
         _ = interrupted.recv() => interrupt,
         _ = terminated.recv() => terminate,
