@@ -34,7 +34,7 @@ async fn a_command_that_redis_does_not_allow_fails_at_once_and_names_the_right()
     for (words, login, wanted) in [
         (&["retry", "order-1842"][..], "reader:pw", "NOPERM"),
         (&["pause"], "reader:pw", "NOPERM"),
-        (&["cancel", "order-1842"], "reader:pw", "NOPERM"),
+        (&["cancel", "order-1843"], "reader:pw", "NOPERM"),
         (&["events", "--group", "billing"], "reader:pw", "NOPERM"),
         (&["jobs"], "reader:wrong", "WRONGPASS"),
         (&["events"], "reader:wrong", "WRONGPASS"),
