@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use super::{
     Failure,
     flags::{ClientFlags, Flags},
-    open_ledger::{known_job, not_ended},
+    open_ledger::{job_of_command, not_ended},
     output,
 };
 use crate::settings::Settings;
@@ -33,7 +33,7 @@ impl Cancel {
     }
 
     pub(super) async fn run(self, settings: &Settings) -> Result<(), Failure> {
-        if let Some(view) = known_job(settings, &self.job).await? {
+        if let Some(view) = job_of_command(settings, &self.job).await? {
             not_ended(&view)?;
         }
         let producer = Producer::connect(settings.redis_url.expose_secret(), &settings.queue).await?;

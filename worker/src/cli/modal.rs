@@ -13,7 +13,7 @@ use super::{
     Failure,
     flags::{ClientFlags, Flags},
     image,
-    open_ledger::{known_job, not_ended},
+    open_ledger::{job_of_command, not_ended},
     output,
 };
 use crate::{lifecycle::Phase, settings::Settings};
@@ -52,7 +52,7 @@ impl Modal {
 
     pub(super) async fn run(self, settings: &Settings) -> Result<(), Failure> {
         let command = self.command()?;
-        if let Some(view) = known_job(settings, &self.job).await? {
+        if let Some(view) = job_of_command(settings, &self.job).await? {
             not_ended(&view)?;
             if view.phase != Phase::Held {
                 let job = &self.job;

@@ -11,7 +11,7 @@ use tokio::{
 use super::{
     Failure,
     event_log::{EventLog, Position},
-    open_ledger::known_job,
+    open_ledger::open_ledger,
     progress::Progress,
 };
 use crate::settings::Settings;
@@ -99,8 +99,8 @@ async fn remind(log: &EventLog, progress: &Progress, job: &JobId) -> Infallible 
 
 /// Whether the ledger says that the job has not ended. Producers that must not read it never retry jobs.
 async fn is_open(settings: &Settings, id: Option<&JobId>) -> bool {
-    let Some(id) = id else { return false };
-    known_job(settings, id).await.is_ok_and(|job| job.is_some_and(|job| !job.phase.is_terminal()))
+    let (Some(id), Ok(ledger)) = (id, open_ledger(settings).await) else { return false };
+    ledger.job(id).await.is_ok_and(|job| job.is_some_and(|job| !job.phase.is_terminal()))
 }
 
 /// The next event of the job. Redis may be away for a while: the job is enqueued and will end.
