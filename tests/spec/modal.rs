@@ -63,10 +63,13 @@ async fn a_held_job_tells_operators_what_it_waits_for() -> anyhow::Result<()> {
     let shown = Cli::on(&stack, &["show", "order-1842"])?.run().await?;
     let view = job_view(&stack.workers[0], "order-1842").await?;
     let (_, page) = stack.workers[0].get("/jobs/order-1842").await?;
+    let listed = Cli::on(&stack, &["jobs", "--held"])?.run().await?;
+    let others = Cli::on(&stack, &["jobs", "--unknown"])?.run().await?;
 
     assert!(shown.stdout.contains("held") && shown.stdout.contains("MODAL"), "{shown:?}");
     assert_eq!((&view["phase"], &view["status"]), (&json!("held"), &json!("MODAL")));
     assert!(page.contains("held"), "{page}");
+    assert!(listed.stdout.contains("order-1842") && others.stdout.is_empty(), "{listed:?} {others:?}");
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use super::{
     words::{clipped, plain, span},
 };
 use crate::{
-    ledger::{JobLine, Ledger},
+    ledger::{JobLine, Ledger, Standing},
     settings::Settings,
 };
 
@@ -22,12 +22,19 @@ Shows open jobs, of each lane those that come next, and then those that ended la
 
 Examples:
   mjq jobs
+  mjq jobs --held
   mjq jobs --failed --limit 100
   mjq jobs --failed --limit 1000 --json | jq -r 'select(.code == \"poison\") | .id' | xargs -n1 mjq retry")]
 pub(super) struct Jobs {
     /// Only jobs that failed, the latest first, as far back as the retention goes
-    #[arg(long)]
+    #[arg(long, group = "which")]
     failed: bool,
+    /// Only open jobs whose task waits for input, the one that has waited longest first
+    #[arg(long, group = "which")]
+    held: bool,
+    /// Only open jobs whose submit's answer was lost, and whose task is searched for
+    #[arg(long, group = "which")]
+    unknown: bool,
     /// At most this many open jobs, and as many ended ones
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
@@ -46,14 +53,18 @@ impl Jobs {
     pub(super) async fn run(self, settings: &Settings) -> Result<(), Failure> {
         let ledger = open_ledger(settings).await?;
         let limit = usize::from(self.limit);
-        let jobs = if self.failed {
-            ledger.failures(limit).await?
-        } else {
-            let latest = ledger.latest(limit).await?;
-            [latest.open, latest.ended].concat()
+        let is_any = !(self.failed || self.held || self.unknown);
+        let jobs = match self {
+            Self { failed: true, .. } => ledger.failures(limit).await?,
+            Self { held: true, .. } => ledger.standing(Standing::Held, limit).await?,
+            Self { unknown: true, .. } => ledger.standing(Standing::Unknown, limit).await?,
+            _ => {
+                let latest = ledger.latest(limit).await?;
+                [latest.open, latest.ended].concat()
+            }
         };
         if jobs.is_empty()
-            && !self.failed
+            && is_any
             && let Some(note) = not_taken_in(&ledger).await
         {
             eprintln!("{note}");

@@ -24,7 +24,7 @@ use serde::Deserialize;
 
 use self::{layout::Layout, overview::Overview};
 use super::Admin;
-use crate::ledger::ViewError;
+use crate::ledger::{Standing, ViewError};
 
 pub(super) const STYLE: &str = include_str!("style.css");
 pub(super) const SCRIPT: &str = include_str!("live.js");
@@ -47,13 +47,16 @@ async fn overview(State(admin): State<Admin>) -> Response {
     let layout = Layout::of(&admin);
     let overview = async {
         let counts = admin.counts().await.ok_or(ViewError::Late)?;
-        let (latest, failures, pods, rejected) = tokio::try_join!(
+        let (latest, held, unknown, failures, pods, rejected) = tokio::try_join!(
             admin.ledger.latest(LINES),
+            admin.ledger.standing(Standing::Held, LINES),
+            admin.ledger.standing(Standing::Unknown, LINES),
             admin.ledger.failures(LINES),
             admin.ledger.workers(),
             admin.ledger.rejected(5),
         )?;
-        Ok::<_, ViewError>(Overview { counts, latest, failures, pods, rejected })
+        let standing = [held, unknown].concat();
+        Ok::<_, ViewError>(Overview { counts, latest, standing, failures, pods, rejected })
     };
     match overview.await {
         Ok(overview) => layout.live("overview", overview.show()).into_response(),

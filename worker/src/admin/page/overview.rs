@@ -15,6 +15,8 @@ use crate::{
 pub(super) struct Overview {
     pub(super) counts: Counts,
     pub(super) latest: Latest,
+    /// Jobs that are held, then those that are unknown.
+    pub(super) standing: Vec<JobLine>,
     pub(super) failures: Vec<JobLine>,
     pub(super) pods: Vec<Pod>,
     pub(super) rejected: Vec<RejectedEntry>,
@@ -25,6 +27,7 @@ impl Overview {
         html! {
             (self.banners())
             (self.tiles())
+            (self.standing())
             (self.open())
             div .pair {
                 div { (self.ended()) }
@@ -111,6 +114,8 @@ impl Overview {
                 (tile("delayed", counts.delayed, "", "Waiting for the time from which they may be submitted"))
                 (tile("open upstream", counts.polling, "t-accent", "Waiting for their next look"))
                 (tile("in a step", counts.in_step, "t-blue", "Claimed by a worker this moment"))
+                @if counts.held > 0 { (tile("held", counts.held, "t-warn", "Their tasks wait for input")) }
+                @if counts.unknown > 0 { (tile("unknown", counts.unknown, "t-warn", "Their submits' answers were lost")) }
                 @if counts.oldest_waiting_ms == 0 {
                     div .tile.zero { b { "–" } small { "oldest waiting" } }
                 } @else {
@@ -128,35 +133,28 @@ impl Overview {
         }
     }
 
+    /// Who waits for a person, or may have cost money: they are few, and would not be seen among the others.
+    fn standing(&self) -> Markup {
+        let all = self.counts.held + self.counts.unknown;
+        html! {
+            @if !self.standing.is_empty() {
+                section #standing .card {
+                    h2 { "Held and unknown jobs" @if all > self.standing.len() as u64 { small { "some of " (count(all)) } } }
+                    (open_jobs(&self.standing, self.counts.now_ms))
+                }
+            }
+        }
+    }
+
     fn open(&self) -> Markup {
-        let (lines, now_ms) = (&self.latest.open, self.counts.now_ms);
+        let lines = &self.latest.open;
         html! {
             section #open .card {
                 h2 { "Open jobs" @if self.counts.open > lines.len() as u64 {
                     small { "some of " (count(self.counts.open)) }
                 } }
                 @if lines.is_empty() { div .none { "Nothing is open." } } @else {
-                    div .scroll { table {
-                        thead { tr {
-                            th { "job" } th .wide { "kind" } th { "phase" } th { "progress" } th { "next" }
-                            th .n.wide { "attempts" } th .n.wide { "polls" } th .n { "enqueued" }
-                        } }
-                        tbody { @for line in lines { tr {
-                            td .id { (job_link(&line.id)) }
-                            td .soft.wide { (line.record.kind.as_str()) }
-                            td { (badge(line.phase)) }
-                            td { (progress(&line.record)) }
-                            td .step {
-                                (next_step(line.phase, line.place, now_ms))
-                                @if !line.record.reason.is_empty() {
-                                    small title=(unturned(&line.record.reason)) { (reason(&line.record.reason)) }
-                                }
-                            }
-                            td .n.wide { (line.record.attempts) }
-                            td .n.wide { (line.record.polls) }
-                            td .n.soft { (ago(line.record.enqueued_ms, now_ms)) }
-                        } } }
-                    } }
+                    (open_jobs(lines, self.counts.now_ms))
                 }
             }
         }
@@ -250,6 +248,32 @@ impl Overview {
                 }
             }
         }
+    }
+}
+
+fn open_jobs(lines: &[JobLine], now_ms: u64) -> Markup {
+    html! {
+        div .scroll { table {
+            thead { tr {
+                th { "job" } th .wide { "kind" } th { "phase" } th { "progress" } th { "next" }
+                th .n.wide { "attempts" } th .n.wide { "polls" } th .n { "enqueued" }
+            } }
+            tbody { @for line in lines { tr {
+                td .id { (job_link(&line.id)) }
+                td .soft.wide { (line.record.kind.as_str()) }
+                td { (badge(line.phase)) }
+                td { (progress(&line.record)) }
+                td .step {
+                    (next_step(line.phase, line.place, now_ms))
+                    @if !line.record.reason.is_empty() {
+                        small title=(unturned(&line.record.reason)) { (reason(&line.record.reason)) }
+                    }
+                }
+                td .n.wide { (line.record.attempts) }
+                td .n.wide { (line.record.polls) }
+                td .n.soft { (ago(line.record.enqueued_ms, now_ms)) }
+            } } }
+        } }
     }
 }
 

@@ -290,6 +290,29 @@ async fn a_breaker_that_cannot_close_because_of_a_pause_promises_no_try() -> any
 }
 
 #[tokio::test]
+async fn jobs_that_stand_still_are_listed_until_they_go_on() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    stage.admit(&imagine("stuck", "{}")).await?;
+    stage.play(&accepted("1"), NOW).await?;
+    stage.play(&Observation::WaitsForInput(report("MODAL", 0, "", None)), NOW).await?;
+    let held = async || -> anyhow::Result<(usize, u64)> {
+        let (_, jobs) = stage.get_json("/api/v1/jobs").await?;
+        Ok((jobs["held"].as_array().map_or(0, Vec::len), stage.ledger.counts().await?.held))
+    };
+
+    assert_eq!(held().await?, (1, 1));
+    let (_, page) = stage.get("/").await?;
+    assert!(page.contains("Held and unknown jobs"), "{page}");
+    let (_, metrics) = stage.get("/metrics").await?;
+    assert!(metrics.contains(r#"mjq_standing_jobs{phase="held"} 1"#), "{metrics}");
+
+    stage.play(&succeeded("https://cdn.example.org/1.png"), NOW).await?;
+
+    assert_eq!(held().await?, (0, 0));
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_lists_show_what_is_open_what_ended_and_what_failed() -> anyhow::Result<()> {
     let stage = stage().await?;
     stage.admit(&imagine("good", "{}")).await?;

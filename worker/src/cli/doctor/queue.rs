@@ -113,9 +113,11 @@ impl Facts {
         findings.extend(self.upstream());
         findings.extend(self.looks());
         findings.push(self.waiting());
+        findings.extend(self.held());
         findings.extend(self.readers());
         findings.extend(self.rejected());
         findings.extend(self.rollbacks());
+        findings.extend(self.refused_follow_ups());
         findings
     }
 
@@ -295,6 +297,24 @@ impl Facts {
                 plain(&last.reason)
             ),
             "correct the producer; the dashboard and /api/v1/rejected show what was sent",
+        ))
+    }
+
+    fn held(&self) -> Option<Finding> {
+        let held = self.counts.held;
+        (held > 0).then(|| {
+            Finding::doubtful(
+                format!("held for somebody's input, until their deadlines: {}", counted(held, "job")),
+                "`mjq jobs --held`, then `mjq modal <job> --prompt …`",
+            )
+        })
+    }
+
+    fn refused_follow_ups(&self) -> Option<Finding> {
+        let count = *self.counts.totals.get("follow_up_refused")?;
+        Some(Finding::bad(
+            format!("{} could not be enqueued, although the events name them", counted(count, "follow-up")),
+            "the job stream takes no more entries: somebody has added one with the highest id there is; delete the stream when it is empty",
         ))
     }
 
