@@ -58,6 +58,9 @@ async fn a_worker_that_drains_is_not_ready() -> anyhow::Result<()> {
 async fn the_metrics_count_what_happened_and_pass_the_check_of_prometheus() -> anyhow::Result<()> {
     let stack = a_busy_stack().await?;
     let worker = &stack.workers[0];
+    // An end is counted once Redis has said that it is written, and its event may be read before.
+    let are_counted = async |_: &Stack| Ok(metric(worker, "mjq_jobs_finished_total", "").await? >= 2.0);
+    stack.eventually("both ends are counted", are_counted).await?;
 
     let (status, text) = worker.get("/metrics").await?;
 
