@@ -2,19 +2,11 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use crate::unturned::unturned;
+
 /// Text from outside must not steer the terminal, or turn the direction of what stands beside it.
 pub(super) fn plain(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            c if c.is_control() => shown.push(' '),
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                shown.extend(c.escape_unicode())
-            }
-            c => shown.push(c),
-        }
-    }
-    shown
+    unturned(&text.replace(char::is_control, " "))
 }
 
 /// What Redis said of the first of several commands that failed: of the others it says the same, at length.

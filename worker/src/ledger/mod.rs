@@ -87,8 +87,8 @@ pub use reassertion::Asserted;
 pub use renewal::Holding;
 pub use settlement::{Settled, Settlement};
 pub use view::{
-    BreakerCause, Counts, EventGroup, JobLine, JobView, Latest, Place, Pod, RejectedEntry, Standing, Upstream,
-    ViewError, hide_images,
+    BlindLooks, BreakerCause, Counts, EventGroup, JobLine, JobView, Latest, Place, Pod, RejectedEntry, Standing,
+    Upstream, ViewError, hide_images,
 };
 
 use rate::RoundTrip;

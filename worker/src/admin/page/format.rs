@@ -1,4 +1,4 @@
-//! Numbers, times and other people's texts as people read them.
+//! Numbers and times as people read them.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -46,20 +46,6 @@ pub(super) fn bytes(bytes: u64) -> String {
     }
 }
 
-/// A text with the characters written out that turn the direction of what stands beside them: `\u{202e}`.
-pub(super) fn unturned(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                shown.extend(c.escape_unicode())
-            }
-            c => shown.push(c),
-        }
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,11 +63,6 @@ mod tests {
         ] {
             assert_eq!(span(ms), text);
         }
-    }
-
-    #[test]
-    fn what_turns_the_direction_of_a_text_is_seen() {
-        assert_eq!(unturned("a \u{202e}exe.gnp\u{2069} صورة 🏮"), r"a \u{202e}exe.gnp\u{2069} صورة 🏮");
     }
 
     #[test]

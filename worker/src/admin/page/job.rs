@@ -6,13 +6,14 @@ use serde::Deserialize;
 
 use super::{
     button,
-    format::{bytes, instant, span, unturned},
+    format::{bytes, instant, span},
     parts::{ago, badge, job_link, next_step, progress, reason, safe_url},
     pretty_json::pretty,
 };
 use crate::{
     ledger::{JobView, hide_images},
     lifecycle::{HistoryLine, Mode, Phase},
+    unturned::unturned,
 };
 
 /// The longest `state` that the page shows whole, in characters.

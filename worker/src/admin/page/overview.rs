@@ -3,12 +3,12 @@
 use maud::{Markup, html};
 
 use super::{
-    format::{count, span, unturned},
+    format::{count, span},
     parts::{ago, badge, ended_ms, job_link, next_step, progress, reason, safe_url},
 };
 use crate::{
     ledger::{Counts, JobLine, Latest, Pod, RejectedEntry, Upstream},
-    lifecycle::Phase,
+    unturned::unturned,
 };
 
 /// What the overview shows.
@@ -74,8 +74,8 @@ impl Overview {
                     "About " (count(limit)) " tasks are kept open there, more as it takes them; one more is tried now and then."
                 }
             }
-            @if let Some(words) = self.why_looks_are_blind() {
-                div .banner.bad { b { "Looks tell nothing." } (reason(words)) }
+            @if let Some(blind) = self.latest.blind_looks() {
+                div .banner.bad { b { "Looks tell nothing." } (reason(blind.reason)) }
             }
         }
     }
@@ -94,14 +94,6 @@ impl Overview {
                 @else { "; the next submit tries it." }
             }
         }
-    }
-
-    /// Why the latest looks at most of the tasks shown told nothing; `None` when they told something.
-    fn why_looks_are_blind(&self) -> Option<&str> {
-        let tasks = self.latest.open.iter().filter(|line| matches!(line.phase, Phase::Polling | Phase::Held));
-        let (blind, seen): (Vec<&JobLine>, Vec<_>) = tasks.partition(|line| line.record.blind_polls > 0);
-        let newest = blind.iter().find(|line| !line.record.reason.is_empty())?;
-        (blind.len() >= seen.len()).then_some(&newest.record.reason)
     }
 
     fn tiles(&self) -> Markup {

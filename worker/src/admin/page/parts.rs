@@ -7,6 +7,7 @@ use super::format;
 use crate::{
     ledger::{JobLine, Place},
     lifecycle::{Phase, Record},
+    unturned::unturned,
 };
 
 /// The address of a job's page.
@@ -73,7 +74,7 @@ pub(super) fn next_step(phase: Phase, place: Place, now_ms: u64) -> Markup {
 
 /// Why something is so, in the upstream's words or ours.
 pub(super) fn reason(words: &str) -> Markup {
-    html! { span dir="auto" { (format::unturned(words)) } }
+    html! { span dir="auto" { (unturned(words)) } }
 }
 
 /// When a job ended; 0 when it has not.

@@ -1,6 +1,6 @@
 //! JSON with line breaks, otherwise as it was written: order and numbers keep their bytes.
 
-use super::format::unturned;
+use crate::unturned::unturned;
 
 /// Breaks `json` into indented lines. What is not JSON comes out odd, but whole.
 pub(super) fn pretty(json: &str) -> String {

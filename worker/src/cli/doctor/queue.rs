@@ -3,8 +3,7 @@
 use super::Finding;
 use crate::{
     cli::words::{clipped, counted, due, first_failure, plain, span},
-    ledger::{BreakerCause, Counts, EventGroup, JobLine, Ledger, Pod, RejectedEntry, ViewError},
-    lifecycle::Phase,
+    ledger::{BlindLooks, BreakerCause, Counts, EventGroup, Latest, Ledger, Pod, RejectedEntry, ViewError},
     settings::Settings,
 };
 
@@ -15,21 +14,12 @@ struct Facts {
     live_workers: Vec<Pod>,
     /// Steps whose worker did not come back, and which no other has taken over.
     expired_leases: u64,
-    looks: Looks,
+    /// Some of the open jobs.
+    latest: Latest,
     groups: Vec<Group>,
     last_rejected: Option<RejectedEntry>,
     retention_ms: u64,
     events_stream: String,
-}
-
-/// What the latest looks at some of the open tasks told.
-#[derive(Debug, Default)]
-struct Looks {
-    tasks: u64,
-    /// Those whose latest look told nothing.
-    blind: u64,
-    /// Why, for the newest of them.
-    reason: String,
 }
 
 /// A consumer group of the event stream.
@@ -59,6 +49,9 @@ fn words_of(error: &ViewError) -> String {
     first_failure(&std::error::Error::source(error).unwrap_or(error).to_string())
 }
 
+/// How many open jobs are looked at one by one.
+const SHOWN: usize = 20;
+
 async fn gather(ledger: &Ledger, settings: &Settings) -> Result<Facts, ViewError> {
     let counts = ledger.counts().await?;
     let now_ms = counts.now_ms;
@@ -68,12 +61,12 @@ async fn gather(ledger: &Ledger, settings: &Settings) -> Result<Facts, ViewError
     let mut command = redis::cmd("ZCOUNT");
     command.arg(ledger.key("leases")).arg("-inf").arg(now_ms);
     let expired_leases = ledger.link().query(&command).await.map_err(ViewError::Redis)?;
-    let looks = Looks::of(&ledger.latest(Looks::SHOWN).await?.open);
+    let latest = ledger.latest(SHOWN).await?;
     let last_rejected = ledger.rejected(1).await?.into_iter().next();
     let retention_ms = settings.retention.as_millis() as u64;
     let events_stream = ledger.queue().events_stream();
     let groups = groups(ledger).await?;
-    Ok(Facts { counts, live_workers, expired_leases, looks, groups, last_rejected, retention_ms, events_stream })
+    Ok(Facts { counts, live_workers, expired_leases, latest, groups, last_rejected, retention_ms, events_stream })
 }
 
 async fn groups(ledger: &Ledger) -> Result<Vec<Group>, ViewError> {
@@ -85,19 +78,6 @@ async fn groups(ledger: &Ledger) -> Result<Vec<Group>, ViewError> {
         oldest_ms: oldest_pending.and_then(|id| id.split('-').next()?.parse().ok()),
     };
     Ok(groups.into_iter().map(group).collect())
-}
-
-impl Looks {
-    /// How many open jobs are looked at.
-    const SHOWN: usize = 20;
-
-    fn of(open: &[JobLine]) -> Self {
-        let tasks = open.iter().filter(|line| matches!(line.phase, Phase::Polling | Phase::Held));
-        let (blind, seen): (Vec<&JobLine>, Vec<_>) = tasks.partition(|line| line.record.blind_polls > 0);
-        let newest = blind.iter().map(|line| &line.record.reason).find(|reason| !reason.is_empty());
-        let reason = newest.cloned().unwrap_or_default();
-        Self { tasks: (blind.len() + seen.len()) as u64, blind: blind.len() as u64, reason }
-    }
 }
 
 impl Facts {
@@ -219,18 +199,15 @@ impl Facts {
     }
 
     fn looks(&self) -> Option<Finding> {
-        let Looks { tasks, blind, reason } = &self.looks;
-        let is_blind = *blind > 0 && 2 * blind >= *tasks;
-        is_blind.then(|| {
-            Finding::bad(
-                format!(
-                    "looks at {blind} of the {} shown tell nothing: {}",
-                    counted(*tasks, "open task"),
-                    clipped(&plain(reason), 200)
-                ),
-                "the words say why: a key that is refused, an outage, an address that is wrong; open tasks wait, and end at their deadline",
-            )
-        })
+        let BlindLooks { tasks, blind, reason } = self.latest.blind_looks()?;
+        Some(Finding::bad(
+            format!(
+                "looks at {blind} of the {} shown tell nothing: {}",
+                counted(tasks as u64, "open task"),
+                clipped(&plain(reason), 200)
+            ),
+            "the words say why: a key that is refused, an outage, an address that is wrong; open tasks wait, and end at their deadline",
+        ))
     }
 
     fn waiting(&self) -> Finding {
@@ -332,8 +309,33 @@ impl Facts {
 
 #[cfg(test)]
 mod tests {
+    use mjq_producer::contract::{Entry, JobId};
+
     use super::{super::Verdict, *};
-    use crate::ledger::Upstream;
+    use crate::{
+        ledger::{JobLine, Place, Upstream},
+        lifecycle::{Phase, Policy, Record},
+    };
+
+    /// Of so many open tasks so many are blind.
+    fn with_looks(tasks: u32, blind: u32) -> Latest {
+        let json = br#"{"kind":"imagine","request":{"prompt":"cat"}}"#;
+        let Ok(Entry::Job(job)) = Entry::read(None, Some(json), 1000) else { panic!("a valid job") };
+        let record = Record { reason: "HTTP 401".to_owned(), ..Record::admit(&job, 1, &Policy::default()) };
+        let line = |n: u32| JobLine {
+            id: JobId::new(&format!("job-{n}")).unwrap(),
+            phase: Phase::Polling,
+            place: Place::Moving,
+            record: Record { blind_polls: u32::from(n < blind), ..record.clone() },
+            event: None,
+        };
+        Latest { open: (0..tasks).map(line).collect(), ended: Vec::new() }
+    }
+
+    #[test]
+    fn few_looks_that_tell_nothing_are_nothing_to_hear() {
+        assert_eq!(Facts { latest: with_looks(5, 2), ..healthy() }.looks(), None);
+    }
 
     fn healthy() -> Facts {
         let worker = Pod { name: "a".into(), slots: 256, busy: 3, ..Pod::default() };
@@ -379,13 +381,6 @@ mod tests {
     }
 
     #[test]
-    fn few_looks_that_tell_nothing_are_nothing_to_hear() {
-        let looks = Looks { tasks: 5, blind: 2, reason: "timed out".into() };
-
-        assert_eq!(Facts { looks, ..healthy() }.looks(), None);
-    }
-
-    #[test]
     fn each_fault_is_named_with_its_cure() {
         let group = |pending, unread, oldest_ms| Group { name: "billing".into(), pending, unread, oldest_ms };
         let rejected = RejectedEntry {
@@ -425,7 +420,7 @@ mod tests {
                 "polls pause: the upstream refused one, or asked for it; next poll in 2.5 s",
             ),
             (
-                Facts { looks: Looks { tasks: 5, blind: 3, reason: "HTTP 401".into() }, ..healthy() },
+                Facts { latest: with_looks(5, 3), ..healthy() },
                 Verdict::Bad,
                 "looks at 3 of the 5 open tasks shown tell nothing: HTTP 401",
             ),

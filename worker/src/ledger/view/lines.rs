@@ -84,12 +84,35 @@ impl Standing {
 }
 
 /// What is going on.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Latest {
     /// Some of the open jobs, of each lane those that come next or came last; the newest first.
     pub open: Vec<JobLine>,
     /// The jobs that ended last, the latest first.
     pub ended: Vec<JobLine>,
+}
+
+/// Looks that told nothing, of those at open tasks that are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlindLooks<'a> {
+    /// The open tasks that are shown.
+    pub tasks: usize,
+    /// Those of which the latest look told nothing.
+    pub blind: usize,
+    /// What the upstream said instead to one of them.
+    pub reason: &'a str,
+}
+
+impl Latest {
+    /// Looks that told nothing; `None` while most of them told something.
+    #[must_use]
+    pub fn blind_looks(&self) -> Option<BlindLooks<'_>> {
+        let tasks = self.open.iter().filter(|line| matches!(line.phase, Phase::Polling | Phase::Held));
+        let (blind, seen): (Vec<&JobLine>, Vec<_>) = tasks.partition(|line| line.record.blind_polls > 0);
+        let reason = &blind.iter().find(|line| !line.record.reason.is_empty())?.record.reason;
+        let (tasks, blind) = (blind.len() + seen.len(), blind.len());
+        (2 * blind >= tasks).then_some(BlindLooks { tasks, blind, reason })
+    }
 }
 
 type Scored = Vec<(String, f64)>;
