@@ -41,6 +41,21 @@ pub struct Delivery {
     pub event: Event,
 }
 
+impl Delivery {
+    /// Reads an entry of the event stream.
+    ///
+    /// # Errors
+    /// [`Unreadable`] when it is no event of this version: it is for somebody else to read.
+    pub fn read(entry: StreamId) -> Result<Self, Unreadable> {
+        let StreamId { id: entry, map, .. } = entry;
+        let text = |(name, value)| Some((name, redis::from_redis_value(value).ok()?));
+        match Event::read(map.into_iter().filter_map(text).collect::<HashMap<String, String>>()) {
+            Ok(event) => Ok(Self { entry, event }),
+            Err(cause) => Err(Unreadable { entry, cause }),
+        }
+    }
+}
+
 /// An entry of the event stream that is no event of this version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("entry {entry} is not an event")]
@@ -223,11 +238,10 @@ impl EventReader {
 
 fn read_all(entries: Vec<StreamId>) -> (Vec<Delivery>, Vec<Unreadable>) {
     let (mut events, mut unreadable) = (Vec::with_capacity(entries.len()), Vec::new());
-    for StreamId { id: entry, map, .. } in entries {
-        let text = |(name, value)| Some((name, redis::from_redis_value(value).ok()?));
-        match Event::read(map.into_iter().filter_map(text).collect::<HashMap<String, String>>()) {
-            Ok(event) => events.push(Delivery { entry, event }),
-            Err(cause) => unreadable.push(Unreadable { entry, cause }),
+    for entry in entries.into_iter().map(Delivery::read) {
+        match entry {
+            Ok(event) => events.push(event),
+            Err(other) => unreadable.push(other),
         }
     }
     (events, unreadable)

@@ -1,6 +1,6 @@
 //! The event stream, read without consuming: whoever looks takes nothing from anybody.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use mjq_producer::{
     Delivery, RedisLink,
@@ -123,8 +123,5 @@ fn advance(position: &mut Position, entries: Vec<StreamId>) -> Vec<Delivery> {
 
 /// What is no event of this version is passed over: it is for somebody else to read.
 fn delivery(entry: StreamId) -> Option<Delivery> {
-    let fields: HashMap<String, String> =
-        entry.map.into_iter().filter_map(|(name, value)| Some((name, redis::from_redis_value(value).ok()?))).collect();
-    let event = Event::read(fields).inspect_err(|error| tracing::warn!("entry {} is passed over: {error}", entry.id));
-    Some(Delivery { event: event.ok()?, entry: entry.id })
+    Delivery::read(entry).inspect_err(|other| tracing::warn!("{other}: it is passed over")).ok()
 }

@@ -1,8 +1,11 @@
 //! Lists of jobs: one line each, without their requests.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use mjq_producer::contract::{Code, Event, EventType, JobId};
+use mjq_producer::{
+    Delivery,
+    contract::{Code, Event, EventType, JobId},
+};
 use redis::streams::{StreamId, StreamRangeReply};
 use serde::Serialize;
 
@@ -243,9 +246,7 @@ pub(super) fn entry_ms(id: &str) -> u64 {
 }
 
 pub(super) fn read_event(entry: StreamId) -> Option<Event> {
-    let text = |(name, value)| Some((name, redis::from_redis_value(value).ok()?));
-    let fields: HashMap<String, String> = entry.map.into_iter().filter_map(text).collect();
-    Event::read(fields).ok()
+    Delivery::read(entry).ok().map(|delivery| delivery.event)
 }
 
 fn placed(scored: Scored, place: impl Fn(u64) -> Place) -> Vec<(String, Place)> {
