@@ -69,6 +69,7 @@ fn each_row_of_the_table_has_its_meaning() {
         (r#"{"id":17,"mj_id":"12463258","status":"SUBMITTED"}"#, "accepted 12463258 0"),
         (r#"{"status":"success","id":"req-123456","data":{"taskId":"12463258"}}"#, "accepted 12463258 0"),
         (r#"{"status":"submitted","id":"req-123456","task_id":"12463258"}"#, "accepted 12463258 0"),
+        (r#"{"id":"12463259","taskId":"12463258","status":"SUBMITTED"}"#, "accepted 12463259 0"),
         (r#"{"code":1,"result":174833901000.0}"#, "accepted 174833901000 0"),
         (r#"{"code":1,"result":"submitted"}"#, "unanswered"),
         (r#"{"code":22,"result":"queued"}"#, "unanswered"),

@@ -125,9 +125,10 @@ impl<'a> TaskObject<'a> {
         self.ids().find(looks_like_id).or_else(|| self.ids().next())
     }
 
-    /// The id in an answer that is about a new task: a bare `id` beside another may be the request's.
+    /// The id in an answer that is about a new task: a bare `id` beside another may be the request's, and `taskId` that
+    /// of the task which an action acts upon.
     fn new_id(&self) -> Option<TaskId> {
-        let ids = || self.ids_in(Self::TASK_IDS).chain(self.ids_in(["id"]));
+        let ids = || self.ids_in(["mjId", "mj_id", "task_id", "id", "taskId"]);
         ids().find(looks_like_id).or_else(|| ids().next())
     }
 
