@@ -24,7 +24,7 @@ use super::{
     Answer, Exchange, Failure,
     refusal_text::{
         Tenor, says_answer_was_lost, says_queue_is_full, says_relay_lost_it, says_task_is_unknown, says_time_ran_out,
-        speaks_of_capacity, speaks_of_parent, tenor,
+        says_try_again, speaks_of_capacity, speaks_of_parent, tenor,
     },
     said::{Said, reason_of},
     tidy::tidy,
@@ -124,7 +124,7 @@ impl Reading<'_> {
             22 => self.refused(Busy::WithoutId),
             23 | 30 => self.refused(Busy::Saturated),
             3 => self.not_found(),
-            4 => self.by_words_or(|reading| reading.denied(Code::InvalidRequest)),
+            4 => self.by_words_or(Self::invalid),
             5 => self.relay_trouble(),
             9 if says_queue_is_full(&self.said.words) => self.refused(Busy::Saturated),
             9 => self.by_words_or(|reading| reading.refused(Busy::Fault)),
@@ -202,7 +202,7 @@ impl Reading<'_> {
             408 | 409 | 424 => self.unanswered(),
             // What broke off may have been a relay's "I lost the answer".
             400..=499 if self.answer.body.is_err() => self.unanswered(),
-            400..=499 => self.by_words_or(|reading| reading.denied(Code::InvalidRequest)),
+            400..=499 => self.by_words_or(Self::invalid),
             _ => self.unanswered(),
         }
     }
@@ -215,6 +215,13 @@ impl Reading<'_> {
             Some(Tenor::Banned) => self.banned(),
             None => otherwise(self),
         }
+    }
+
+    fn invalid(self) -> Observation {
+        if says_try_again(&self.said.all_words()) {
+            return self.refused(Busy::Saturated);
+        }
+        self.denied(Code::InvalidRequest)
     }
 
     fn banned(self) -> Observation {

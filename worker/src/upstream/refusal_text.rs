@@ -152,10 +152,6 @@ const BUSY: &[&str] = &[
     "账号不可用",
 ];
 
-/// Whatever it was, it may be gone in a while.
-const TRY_AGAIN: &[&str] =
-    &["try again", "try later", "retry later", "temporarily", "稍后再试", "稍后重试", "稍后尝试", "请重试"];
-
 /// Reads the words of a refusal.
 pub(super) fn tenor(words: &str) -> Option<Tenor> {
     let words = words.to_lowercase();
@@ -168,8 +164,6 @@ pub(super) fn tenor(words: &str) -> Option<Tenor> {
         Some(Tenor::Saturated)
     } else if class_of_failure(&words) == FailureClass::Banned {
         Some(Tenor::Banned)
-    } else if has(TRY_AGAIN) {
-        Some(Tenor::Saturated)
     } else {
         None
     }
@@ -189,6 +183,14 @@ pub(super) fn says_time_ran_out(words: &str) -> bool {
     let is_full = FULL.iter().any(|phrase| words.contains(phrase));
     !is_full
         && (words.split_whitespace().any(timed_out) || ["timed out", "time out"].iter().any(|it| words.contains(it)))
+}
+
+/// Whether the words of what else would be a refusal for good say that it may be well in a while.
+pub(super) fn says_try_again(words: &str) -> bool {
+    let words = words.to_lowercase();
+    ["try again", "try later", "retry later", "temporarily", "稍后再试", "稍后重试", "稍后尝试", "请重试"]
+        .iter()
+        .any(|phrase| words.contains(phrase))
 }
 
 /// Whether a page that is no JSON, in small letters, says that a proxy has passed the request on, and lost the answer.
