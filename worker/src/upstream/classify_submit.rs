@@ -23,8 +23,8 @@ use mjq_producer::contract::{Code, Kind};
 use super::{
     Answer, Exchange, Failure,
     refusal_text::{
-        Tenor, says_answer_was_lost, says_queue_is_full, says_relay_lost_it, says_task_is_unknown, says_time_ran_out,
-        says_try_again, speaks_of_capacity, speaks_of_parent, tenor,
+        Tenor, says_answer_was_lost, says_queue_is_full, says_relay_lost_it, says_something_failed,
+        says_task_is_unknown, says_time_ran_out, says_try_again, speaks_of_capacity, speaks_of_parent, tenor,
     },
     said::{Said, reason_of},
     tidy::tidy,
@@ -218,7 +218,11 @@ impl Reading<'_> {
     }
 
     fn invalid(self) -> Observation {
-        if says_try_again(&self.said.all_words()) {
+        let words = self.said.all_words();
+        if says_something_failed(&words) {
+            return self.unanswered();
+        }
+        if says_try_again(&words) {
             return self.refused(Busy::Saturated);
         }
         self.denied(Code::InvalidRequest)

@@ -353,6 +353,7 @@ fn what_may_be_well_in_a_while_is_tried_again() {
         (r#"{"code":4,"description":"server busy, try again"}"#, "Saturated"),
         (r#"{"code":4,"description":"Temporarily unavailable"}"#, "Saturated"),
         (r#"{"code":4,"description":"提示词违规，请修改后重试"}"#, "denied banned_prompt"),
+        (r#"{"code":4,"description":"请求失败：可能包含敏感词"}"#, "denied banned_prompt"),
         // Whatever it was, it may have come after the task.
         (r#"{"code":5,"description":"please try again later"}"#, "unanswered"),
         (r#"{"code":-1,"description":"please try again later"}"#, "unanswered"),

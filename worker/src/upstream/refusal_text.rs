@@ -51,8 +51,6 @@ const MAYBE_TAKEN: &[&str] = &[
     "network error",
     "网络异常",
     "网络错误",
-    "开小差",
-    "请求失败",
     "可能已提交",
 ];
 
@@ -183,6 +181,11 @@ pub(super) fn says_time_ran_out(words: &str) -> bool {
     let is_full = FULL.iter().any(|phrase| words.contains(phrase));
     !is_full
         && (words.split_whitespace().any(timed_out) || ["timed out", "time out"].iter().any(|it| words.contains(it)))
+}
+
+/// Whether the words of what else would be a refusal for good say no more than that something went wrong.
+pub(super) fn says_something_failed(words: &str) -> bool {
+    ["开小差", "请求失败"].iter().any(|phrase| words.contains(phrase))
 }
 
 /// Whether the words of what else would be a refusal for good say that it may be well in a while.
