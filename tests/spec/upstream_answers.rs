@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use mjq_harness::{Stack, unique_queue};
+use mjq_harness::{Stack, eventually_within, unique_queue};
 use mjq_simulator::{Answer, Coded, Fault, Odds, Script, SubmitStep, WithId};
 use serde_json::json;
 
@@ -64,6 +64,40 @@ async fn what_was_refused_for_good_ends_at_once_with_its_code_and_without_an_att
     let attempted = run(&stack, &rows).await?;
 
     assert_eq!(attempted, [1; 7]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_task_that_a_relay_shows_by_its_own_upstreams_id_is_known_after_half_a_minute() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    let rows = [
+        ("fetch=renumbered fetch_times=0", "ok"),
+        ("fetch=renumbered fetch_times=0 duration=2s fail=\"no idea\"", "upstream_failed"),
+        // A cache or a router that mixes tasks up.
+        ("fetch=renumbered fetch_times=3", "ok"),
+    ];
+
+    for (n, (script, _)) in rows.iter().enumerate() {
+        stack.xadd_job(&imagine(&format!("job-{n}"), &format!("fox {n} [sim: {script}]"))).await?;
+    }
+    let have_ended = async || Ok(stack.events().await?.len() == rows.len());
+    eventually_within(Duration::from_secs(90), "all have ended", have_ended).await?;
+
+    for (n, (script, code)) in rows.iter().enumerate() {
+        assert_eq!(stack.event_of(&format!("job-{n}")).await?.code(), *code, "{script}");
+    }
+    assert_eq!(stack.simulator.stats().created, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_token_tells_at_once_that_a_task_under_another_id_is_the_jobs_own() -> anyhow::Result<()> {
+    let stack = a_stack().set("MJQ_UPSTREAM_STATE", "token").await?;
+
+    stack.xadd_job(&imagine("order-1842", "a fox [sim: fetch=renumbered fetch_times=0]")).await?;
+
+    let event = stack.event_of("order-1842").await?;
+    assert_eq!((event.code(), event.data()?["polls"].as_u64()), ("ok", Some(1)));
     Ok(())
 }
 

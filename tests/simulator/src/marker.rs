@@ -17,7 +17,7 @@
 //! | `duration=1500ms` | how long the task runs |
 //! | `fail="Job Timeout"` `noimage` `cancel` `modal` | how the task ends |
 //! | `stuck=46%` `running=RUNNING` | what its progress looks like |
-//! | `fetch=502\|unknown\|empty\|broken\|html\|half\|close\|reset\|hang` `fetch_times=3` `fetch_delay=1s` | what polls see |
+//! | `fetch=502\|unknown\|renumbered\|empty\|broken\|html\|half\|close\|reset\|hang` `fetch_times=3` `fetch_delay=1s` | what polls see |
 
 use std::str::FromStr;
 
@@ -206,6 +206,7 @@ fn retry_after(value: &str) -> Result<RetryAfter, String> {
 fn sight(value: &str) -> Result<Sight, String> {
     match value {
         "unknown" => Ok(Sight::Unknown),
+        "renumbered" => Ok(Sight::Renumbered),
         "truth" => Ok(Sight::Truth),
         "close" => Ok(Sight::Fault(Fault::Close)),
         "reset" => Ok(Sight::Fault(Fault::Reset)),

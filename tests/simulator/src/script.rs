@@ -110,6 +110,8 @@ pub enum Sight {
     Truth,
     /// That there is no such task.
     Unknown,
+    /// The task under another id: that of a relay's own upstream, whose answer it hands on.
+    Renumbered,
     /// No answer of the API's own.
     Fault(Fault),
 }

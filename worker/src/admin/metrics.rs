@@ -66,7 +66,7 @@ const COUNTERS: [(&str, &str); 9] = [
     ),
     (
         "mjq_revisits_total",
-        "Looks of this pod at tasks whose job the deadline had ended, by what was seen; succeeded is a late success.",
+        "Looks of this pod at tasks whose job has ended without them, by what was seen; succeeded is a late success.",
     ),
     ("mjq_leases_lost_total", "Leases of this pod that ran out while the step was under way."),
     ("mjq_upstream_requests_total", "HTTP exchanges of this pod with the upstream, by endpoint and class of answer."),
@@ -147,7 +147,10 @@ const STEPS: [(&str, &[&str]); 4] = [
             "no_verdict",
         ],
     ),
-    ("poll", &["running", "succeeded", "task_failed", "waits_for_input", "missing", "no_verdict", "not_begun"]),
+    (
+        "poll",
+        &["running", "succeeded", "task_failed", "waits_for_input", "missing", "no_verdict", "stranger", "not_begun"],
+    ),
     ("adopt", &["found", "not_found", "no_verdict", "not_begun"]),
     ("conclude", &["not_begun", "worker_died", "deadline_passed", "cancel_requested", "poisoned", "input_given"]),
 ];

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     ledger::{Ledger, Step},
-    lifecycle::{Act, Busy, Observation, Policy},
+    lifecycle::{Act, Busy, Observation, Policy, Record},
     planted_bug::PlantedBug,
     telemetry::traces,
     upstream::Upstream,
@@ -117,8 +117,16 @@ impl Executor {
         }
         // What a list leaves out, the task itself may show.
         let is_last = step.flags.is_overdue;
-        let alone = is_last || step.record.missing.is_some() || step.record.incomplete_ms.is_some();
-        self.poller.look(task, alone, has_poll_place(step)).await
+        let Record { missing, incomplete_ms, alias, .. } = &step.record;
+        let alone = is_last || missing.is_some() || incomplete_ms.is_some() || alias.is_some();
+        match self.poller.look(task, alone, has_poll_place(step)).await {
+            Observation::Stranger { state, seen, .. }
+                if self.preparer.requests.proves(&state, &step.job, &step.record) =>
+            {
+                *seen
+            }
+            seen => step.record.recognise(seen, self.ledger.clock().now_ms()),
+        }
     }
 
     async fn adopt(&self, step: &Step, hold: &Hold, hint: Option<&TaskId>) -> Observation {
@@ -133,7 +141,7 @@ impl Executor {
         }
         if let Some(task) = hint {
             // It is only a hint: the task is there when the upstream shows it.
-            match self.upstream.fetch(task).await {
+            match self.upstream.fetch(task).await.without_stranger() {
                 Observation::Running(_)
                 | Observation::Succeeded(_)
                 | Observation::TaskFailed(..)
@@ -143,7 +151,7 @@ impl Executor {
                 other => return other,
             }
         }
-        let token = self.preparer.requests.token(&step.job, &step.record, step.record.attempts);
+        let token = self.preparer.requests.last_token(&step.job, &step.record);
         self.upstream.find_by_state(&token).await
     }
 }

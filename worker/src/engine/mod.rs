@@ -55,6 +55,7 @@ mod settler;
 mod slot;
 mod slow_start;
 mod step_meter;
+mod strangers;
 mod sweeper;
 mod vitals;
 mod witness;

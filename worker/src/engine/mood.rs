@@ -62,7 +62,7 @@ impl Mood {
     pub(super) fn note_look(&self, seen: &Observation) {
         let mut trouble = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         let reason = match seen {
-            Observation::NoVerdict { reason, .. } => reason,
+            Observation::NoVerdict { .. } | Observation::Stranger { .. } => seen.reason(),
             Observation::Running(_)
             | Observation::Succeeded(_)
             | Observation::TaskFailed(..)

@@ -12,7 +12,7 @@ use mjq_producer::contract::TaskId;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
-use super::{gather::gather, poll_budget::PollBudget};
+use super::{gather::gather, poll_budget::PollBudget, strangers::Strangers};
 use crate::{
     lifecycle::Observation,
     upstream::{Batch, Upstream},
@@ -25,6 +25,7 @@ pub(super) struct Poller {
     asks: Option<mpsc::UnboundedSender<Ask>>,
     lists: ListSupport,
     budget: PollBudget,
+    strangers: Arc<Strangers>,
 }
 
 /// Whether polls are made by lists at present; the claimer spends the poll budget accordingly.
@@ -122,13 +123,13 @@ impl ListSupport {
 impl Poller {
     /// Makes a poller, and the lister that it needs if the upstream lists tasks.
     pub(super) fn new(upstream: Upstream, has_lists: bool, budget: PollBudget) -> (Self, Option<Lister>) {
-        let lists = ListSupport::new(has_lists);
+        let (lists, strangers) = (ListSupport::new(has_lists), Arc::default());
         if !has_lists {
-            return (Self { upstream, asks: None, lists, budget }, None);
+            return (Self { upstream, asks: None, lists, budget, strangers }, None);
         }
         let (sender, asks) = mpsc::unbounded_channel();
         let lister = Lister { upstream: upstream.clone(), asks, lists: lists.clone(), budget: budget.clone() };
-        (Self { upstream, asks: Some(sender), lists, budget }, Some(lister))
+        (Self { upstream, asks: Some(sender), lists, budget, strangers }, Some(lister))
     }
 
     /// Whether polls are made by lists at present.
@@ -152,6 +153,10 @@ impl Poller {
     /// [`Observation::NotBegun`] when the poll rate has no room, or when lists have just turned out not
     /// to work: one by one, all these looks at once would break the rate.
     pub(super) async fn look(&self, task: &TaskId, alone: bool, has_place: bool) -> Observation {
+        self.strangers.sift(task, self.seen(task, alone, has_place).await)
+    }
+
+    async fn seen(&self, task: &TaskId, alone: bool, has_place: bool) -> Observation {
         let asks = self.asks.as_ref().filter(|_| !alone && self.lists.are_made());
         let Some(asks) = asks else {
             if !self.may_look_alone(has_place).await {
@@ -209,7 +214,7 @@ async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, mut as
         Batch::Failed(failure) => {
             // It may be the upstream that is down, or only its lists: one of the tasks will tell.
             let seen = look_at_last(&upstream, &budget, &mut asks).await;
-            if seen.is_some_and(|seen| !matches!(seen, Observation::NoVerdict { .. })) {
+            if seen.is_some_and(|seen| !matches!(seen.without_stranger(), Observation::NoVerdict { .. })) {
                 lists.failed(failure.reason());
             }
         }

@@ -97,7 +97,7 @@ impl Preparer {
         if !self.poller.may_look_alone(false).await {
             return Some(Observation::NotBegun);
         }
-        match self.upstream.fetch(task).await {
+        match self.upstream.fetch(task).await.without_stranger() {
             Observation::Running(_) | Observation::Succeeded(_) | Observation::WaitsForInput(_) => {
                 Some(Observation::Found(task.clone()))
             }

@@ -66,9 +66,19 @@ impl RequestMaker {
         request.with(&changes)
     }
 
+    /// The token of the last attempt.
+    pub(super) fn last_token(&self, job: &JobId, record: &Record) -> String {
+        self.token(job, record, record.attempts)
+    }
+
+    /// Whether `state` proves that a task is that of the job's last attempt.
+    pub(super) fn proves(&self, state: &str, job: &JobId, record: &Record) -> bool {
+        self.state == UpstreamState::Token && state == self.last_token(job, record)
+    }
+
     /// What mjq puts into the upstream's `state` to find an attempt's task again. It is no other's: neither of a job
     /// with the same id in another queue, nor of one that had this id before.
-    pub(super) fn token(&self, job: &JobId, record: &Record, attempt: u32) -> String {
+    fn token(&self, job: &JobId, record: &Record, attempt: u32) -> String {
         format!("mjq:{}:{job}:{attempt}:{:x}", self.queue, record.enqueued_ms)
     }
 }

@@ -1,4 +1,4 @@
-//! The revisiter: looks after the tasks of jobs that their deadline has ended.
+//! The revisiter: looks after the tasks of jobs that have ended without them.
 //!
 //! Its looks are no steps: no job waits for them, and they hold no slot. They share the poll budget.
 
@@ -69,11 +69,12 @@ impl Revisiter {
         let seen = self.poller.look(task, false, Instant::now() < place_until).await;
         metrics::counter!("mjq_revisits_total", "observation" => seen.name()).increment(1);
         let now_ms = self.ledger.clock().now_ms();
+        let seen = record.recognise(seen, now_ms);
         let Revisited { record, again_after } = revisit(&record, &seen, now_ms, &self.policy);
         // If the pod has to leave now, another one looks again.
         let Ok(true) = self.ledger.annotate(&job, fence, record.as_ref(), again_after).await else { return };
         if record.is_some_and(|record| record.late.is_some()) {
-            info!(job.id = %job, "the task of job {job} succeeded after the deadline had ended the job");
+            info!(job.id = %job, "the task of job {job} succeeded after the job had ended without it");
         }
     }
 }

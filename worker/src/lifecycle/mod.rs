@@ -14,6 +14,7 @@
 //! one end ends a job. Under `on_unknown: fail` no path submits twice.
 
 mod act;
+mod alias;
 mod hook_trust;
 mod mode;
 mod observation;
@@ -31,6 +32,7 @@ mod transition;
 mod tests;
 
 pub use act::{Act, Conclusion, Flags};
+pub use alias::Alias;
 pub use hook_trust::HookTrust;
 pub use mode::Mode;
 pub use observation::{Busy, FailureClass, Observation, TaskReport};

@@ -67,6 +67,16 @@ pub enum Observation {
         /// How long the upstream asks to be left alone.
         retry_after: Option<Duration>,
     },
+    /// The answer to a look shows a task under another id than was asked for. It is somebody else's, or, where a relay
+    /// has numbers of its own, the very one: see [`Alias`](super::Alias).
+    Stranger {
+        /// The id that it has there.
+        id: TaskId,
+        /// The `state` that it has there; empty when it has none.
+        state: String,
+        /// What it would say of the job's task.
+        seen: Box<Observation>,
+    },
     /// A task was found for a job whose submit's answer was lost.
     Found(TaskId),
     /// No task was found for a job whose submit's answer was lost.
@@ -88,6 +98,17 @@ pub enum Observation {
 }
 
 impl Observation {
+    const STRANGER: &str = "the answer shows another task";
+
+    /// Takes a task under another id for what it is at first: no verdict.
+    #[must_use]
+    pub fn without_stranger(self) -> Self {
+        match self {
+            Self::Stranger { .. } => Self::NoVerdict { reason: Self::STRANGER.to_owned(), retry_after: None },
+            seen => seen,
+        }
+    }
+
     /// The outside's own words, where it has any about a refusal or about nothing.
     #[must_use]
     pub fn reason(&self) -> &str {
@@ -97,6 +118,7 @@ impl Observation {
             | Self::Unsendable { reason, .. }
             | Self::Unanswered { reason, .. }
             | Self::NoVerdict { reason, .. } => reason,
+            Self::Stranger { .. } => Self::STRANGER,
             _ => "",
         }
     }
@@ -117,6 +139,7 @@ impl Observation {
             Self::WaitsForInput(_) => "waits_for_input",
             Self::Missing => "missing",
             Self::NoVerdict { .. } => "no_verdict",
+            Self::Stranger { .. } => "stranger",
             Self::Found(_) => "found",
             Self::NotFound => "not_found",
             Self::NotBegun => "not_begun",

@@ -4,7 +4,7 @@ use mjq_producer::contract::{Job, JobId, Kind, OnCapacity, OnUnknown, Options, P
 use serde::{Deserialize, Serialize};
 
 use super::{
-    LateSuccess, Mode, Policy, Span,
+    Alias, LateSuccess, Mode, Policy, Span,
     record_text::{timeline_text, usual},
 };
 
@@ -170,6 +170,9 @@ pub struct Record {
     /// Polls in a row that said the task is unknown, and when the first of them did.
     #[serde(rename = "mi", default, skip_serializing_if = "is_default")]
     pub missing: Option<(u32, u64)>,
+    /// The other id under which the upstream shows the task, if it does.
+    #[serde(rename = "al", default, skip_serializing_if = "is_default")]
+    pub alias: Option<Alias>,
     /// Since when the task has succeeded, and lacks its picture, or buttons that are to be pressed.
     #[serde(rename = "ni", default, skip_serializing_if = "is_default")]
     pub incomplete_ms: Option<u64>,
@@ -203,7 +206,7 @@ pub struct Record {
     /// What happened beside them, such as an answer that came after the end.
     #[serde(rename = "no", default, skip_serializing_if = "is_default")]
     pub notes: Vec<Note>,
-    /// What the task came to after the job's deadline had ended the job. No event tells of it.
+    /// What the task came to after the job had ended without it. No event tells of it.
     #[serde(rename = "la", default, skip_serializing_if = "is_default")]
     pub late: Option<LateSuccess>,
 }
@@ -276,6 +279,7 @@ impl Record {
             polls: 0,
             blind_polls: 0,
             missing: None,
+            alias: None,
             incomplete_ms: None,
             inputs_used: 0,
             is_answering: false,
@@ -331,6 +335,7 @@ impl Record {
         self.queue_position = 0;
         self.blind_polls = 0;
         self.missing = None;
+        self.alias = None;
         self.incomplete_ms = None;
         self.is_answering = false;
     }

@@ -1,7 +1,7 @@
-//! The revisit: a look at the task of a job that its deadline has ended.
+//! The revisit: a look at the task of a job that has ended without hearing the task's end.
 //!
-//! The job stays what it is and its one event is out. But its task may go on upstream and be billed,
-//! so it is looked at a few times more, at widening distances, and a success is written on the record.
+//! The deadline came first, or the upstream said that it no longer knew the task. The job stays what it is and its one
+//! event is out. But its task may go on upstream and be billed, so it is looked at a few times more, at widening distances, and a success is written on the record.
 //! A hook that comes meanwhile moves the next revisit to now. A retry of the job ends them.
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Ending, Observation, Phase, Policy, Record, TaskReport};
 
-/// A success that came after the job's deadline had ended it.
+/// A success that came after the job had ended without it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LateSuccess {
     /// The upstream's handle.
@@ -39,25 +39,28 @@ const FIRST: Duration = Duration::from_secs(30);
 /// When the task of a job that has just ended is looked at again; `None` for an end that needs none.
 #[must_use]
 pub fn first_revisit(record: &Record, ending: Ending, policy: &Policy) -> Option<Duration> {
-    let may_go_on = ending.code == Code::DeadlineExceeded && record.task.is_some();
-    may_go_on.then(|| first_distance(record)).filter(|distance| *distance <= policy.revisit_for)
+    let may_go_on = matches!(ending.code, Code::DeadlineExceeded | Code::UpstreamLost);
+    (may_go_on && record.task.is_some())
+        .then(|| first_distance(record))
+        .filter(|distance| *distance <= policy.revisit_for)
 }
 
-/// Decides what `seen` means for a job that its deadline has ended, and when its task is looked at again.
+/// Decides what `seen` means for a job that has ended without its task, and when the task is looked at again.
 ///
-/// Each distance is as long as the time since the deadline, so that the number of revisits is bounded.
+/// Each distance is as long as the time since that end, so that the number of revisits is bounded.
 #[must_use]
 pub fn revisit(record: &Record, seen: &Observation, now_ms: u64, policy: &Policy) -> Revisited {
     let Some(task) = record.task.as_ref().filter(|_| record.phase == Phase::Failed && record.late.is_none()) else {
         return Revisited { record: None, again_after: None };
     };
-    let since_deadline = Duration::from_millis(now_ms.saturating_sub(record.deadline_ms));
+    let ended_ms = record.timeline.last().map_or(record.deadline_ms, |end| end.0);
+    let since_end = Duration::from_millis(now_ms.saturating_sub(ended_ms));
     let distance = match seen {
         // Nothing was asked, because of a rate or a list that did not work.
         Observation::NotBegun => policy.poll_max,
-        _ => since_deadline.max(first_distance(record)),
+        _ => since_end.max(first_distance(record)),
     };
-    let again_after = (since_deadline + distance <= policy.revisit_for).then_some(distance);
+    let again_after = (since_end + distance <= policy.revisit_for).then_some(distance);
     match seen {
         Observation::Succeeded(report) if lacks_image(record, report) && again_after.is_some() => {
             Revisited { record: None, again_after }
@@ -67,7 +70,7 @@ pub fn revisit(record: &Record, seen: &Observation, now_ms: u64, policy: &Policy
         }
         Observation::TaskFailed(report, _) => {
             let mut record = record.clone();
-            record.note(now_ms, &format!("task {task} failed after the deadline: {}", report.fail_reason));
+            record.note(now_ms, &format!("task {task} failed after the job had ended: {}", report.fail_reason));
             Revisited { record: Some(record), again_after: None }
         }
         _ => Revisited { record: None, again_after },

@@ -12,6 +12,8 @@ pub struct Answer {
     pub status: u16,
     /// How long the upstream asks to be left alone.
     pub retry_after: Option<Duration>,
+    /// How long it took until its status was there.
+    pub took: Duration,
     /// The whole body; or, when it broke off or was too large, what happened.
     pub body: Result<Vec<u8>, String>,
 }
@@ -36,6 +38,12 @@ impl Failure {
 }
 
 impl Answer {
+    /// An answer that came at once, and asks for no pause.
+    #[cfg(test)]
+    pub(super) fn of(status: u16, body: &str) -> Self {
+        Self { status, retry_after: None, took: Duration::ZERO, body: Ok(body.into()) }
+    }
+
     /// The body as text, without a byte order mark and surrounding space; empty when it did not arrive whole.
     ///
     /// A wrong byte spoils its own character only: codes and ids are ASCII.

@@ -118,7 +118,7 @@ mod tests {
     use crate::upstream::Failure;
 
     fn exchange(status: u16, body: &str) -> Exchange {
-        Ok(Answer { status, retry_after: None, body: Ok(body.into()) })
+        Ok(Answer::of(status, body))
     }
 
     fn look(status: u16, body: &str) -> String {
@@ -183,7 +183,7 @@ mod tests {
             assert_eq!(look(status, body), wanted, "{status} {body}");
         }
         assert!(matches!(classify_list(&[], &Err(Failure::Lost("reset".into()))), Batch::Failed(_)));
-        let broken = Answer { status: 404, retry_after: None, body: Err("broke off".into()) };
+        let broken = Answer { body: Err("broke off".into()), ..Answer::of(404, "") };
         assert!(matches!(classify_list(&[], &Ok(broken)), Batch::Failed(_)));
     }
 

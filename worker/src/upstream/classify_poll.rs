@@ -64,7 +64,8 @@ fn shown_in_an_error(asked: &TaskId, answer: &Answer, text: &str) -> Option<Obse
 fn of_document(asked: &TaskId, answer: &Answer, document: Document<'_>) -> Observation {
     let json = document.json;
     if let Some(task) = TaskObject::find(document, asked) {
-        return of_task(asked, &task);
+        let seen = of_task(asked, &task);
+        return if is_of_another(asked, &task) { of_stranger(answer).unwrap_or(seen) } else { seen };
     }
     match Said::read(&answer.text()) {
         Some(said) if says_task_is_unknown(&said.words) => Observation::Missing,
@@ -98,10 +99,23 @@ fn holds_something(json: Json<'_>) -> bool {
     json.fields().is_some_and(|fields| fields.each().any(|(_, value)| is_filled(value)))
 }
 
+fn is_of_another(asked: &TaskId, task: &TaskObject<'_>) -> bool {
+    task.id().is_some() && !task.is_about(asked)
+}
+
+/// What an answer shows that is about a single task, and about another than was asked for.
+fn of_stranger(answer: &Answer) -> Option<Observation> {
+    let text = answer.text();
+    let task = TaskObject::the_only_one(Document::read(&text)?)?;
+    let id = task.id()?;
+    let (state, seen) = (task.state().unwrap_or_default(), Box::new(of_task(&id, &task)));
+    Some(Observation::Stranger { id, state, seen })
+}
+
 /// Says what a task object that came for `asked` means.
 pub(super) fn of_task(asked: &TaskId, task: &TaskObject<'_>) -> Observation {
     let about_nobody = |reason: &str| Observation::NoVerdict { reason: reason.to_owned(), retry_after: None };
-    if task.id().is_some() && !task.is_about(asked) {
+    if is_of_another(asked, task) {
         return about_nobody("the answer shows another task");
     }
     let mut report = task.report();
@@ -151,7 +165,7 @@ mod tests {
     use crate::upstream::Failure;
 
     fn poll(status: u16, body: &str) -> Observation {
-        let answer = Answer { status, retry_after: Some(Duration::from_secs(7)), body: Ok(body.into()) };
+        let answer = Answer { retry_after: Some(Duration::from_secs(7)), ..Answer::of(status, body) };
         classify_poll(&TaskId::new("7"), &Ok(answer))
     }
 
@@ -212,6 +226,12 @@ mod tests {
             // Somebody else spoke, or nobody.
             (404, "<html>not found</html>", "no_verdict"),
             (404, "404 page not found", "no_verdict"),
+            (
+                404,
+                r#"{"status":"error","code":404,"message":"Application not found","request_id":"1EKf"}"#,
+                "no_verdict",
+            ),
+            (404, r#"{"error_msg":"404 Route Not Found"}"#, "no_verdict"),
             (404, r#"{"error":{"message":"Invalid URL (GET /v1/mj/task/7/fetch)"}}"#, "no_verdict"),
             (404, r#"{"timestamp":1,"status":404,"error":"Not Found","path":"/v1/mj"}"#, "no_verdict"),
             (400, r#"{"code":4,"description":"do_request_failed"}"#, "no_verdict"),
@@ -259,6 +279,19 @@ mod tests {
     }
 
     #[test]
+    fn a_status_beside_the_id_holds_for_what_is_around_it() {
+        let answer = |status: &str, inner: &str| format!(r#"{{"status":"{status}","jobId":"7","data":{{{inner}}}}}"#);
+        for (body, wanted) in [
+            (answer("SUCCESS", r#""jobId":"7","progress":"100","cdnImage":"https://c/a.png""#), "succeeded"),
+            (answer("SUCCESS", r#""progress":"30""#), "running"),
+            (answer("FAILED", r#""progress":"30""#), "task_failed"),
+            (answer("ON_QUEUE", r#""progress":"""#), "running"),
+        ] {
+            assert_eq!(poll(200, &body).name(), wanted, "{body}");
+        }
+    }
+
+    #[test]
     fn the_status_of_a_wrapper_is_not_the_task_s() {
         let seen = poll(200, r#"{"status":"success","data":{"status":"IN_PROGRESS","progress":"15%"}}"#);
 
@@ -302,6 +335,22 @@ mod tests {
             (403, r#"{"id":"7","status":"SUCCESS","imageUrl":"u"}"#, "no_verdict"),
         ] {
             assert_eq!(poll(status, body).name(), wanted, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_single_task_under_another_id_is_shown_as_what_it_is() {
+        let task = r#"{"id":"1748339029401828","status":"SUCCESS","imageUrl":"u","state":"s"}"#;
+        for body in [task.to_owned(), format!("[{task}]"), format!(r#"{{"code":1,"data":{task}}}"#)] {
+            let Observation::Stranger { id, state, seen } = poll(200, &body) else { panic!("{body}") };
+            assert_eq!((id.as_str(), state.as_str(), seen.name()), ("1748339029401828", "s", "succeeded"));
+        }
+        for body in [
+            format!("[{task},{task}]"),
+            format!(r#"{{"task_id":"8","data":{task}}}"#),
+            r#"{"id":"1748339029401828","status":"SUCCESS"}"#.to_owned(),
+        ] {
+            assert_eq!(poll(200, &body).name(), "no_verdict", "{body}");
         }
     }
 
@@ -368,7 +417,7 @@ mod tests {
         for failure in [Failure::NotSent("refused".into()), Failure::Lost("reset".into())] {
             assert_eq!(classify_poll(&TaskId::new("7"), &Err(failure)).name(), "no_verdict");
         }
-        let broken = Answer { status: 404, retry_after: None, body: Err("broke off".into()) };
+        let broken = Answer { body: Err("broke off".into()), ..Answer::of(404, "") };
         assert_eq!(classify_poll(&TaskId::new("7"), &Ok(broken)).name(), "no_verdict");
     }
 }

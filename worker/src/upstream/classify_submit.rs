@@ -8,23 +8,26 @@
 //! | 1, 22, 21 with an id; without `code`, a task object | accepted |
 //! | 22 without an id | refused: without id |
 //! | 24 with any HTTP status, 4, 413, other 4xx; 3, 4, 9, 410 about the parent of an action | denied |
-//! | words of a relay that lost an answer, whatever stands beside them | unanswered |
+//! | words of a relay that lost an answer, whatever stands beside them; 503 after ten seconds | unanswered |
 //! | 1 or 21 without an id, 22 with one that cannot be read, 3 or 9 with one, an unknown code | unanswered |
 //! | 23, 30, queue full, no account, "try again"; 423, 425, 429, 499, 503 | refused: saturated |
 //! | 401, 402, 403, 407, quota; 401 and 407 whatever the words | refused: barred |
-//! | not sent; 301, 307, 308; 404 or 405 that is not the family's; 521, 523, 525, 526, 530 | refused: unreachable |
-//! | 9 | refused: fault |
+//! | not sent; 301, 307, 308; 404 or 405 that is not the family's; a page with 400; 521, 523, 525, 526, 530 | refused: unreachable |
+//! | 9; a relay's words that it has not sent it | refused: fault |
 //! | sent and lost; 302, 303, 408, 409, 424, other 5xx; HTML, nothing, broken JSON with 200 | unanswered |
 //!
 //! What is unanswered may have an id in it all the same: a lead, which a look at that task proves or not.
+
+use std::time::Duration;
 
 use mjq_producer::contract::{Code, Kind};
 
 use super::{
     Answer, Exchange, Failure,
     refusal_text::{
-        Tenor, says_answer_was_lost, says_queue_is_full, says_relay_lost_it, says_something_failed,
-        says_task_is_unknown, says_time_ran_out, says_try_again, speaks_of_capacity, speaks_of_parent, tenor,
+        Tenor, says_answer_was_lost, says_model_is_barred, says_queue_is_full, says_relay_lost_it,
+        says_something_failed, says_task_is_unknown, says_time_ran_out, says_try_again, speaks_of_capacity,
+        speaks_of_parent, tenor,
     },
     said::{Said, reason_of},
     tidy::tidy,
@@ -153,11 +156,15 @@ impl Reading<'_> {
 
     /// 5 is new-api's "unknown": nearly all of it happens after its own request has left.
     fn relay_trouble(self) -> Observation {
-        const BEFORE_SENDING: [&str; 4] = [
+        const BEFORE_SENDING: [&str; 7] = [
             "read_request_body_failed",
             "get_request_body_failed",
             "marshal_request_body_failed",
             "create_request_failed",
+            // one-hub's, when it has nobody to hand the job on to.
+            "无法获取provider",
+            "无法获取midjourney provider",
+            "无法解析模型",
         ];
         if BEFORE_SENDING.iter().any(|text| self.said.words.contains(text)) {
             return self.refused(Busy::Fault);
@@ -165,11 +172,23 @@ impl Reading<'_> {
         self.by_words_or(Self::unanswered)
     }
 
+    /// C# answers what it refuses by an exception with -1, `"success": false` and the exception's words.
+    fn exception(self) -> Observation {
+        const NO_REASON: &str = "操作失败";
+        if self.said.words.is_empty() || self.said.words == NO_REASON {
+            return self.unanswered();
+        }
+        self.by_words_or(Self::invalid)
+    }
+
     /// An unknown code may be a success in a dialect that nobody here has met.
     fn by_unknown_code(self, code: i64) -> Observation {
         let looks_like_success = code == 0 || (200..300).contains(&code);
         if self.said.task.is_some() || looks_like_success {
             return self.unanswered();
+        }
+        if code == -1 && self.said.is_no_success && !self.said.shows_an_id {
+            return self.exception();
         }
         match u16::try_from(code) {
             // `{"code": 401}` with HTTP 200: the status has moved into the body.
@@ -187,6 +206,8 @@ impl Reading<'_> {
                 Observation::Refused { busy: Busy::Unreachable, retry_after: None, reason: tidy(&reason) }
             }
             403 if tenor(&self.said.all_words()) == Some(Tenor::Banned) => self.banned(),
+            // To let others wait for a model that one job asks for would help nobody.
+            403 if says_model_is_barred(&self.said.words) => self.denied(Code::InvalidRequest),
             401 | 402 | 403 | 407 => self.refused(Busy::Barred),
             404 if self.has_parent() && says_task_is_unknown(&self.said.words) => self.denied(Code::ParentGone),
             410 if self.has_parent() => self.denied(Code::ParentGone),
@@ -197,14 +218,33 @@ impl Reading<'_> {
             // Cloudflare's: the origin refuses connections, cannot be reached, fails at TLS, has no address.
             521 | 523 | 525 | 526 | 530 => self.refused(Busy::Unreachable),
             413 => self.denied(Code::TooLarge),
+            503 if self.came_too_late_for_a_refusal() => self.unanswered(),
             423 | 425 | 429 | 499 | 503 => self.refused(Busy::Saturated),
             // Too slow; "that is being done already"; and what is behind it failed.
             408 | 409 | 424 => self.unanswered(),
             // What broke off may have been a relay's "I lost the answer".
             400..=499 if self.answer.body.is_err() => self.unanswered(),
+            // The family speaks JSON: a page is a gateway's, which serves no such host, or wants HTTPS.
+            400..=499 if self.page.starts_with('<') => self.refused(Busy::Unreachable),
+            // "It went wrong", in as many words.
+            400 if self.said.code == Some(0) && self.said.words.is_empty() => self.unanswered(),
             400..=499 => self.by_words_or(Self::invalid),
+            _ if self.is_relays_own_trouble() => self.refused(Busy::Fault),
             _ => self.unanswered(),
         }
+    }
+
+    /// Whether a 503 is rather a gateway's time-out: whoever has no room says so at once, and in words, or names a time.
+    fn came_too_late_for_a_refusal(&self) -> bool {
+        const AT_ONCE: Duration = Duration::from_secs(10);
+        let says_why = || tenor(&self.said.all_words()).is_some() || says_try_again(&self.said.words);
+        self.answer.took >= AT_ONCE && self.answer.retry_after.is_none() && !says_why()
+    }
+
+    /// Whether new-api could not read its own database, which it does before it sends anything.
+    fn is_relays_own_trouble(&self) -> bool {
+        let words = self.said.words.to_lowercase();
+        self.said.name == "new_api_error" && ["database error", "数据库错误"].iter().any(|it| words.contains(it))
     }
 
     fn by_words_or(self, otherwise: impl FnOnce(Self) -> Observation) -> Observation {

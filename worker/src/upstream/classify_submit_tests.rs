@@ -9,7 +9,7 @@ use crate::lifecycle::Observation;
 
 /// What an observation comes down to, in a word or two.
 fn gist(kind: Kind, status: u16, body: &str) -> String {
-    let answer = Answer { status, retry_after: Some(Duration::from_secs(7)), body: Ok(body.into()) };
+    let answer = Answer { retry_after: Some(Duration::from_secs(7)), ..Answer::of(status, body) };
     gist_of(&classify_submit(kind, "", &Ok(answer)))
 }
 
@@ -177,7 +177,9 @@ fn each_http_status_has_its_meaning_whatever_the_page_in_it() {
         (&[200, 201, 202, 204], "unanswered"),
     ] {
         for status in statuses {
-            for body in ["", "<html>no</html>", "no", r#"{"message":"no"}"#, r#"{"cod"#, "\u{fffd}"] {
+            // A page with another error is a gateway's: see below.
+            let page = if wanted == "denied invalid_request" { "no" } else { "<html>no</html>" };
+            for body in ["", page, "no", r#"{"message":"no"}"#, r#"{"cod"#, "\u{fffd}"] {
                 assert_eq!(gist(Kind::Imagine, *status, body), wanted, "{status} {body}");
             }
         }
@@ -259,7 +261,7 @@ fn a_body_that_broke_off_leaves_only_what_the_status_says() {
     for (status, wanted) in
         [(200, "unanswered"), (400, "unanswered"), (429, "Saturated"), (401, "Barred"), (413, "denied too_large")]
     {
-        let answer = Answer { status, retry_after: None, body: Err("the body broke off".into()) };
+        let answer = Answer { body: Err("the body broke off".into()), ..Answer::of(status, "") };
 
         assert_eq!(gist_of(&classify_submit(Kind::Imagine, "", &Ok(answer))), wanted, "{status}");
     }
@@ -268,7 +270,7 @@ fn a_body_that_broke_off_leaves_only_what_the_status_says() {
 #[test]
 fn a_refusal_carries_how_long_to_wait_and_why() {
     let answer =
-        |status, body: &str| Ok(Answer { status, retry_after: Some(Duration::from_secs(7)), body: Ok(body.into()) });
+        |status, body: &str| Ok(Answer { retry_after: Some(Duration::from_secs(7)), ..Answer::of(status, body) });
 
     let Observation::Refused { retry_after, reason, .. } =
         classify_submit(Kind::Imagine, "", &answer(429, r#"{"code":30,"description":"full\n\u0000now"}"#))
@@ -365,6 +367,86 @@ fn what_may_be_well_in_a_while_is_tried_again() {
 }
 
 #[test]
+fn a_limit_of_the_account_s_own_is_no_fault_of_the_job() {
+    for body in [
+        r#"{"code":4,"description":"并发数已达上限","result":null,"properties":{}}"#,
+        r#"{"code":4,"description":"队列数已达上限"}"#,
+        r#"{"success":false,"code":-1,"message":"并发数已达上限","timestamp":"638"}"#,
+        r#"{"code":4,"description":"服务暂不可用，请联系管理员"}"#,
+        r#"{"success":false,"code":-1,"message":"服务暂不可用，请联系管理员"}"#,
+    ] {
+        assert_eq!(gist(Kind::Imagine, 200, body), "Saturated", "{body}");
+    }
+    let channel_is_off = r#"{"description":"该任务所属渠道已被禁用 ","type":"upstream_error","code":4}"#;
+    assert_eq!(gist(Kind::Action, 400, channel_is_off), "Saturated");
+}
+
+#[test]
+fn an_exception_that_c_sharp_tells_in_words_is_a_refusal() {
+    for (body, wanted) in [
+        (r#"{"success":false,"code":-1,"message":"The JSON value could not be converted"}"#, "denied invalid_request"),
+        (r#"{"success":false,"code":-1,"message":"操作失败"}"#, "unanswered"),
+        (r#"{"success":false,"code":-1,"message":""}"#, "unanswered"),
+        (r#"{"success":false,"code":-1,"message":"x","data":{"taskId":"12463258"}}"#, "unanswered"),
+        (r#"{"code":-1,"message":"The JSON value could not be converted"}"#, "unanswered"),
+        (r#"{"code":4,"description":"提交Imagine任务异常"}"#, "unanswered"),
+    ] {
+        assert_eq!(gist(Kind::Imagine, 200, body), wanted, "{body}");
+    }
+}
+
+#[test]
+fn a_relay_s_trouble_of_its_own_is_told_from_a_lost_answer() {
+    let database = r#"{"error":{"message":"Database error, please try again later","type":"new_api_error","code":""}}"#;
+    for (status, body, wanted) in [
+        (400, r#"{"description":"无法获取provider:该渠道已被禁用 ","type":"internal_error","code":5}"#, "Fault"),
+        (500, database, "Fault"),
+        (500, r#"{"error":{"message":"database error","type":"x"}}"#, "unanswered"),
+        (500, r#"{"error":{"message":"panic detected","type":"new_api_panic"}}"#, "unanswered"),
+        (400, r#"{"code":0,"description":" ","type":"upstream_error"}"#, "unanswered"),
+    ] {
+        assert_eq!(gist(Kind::Imagine, status, body), wanted, "{status} {body}");
+    }
+}
+
+#[test]
+fn who_is_banned_is_told_from_what_is_banned() {
+    let error = |words: &str| format!(r#"{{"error":{{"message":"{words}","type":"new_api_error","code":""}}}}"#);
+    for (words, wanted) in [
+        ("User has been banned (request id: 2026)", "Barred"),
+        ("auth.user_banned", "Barred"),
+        ("用户已被封禁", "Barred"),
+        ("This token has no access to model mj_blend", "denied invalid_request"),
+        ("该令牌无权访问模型 mj_blend", "denied invalid_request"),
+        ("This token has no access to any models", "Barred"),
+    ] {
+        assert_eq!(gist(Kind::Blend, 403, &error(words)), wanted, "{words}");
+    }
+}
+
+#[test]
+fn a_page_with_an_error_is_a_gateway_s_and_no_verdict_on_the_job() {
+    for status in [400, 406, 415, 418, 422, 451] {
+        let page = "<html><center>The plain HTTP request was sent to HTTPS port</center></html>";
+        assert_eq!(gist(Kind::Imagine, status, page), "Unreachable", "{status}");
+    }
+}
+
+#[test]
+fn a_503_that_comes_late_and_says_nothing_is_a_time_out() {
+    let late = |body: &str| Answer { took: Duration::from_secs(10), ..Answer::of(503, body) };
+    let gist = |answer: Answer| gist_of(&classify_submit(Kind::Imagine, "", &Ok(answer)));
+
+    assert_eq!(gist(late("")), "unanswered");
+    assert_eq!(gist(late("<html>503</html>")), "unanswered");
+    assert_eq!(gist(late(r#"{"message":"no"}"#)), "unanswered");
+    assert_eq!(gist(late(r#"{"message":"queue full"}"#)), "Saturated");
+    assert_eq!(gist(late(r#"{"message":"please try again later"}"#)), "Saturated");
+    assert_eq!(gist(Answer { retry_after: Some(Duration::from_secs(1)), ..late("") }), "Saturated");
+    assert_eq!(gist(Answer { took: Duration::from_secs(9), ..late("") }), "Saturated");
+}
+
+#[test]
 fn an_answer_that_says_too_little_may_have_a_lead() {
     for (body, lead) in [
         (r#"{"success":true,"data":{"taskId":"task-170"}}"#, Some("task-170")),
@@ -382,7 +464,7 @@ fn an_answer_that_says_too_little_may_have_a_lead() {
         (r#"{"code":0,"result":"no"}"#, None),
         (r#"{"success":true}"#, None),
     ] {
-        let answer = Answer { status: 200, retry_after: None, body: Ok(body.into()) };
+        let answer = Answer::of(200, body);
         let seen = classify_submit(Kind::Imagine, "", &Ok(answer));
 
         let Observation::Unanswered { lead: found, .. } = seen else { panic!("{body}: {seen:?}") };
@@ -398,7 +480,7 @@ fn the_prompt_in_an_answer_says_nothing_of_what_became_of_the_job() {
         ("a rate limit sign on a road", "denied invalid_request"),
     ] {
         let body = format!(r#"{{"code":4,"description":"unknown parameter in: {prompt}"}}"#);
-        let answer = || Ok(Answer { status: 200, retry_after: None, body: Ok(body.clone().into()) });
+        let answer = || Ok(Answer::of(200, &body));
 
         assert_eq!(gist_of(&classify_submit(Kind::Imagine, prompt, &answer())), wanted, "{prompt}");
         assert_ne!(gist_of(&classify_submit(Kind::Imagine, "", &answer())), wanted, "{prompt}");

@@ -226,7 +226,7 @@ impl Upstream {
         is_cancelled
     }
 
-    /// An exchange that may be repeated, with another key should this one be refused.
+    /// An exchange of a look. When its key is refused, the key is read again, and the next look has the new one.
     async fn look(&self, request: RequestBuilder, max_bytes: usize) -> Exchange {
         let exchange = self.exchange(request, max_bytes).await;
         if exchange.as_ref().is_ok_and(|answer| matches!(answer.status, 401 | 403)) {
@@ -242,15 +242,16 @@ impl Upstream {
             Some(key) => key.sign(request),
             None => request,
         };
+        let begun = Instant::now();
         let mut response = request.send().await.map_err(|error| failure_of(&error))?;
         let status = meant_by(&response);
-        let retry_after = retry_after(response.headers());
+        let (retry_after, took) = (retry_after(response.headers()), begun.elapsed());
         let body = read_body(&mut response, max_bytes).await;
         let body = match &key {
             Some(key) => body.map(|body| key.hide_in(status, body)),
             None => body,
         };
-        Ok(Answer { status, retry_after, body })
+        Ok(Answer { status, retry_after, took, body })
     }
 }
 

@@ -2,10 +2,7 @@
 
 use mjq_producer::contract::TaskId;
 
-use super::{
-    json::Document,
-    task_object::{Status, TaskObject},
-};
+use super::{json::Document, task_object::TaskObject};
 
 /// What a hook told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,8 +17,9 @@ impl Hint {
     /// Reads a hook's body. One that cannot be read is a hint all the same: something happened.
     #[must_use]
     pub fn read(body: &[u8]) -> Self {
-        let Some(document) = std::str::from_utf8(body).ok().and_then(Document::read) else { return Self::default() };
-        let goes_on = TaskObject::of(document.json).is_some_and(|task| matches!(task.status(), Status::Running));
+        let Ok(text) = std::str::from_utf8(body) else { return Self::default() };
+        let Some(document) = Document::read(text) else { return Self::default() };
+        let goes_on = Document::read(text).is_some_and(TaskObject::goes_on);
         Self { task: TaskObject::new_task(document), goes_on }
     }
 }
@@ -37,6 +35,15 @@ mod tests {
             let body = format!(r#"{{"id":14001934816969359,"action":"IMAGINE","status":"{status}"}}"#);
 
             assert_eq!(Hint::read(body.as_bytes()), Hint { task: task.clone(), goes_on }, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_hook_in_an_envelope_is_read_like_any_other() {
+        for (status, goes_on) in [("IN_PROGRESS", true), ("SUCCESS", false)] {
+            let body = format!(r#"{{"code":200,"data":{{"task_id":"task-1","status":"{status}"}}}}"#);
+
+            assert_eq!(Hint::read(body.as_bytes()), Hint { task: Some(TaskId::new("task-1")), goes_on }, "{status}");
         }
     }
 

@@ -87,7 +87,7 @@ impl AnswerClass {
             Observation::Refused { .. } => Self::Refused,
             Observation::Denied { .. } => Self::Denied,
             Observation::Unanswered { .. } => Self::Unanswered,
-            Observation::NoVerdict { .. } => Self::NoVerdict,
+            Observation::NoVerdict { .. } | Observation::Stranger { .. } => Self::NoVerdict,
             Observation::Missing | Observation::NotFound => Self::Missing,
             _ => Self::Ok,
         }

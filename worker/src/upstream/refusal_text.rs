@@ -62,6 +62,9 @@ const LOST_PAGES: &[&str] = &[
     "upstream request timeout",
     "backend fetch failed",
     "first byte timeout",
+    "backend read error",
+    "backend write error",
+    "between bytes timeout",
     "application error",
     "do_request_failed",
     "context canceled",
@@ -107,6 +110,12 @@ const BARRED: &[&str] = &[
     "account has been suspended",
     "account suspended",
     "banned from midjourney",
+    "user_banned",
+    "user has been banned",
+    "user is banned",
+    "user has been disabled",
+    "ip has been banned",
+    "用户已被封",
     "invalid api key",
     "token expired",
     "token_expired",
@@ -130,6 +139,10 @@ const FULL: &[&str] = &[
     "rate limit",
     "rate_limit",
     "请求过于频繁",
+    "并发数",
+    "队列数已达上限",
+    "concurrency limit",
+    "too many concurrent",
 ];
 
 /// Nobody has room or time.
@@ -148,6 +161,8 @@ const BUSY: &[&str] = &[
     "维护中",
     "实例不可用",
     "账号不可用",
+    "暂不可用",
+    "渠道已被禁用",
 ];
 
 /// Reads the words of a refusal.
@@ -184,8 +199,10 @@ pub(super) fn says_time_ran_out(words: &str) -> bool {
 }
 
 /// Whether the words of what else would be a refusal for good say no more than that something went wrong.
+///
+/// C# catches whatever a submit throws as "提交Imagine任务异常", also what was thrown once the task was queued.
 pub(super) fn says_something_failed(words: &str) -> bool {
-    ["开小差", "请求失败"].iter().any(|phrase| words.contains(phrase))
+    ["开小差", "请求失败", "任务异常", "系统异常"].iter().any(|phrase| words.contains(phrase))
 }
 
 /// Whether the words of what else would be a refusal for good say that it may be well in a while.
@@ -247,9 +264,24 @@ pub(super) fn says_task_is_unknown(words: &str) -> bool {
 /// Whether the words of a 404 say that the address is wrong, rather than the task.
 pub(super) fn says_address_is_unknown(words: &str) -> bool {
     let words = words.to_lowercase();
-    ["invalid url", "route", "no static resource", "cannot get", "cannot post", "no handler", "page not found"]
-        .iter()
-        .any(|phrase| words.contains(phrase))
+    [
+        "invalid url",
+        "route",
+        "no static resource",
+        "cannot get",
+        "cannot post",
+        "no handler",
+        "page not found",
+        "application not found",
+    ]
+    .iter()
+    .any(|phrase| words.contains(phrase))
+}
+
+/// Whether the words of a 403 are about a model that this key may not use, and not about the key.
+pub(super) fn says_model_is_barred(words: &str) -> bool {
+    let words = words.to_lowercase();
+    ["no access to model", "无权访问模型"].iter().any(|phrase| words.contains(phrase))
 }
 
 /// Whether the words of a code 9 say that the queue is full.

@@ -26,6 +26,8 @@ pub(super) struct Said {
     pub(super) shows_an_id: bool,
     /// Tasks before the new one, where code 22 counts them.
     pub(super) queue_position: Option<u32>,
+    /// Whether it says in so many words that nothing was done: `"success": false`.
+    pub(super) is_no_success: bool,
     /// The word that was refused.
     pub(super) banned_word: Option<String>,
     /// The id of the task object that stands in place of all this.
@@ -60,6 +62,7 @@ impl Said {
             lead: if matches!(code, Some(1 | 21 | 22)) && task.is_some() { None } else { lead(&fields, 2) },
             shows_an_id: task.is_some() || shows_an_id(&fields, 2),
             task,
+            is_no_success: fields.get("success").is_some_and(|success| success.as_str() == "false"),
             banned_word: property("bannedWord").and_then(Json::string).filter(|word| !word.trim().is_empty()),
             is_framework_error: fields.get("path").is_some() && fields.get("status").is_some(),
             task_object: match fields.get("code") {
@@ -182,7 +185,7 @@ fn shows_an_id(fields: &Fields<'_>, depth: usize) -> bool {
 fn words_of(fields: &Fields<'_>) -> String {
     let error = fields.get("error").and_then(Json::fields);
     fields
-        .string(&["description", "message", "msg", "error", "detail", "failReason"])
+        .string(&["description", "message", "msg", "error", "detail", "failReason", "error_msg"])
         .or_else(|| error?.string(&["message", "description", "code", "type"]))
         .unwrap_or_default()
 }
@@ -219,7 +222,7 @@ mod tests {
     #[test]
     fn a_reason_names_status_code_and_words_but_no_page() {
         let reason = |status, body: &str| {
-            let answer = Answer { status, retry_after: None, body: Ok(body.into()) };
+            let answer = Answer::of(status, body);
             reason_of(&answer, Said::read(&answer.text()).as_ref())
         };
 

@@ -16,8 +16,16 @@ use crate::lifecycle::TaskReport;
 pub(super) struct TaskObject<'a> {
     json: Json<'a>,
     fields: Fields<'a>,
-    /// Whether an object around it bears the id that was asked for.
+    around: Around,
+}
+
+/// What is known of a task by the objects around it.
+#[derive(Debug, Clone, Default)]
+struct Around {
+    /// Whether one of them bears the id that was asked for.
     is_vouched_for: bool,
+    /// The status beside that id.
+    status: Option<String>,
 }
 
 /// What a task's status means.
@@ -31,6 +39,21 @@ pub(super) enum Status {
     WaitsForInput,
 }
 
+impl Status {
+    /// Reads it, in capitals.
+    fn of(status: &str) -> Self {
+        match status.strip_prefix("TASK_STATUS_").unwrap_or(status) {
+            "SUCCESS" | "SUCCEEDED" | "SUCCEED" | "SUCCESSFUL" | "COMPLETED" | "COMPLETE" | "FINISHED" | "FINISH"
+            | "DONE" | "成功" | "已完成" => Self::Succeeded,
+            "FAILURE" | "FAILED" | "FAIL" | "ERROR" | "TIMEOUT" | "EXPIRED" | "REJECTED" | "ABORTED" | "MODERATED"
+            | "NSFW" | "BANNED" | "BLOCKED" | "失败" => Self::Failed,
+            "CANCEL" | "CANCELLED" | "CANCELED" => Self::Cancelled,
+            "MODAL" => Self::WaitsForInput,
+            _ => Self::Running,
+        }
+    }
+}
+
 /// Where relays wrap tasks.
 pub(super) const WRAPPERS: [&str; 15] = [
     "data", "result", "task", "output", "response", "list", "rows", "items", "records", "tasks", "content", "payload",
@@ -39,7 +62,7 @@ pub(super) const WRAPPERS: [&str; 15] = [
 
 impl<'a> TaskObject<'a> {
     /// Fields that hold the id of a task, and of nothing else.
-    const TASK_IDS: [&'static str; 4] = ["mjId", "mj_id", "taskId", "task_id"];
+    const TASK_IDS: [&'static str; 6] = ["mjId", "mj_id", "taskId", "task_id", "jobId", "job_id"];
 
     /// Finds the task object in an answer to a question about `asked`.
     ///
@@ -48,7 +71,7 @@ impl<'a> TaskObject<'a> {
     /// the innermost: the outer `status` of a wrapper is about the HTTP exchange.
     pub(super) fn find(document: Document<'a>, asked: &TaskId) -> Option<Self> {
         let whole = |task: &Self| task.is(asked) && task.has_marks() && task.status_text().is_some();
-        let top = document.fields.map(|fields| Self { json: document.json, fields, is_vouched_for: false });
+        let top = document.fields.map(|fields| Self { json: document.json, fields, around: Around::default() });
         let fields = match top {
             Some(task) if whole(&task) => return Some(task),
             top => top.map(|task| task.fields),
@@ -65,6 +88,14 @@ impl<'a> TaskObject<'a> {
         let nameless = || found.len().checked_sub(1).filter(|last| found[*last].id().is_some() || !speaks_of_another());
         let index = best.or_else(nameless)?;
         Some(found.swap_remove(index))
+    }
+
+    /// The task in an answer in which nothing else has an id, whichever task it is.
+    pub(super) fn the_only_one(document: Document<'a>) -> Option<Self> {
+        let mut found = Self::all_in(document, None);
+        found.retain(|task| task.id().is_some());
+        let task = found.pop().filter(|_| found.is_empty())?;
+        (task.has_marks() && task.status_text().is_some()).then_some(task)
     }
 
     /// The id of the task object that is itself the answer to a submit: it has an id and a status.
@@ -91,25 +122,29 @@ impl<'a> TaskObject<'a> {
         }
     }
 
-    /// Each object in the answer, outermost first, that has an id or a status.
+    /// Each object in the answer, outermost first, that has an id, a status or something else of a task.
     fn all_in(document: Document<'a>, asked: Option<&TaskId>) -> Vec<Self> {
         /// `{"data": [{…}]}` is three deep, one more to spare.
         const MAX_DEPTH: usize = 4;
         let mut found = Vec::new();
-        let mut layer = vec![(document, false)];
+        let mut layer = vec![(document, Around::default())];
         for _ in 0..MAX_DEPTH {
             let mut inner = Vec::new();
-            for (Document { json, fields }, is_vouched_for) in layer {
-                inner.extend(json.items().unwrap_or_default().into_iter().map(|item| (item, is_vouched_for)));
+            for (Document { json, fields }, around) in layer {
+                inner.extend(json.items().unwrap_or_default().into_iter().map(|item| (item, around.clone())));
                 let Some(fields) = fields else { continue };
-                let task = Self { json, fields, is_vouched_for };
-                let vouches = is_vouched_for || asked.is_some_and(|asked| task.is(asked));
-                inner.extend(WRAPPERS.iter().filter_map(|name| Some((task.fields.get(name)?, vouches))));
-                if task.id().is_some() || task.status_text().is_some() {
+                let task = Self { json, fields, around };
+                let around = if asked.is_some_and(|asked| task.is(asked)) {
+                    Around { is_vouched_for: true, status: task.status_text() }
+                } else {
+                    task.around.clone()
+                };
+                inner.extend(WRAPPERS.iter().filter_map(|name| Some((task.fields.get(name)?, around.clone()))));
+                if task.id().is_some() || task.status_text().is_some() || task.has_marks() {
                     found.push(task);
                 }
             }
-            let document = |(json, vouches): (Json<'a>, bool)| (Document { json, fields: json.fields() }, vouches);
+            let document = |(json, around): (Json<'a>, Around)| (Document { json, fields: json.fields() }, around);
             layer = inner.into_iter().map(document).collect();
         }
         found
@@ -117,7 +152,7 @@ impl<'a> TaskObject<'a> {
 
     /// Reads an element of a list.
     pub(super) fn of(json: Json<'a>) -> Option<Self> {
-        Some(Self { json, fields: json.fields()?, is_vouched_for: false })
+        Some(Self { json, fields: json.fields()?, around: Around::default() })
     }
 
     /// The task's own id. A short number beside another id is that of a relay's row.
@@ -148,7 +183,7 @@ impl<'a> TaskObject<'a> {
 
     /// Whether it shows the task that was asked for, by its own id or by that of an object around it.
     pub(super) fn is_about(&self, asked: &TaskId) -> bool {
-        self.is_vouched_for || self.is(asked)
+        self.around.is_vouched_for || self.is(asked)
     }
 
     /// The caller's `state`, as the upstream echoes it.
@@ -170,7 +205,7 @@ impl<'a> TaskObject<'a> {
             let status = self.status_text().unwrap_or_default();
             matches!(status.as_str(), "ERROR" | "TIMEOUT" | "EXPIRED")
         };
-        let is_nameless = self.id().is_none() && !self.is_vouched_for;
+        let is_nameless = self.id().is_none() && !self.around.is_vouched_for;
         !self.has_marks() && (is_nameless || is_of_an_exchange())
     }
 
@@ -192,16 +227,21 @@ impl<'a> TaskObject<'a> {
     }
 
     pub(super) fn status(&self) -> Status {
-        let status = self.status_text().unwrap_or_default();
-        match status.strip_prefix("TASK_STATUS_").unwrap_or(&status) {
-            "SUCCESS" | "SUCCEEDED" | "SUCCEED" | "SUCCESSFUL" | "COMPLETED" | "COMPLETE" | "FINISHED" | "FINISH"
-            | "DONE" | "成功" | "已完成" => Status::Succeeded,
-            "FAILURE" | "FAILED" | "FAIL" | "ERROR" | "TIMEOUT" | "EXPIRED" | "REJECTED" | "ABORTED" | "MODERATED"
-            | "NSFW" | "BANNED" | "BLOCKED" | "失败" => Status::Failed,
-            "CANCEL" | "CANCELLED" | "CANCELED" => Status::Cancelled,
-            "MODAL" => Status::WaitsForInput,
-            _ => Status::Running,
+        if let Some(status) = self.status_text() {
+            return Status::of(&status);
         }
+        // TTAPI's stands beside the id, around the rest. An envelope's "success" may be that of the exchange.
+        match self.around.status.as_deref().map_or(Status::Running, Status::of) {
+            Status::Succeeded if self.image_url().is_none() => Status::Running,
+            status => status,
+        }
+    }
+
+    /// Whether an answer shows nothing but a task that goes on.
+    pub(super) fn goes_on(document: Document<'a>) -> bool {
+        let found = Self::all_in(document, None);
+        let mut statuses = found.iter().filter_map(Self::status_text).map(|status| Status::of(&status)).peekable();
+        statuses.peek().is_some() && statuses.all(|status| status == Status::Running)
     }
 
     /// Everything that the job's record and event need.
@@ -275,6 +315,7 @@ fn picture_in(fields: &Fields<'_>) -> Option<String> {
         "video_url",
         "videoUrls",
         "video_urls",
+        "results",
     ];
     names.iter().find_map(|name| first_url(fields.get(name)?))
 }

@@ -27,6 +27,11 @@ impl World {
                 self.knobs.dialect.ok(&task)
             }
             Sight::Unknown => self.knobs.dialect.unknown_task(),
+            Sight::Renumbered => {
+                let mut task = self.tell(number, base_url, now_ms);
+                task["id"] = json!(format!("1748{number:012}"));
+                self.knobs.dialect.ok(&task)
+            }
             Sight::Fault(fault) => self.knobs.dialect.ok(&self.show(number, base_url, now_ms)).damaged(fault),
         };
         self.plan(wire, step.delay_ms)
@@ -52,7 +57,8 @@ impl World {
             delay_ms = delay_ms.max(step.delay_ms);
             match step.answer {
                 Sight::Truth => shown.push(number),
-                Sight::Unknown => {}
+                // Nobody asked for a task with that id.
+                Sight::Unknown | Sight::Renumbered => {}
                 Sight::Fault(fault) => damage = Some(fault),
             }
         }

@@ -46,7 +46,7 @@ pub(super) struct JobBody {
     /// Where the job is found, and so what comes next.
     next: Place,
     timeline: Vec<HistoryLine>,
-    /// What its task came to after the deadline had ended the job; null when nothing was seen.
+    /// What its task came to after the job had ended without it; null when nothing was seen.
     late: Option<LateSuccess>,
     follows: Option<JobId>,
     /// The upstream's own body, with pictures hidden; null when it is too large to be shown.

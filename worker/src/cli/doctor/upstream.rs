@@ -58,8 +58,8 @@ fn judge_known(job: &JobId, seen: &Observation) -> Finding {
             format!("it does not know the task of job {job} either"),
             "unless that is long ago: check MJQ_UPSTREAM_FETCH_PATH, and that it is the upstream of this queue",
         ),
-        Observation::NoVerdict { reason, .. } => {
-            Finding::doubtful(format!("it does not tell about the task of job {job}: {reason}"), "look again")
+        Observation::NoVerdict { .. } | Observation::Stranger { .. } => {
+            Finding::doubtful(format!("it does not tell about the task of job {job}: {}", seen.reason()), "look again")
         }
         _ => Finding::good(format!("it shows the task of job {job}")),
     }

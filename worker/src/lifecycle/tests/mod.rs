@@ -3,6 +3,7 @@
 //! Here are the builders. A [`Life`] plays the engine and the ledger for one job: it waits until the
 //! next step is due, claims it, and writes down what comes of it.
 
+mod aliases;
 mod before_submit;
 mod held;
 mod looks;
@@ -154,6 +155,10 @@ fn unanswered() -> Observation {
 
 fn no_verdict() -> Observation {
     Observation::NoVerdict { reason: "502".to_owned(), retry_after: None }
+}
+
+fn stranger(id: &str, seen: Observation) -> Observation {
+    Observation::Stranger { id: TaskId::new(id), state: String::new(), seen: Box::new(seen) }
 }
 
 fn found() -> Observation {

@@ -75,7 +75,24 @@ fn a_job_with_a_short_deadline_is_revisited_soon_and_none_after_its_retention() 
 }
 
 #[test]
-fn only_a_deadline_with_a_task_asks_for_revisits() {
+fn a_task_that_the_upstream_no_longer_knew_is_looked_at_for_an_hour_more() {
+    let mut job = an_accepted_job();
+    while let Next::Poll(_) = job.step(&Observation::Missing).next {}
+    let Next::End(ending) = job.next.clone() else { panic!("{:?}", job.next) };
+    assert_eq!((ending.code, first_revisit(&job.record, ending, &job.policy)), (Code::UpstreamLost, Some(S(30))));
+    let ended_ms = job.now_ms;
+
+    job.pass(S(30));
+    while let Some(distance) = revisit(&job.record, &Observation::Missing, job.now_ms, &job.policy).again_after {
+        job.pass(distance);
+    }
+
+    let looked_for = Duration::from_millis(job.now_ms - ended_ms);
+    assert!((S(1800)..=S(3600)).contains(&looked_for), "{looked_for:?}");
+}
+
+#[test]
+fn only_an_end_without_the_task_s_own_asks_for_revisits() {
     let mut cancelled = an_accepted_job();
     cancelled.observe(&Observation::CancelRequested);
     let mut failed = an_accepted_job();

@@ -31,6 +31,7 @@ task failed: upstream  | -                    | -                         | fail
 waits for input        | -                    | -                         | held, poll              | -                      | held, poll              | - | - | -
 missing                | -                    | queued, submit            | polling, poll           | -                      | held, poll              | - | - | -
 no verdict             | -                    | queued, submit            | polling, poll           | unknown, poll          | held, poll              | - | - | -
+stranger               | -                    | -                         | polling, poll           | -                      | held, poll              | - | - | -
 found                  | -                    | polling, poll             | -                       | polling, poll          | -                       | - | - | -
 not found              | -                    | -                         | -                       | unknown, poll          | -                       | - | - | -
 not begun              | queued, submit       | queued, submit            | polling, poll           | unknown, poll          | held, poll              | - | - | -
@@ -66,6 +67,7 @@ task failed: upstream  | -                    | -                         | fail
 waits for input        | -                    | -                         | failed, needs_input     | -                      | failed, needs_input     | - | - | -
 missing                | -                    | failed, deadline_exceeded | failed, deadline_exceeded | -                    | failed, needs_input     | - | - | -
 no verdict             | -                    | failed, deadline_exceeded | failed, deadline_exceeded | failed, submit_unknown | failed, needs_input   | - | - | -
+stranger               | -                    | -                         | failed, deadline_exceeded | -                      | failed, needs_input   | - | - | -
 found                  | -                    | polling, poll             | -                       | polling, poll          | -                       | - | - | -
 not found              | -                    | -                         | -                       | failed, submit_unknown | -                       | - | - | -
 not begun              | failed, deadline_exceeded | failed, deadline_exceeded | polling, poll      | unknown, poll          | held, poll              | - | - | -
@@ -228,6 +230,7 @@ observations! {
     "waits for input": Observation::WaitsForInput(_) => waits_for_input(),
     "missing": Observation::Missing => Observation::Missing,
     "no verdict": Observation::NoVerdict { .. } => no_verdict(),
+    "stranger": Observation::Stranger { .. } => stranger("1748339029401828", succeeded(IMAGE)),
     "found": Observation::Found(_) => found(),
     "not found": Observation::NotFound => Observation::NotFound,
     "not begun": Observation::NotBegun => Observation::NotBegun,

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use mjq_producer::contract::{Code, OnCapacity};
+use mjq_producer::contract::{Code, OnCapacity, TaskId};
 
 use super::{Next, Step};
 use crate::lifecycle::{
-    Phase, Span,
+    Alias, Phase, Span,
     observation::{FailureClass, TaskReport},
 };
 
@@ -106,6 +106,12 @@ impl Step<'_> {
         let blind_polls = self.record.blind_polls;
         self.record.blind_polls += 1;
         self.poll_again(|job| job.at.policy.after_blind_poll(blind_polls, retry_after, job.at.jitter))
+    }
+
+    /// Whose it is, the next looks will tell.
+    pub(super) fn stranger(&mut self, id: &TaskId, reason: &str) -> Next {
+        self.record.alias = Some(Alias::shown(self.record.alias.take(), id, self.at.now_ms));
+        self.no_verdict(reason, None)
     }
 
     fn saw(&mut self, task: &TaskReport) {

@@ -137,6 +137,7 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
         (P::Polling | P::Held, O::WaitsForInput(task)) => job.waits_for_input(task),
         (P::Polling | P::Held, O::Missing) => job.missing(),
         (P::Polling | P::Held, O::NoVerdict { reason, retry_after }) => job.no_verdict(reason, *retry_after),
+        (P::Polling | P::Held, O::Stranger { id, .. }) => job.stranger(id, seen.reason()),
         (P::Polling | P::Held, O::NotBegun) => job.not_looked_at(),
         (P::Polling | P::Held, O::DeadlinePassed) => job.late(),
         (P::Polling | P::Held, O::CancelRequested) => job.cancelled(),
@@ -163,6 +164,7 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
             | O::WorkerDied
             | O::ParentPending,
         )
+        | (P::Queued | P::Submitting | P::Unknown, O::Stranger { .. })
         | (
             P::Queued | P::Submitting,
             O::Running(_) | O::Succeeded(_) | O::TaskFailed(..) | O::WaitsForInput(_) | O::NotFound,
