@@ -80,7 +80,9 @@ pub enum LinkError {
 impl RedisLink {
     /// How long one command may take, unless said otherwise.
     pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
-    const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+    /// After a failover all pods have to be back within the time that the workers wait for each other
+    /// (`scripts/prelude/server.lua` in the worker), also one that has just begun to connect to the host that died.
+    const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
     /// Reads the URL. It does not connect yet.
     ///
@@ -201,7 +203,9 @@ impl fmt::Debug for RedisLink {
 /// A time-out counts: over a half-open connection nothing else would ever come. READONLY counts:
 /// it is what a former master says after a failover.
 fn spoils_the_connection(error: &RedisError) -> bool {
-    error.is_io_error() || error.is_unrecoverable_error() || error.code() == Some("READONLY")
+    // Before Redis 7, a script's error has its code in its words.
+    let is_read_only = || error.code() == Some("READONLY") || error.to_string().contains("READONLY");
+    error.is_io_error() || error.is_unrecoverable_error() || is_read_only()
 }
 
 impl Source {

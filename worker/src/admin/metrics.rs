@@ -189,7 +189,7 @@ const CALLS: &[&str] = &[
     "reassert",
     "reject",
     "renew",
-    "restore_requests",
+    "restore",
     "retry",
     "revisit",
     "settle",

@@ -75,7 +75,7 @@ impl Scribe {
         }
         // If the pod has to leave before Redis has told the job, another pod ends it.
         let Ok(mut settlement) = self.settlement(step, seen, transition, at.now_ms).await else { return };
-        settlement.is_recent = hold.is_recent(self.ledger.retention());
+        settlement.kept_until_ms = hold.kept_until_ms(self.ledger.retention(), at.now_ms);
         planted::spoil(&self.ledger, &mut settlement, at.now_ms).await;
         let end = settlement.event.as_ref().map(|event| End::of(event, seen));
         let fence = settlement.fence;
@@ -105,7 +105,7 @@ impl Scribe {
             return Ok(Settlement {
                 job,
                 fence,
-                is_recent: false,
+                kept_until_ms: 0,
                 transition,
                 ran_ms: None,
                 event: None,
@@ -127,9 +127,9 @@ impl Scribe {
             _ => None,
         };
         let revisit_after = first_revisit(&transition.record, ending, &self.policy);
-        let (job, fence, is_recent) = (step.job.clone(), step.fence, false);
+        let (job, fence, kept_until_ms) = (step.job.clone(), step.fence, 0);
         let event = Some(event);
-        Ok(Settlement { job, fence, is_recent, transition, ran_ms, event, revisit_after, follow_ups, job_json })
+        Ok(Settlement { job, fence, kept_until_ms, transition, ran_ms, event, revisit_after, follow_ups, job_json })
     }
 
     /// Whether the end of the job's task says something about hooks: the upstream was asked to call us, and has

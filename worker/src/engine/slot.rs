@@ -94,13 +94,15 @@ impl Slots {
         self.held().keys().cloned().collect()
     }
 
-    /// The steps that are under way, each with whether it is recent: see [`Hold::is_recent`]. Also those that a
-    /// renewal has found lost: it may be Redis that has lost them.
-    pub(super) fn under_way(&self, retention: Duration) -> Vec<Asserted> {
+    /// The steps that are under way now, at `now_ms` by Redis's clock. Also those that a renewal has found lost: it may be
+    /// Redis that has lost them.
+    pub(super) fn under_way(&self, retention: Duration, now_ms: u64) -> Vec<Asserted> {
         let held = self.held();
-        held.values()
-            .map(|held| Asserted { step: Arc::clone(&held.step), is_recent: held.is_recent(retention) })
-            .collect()
+        let asserted = |lease: &Arc<Lease>| Asserted {
+            step: Arc::clone(&lease.step),
+            kept_until_ms: lease.kept_until_ms(retention, now_ms),
+        };
+        held.values().map(asserted).collect()
     }
 
     /// Marks the lease on `job`, which is one of these `holdings`, as lost: Redis has none any more. Returns whether it must
@@ -144,17 +146,18 @@ impl Hold {
         !self.is_lost() && self.lease.step.claimed_at.elapsed() < lasts / 2
     }
 
-    /// Whether the job's record must still be there, by this pod's clock: the job had not ended when the claim was made
-    /// or renewed, and the record of an ended job is kept for `retention`.
-    pub(super) fn is_recent(&self, retention: Duration) -> bool {
-        self.lease.is_recent(retention)
+    /// Until when the job's record must be there, by Redis's clock, which says `now_ms`: the job had not ended when the claim
+    /// was made or renewed, and the record of an ended job is kept for `retention`.
+    pub(super) fn kept_until_ms(&self, retention: Duration, now_ms: u64) -> u64 {
+        self.lease.kept_until_ms(retention, now_ms)
     }
 }
 
 impl Lease {
-    fn is_recent(&self, retention: Duration) -> bool {
+    fn kept_until_ms(&self, retention: Duration, now_ms: u64) -> u64 {
         // Half of it is for clocks that do not agree.
-        self.age() < retention / 2
+        let left = (retention / 2).saturating_sub(self.age());
+        now_ms.saturating_add(left.as_millis() as u64)
     }
 
     /// How long ago it began, or was last renewed.
@@ -206,7 +209,7 @@ pub(super) mod tests {
         assert!(slots.lose(&held.step.job, &asked, LASTS), "it ran out");
         slots.renewed(&asked, Instant::now());
 
-        assert!(held.hold.is_lost() && !held.hold.is_recent(LASTS * 2));
+        assert!(held.hold.is_lost() && held.hold.kept_until_ms(LASTS * 2, 1_000) == 1_000);
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl Witness {
     async fn testify(&self, since: Instant) -> Result<(), Abandoned> {
         let submits = self.submits.since(since);
         // First what is held: a job that is back in its lane may be claimed a moment later.
-        for steps in self.slots.under_way(self.ledger.retention()).chunks(Self::BATCH) {
+        for steps in self.slots.under_way(self.ledger.retention(), self.ledger.clock().now_ms()).chunks(Self::BATCH) {
             let restored = self.ledger.reassert(&self.pod, steps, self.lease, false).await?;
             for (Asserted { step, .. }, _) in steps.iter().zip(restored).filter(|(_, restored)| *restored) {
                 tell(&step.job, step.fence, "is being worked on");
@@ -96,8 +96,7 @@ impl LatestSubmits {
         if latest.len() == Self::CAPACITY {
             latest.pop_front();
         }
-        // It is not told when it is older than half the retention.
-        latest.push_back((Instant::now(), Settlement { is_recent: true, ..settlement }));
+        latest.push_back((Instant::now(), settlement));
     }
 
     /// What became of the submits since `moment`: of each job's the last, which tells what is true now.

@@ -1,7 +1,7 @@
 //! A call: made until Redis has answered it, unless the pod has to leave, or Redis refuses it to a person.
 
 use std::{
-    sync::PoisonError,
+    sync::{PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -95,7 +95,7 @@ impl Ledger {
     /// Redis is there, and no outage is to be waited for: somebody has to act.
     fn note_denial(&self, what: &str, words: String, tries: u32) {
         /// About half a minute of tries.
-        const AGAIN: u32 = 30;
+        const AGAIN: u32 = 60;
         if tries.is_multiple_of(AGAIN) {
             error!(call = what, "redis refuses {what}: {words}; trying until it does not");
         }
@@ -110,6 +110,16 @@ impl Ledger {
             denials.remove(CALL);
         } else if denials.insert(CALL.to_owned(), "redis has reached its maxmemory".to_owned()).is_none() {
             error!("redis has reached its maxmemory: nothing new is submitted until it has room");
+        }
+    }
+
+    /// Takes note whether claims wait until each pod has said what it holds. A Cluster's client follows a failover by
+    /// itself, so that this may be the first that the pod hears of it.
+    pub(super) fn note_gate(&self, is_closed: bool) {
+        if is_closed && !self.0.is_gated.swap(true, Ordering::Relaxed) {
+            self.0.outages.send_modify(|outages| *outages += 1);
+        } else if !is_closed {
+            self.0.is_gated.store(false, Ordering::Relaxed);
         }
     }
 

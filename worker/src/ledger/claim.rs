@@ -105,7 +105,9 @@ impl Ledger {
             .until_answered(scripts::CLAIM.name(), || async {
                 // The time of the attempt that was answered: an earlier one may have hung for long.
                 let (asked, looks) = (Instant::now(), self.0.server_look.is_due());
-                let args = [args.as_slice(), &[arg(u8::from(looks)), arg(self.0.clock.last_answer_ms())]].concat();
+                let clock = &self.0.clock;
+                let of_now = [arg(u8::from(looks)), arg(clock.last_answer_ms()), arg(clock.now_ms())];
+                let args = [args.as_slice(), &of_now].concat();
                 let reply = scripts::CLAIM.run(&self.0.link, &self.0.prefix, &args).await?;
                 self.0.round_trip.took(asked.elapsed());
                 if looks {
@@ -116,7 +118,8 @@ impl Ledger {
             .await?;
         self.0.clock.heard(reply.now_ms);
         self.0.clock.silence_is_told();
-        self.note_room(!reply.is_redis_full);
+        self.note_room(reply.waits != Waits::ForMemory);
+        self.note_gate(reply.waits == Waits::ForPods);
         // What was granted long ago has lost its place under the rates: others have been granted theirs since.
         let waited = Duration::from_millis(reply.now_ms.saturating_sub(reply.granted_ms));
         let granted_at = claimed_at.checked_sub(waited).unwrap_or(claimed_at);
@@ -132,7 +135,7 @@ impl Ledger {
         };
         let steps = reply.steps.iter().filter_map(read).collect();
         let more_after = u64::try_from(reply.more_after_ms).ok().map(Duration::from_millis);
-        Ok(Claimed { steps, more_after, submits_wait_for_room: reply.submits_wait_for_room })
+        Ok(Claimed { steps, more_after, submits_wait_for_room: reply.waits == Waits::ForTasks })
     }
 
     /// The size of a job whose claim did not bring it.
@@ -163,9 +166,21 @@ struct ClaimReply {
     now_ms: u64,
     more_after_ms: i64,
     granted_ms: u64,
-    submits_wait_for_room: bool,
-    is_redis_full: bool,
+    waits: Waits,
     steps: Vec<String>,
+}
+
+/// What a claim did not get more for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    /// There is no more, or some limit of time.
+    ForNothing,
+    /// Submits wait until open tasks end.
+    ForTasks,
+    /// Submits wait until Redis has room.
+    ForMemory,
+    /// Another server has come into charge, and not each pod has said yet what it holds.
+    ForPods,
 }
 
 /// What a claim tells of a step, as `claim.lua` puts it into words.
@@ -194,14 +209,13 @@ impl FromRedisValue for ClaimReply {
         let (now_ms, more_after_ms, granted_ms, waits) = (number()?, number()?, number()?, number()?);
         let steps = items.map(String::from_redis_value).collect::<Result<_, _>>()?;
         let (now_ms, granted_ms) = (now_ms.unsigned_abs(), granted_ms.unsigned_abs());
-        Ok(Self {
-            now_ms,
-            more_after_ms,
-            granted_ms,
-            submits_wait_for_room: waits == 1,
-            is_redis_full: waits == 2,
-            steps,
-        })
+        let waits = match waits {
+            1 => Waits::ForTasks,
+            2 => Waits::ForMemory,
+            3 => Waits::ForPods,
+            _ => Waits::ForNothing,
+        };
+        Ok(Self { now_ms, more_after_ms, granted_ms, waits, steps })
     }
 }
 
@@ -294,7 +308,7 @@ mod tests {
     #[tokio::test]
     async fn no_claim_carries_a_long_state() -> anyhow::Result<()> {
         let ledger = a_ledger_with_a_job(&"s".repeat(100_000)).await?;
-        let claim = ["pod-a", "1", "1", "1", "60000", "0", "0", "0", "0", "0", "1", "0", "0"].map(arg);
+        let claim = ["pod-a", "1", "1", "1", "60000", "0", "0", "0", "0", "0", "1", "0", "0", "9000000000000"].map(arg);
 
         for asked in ["first", "again"] {
             let reply: ClaimReply = ledger.call(&scripts::CLAIM, &claim).await?;

@@ -37,8 +37,19 @@ pub fn denial(error: &RedisError) -> Option<String> {
 
 /// Whether a script has stumbled, rather than one of its commands for a reason that passes.
 fn is_of_script(error: &RedisError, words: &str) -> bool {
-    const PASSING: [&str; 8] =
-        ["READONLY", "LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "NOREPLICAS"];
+    const PASSING: [&str; 10] = [
+        "READONLY",
+        "LOADING",
+        "BUSY",
+        "MASTERDOWN",
+        "CLUSTERDOWN",
+        "TRYAGAIN",
+        "MOVED",
+        "NOREPLICAS",
+        // The queue's slot is being moved to another node.
+        "non local key",
+        "during rehashing",
+    ];
     let is_general = error.code() == Some("ERR");
     is_general && words.contains("user_script") && !PASSING.iter().any(|code| words.contains(code))
 }
@@ -65,6 +76,7 @@ mod tests {
         for passing in [
             "READONLY You can't write against a read only replica. script: 0e5f, on @user_script:9.",
             "ERR Error running script (call to f_0e5f): @user_script:9: -READONLY You can't write",
+            "ERR Script attempted to access a non local key in a cluster node script: 0e5f, on @user_script:9.",
             "LOADING Redis is loading the dataset in memory",
             "ERR max number of clients reached",
         ] {

@@ -60,7 +60,7 @@ mod view;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -110,6 +110,8 @@ struct Inner {
     is_reachable: watch::Sender<bool>,
     /// How often an answer failed to come after one that did.
     outages: watch::Sender<u64>,
+    /// Whether the last claim was told that another server is in charge.
+    is_gated: AtomicBool,
     /// The calls that Redis refuses at present, with its words.
     denials: Mutex<BTreeMap<String, String>>,
     /// Whether a call that Redis refuses is given up, as a person wants it.
@@ -157,6 +159,7 @@ impl Ledger {
             retention,
             is_reachable,
             outages,
+            is_gated: AtomicBool::new(false),
             denials,
             gives_up_when_denied,
             hurry,

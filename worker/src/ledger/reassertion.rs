@@ -16,8 +16,8 @@ use crate::lifecycle::Record;
 pub struct Asserted {
     /// The step.
     pub step: Arc<Step>,
-    /// Whether the record of its job cannot have been swept yet, by the pod's own clock.
-    pub is_recent: bool,
+    /// Until when the record of its job cannot have been swept, by Redis's clock, Unix milliseconds.
+    pub kept_until_ms: u64,
 }
 
 impl Ledger {
@@ -37,9 +37,9 @@ impl Ledger {
         is_all: bool,
     ) -> Result<Vec<bool>, Abandoned> {
         let mut args = vec![arg(pod), arg(lease.as_millis()), arg(u8::from(is_all))];
-        for Asserted { step, is_recent } in steps {
+        for Asserted { step, kept_until_ms } in steps {
             let Step { job, fence, record, .. } = &**step;
-            args.extend([arg(job), arg(fence), arg(u8::from(*is_recent))]);
+            args.extend([arg(job), arg(fence), arg(kept_until_ms)]);
             args.extend([arg(record.phase), arg(record.to_text()), arg(record.deadline_ms)]);
         }
         let restored: Vec<u8> = self.call(&scripts::REASSERT, &args).await?;
@@ -55,16 +55,16 @@ impl Ledger {
         &self,
         jobs: impl Iterator<Item = (&'a JobId, &'a Record, &'a str)>,
     ) -> Result<(), Abandoned> {
-        let mut commands = redis::pipe();
+        let mut args = Vec::new();
         for (id, record, json) in jobs {
             let Ok(job) = serde_json::from_str::<Job>(json) else { continue };
             let state = job.request.state().unwrap_or_default();
             let text = kept_request(&job, record, &state, KeptAt::Inline, json);
-            commands.cmd("SET").arg(self.job_key("request", id)).arg(text).arg("NX").ignore();
+            args.extend([arg(id), arg(text)]);
         }
-        if commands.is_empty() {
+        if args.is_empty() {
             return Ok(());
         }
-        self.until_answered("restore_requests", || self.link().pipeline::<()>(&commands)).await
+        self.call::<u64>(&scripts::RESTORE, &args).await.map(|_| ())
     }
 }

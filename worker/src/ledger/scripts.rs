@@ -41,6 +41,7 @@ scripts! {
     REASSERT = "reassert" after "rights" and "job" and "server" and "standing";
     REJECT = "reject" after "rights";
     RENEW = "renew";
+    RESTORE = "restore";
     RETRY = "retry" after "rights" and "job";
     REVISIT = "revisit" after "rate";
     SETTLE = "settle" after "rights" and "pressure" and "standing";

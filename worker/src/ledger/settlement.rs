@@ -15,9 +15,9 @@ pub struct Settlement {
     pub job: JobId,
     /// The claim that the step was made under.
     pub fence: u64,
-    /// Whether the record cannot have been swept yet, by the pod's own clock. If it is gone all the same, Redis has
+    /// Until when the record cannot have been swept, by Redis's clock, Unix milliseconds. If it is gone before, Redis has
     /// lost it: a restart with an old file, a failover to an old replica.
-    pub is_recent: bool,
+    pub kept_until_ms: u64,
     /// The new record, the next step or the end, and what it told about the upstream.
     pub transition: Transition,
     /// How its task ran, when the job has completed.
@@ -135,7 +135,7 @@ impl Settlement {
         args.push_text(self.job.as_str());
         args.push(lease_of(&self.job, self.fence));
         args.push(kept_job(self.fence + 1, record));
-        args.push(format_args!("{} {}", u8::from(self.is_recent), record.deadline_ms));
+        args.push(format_args!("{} {}", self.kept_until_ms, record.deadline_ms));
         match pressure {
             Pressure::None => args.push_text("none"),
             Pressure::Unsent(claimed_ms) => args.push(format_args!("unsent {claimed_ms}")),

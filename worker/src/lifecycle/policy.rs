@@ -225,12 +225,13 @@ impl Policy {
     }
 }
 
-/// The delay before a call that Redis did not answer is made again: 50 ms at first, at most 1 s.
+/// The delay before a call that Redis did not answer is made again: 50 ms at first, at most half a second.
 ///
-/// Everything has to be in motion again within seconds of Redis being back.
+/// Everything has to be in motion again within seconds of Redis being back, and each pod within the time that pods wait
+/// for each other then.
 #[must_use]
 pub fn redis_retry_delay(tries: u32) -> Duration {
-    exponential(Duration::from_millis(50), Duration::from_secs(1), 1.7, tries)
+    exponential(Duration::from_millis(50), Duration::from_millis(500), 1.7, tries)
 }
 
 /// The delay after `times` tries, each `factor` longer than the one before.

@@ -158,7 +158,7 @@ fn settlement(step: Step, policy: &Policy) -> anyhow::Result<Settlement> {
     Ok(Settlement {
         job,
         fence,
-        is_recent: true,
+        kept_until_ms: u64::MAX,
         transition,
         ran_ms: None,
         revisit_after: None,

@@ -58,5 +58,15 @@ fn settlement(step: Step, seen: &Observation, policy: &Policy) -> anyhow::Result
     }
     let ran_ms = event.as_ref().map(|_| Ran { ms: 2_000, told: None });
     let (revisit_after, follow_ups, job_json) = (None, Vec::new(), None);
-    Ok(Settlement { job, fence, is_recent: true, transition, ran_ms, revisit_after, event, follow_ups, job_json })
+    Ok(Settlement {
+        job,
+        fence,
+        kept_until_ms: u64::MAX,
+        transition,
+        ran_ms,
+        revisit_after,
+        event,
+        follow_ups,
+        job_json,
+    })
 }

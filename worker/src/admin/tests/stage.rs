@@ -117,7 +117,7 @@ impl Stage {
         let settlement = Settlement {
             job,
             fence,
-            is_recent: false,
+            kept_until_ms: 0,
             ran_ms: None,
             transition,
             event,

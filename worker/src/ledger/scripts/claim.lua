@@ -18,9 +18,10 @@
 -- ARGV[11] polls that one request carries
 -- ARGV[12] '1' to look whether this server is the one that served before
 -- ARGV[13] when this pod last had any answer, Unix ms; 0 = it has just started
+-- ARGV[14] when it sent this, by what it knows of Redis's clock, Unix ms
 -- Returns {now ms, ms until there may be more to claim (-1: nothing is waiting), when the steps were
---   granted in ms, 1 if submits wait until open tasks end or 2 if they wait until Redis has room, step …}; a step is
---   lines of text:
+--   granted in ms, 1 if submits wait until open tasks end, 2 if they wait until Redis has room, or 3 if nothing is
+--   claimed until each pod has said what it holds, step …}; a step is lines of text:
 --   id, and where the job has any of them: 1 if reclaimed, reclaims, 1 if cancelled, inputs,
 --     hinted task or ''; with a space between each two
 --   the job's text: fence, phase, record
@@ -32,7 +33,7 @@ local limit, most_submits = tonumber(ARGV[3]), tonumber(ARGV[4])
 local lease_ms, max_open = tonumber(ARGV[5]), tonumber(ARGV[6])
 local submit_n, submit_window = tonumber(ARGV[7]), tonumber(ARGV[8])
 local poll_n, poll_window = tonumber(ARGV[9]), tonumber(ARGV[10])
-local polls_per_request, heard_ms = tonumber(ARGV[11]), tonumber(ARGV[13])
+local polls_per_request, heard_ms, sent_ms = tonumber(ARGV[11]), tonumber(ARGV[13]), tonumber(ARGV[14])
 local SUBMIT, LATER, POLL = P .. 'due:submit', P .. 'due:later', P .. 'due:poll'
 local LEASES, DEADLINES, UPSTREAM = P .. 'leases', P .. 'deadlines', P .. 'upstream'
 local MARKED, MEMO = P .. 'marked', P .. 'claim:' .. pod
@@ -95,6 +96,7 @@ local last = call('GET', MEMO)
 -- The same steps again, if this claim was made before. Nil if it was not.
 local function again()
   if not last or string.sub(last, 1, #request + 1) ~= request .. ' ' then return nil end
+  write_although_full()
   local granted, given = string.match(string.sub(last, #request + 2), '(%d+) (.*)')
   for fence, id in string.gmatch(given, '(%d+):(%S+)') do
     local lease = fence .. ':' .. id
@@ -113,28 +115,38 @@ local function again()
 end
 
 local control = call('HMGET', UPSTREAM, 'paused', 'submits_paused', 'gate_ms', 'limit', 'down', 'down_until_ms',
-  'server', 'server_gate_ms', 'spared_ms', 'looks_gate_ms', 'lowered_ms', 'full')
+  'server', 'server_gate_ms', 'spared_ms', 'looks_gate_ms', 'lowered_ms', 'full', 'tried_ms')
+
+-- A time to wait for. One from further ahead than there ever is one is from before the clock went back (a failover to a
+-- host that is behind), and is over.
+local function gate(text, longest_ms)
+  local at = number(text)
+  return at > now + longest_ms and 0 or at
+end
+
 local is_paused, submits_paused, limit_open = control[1] == '1', control[2] == '1', tonumber(control[4] or '')
 -- How often the breaker's probes have failed; nil while it is closed.
 local down = control[5]
-local spared_ms, looks_gate_ms = number(control[9]), number(control[10])
-local lowered_ms, full = number(control[11]), number(control[12])
+local spared_ms, looks_gate_ms = gate(control[9], 5 * lease_ms + 5000), gate(control[10], 120000)
+local lowered_ms, full, tried_ms = number(control[11]), number(control[12]), number(control[13])
 
 -- Why this claim gets nothing, whatever is due; nil if it may get something.
 local function nothing()
   -- Requests are numbered. One from before the last was sent long ago, and its pod has given up listening for it.
   if last and (tonumber(request) or 0) < (tonumber(string.match(last, '^%d+')) or 0) then return { now, 0, now, 0 } end
   local server_gate_ms = ARGV[12] == '1' and server_gate(control[7], control[8]) or noted_gate(control[8])
-  if server_gate_ms > now then return { now, server_gate_ms - now, now, 0 } end
   -- This pod had no answer for half a lease: Redis stood still, or the pod was cut off. It gets nothing, because it may
   -- not be listening any more; and expired leases are not taken back yet, because the settlements of other pods may
   -- still be on their way. At most once in four leases, or one slow pod would keep what dead ones left.
-  if heard_ms == 0 or now - heard_ms <= lease_ms / 2 then return nil end
-  if now > spared_ms + 4 * lease_ms then
+  local was_cut_off = heard_ms > 0 and now - heard_ms > lease_ms / 2
+  if was_cut_off and now > spared_ms + 4 * lease_ms then
     write_although_full()
-    call('HSET', UPSTREAM, 'spared_ms', string.format('%d', now + math.max(lease_ms / 2, 1500)))
+    spared_ms = math.max(now, server_gate_ms) + math.max(lease_ms / 2, 1500)
+    call('HSET', UPSTREAM, 'spared_ms', string.format('%d', spared_ms))
   end
-  return { now, 0, now, 0 }
+  if server_gate_ms > now then return { now, server_gate_ms - now, now, 3 } end
+  -- Nor does one that gave up waiting for this answer (link.rs), and may have asked once more since.
+  if was_cut_off or now - sent_ms > 5000 then return { now, 0, now, 0 } end
 end
 
 -- Taken by this claim; the leases are written together in the end.
@@ -278,27 +290,30 @@ local function take_polls(waiting)
   return most < free and #polls >= most
 end
 
--- How many tasks may be open. One more than what the upstream took when it was full, once it has refused nothing for a
--- while: those tasks may go on for long, or wait for somebody, and none of them has to end before it takes others.
-local function cap_of_open()
-  if not limit_open then return max_open end
-  local is_quiet = now - lowered_ms >= math.min(60000, 10000 * 2 ^ math.min(full, 4))
-  local cap = math.max(1, math.floor(limit_open)) + (is_quiet and 1 or 0)
-  return max_open > 0 and math.min(max_open, cap) or cap
-end
-
--- How many submits the limits of open tasks leave room for, of those `wanted`.
+-- How many submits the limits of open tasks leave room for, of those `wanted`; and whether the one is a trial.
+--
+-- The limit that was learnt is what the upstream had room for when it was full. The tasks that were open then may go on
+-- for long, or wait for somebody, and none of them has to end before it takes others. So once it has refused nothing for a
+-- while, it gets one more than the limit; and now and then one more than is open, should that be more still.
 local function fitting(wanted)
-  local cap = cap_of_open()
-  if cap == 0 then return wanted end
+  local cap, is_quiet, may_try = max_open, false, false
+  if limit_open then
+    local while_ms = math.min(60000, 10000 * 2 ^ math.min(full, 4))
+    is_quiet = now - lowered_ms >= while_ms
+    may_try = is_quiet and math.abs(now - tried_ms) >= while_ms
+    cap = math.max(1, math.floor(limit_open)) + (is_quiet and 1 or 0)
+    if max_open > 0 then cap = math.min(max_open, cap) end
+  end
+  if cap == 0 then return wanted, false end
   local open = call('ZCARD', POLL) + call('ZCARD', LEASES) + #leased / 2
   if cap - open < wanted then waits_for_room = 1 end
-  return math.min(wanted, cap - open)
+  if cap <= open and wanted > 0 and may_try and (max_open == 0 or open < max_open) then return 1, true end
+  return math.min(wanted, cap - open), false
 end
 
 local function take_submits(waiting)
-  local wanted = fitting(math.min(limit - #steps, waiting, most_submits))
-  local gate_ms = math.max(number(control[3]), down and number(control[6]) or 0)
+  local wanted, is_trial = fitting(math.min(limit - #steps, waiting, most_submits))
+  local gate_ms = math.max(gate(control[3], 600000), down and gate(control[6], 30000) or 0)
   if gate_ms > now then return wake_in(gate_ms - now) end
   -- The breaker is open: one probe.
   if down then wanted = math.min(wanted, 1) end
@@ -311,6 +326,7 @@ local function take_submits(waiting)
     call('ZREMRANGEBYRANK', SUBMIT, from, from + submits - 1)
     take(ids, true)
     spend(P .. 'rate:submit', #ids, submit_n)
+    if is_trial then call('HSET', UPSTREAM, 'tried_ms', now) end
     -- Nobody else until the probe has had time to be answered.
     if down then call('HSET', UPSTREAM, 'down_until_ms', now + 5000, 'probing', now) end
   end

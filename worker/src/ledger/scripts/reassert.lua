@@ -7,8 +7,8 @@
 --
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  pod name    ARGV[2]  lease, ms    ARGV[3]  '1' if the pod has said all now
--- ARGV[4…] step after step: id, fence, '1' if the record cannot have been swept yet, phase, record,
---   deadline (Unix ms)
+-- ARGV[4…] step after step: id, fence, until when the record cannot have been swept (Unix ms), phase,
+--   record, deadline (Unix ms)
 -- Returns for each step: 1 restored, 0 nothing was lost
 
 local pod, lease_ms, is_all = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
@@ -17,7 +17,7 @@ local LEASES, UPSTREAM, REPORTED = P .. 'leases', P .. 'upstream', P .. 'reporte
 local known, gate_ms = unpack(redis.call('HMGET', UPSTREAM, 'server', 'server_gate_ms'))
 gate_ms = server_gate(known, gate_ms)
 
-local function reassert(id, fence, is_recent, phase, record, deadline)
+local function reassert(id, fence, kept_until_ms, phase, record, deadline)
   local lease = fence .. ':' .. id
   if redis.call('ZSCORE', LEASES, lease) then
     -- Nobody could renew it meanwhile.
@@ -25,7 +25,7 @@ local function reassert(id, fence, is_recent, phase, record, deadline)
     return 0
   end
   local known, _, _, entry = read_job(id)
-  if known and tonumber(known) > tonumber(fence) or not known and is_recent ~= '1' then return 0 end
+  if known and tonumber(known) > tonumber(fence) or not known and now >= tonumber(kept_until_ms) then return 0 end
   -- It has ended under the claim before, and its event is out: see settle.lua.
   if known == fence and entry ~= '' then return 0 end
   for _, lane in ipairs({ 'due:submit', 'due:later', 'due:poll' }) do redis.call('ZREM', P .. lane, id) end

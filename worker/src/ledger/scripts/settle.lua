@@ -9,7 +9,7 @@
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[…]  step after step:
 --   id, lease, the job's new text (the next fence, phase, record),
---   '1' if the record cannot have been swept yet, a space and the deadline (Unix ms),
+--   until when the record cannot have been swept, a space and the deadline (both Unix ms),
 --   pressure, see prelude/pressure.lua,
 --   then: 'submit' or 'poll', delay ms
 --     or: 'end', type, code, kind, task, status, image url, data, pace class, ms that the task ran (0: not
@@ -141,7 +141,7 @@ local function check(id, lease, text, rare)
   -- A pod that got its own claim once more, from a Redis that had forgotten it, tells what became of both.
   if phases[id] then return '0' end
   local fence = tonumber(string.match(lease, '^%d+'))
-  local is_recent, deadline = string.match(rare, '^(%d) (%d+)$')
+  local kept_until_ms, deadline = string.match(rare, '^(%d+) (%d+)$')
   local known = redis.call('GET', JOB .. id)
   local next_fence = known and tonumber(string.match(known, '^%d+'))
   -- What nobody of ours has written is as good as lost.
@@ -154,7 +154,7 @@ local function check(id, lease, text, rare)
   end
   -- A takeover raises the fence. So a claim with a higher fence than Redis knows is one that Redis has lost; and so
   -- is a record that is gone before its time.
-  if known and next_fence <= fence or not known and is_recent == '1' then
+  if known and next_fence <= fence or not known and now < tonumber(kept_until_ms) then
     -- What the pod knows counts, or the job would be submitted again.
     for _, lane in ipairs({ SUBMIT, LATER, POLL }) do redis.call('ZREM', lane, id) end
     if known then leases_ended = leases_ended + redis.call('ZREM', LEASES, string.format('%d:', next_fence) .. id) end

@@ -12,7 +12,7 @@
 --
 -- Two things follow. The limit of open tasks: additive increase, multiplicative decrease, from whatever was open when it
 -- got too much, never below 1 (from there on, pauses), and none any more once it is far above what is open. After a
--- quiet while, claim.lua lets one more go. And the breaker: it opens with the first `down` or `away`, and with a run of `lost`, and doubles its pause each time that a
+-- quiet while, claim.lua lets one more go; whatever is open when the upstream takes one, it has room for. And the breaker: it opens with the first `down` or `away`, and with a run of `lost`, and doubles its pause each time that a
 -- probe fares no better. What opened it keeps its pauses when a probe's answer is lost.
 
 local UPSTREAM = P .. 'upstream'
@@ -85,6 +85,7 @@ local function raise_limit(count_open)
   if limit == 0 then return end
   -- Slowly at first: what is full now will be full again. Then by this one and another, so that it may grow while no
   -- task ends.
+  limit = math.max(limit, count_open())
   upstream[LIMIT] = limit + (now - upstream_field(LOWERED) < 10000 and 1 / limit or 2)
   if limit > 10000 and limit > 2 * count_open() then
     upstream[LIMIT] = 0

@@ -5,6 +5,10 @@ local clock = redis.call('TIME')
 -- Unix milliseconds, by the only clock that counts.
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
+-- While a Cluster moves the queue's slot, a script may find some of its keys here, and others not yet: it must not begin.
+-- Redis says so of two keys that are not there.
+redis.call('EXISTS', P, P .. 'nothing')
+
 -- On a full memory Redis refuses a script only until its first write. Scripts whose writes are little, or the end of
 -- what has begun, make this one first.
 local function write_although_full() redis.call('DEL', P .. 'room') end

@@ -2,9 +2,10 @@
 --
 -- A server that is not the one that served before (after a restart or a failover) may lack what was
 -- acknowledged last, submits among it. So nothing is claimed until every pod has said what it holds
--- (see reassert.lua), or until GATE_MS have passed: a pod that lives has come back by then.
+-- (see reassert.lua), or until GATE_MS have passed: a pod that lives has come back by then. It may have begun to connect
+-- to a host that is gone, which takes 2 s to fail (link.rs), then waits for half a second, and has thousands to tell.
 
-local GATE_MS = 2500
+local GATE_MS = 4000
 
 -- Until when nothing is claimed, Unix ms, as the upstream's hash says.
 local function noted_gate(gate_ms) return tonumber(gate_ms or 0) end

@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use mjq_harness::{shared_redis, unique_queue};
@@ -32,6 +32,8 @@ use crate::{
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
+/// No pause of looks is longer.
+const PAUSE: Duration = Duration::from_secs(120);
 /// Scores of two acts must not be equal in Redis and different here.
 const MOMENT: Duration = Duration::from_millis(2);
 const PODS: [&str; 2] = ["pod-a", "pod-b"];
@@ -177,6 +179,11 @@ impl Both {
     }
 
     async fn claim_as(&mut self, claim: Claim) -> anyhow::Result<()> {
+        // One more than is open goes now and then, and this test does not know how long its seconds are.
+        let tried_lately = self.dice.permille(500);
+        self.model.upstream.tried_ms = if tried_lately { self.now_ms } else { 0 };
+        let real_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64;
+        self.set_upstream("tried_ms", if tried_lately { real_ms } else { 0 }).await?;
         let no_limit = Rate::per_second(0.0);
         let limits = ClaimLimits {
             lease: Duration::from_millis(claim.lease_ms),
@@ -260,8 +267,8 @@ impl Both {
             Pressure::Accepted,
             Pressure::Up,
             Pressure::Saturated(Duration::ZERO),
-            Pressure::Saturated(HOUR),
-            Pressure::Throttled(HOUR),
+            Pressure::Saturated(PAUSE),
+            Pressure::Throttled(PAUSE),
             Pressure::Down,
             Pressure::Away,
             Pressure::Lost,
@@ -320,7 +327,8 @@ impl Both {
             *claimed_ms = self.granted_ms.get(&(job.clone(), fence)).copied().unwrap_or(0);
         }
         let (revisit_after, follow_ups, job_json) = (None, Vec::new(), None);
-        Settlement { job, fence, is_recent, transition, ran_ms: None, event, revisit_after, follow_ups, job_json }
+        let (kept_until_ms, ran_ms) = (kept_until_ms(is_recent), None);
+        Settlement { job, fence, kept_until_ms, transition, ran_ms, event, revisit_after, follow_ups, job_json }
     }
 
     async fn renew(&mut self) -> anyhow::Result<()> {
@@ -557,7 +565,12 @@ fn asserted((step, is_recent): &(ClaimedStep, bool)) -> Asserted {
     let ClaimedStep { job, fence, record, flags, claimed_ms } = step.clone();
     let now = Instant::now();
     let step = Step { job, fence, record, flags, job_json: None, claimed_ms, claimed_at: now, place_until: now };
-    Asserted { step: Arc::new(step), is_recent: *is_recent }
+    Asserted { step: Arc::new(step), kept_until_ms: kept_until_ms(*is_recent) }
+}
+
+/// No record of this test is ever swept.
+fn kept_until_ms(is_recent: bool) -> u64 {
+    if is_recent { u64::MAX >> 11 } else { 0 }
 }
 
 type Told = (String, u64, Phase, bool, bool, u32, u32, Option<TaskId>, bool);

@@ -70,6 +70,8 @@ pub(super) struct Shared {
     pub(super) looks_gate_ms: u64,
     pub(super) limit: f64,
     pub(super) lowered_ms: u64,
+    /// When one more than was open was last let go.
+    pub(super) tried_ms: u64,
     pub(super) down: u32,
     pub(super) down_until_ms: u64,
     /// When the probe under way was claimed.
@@ -94,11 +96,13 @@ impl Shared {
     /// Lost answers in a row that open the breaker.
     const RUN: u32 = 20;
 
-    /// The adaptive limit, and one more after a quiet while.
-    fn cap_of_open(&self, now_ms: u64) -> Option<usize> {
-        let quiet_ms = (10_000 << self.full.min(4)).min(60_000);
-        let is_quiet = now_ms >= self.lowered_ms + quiet_ms;
-        (self.limit > 0.0).then(|| (self.limit as usize).max(1) + usize::from(is_quiet))
+    /// The adaptive limit, and one more after a quiet while; and whether one more than is open may go, should that be
+    /// more still.
+    fn cap_of_open(&self, now_ms: u64) -> (Option<usize>, bool) {
+        let while_ms = (10_000 << self.full.min(4)).min(60_000);
+        let is_quiet = now_ms >= self.lowered_ms + while_ms;
+        let cap = (self.limit > 0.0).then(|| (self.limit as usize).max(1) + usize::from(is_quiet));
+        (cap, cap.is_some() && is_quiet && now_ms >= self.tried_ms + while_ms)
     }
 
     fn open_breaker(&mut self, seen: Cause, now_ms: u64) {
@@ -421,13 +425,19 @@ impl LedgerModel {
             return;
         }
         let mut wanted = taking.free().min(waiting).min(taking.claim.submits);
-        let cap = match (taking.claim.max_open, self.upstream.cap_of_open(taking.now_ms)) {
+        let (limit, may_try) = self.upstream.cap_of_open(taking.now_ms);
+        let most = taking.claim.max_open;
+        let cap = match (most, limit) {
             (most, None) => most,
             (0, Some(cap)) => cap,
             (most, Some(cap)) => most.min(cap),
         };
-        if cap > 0 {
-            wanted = wanted.min(cap.saturating_sub(self.poll.len() + self.leases.len() + taking.steps.len()));
+        let open = self.poll.len() + self.leases.len() + taking.steps.len();
+        let is_trial = cap > 0 && cap <= open && wanted > 0 && may_try && (most == 0 || open < most);
+        if is_trial {
+            wanted = 1;
+        } else if cap > 0 {
+            wanted = wanted.min(cap.saturating_sub(open));
         }
         let is_down = self.upstream.down > 0;
         let server_gate_ms = self.server_gate(taking.now_ms);
@@ -441,6 +451,9 @@ impl LedgerModel {
             self.upstream.down_until_ms = taking.now_ms + 5000;
             self.upstream.probing = Some(taking.now_ms);
             wanted = 1;
+        }
+        if is_trial {
+            self.upstream.tried_ms = taking.now_ms;
         }
         // While nothing is taken, another one each time.
         let is_wary = is_down || self.upstream.full > 0;
@@ -534,10 +547,13 @@ impl LedgerModel {
             shared.full = 0;
         }
         match pressure {
-            Pressure::Accepted if shared.limit > 10_000.0 && shared.limit > 2.0 * open => shared.limit = 0.0,
             Pressure::Accepted if shared.limit > 0.0 => {
                 let is_recent = now_ms < shared.lowered_ms + 10_000;
+                shared.limit = shared.limit.max(open);
                 shared.limit += if is_recent { 1.0 / shared.limit } else { 2.0 };
+                if shared.limit > 10_000.0 && shared.limit > 2.0 * open {
+                    shared.limit = 0.0;
+                }
             }
             Pressure::Saturated(pause) => {
                 let open = open - refused as f64;
