@@ -11,4 +11,4 @@ pub mod upstream;
 
 mod metric_handles;
 mod planted_bug;
-mod unturned;
+mod shown;

@@ -8,7 +8,20 @@ use std::{
 
 /// For each folder below the workspace: what its sources must not mention.
 const FORBIDDEN: &[(&str, &[&str])] = &[
-    ("producer-lib/src/contract", &["redis::", "tokio", "async fn", "crate::link", "crate::producer", "crate::events"]),
+    (
+        "producer-lib/src/contract",
+        &[
+            "redis::",
+            "tokio",
+            "async fn",
+            "crate::link",
+            "crate::producer",
+            "crate::events",
+            "crate::RedisLink",
+            "crate::Producer",
+            "crate::EventReader",
+        ],
+    ),
     (
         "worker/src/lifecycle",
         &[
@@ -37,6 +50,11 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ),
     ("worker/src/engine", &["crate::admin", "crate::cli"]),
     ("worker/src/admin", &["crate::engine", "crate::cli", "crate::upstream"]),
+    (
+        "worker/src/shown",
+        &["crate::upstream", "crate::engine", "crate::admin", "crate::cli", "crate::settings", "crate::telemetry"],
+    ),
+    ("worker/src/settings", &["crate::engine", "crate::admin", "crate::cli", "crate::telemetry"]),
     ("tests/simulator/src", &["mjq_worker", "mjq_producer"]),
     ("tests/harness", &["mjq_worker"]),
     ("tests/spec", &["mjq_worker"]),

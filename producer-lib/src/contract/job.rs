@@ -79,7 +79,8 @@ impl Job {
         trace.map(|trace| trace.traceparent).filter(|text| text.len() <= LONGEST).unwrap_or_default()
     }
 
-    /// Tells two bodies under one id apart: the SHA-256 of kind, request, options and follow-ups, in hex.
+    /// Tells two bodies under one id apart: the first 16 bytes of the SHA-256 of kind, request, options and follow-ups, as 32
+    /// hex digits.
     ///
     /// Order of keys and white space do not count, so a client may serialise anew; `trace` does not count.
     #[must_use]

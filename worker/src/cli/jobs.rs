@@ -5,15 +5,14 @@ use clap::Args;
 use super::{
     Failure,
     flags::{ClientFlags, Flags},
-    job_json,
-    next_step::next_step,
     open_ledger::open_ledger,
     output,
-    words::{clipped, plain, span},
+    words::{clipped, plain},
 };
 use crate::{
     ledger::{JobLine, Ledger, Standing},
     settings::Settings,
+    shown::{LineBody, next_step, span},
 };
 
 #[derive(Debug, Args)]
@@ -71,7 +70,7 @@ impl Jobs {
             return Ok(());
         }
         if self.json {
-            return jobs.iter().try_for_each(|job| output::line(&job_json::of_line(job).to_string()));
+            return jobs.iter().try_for_each(|job| output::json(&LineBody::of(job)));
         }
         if jobs.is_empty() {
             // Not on stdout: a script counts lines there.
@@ -157,7 +156,7 @@ mod tests {
     fn columns_stand_below_each_other() {
         let rows = [
             ["a", "imagine", "polling", "3.2 s", "46 %, next look now"].map(str::to_owned),
-            ["order-1842", "action", "failed", "4m 12s", "poison"].map(str::to_owned),
+            ["order-1842", "action", "failed", "4 min 12 s", "poison"].map(str::to_owned),
         ];
 
         let lines: Vec<String> = table(&rows).collect();
@@ -165,9 +164,9 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "JOB         KIND     PHASE       AGE",
-                "a           imagine  polling   3.2 s  46 %, next look now",
-                "order-1842  action   failed   4m 12s  poison",
+                "JOB         KIND     PHASE           AGE",
+                "a           imagine  polling       3.2 s  46 %, next look now",
+                "order-1842  action   failed   4 min 12 s  poison",
             ]
         );
     }

@@ -20,8 +20,6 @@ mod progress;
 mod wait;
 mod worker;
 
-mod job_json;
-mod next_step;
 mod open_ledger;
 
 mod cancel;

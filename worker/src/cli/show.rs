@@ -6,16 +6,15 @@ use mjq_producer::contract::{Event, EventType, JobId};
 use super::{
     Failure,
     flags::{ClientFlags, Flags},
-    job_json,
-    next_step::next_step,
     open_ledger::open_ledger,
     output,
-    words::{clipped, counted, due, instant, plain, span},
+    words::{clipped, plain},
 };
 use crate::{
     ledger::JobView,
     lifecycle::{HistoryLine, Phase},
     settings::Settings,
+    shown::{JobBody, counted, due, instant, next_step, span},
 };
 
 #[derive(Debug, Args)]
@@ -49,7 +48,7 @@ impl Show {
             ))
         })?;
         if self.json {
-            return output::line(&job_json::of_view(&view).to_string());
+            return output::json(&JobBody::of(view));
         }
         output::line(&report(&view))
     }
@@ -139,8 +138,8 @@ fn earlier_tasks(view: &JobView) -> String {
 fn late(view: &JobView) -> String {
     match &view.record.late {
         Some(late) => {
-            let after = span(late.at_ms.saturating_sub(view.record.deadline_ms));
-            format!("{} seen {after} after the deadline  {}", late.status, late.image_url)
+            let after = span(late.at_ms.saturating_sub(view.record.entered_ms()));
+            format!("{} seen {after} after the job had ended  {}", late.status, late.image_url)
         }
         None => String::new(),
     }

@@ -340,6 +340,12 @@ impl Record {
         self.is_answering = false;
     }
 
+    /// When the job went into the phase that it stands in, Unix milliseconds by Redis's clock.
+    #[must_use]
+    pub fn entered_ms(&self) -> u64 {
+        self.timeline.last().map_or(self.enqueued_ms, |moment| moment.0)
+    }
+
     /// Where the job stands in the submit lane: smaller is sooner. Priority first, then age.
     #[must_use]
     pub fn submit_score(&self) -> u64 {

@@ -53,8 +53,7 @@ pub fn revisit(record: &Record, seen: &Observation, now_ms: u64, policy: &Policy
     let Some(task) = record.task.as_ref().filter(|_| record.phase == Phase::Failed && record.late.is_none()) else {
         return Revisited { record: None, again_after: None };
     };
-    let ended_ms = record.timeline.last().map_or(record.deadline_ms, |end| end.0);
-    let since_end = Duration::from_millis(now_ms.saturating_sub(ended_ms));
+    let since_end = Duration::from_millis(now_ms.saturating_sub(record.entered_ms()));
     let distance = match seen {
         // Nothing was asked, because of a rate or a list that did not work.
         Observation::NotBegun => policy.poll_max,

@@ -2,8 +2,6 @@
 
 mod act;
 mod error;
-mod job;
-mod line;
 
 use axum::{
     Json, Router,
@@ -14,9 +12,12 @@ use mjq_producer::contract::JobId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use self::{error::ApiError, job::JobBody, line::LineBody};
+use self::error::ApiError;
 use super::Admin;
-use crate::ledger::{JobLine, Standing};
+use crate::{
+    ledger::{JobLine, Standing},
+    shown::{JobBody, LineBody},
+};
 
 /// Routes below `/api/v1`.
 pub(super) fn router() -> Router<Admin> {

@@ -6,14 +6,13 @@ use serde::Deserialize;
 
 use super::{
     button,
-    format::{bytes, instant, span},
     parts::{ago, badge, job_link, next_step, progress, reason, safe_url},
     pretty_json::pretty,
 };
 use crate::{
     ledger::{JobView, hide_images},
     lifecycle::{HistoryLine, Mode, Phase},
-    unturned::unturned,
+    shown::{bytes, escape_bidi, instant, span},
 };
 
 /// The longest `state` that the page shows whole, in characters.
@@ -66,7 +65,7 @@ fn next(view: &JobView) -> Markup {
                     @if let Some(late) = &view.record.late {
                         div {
                             b { "late success" } " of its task, seen "
-                            (span(late.at_ms.saturating_sub(view.record.deadline_ms))) " after the deadline"
+                            (span(late.at_ms.saturating_sub(view.record.entered_ms()))) " after the job had ended"
                             @if let Some(url) = safe_url(&late.image_url) {
                                 ": " a href=(url) rel="noreferrer noopener" target="_blank" { "the picture" }
                             }
@@ -106,7 +105,7 @@ fn timeline(view: &JobView) -> Markup {
             ol .line {
                 @for (HistoryLine { at_ms, fence, phase, note }, before) in history.iter().zip(before) {
                     li class=(format!("b-{phase}")) {
-                        @if note.is_empty() { b { (phase) } } @else { span dir="auto" { (unturned(note)) " " } }
+                        @if note.is_empty() { b { (phase) } } @else { span dir="auto" { (escape_bidi(note)) " " } }
                         span .soft {
                             @if let Some(before) = before { "after " (span(at_ms.saturating_sub(before))) }
                             @if *fence > 0 && note.is_empty() { " · claim " (fence) }
@@ -143,7 +142,7 @@ fn state(view: &JobView) -> Markup {
         @if !state.is_empty() {
             section #state .card {
                 h2 { "State" small { "the caller's, " (bytes(state.len() as u64)) } }
-                pre dir="auto" { (unturned(&shown)) @if shown.len() < state.len() { " …" } }
+                pre dir="auto" { (escape_bidi(&shown)) @if shown.len() < state.len() { " …" } }
             }
         }
     }

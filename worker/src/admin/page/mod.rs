@@ -4,7 +4,6 @@
 //! scripts replaces only what is below the head, so that a search is not cut off while it is typed.
 
 mod button;
-mod format;
 mod job;
 mod layout;
 mod overview;

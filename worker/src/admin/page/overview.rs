@@ -2,13 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::{
-    format::{count, span},
-    parts::{ago, badge, ended_ms, job_link, next_step, progress, reason, safe_url},
-};
+use super::parts::{ago, badge, ended_ms, job_link, next_step, progress, reason, safe_url};
 use crate::{
     ledger::{Counts, JobLine, Latest, Pod, RejectedEntry, Upstream},
-    unturned::unturned,
+    shown::{count, escape_bidi, span},
 };
 
 /// What the overview shows.
@@ -186,7 +183,7 @@ impl Overview {
                         tbody { @for line in &self.failures { tr {
                             td .id { (job_link(&line.id)) }
                             td { (code_of(line)) }
-                            td .words.soft title=(unturned(&line.record.reason)) { (reason(&line.record.reason)) }
+                            td .words.soft title=(escape_bidi(&line.record.reason)) { (reason(&line.record.reason)) }
                             td .n.soft { (ago(ended_ms(line), now_ms)) }
                         } } }
                     } }
@@ -233,7 +230,7 @@ impl Overview {
                         thead { tr { th { "entry" } th { "reason" } th .n { "rejected" } } }
                         tbody { @for entry in &self.rejected { tr {
                             td .soft.nowrap { (entry.entry) }
-                            td .words title=(unturned(&entry.text)) { (reason(&entry.reason)) }
+                            td .words title=(escape_bidi(&entry.text)) { (reason(&entry.reason)) }
                             td .n.soft { (ago(entry.rejected_ms, now_ms)) }
                         } } }
                     } }
@@ -258,7 +255,7 @@ fn open_jobs(lines: &[JobLine], now_ms: u64) -> Markup {
                 td .step {
                     (next_step(line.phase, line.place, now_ms))
                     @if !line.record.reason.is_empty() {
-                        small title=(unturned(&line.record.reason)) { (reason(&line.record.reason)) }
+                        small title=(escape_bidi(&line.record.reason)) { (reason(&line.record.reason)) }
                     }
                 }
                 td .n.wide { (line.record.attempts) }

@@ -3,11 +3,10 @@
 use maud::{Markup, html};
 use mjq_producer::contract::JobId;
 
-use super::format;
 use crate::{
     ledger::{JobLine, Place},
     lifecycle::{Phase, Record},
-    unturned::unturned,
+    shown::{self, escape_bidi, instant, span},
 };
 
 /// The address of a job's page.
@@ -33,8 +32,8 @@ pub(super) fn badge(phase: Phase) -> Markup {
 
 /// How long ago something was.
 pub(super) fn ago(ms: u64, now_ms: u64) -> Markup {
-    let exact = format::instant(ms);
-    html! { time .nowrap datetime=(exact) title=(exact) { (format::span(now_ms.saturating_sub(ms))) " ago" } }
+    let exact = instant(ms);
+    html! { time .nowrap datetime=(exact) title=(exact) { (span(now_ms.saturating_sub(ms))) " ago" } }
 }
 
 /// Progress in percent, while there is some.
@@ -46,35 +45,19 @@ pub(super) fn progress(record: &Record) -> Markup {
     }
 }
 
-/// What happens next with a job.
+/// What happens next with a job, or when it ended.
 pub(super) fn next_step(phase: Phase, place: Place, now_ms: u64) -> Markup {
-    let look = match phase {
-        Phase::Unknown => "searched for",
-        Phase::Held => "waits for input (mjq modal); looked at",
-        _ => "polled",
-    };
     html! {
         @match place {
-            Place::InStep { lease_ms } if lease_ms < now_ms => {
-                "its worker went silent; taken over next"
-            }
-            Place::InStep { .. } => { "a worker is at it" }
-            Place::Poll { due_ms } if due_ms <= now_ms => { (look) " now" }
-            Place::Poll { due_ms } => { (look) " in " (format::span(due_ms - now_ms)) }
-            Place::Submit { before: None } => { "waits for its turn" }
-            Place::Submit { before: Some(0) } => { "submitted next" }
-            Place::Submit { before: Some(before) } => { "submitted after " (format::count(before)) " others" }
-            Place::Later { due_ms } if due_ms <= now_ms => { "submitted now" }
-            Place::Later { due_ms } => { "may be submitted in " (format::span(due_ms - now_ms)) }
             Place::Ended { at_ms } => { "ended " (ago(at_ms, now_ms)) }
-            Place::Moving => { "between two steps" }
+            place => { (shown::next_step(phase, place, now_ms)) }
         }
     }
 }
 
 /// Why something is so, in the upstream's words or ours.
 pub(super) fn reason(words: &str) -> Markup {
-    html! { span dir="auto" { (unturned(words)) } }
+    html! { span dir="auto" { (escape_bidi(words)) } }
 }
 
 /// When a job ended; 0 when it has not.

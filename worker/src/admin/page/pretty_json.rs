@@ -1,10 +1,10 @@
 //! JSON with line breaks, otherwise as it was written: order and numbers keep their bytes.
 
-use crate::unturned::unturned;
+use crate::shown::escape_bidi;
 
 /// Breaks `json` into indented lines. What is not JSON comes out odd, but whole.
 pub(super) fn pretty(json: &str) -> String {
-    let json = unturned(json);
+    let json = escape_bidi(json);
     let mut lines = String::with_capacity(json.len() * 2);
     let mut depth: usize = 0;
     let (mut is_in_text, mut is_escaped) = (false, false);

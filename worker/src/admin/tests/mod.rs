@@ -247,7 +247,7 @@ async fn an_open_job_tells_what_comes_next() -> anyhow::Result<()> {
     stage.settle(step, &accepted("1"), LATER).await?;
     assert!(matches!(place("first").await?, Some(Place::Poll { .. })));
     let (_, page) = stage.get("/jobs/first").await?;
-    assert!(page.contains("polled in ") && page.contains(r#"data-live="2000""#), "{page}");
+    assert!(page.contains("next look in ") && page.contains(r#"data-live="2000""#), "{page}");
     assert!(page.contains(r#"http-equiv="refresh" content="2""#), "{page}");
     assert_eq!(stage.get_json("/api/v1/jobs/first").await?.1["next"]["lane"], "poll");
     Ok(())

@@ -2,9 +2,10 @@
 
 use super::Finding;
 use crate::{
-    cli::words::{clipped, counted, due, first_failure, plain, span},
+    cli::words::{clipped, first_failure, plain},
     ledger::{BlindLooks, BreakerCause, Counts, EventGroup, Latest, Ledger, Pod, RejectedEntry, ViewError},
     settings::Settings,
+    shown::{counted, due, span},
 };
 
 /// What is known about the queue at one moment.
@@ -425,11 +426,11 @@ mod tests {
                 "looks at 3 of the 5 open tasks shown tell nothing: HTTP 401",
             ),
             (full, Verdict::Doubtful, "3 open tasks"),
-            (Facts { counts: old, ..healthy() }, Verdict::Doubtful, "waited for 16m 40s"),
+            (Facts { counts: old, ..healthy() }, Verdict::Doubtful, "waited for 16 min 40 s"),
             (
                 with_group(group(1, Some(0), Some(9_000_000))),
                 Verdict::Doubtful,
-                "1 to acknowledge, the oldest for 16m 40s",
+                "1 to acknowledge, the oldest for 16 min 40 s",
             ),
             (with_group(group(0, Some(10_001), None)), Verdict::Doubtful, "10001 to read"),
             (Facts { last_rejected: Some(rejected), ..healthy() }, Verdict::Doubtful, "2.0 s ago: not JSON"),

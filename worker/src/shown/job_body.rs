@@ -1,4 +1,4 @@
-//! One job, as JSON.
+//! One job, as JSON, with pictures hidden.
 
 use mjq_producer::contract::{
     Code, Event, EventData, EventType, FollowUp, JobId, Kind, OnCapacity, OnUnknown, Options, Priority, Request, TaskId,
@@ -12,7 +12,7 @@ use crate::{
 
 /// Everything about one job. Times are Unix milliseconds by Redis's clock; 0 is "not yet".
 #[derive(Debug, Serialize)]
-pub(super) struct JobBody {
+pub(crate) struct JobBody {
     id: JobId,
     now_ms: u64,
     kind: Kind,
@@ -72,7 +72,7 @@ struct OutcomeBody {
 }
 
 impl JobBody {
-    pub(super) fn of(view: JobView) -> Self {
+    pub(crate) fn of(view: JobView) -> Self {
         let JobView { id, now_ms, phase, record, event_entry: entry, .. } = view;
         let timeline = record.history();
         let outcome =

@@ -1,8 +1,8 @@
-//! Other people's texts, shown so that they do not turn the direction of what stands beside them.
+//! Escapes Unicode's bidirectional controls, so that foreign text cannot reorder what stands beside it.
 
-/// The text with the characters written out that do so: `\u{202e}`.
+/// The text, with such characters written as escapes: `\u{202e}`.
 #[must_use]
-pub(crate) fn unturned(text: &str) -> String {
+pub(crate) fn escape_bidi(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -21,6 +21,6 @@ mod tests {
 
     #[test]
     fn what_turns_the_direction_of_a_text_is_seen() {
-        assert_eq!(unturned("a \u{202e}exe.gnp\u{2069} صورة 🏮"), r"a \u{202e}exe.gnp\u{2069} صورة 🏮");
+        assert_eq!(escape_bidi("a \u{202e}exe.gnp\u{2069} صورة 🏮"), r"a \u{202e}exe.gnp\u{2069} صورة 🏮");
     }
 }

@@ -1,6 +1,6 @@
 //! A job in a list, as JSON.
 
-use mjq_producer::contract::{Code, EventType, JobId, Kind, Priority};
+use mjq_producer::contract::{Code, EventType, JobId, Kind, Priority, TaskId};
 use serde::Serialize;
 
 use crate::{
@@ -10,11 +10,12 @@ use crate::{
 
 /// A job in a list. Times are Unix milliseconds; 0 is "not yet".
 #[derive(Debug, Serialize)]
-pub(super) struct LineBody<'a> {
+pub(crate) struct LineBody<'a> {
     id: &'a JobId,
     kind: Kind,
     phase: Phase,
     priority: Priority,
+    task: Option<&'a TaskId>,
     status: &'a str,
     progress_percent: u8,
     attempts: u32,
@@ -33,7 +34,7 @@ pub(super) struct LineBody<'a> {
 }
 
 impl<'a> LineBody<'a> {
-    pub(super) fn of(line: &'a JobLine) -> Self {
+    pub(crate) fn of(line: &'a JobLine) -> Self {
         let JobLine { id, phase, place, record, event } = line;
         let event = event.as_ref();
         Self {
@@ -41,6 +42,7 @@ impl<'a> LineBody<'a> {
             kind: record.kind,
             phase: *phase,
             priority: record.priority,
+            task: record.task.as_ref(),
             status: &record.status,
             progress_percent: record.progress,
             attempts: record.attempts,

@@ -1,0 +1,48 @@
+//! What a job waits for, in words.
+
+use super::format::{counted, due};
+use crate::{ledger::Place, lifecycle::Phase};
+
+/// What comes next for a job that stands in `phase` and is found at `place`; empty for one that has ended.
+pub(crate) fn next_step(phase: Phase, place: Place, now_ms: u64) -> String {
+    match place {
+        Place::InStep { lease_ms } if lease_ms < now_ms => "its worker went silent; taken over next".to_owned(),
+        Place::InStep { .. } => "a worker is at it".to_owned(),
+        Place::Poll { due_ms } => {
+            let when = due(due_ms, now_ms);
+            match phase {
+                Phase::Held => format!("waits for input (mjq modal), next look {when}"),
+                Phase::Unknown => format!("its task is searched for, next look {when}"),
+                _ => format!("next look {when}"),
+            }
+        }
+        Place::Submit { before: None } => "waits for its turn".to_owned(),
+        Place::Submit { before: Some(0) } => "submitted next".to_owned(),
+        Place::Submit { before: Some(before) } => format!("submitted after {}", counted(before, "other")),
+        Place::Later { due_ms } => format!("submitted {}", due(due_ms, now_ms)),
+        Place::Ended { .. } => String::new(),
+        Place::Moving => "between two steps".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_place_says_what_comes_next() {
+        for (phase, place, said) in [
+            (Phase::Submitting, Place::InStep { lease_ms: 9_000 }, "a worker is at it"),
+            (Phase::Submitting, Place::InStep { lease_ms: 9 }, "its worker went silent; taken over next"),
+            (Phase::Polling, Place::Poll { due_ms: 3_500 }, "next look in 2.5 s"),
+            (Phase::Polling, Place::Poll { due_ms: 0 }, "next look now"),
+            (Phase::Held, Place::Poll { due_ms: 3_500 }, "waits for input (mjq modal), next look in 2.5 s"),
+            (Phase::Queued, Place::Submit { before: Some(1) }, "submitted after 1 other"),
+            (Phase::Queued, Place::Submit { before: Some(1_842) }, "submitted after 1,842 others"),
+            (Phase::Queued, Place::Later { due_ms: 3_500 }, "submitted in 2.5 s"),
+            (Phase::Completed, Place::Ended { at_ms: 9 }, ""),
+        ] {
+            assert_eq!(next_step(phase, place, 1_000), said);
+        }
+    }
+}
