@@ -51,7 +51,7 @@ impl Scribe {
             fence: step.fence,
             reclaims: step.flags.reclaims,
             pace: pace.as_deref(),
-            accepted_ms: self.accepted_ms.load(Ordering::Relaxed),
+            last_accepted_ms: self.accepted_ms.load(Ordering::Relaxed),
             // Without a rate there is nobody to make room for.
             polls_late: if self.polls_are_paced { self.paces.late() } else { Duration::ZERO },
             policy: &self.policy,
@@ -107,7 +107,7 @@ impl Scribe {
                 fence,
                 kept_until_ms: 0,
                 transition,
-                ran_ms: None,
+                ran: None,
                 event: None,
                 revisit_after: None,
                 follow_ups: Vec::new(),
@@ -119,7 +119,7 @@ impl Scribe {
             if completed && step.record.has_follow_ups { Box::pin(self.follow_ups(step)).await? } else { Vec::new() };
         let then: Vec<JobId> = follow_ups.iter().filter_map(|job| job.id.clone()).collect();
         let event = event_of(&step.job, &transition.record, ending, seen, now_ms, then);
-        let ran_ms = match seen {
+        let ran = match seen {
             Observation::Succeeded(task) => {
                 let told = self.proves_hooks(&step.record).then_some(step.flags.is_end_told);
                 Ran::of(&transition.record, task, told, now_ms)
@@ -129,7 +129,7 @@ impl Scribe {
         let revisit_after = first_revisit(&transition.record, ending, &self.policy);
         let (job, fence, kept_until_ms) = (step.job.clone(), step.fence, 0);
         let event = Some(event);
-        Ok(Settlement { job, fence, kept_until_ms, transition, ran_ms, event, revisit_after, follow_ups, job_json })
+        Ok(Settlement { job, fence, kept_until_ms, transition, ran, event, revisit_after, follow_ups, job_json })
     }
 
     /// Whether the end of the job's task says something about hooks: the upstream was asked to call us, and has

@@ -21,7 +21,7 @@ pub struct Settlement {
     /// The new record, the next step or the end, and what it told about the upstream.
     pub transition: Transition,
     /// How its task ran, when the job has completed.
-    pub ran_ms: Option<Ran>,
+    pub ran: Option<Ran>,
     /// The event, when the job has ended.
     pub event: Option<Event>,
     /// When its task is looked at once more, although the job has ended.
@@ -176,7 +176,7 @@ impl Settlement {
             None => args.push_text(""),
         }
         args.push(PaceClass::of(record));
-        args.push(self.ran_ms.map_or_else(|| "0".to_owned(), |ran| ran.to_string()));
+        args.push(self.ran.map_or_else(|| "0".to_owned(), |ran| ran.to_string()));
         args.push(self.revisit_after.map(|delay| delay.as_millis().to_string()).unwrap_or_default());
         args.push(self.follow_ups.len());
         self.follow_ups.iter().for_each(|job| args.push_json(job));

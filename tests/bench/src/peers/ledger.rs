@@ -136,7 +136,7 @@ pub(crate) fn at_once(now_ms: u64, fence: u64, policy: &Policy) -> Circumstances
         fence,
         reclaims: 0,
         pace: None,
-        accepted_ms: 0,
+        last_accepted_ms: 0,
         polls_late: Duration::ZERO,
         policy,
     }
@@ -160,7 +160,7 @@ fn settlement(step: Step, policy: &Policy) -> anyhow::Result<Settlement> {
         fence,
         kept_until_ms: u64::MAX,
         transition,
-        ran_ms: None,
+        ran: None,
         revisit_after: None,
         event: Some(event),
         follow_ups: Vec::new(),

@@ -63,7 +63,7 @@ fn play(length_ms: u64, pace: Option<&Pace>, policy: &Policy, jitter: f64) -> an
             fence: 1,
             reclaims: 0,
             pace,
-            accepted_ms: 0,
+            last_accepted_ms: 0,
             polls_late: Duration::ZERO,
             policy: &policy,
         };

@@ -56,17 +56,7 @@ fn settlement(step: Step, seen: &Observation, policy: &Policy) -> anyhow::Result
         Next::End(ending) => event = Some(event_of(&job, &transition.record, ending, seen, now_ms, Vec::new())),
         _ => transition.next = Next::Poll(Duration::ZERO),
     }
-    let ran_ms = event.as_ref().map(|_| Ran { ms: 2_000, told: None });
+    let ran = event.as_ref().map(|_| Ran { ms: 2_000, told: None });
     let (revisit_after, follow_ups, job_json) = (None, Vec::new(), None);
-    Ok(Settlement {
-        job,
-        fence,
-        kept_until_ms: u64::MAX,
-        transition,
-        ran_ms,
-        revisit_after,
-        event,
-        follow_ups,
-        job_json,
-    })
+    Ok(Settlement { job, fence, kept_until_ms: u64::MAX, transition, ran, revisit_after, event, follow_ups, job_json })
 }

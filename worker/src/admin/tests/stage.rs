@@ -103,7 +103,7 @@ impl Stage {
             reclaims: flags.reclaims,
             policy: &policy,
             pace: None,
-            accepted_ms: 0,
+            last_accepted_ms: 0,
             polls_late: Duration::ZERO,
         };
         let mut transition = next(&record, seen, at)?;
@@ -118,7 +118,7 @@ impl Stage {
             job,
             fence,
             kept_until_ms: 0,
-            ran_ms: None,
+            ran: None,
             transition,
             event,
             revisit_after: None,

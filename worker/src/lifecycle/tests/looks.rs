@@ -144,7 +144,7 @@ impl Play {
                 fence: 1,
                 reclaims: 0,
                 pace: pace.as_ref(),
-                accepted_ms: 0,
+                last_accepted_ms: 0,
                 polls_late,
                 policy: &self.policy,
             };

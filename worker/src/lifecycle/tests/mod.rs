@@ -97,7 +97,7 @@ impl Life {
                 fence,
                 reclaims,
                 pace: None,
-                accepted_ms: self.accepted_ms,
+                last_accepted_ms: self.accepted_ms,
                 polls_late: Duration::ZERO,
                 policy,
             },

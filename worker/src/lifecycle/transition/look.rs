@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use mjq_producer::contract::{Code, OnCapacity, TaskId};
 
-use super::{Next, Step};
+use super::{Decision, Next};
 use crate::lifecycle::{
     Alias, Phase, Span,
     observation::{FailureClass, TaskReport},
 };
 
-impl Step<'_> {
+impl Decision<'_> {
     pub(super) fn running(&mut self, task: &TaskReport) -> Next {
         self.saw(task);
         self.narrow_down(task);
@@ -35,7 +35,7 @@ impl Step<'_> {
         let lacks_image = task.image_url.is_empty() && self.record.kind.gives_image();
         // Its follow-ups press them.
         let lacks_buttons = task.buttons.is_none() && self.record.has_follow_ups;
-        if (lacks_image || lacks_buttons) && !self.is_late() {
+        if (lacks_image || lacks_buttons) && !self.is_overdue() {
             let since_ms = *self.record.incomplete_ms.get_or_insert(self.at.now_ms);
             let waited_ms = self.at.now_ms.saturating_sub(since_ms);
             if waited_ms < IMAGE_MAY_COME_MS {
@@ -54,7 +54,7 @@ impl Step<'_> {
         let code = match class {
             FailureClass::Banned => Code::BannedPrompt,
             FailureClass::Invalid => Code::InvalidRequest,
-            FailureClass::Capacity if self.record.on_capacity == OnCapacity::Resubmit && !self.is_late() => {
+            FailureClass::Capacity if self.record.on_capacity == OnCapacity::Resubmit && !self.is_overdue() => {
                 if self.record.attempts + self.record.faults < self.record.max_attempts {
                     return self.ask_for_another_task();
                 }
@@ -96,7 +96,7 @@ impl Step<'_> {
 
     /// No limit keeps a job from its end: one that is overdue waits for its last look, but not for long.
     pub(super) fn not_looked_at(&mut self) -> Next {
-        if self.may_be_looked_at() { Next::Poll(Duration::ZERO) } else { self.late() }
+        if self.may_be_looked_at() { Next::Poll(Duration::ZERO) } else { self.end_at_deadline() }
     }
 
     pub(super) fn no_verdict(&mut self, reason: &str, retry_after: Option<Duration>) -> Next {

@@ -29,7 +29,7 @@ pub struct Circumstances<'a> {
     /// How long tasks of this job's class lately ran.
     pub pace: Option<&'a Pace>,
     /// When this pod last saw the upstream take a job, in Unix milliseconds; 0 is never.
-    pub accepted_ms: u64,
+    pub last_accepted_ms: u64,
     /// How late looks are made at present, over all pods.
     pub polls_late: Duration,
     /// The settings.
@@ -108,48 +108,48 @@ pub struct Illegal {
 pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Result<Transition, Illegal> {
     use Observation as O;
     use Phase as P;
-    let mut job = Step { record: record.clone(), at, pressure: Pressure::None };
-    job.record.survived_reclaims = at.reclaims;
+    let mut decision = Decision { record: record.clone(), at, pressure: Pressure::None };
+    decision.record.survived_reclaims = at.reclaims;
     if record.phase == P::Submitting && !matches!(seen, O::NotBegun | O::ParentPending) {
         // The ledger wrote the intent down with the claim; the timeline gets it now.
-        job.record.enter(P::Submitting, at.claimed_ms, at.fence);
+        decision.record.enter(P::Submitting, at.claimed_ms, at.fence);
     }
     let next = match (record.phase, seen) {
-        (P::Submitting, O::Accepted { task, queue_position }) => job.accepted(task, *queue_position),
-        (P::Submitting, O::Refused { busy, retry_after, reason }) => job.refused(*busy, *retry_after, reason),
-        (P::Submitting, O::Denied { code, reason }) => job.denied(*code, reason),
-        (P::Submitting, O::Unsendable { code, reason }) => job.unsendable(*code, reason),
-        (P::Submitting, O::Unanswered { reason, lead }) => job.lost(reason, lead.as_ref()),
-        (P::Submitting, O::Found(task)) => job.found_before_submit(task),
-        (P::Submitting, O::NoVerdict { reason, retry_after }) => job.not_told_before_submit(reason, *retry_after),
-        (P::Submitting, O::Missing) => job.missing_before_submit(),
-        (P::Submitting, O::WorkerDied) => job.unanswered("the worker died between intent and answer"),
-        (P::Submitting, O::ParentPending) => job.parent_pending(),
-        (P::Submitting | P::Queued, O::NotBegun) => job.not_begun(),
-        (P::Submitting | P::Queued, O::DeadlinePassed) => job.late(),
-        (P::Submitting | P::Queued, O::CancelRequested) => job.cancelled(),
-        (P::Submitting | P::Queued, O::Poisoned) => job.poisoned(),
+        (P::Submitting, O::Accepted { task, queue_position }) => decision.accepted(task, *queue_position),
+        (P::Submitting, O::Refused { busy, retry_after, reason }) => decision.refused(*busy, *retry_after, reason),
+        (P::Submitting, O::Denied { code, reason }) => decision.denied(*code, reason),
+        (P::Submitting, O::Unsendable { code, reason }) => decision.unsendable(*code, reason),
+        (P::Submitting, O::Unanswered { reason, lead }) => decision.unanswered(reason, lead.as_ref()),
+        (P::Submitting, O::Found(task)) => decision.found_before_submit(task),
+        (P::Submitting, O::NoVerdict { reason, retry_after }) => decision.not_told_before_submit(reason, *retry_after),
+        (P::Submitting, O::Missing) => decision.missing_before_submit(),
+        (P::Submitting, O::WorkerDied) => decision.left_unknown("the worker died between intent and answer"),
+        (P::Submitting, O::ParentPending) => decision.parent_pending(),
+        (P::Submitting | P::Queued, O::NotBegun) => decision.not_begun(),
+        (P::Submitting | P::Queued, O::DeadlinePassed) => decision.end_at_deadline(),
+        (P::Submitting | P::Queued, O::CancelRequested) => decision.cancelled(),
+        (P::Submitting | P::Queued, O::Poisoned) => decision.poisoned(),
 
-        (P::Held, O::InputGiven(inputs)) => job.input_given(*inputs),
-        (P::Polling | P::Held, O::Running(task)) => job.running(task),
-        (P::Polling | P::Held, O::Succeeded(task)) => job.succeeded(task),
-        (P::Polling | P::Held, O::TaskFailed(task, class)) => job.task_failed(task, *class),
-        (P::Polling | P::Held, O::WaitsForInput(task)) => job.waits_for_input(task),
-        (P::Polling | P::Held, O::Missing) => job.missing(),
-        (P::Polling | P::Held, O::NoVerdict { reason, retry_after }) => job.no_verdict(reason, *retry_after),
-        (P::Polling | P::Held, O::Stranger { id, .. }) => job.stranger(id, seen.reason()),
-        (P::Polling | P::Held, O::NotBegun) => job.not_looked_at(),
-        (P::Polling | P::Held, O::DeadlinePassed) => job.late(),
-        (P::Polling | P::Held, O::CancelRequested) => job.cancelled(),
-        (P::Polling | P::Held, O::Poisoned) => job.poisoned(),
+        (P::Held, O::InputGiven(inputs)) => decision.input_given(*inputs),
+        (P::Polling | P::Held, O::Running(task)) => decision.running(task),
+        (P::Polling | P::Held, O::Succeeded(task)) => decision.succeeded(task),
+        (P::Polling | P::Held, O::TaskFailed(task, class)) => decision.task_failed(task, *class),
+        (P::Polling | P::Held, O::WaitsForInput(task)) => decision.waits_for_input(task),
+        (P::Polling | P::Held, O::Missing) => decision.missing(),
+        (P::Polling | P::Held, O::NoVerdict { reason, retry_after }) => decision.no_verdict(reason, *retry_after),
+        (P::Polling | P::Held, O::Stranger { id, .. }) => decision.stranger(id, seen.reason()),
+        (P::Polling | P::Held, O::NotBegun) => decision.not_looked_at(),
+        (P::Polling | P::Held, O::DeadlinePassed) => decision.end_at_deadline(),
+        (P::Polling | P::Held, O::CancelRequested) => decision.cancelled(),
+        (P::Polling | P::Held, O::Poisoned) => decision.poisoned(),
 
-        (P::Unknown, O::Found(task)) => job.found(task),
-        (P::Unknown, O::NotFound) => job.still_unknown(),
-        (P::Unknown, O::NoVerdict { retry_after, .. }) => job.not_told(*retry_after),
-        (P::Unknown, O::NotBegun) => job.not_looked_for(),
-        (P::Unknown, O::DeadlinePassed) => job.give_up_unknown(),
-        (P::Unknown, O::Poisoned) => job.poisoned(),
-        (P::Unknown, O::CancelRequested) => job.cancelled(),
+        (P::Unknown, O::Found(task)) => decision.found(task),
+        (P::Unknown, O::NotFound) => decision.still_unknown(),
+        (P::Unknown, O::NoVerdict { retry_after, .. }) => decision.not_told(*retry_after),
+        (P::Unknown, O::NotBegun) => decision.not_looked_for(),
+        (P::Unknown, O::DeadlinePassed) => decision.give_up_unknown(),
+        (P::Unknown, O::Poisoned) => decision.poisoned(),
+        (P::Unknown, O::CancelRequested) => decision.cancelled(),
 
         // What no step can see: each pair is listed, so that a new phase or observation has to be thought about.
         (P::Polling | P::Held, O::Found(_) | O::NotFound)
@@ -175,17 +175,17 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
             return Err(Illegal { phase: record.phase, observation: seen.name() });
         }
     };
-    Ok(job.finish(next))
+    Ok(decision.finish(next))
 }
 
 /// A transition in the making.
-struct Step<'a> {
+struct Decision<'a> {
     record: Record,
     at: Circumstances<'a>,
     pressure: Pressure,
 }
 
-impl Step<'_> {
+impl Decision<'_> {
     /// How long after its deadline a job waits for its last look, where nobody may look.
     const LAST_LOOK: Duration = Duration::from_secs(10);
 
@@ -246,7 +246,7 @@ impl Step<'_> {
         self.end(Phase::Failed, code)
     }
 
-    fn late(&mut self) -> Next {
+    fn end_at_deadline(&mut self) -> Next {
         if self.record.phase == Phase::Held {
             // Why the inputs that were given did not do.
             let about_input = |note: &&str| [INPUT_REFUSED, INPUT_LOST].iter().any(|begin| note.starts_with(begin));
@@ -262,10 +262,10 @@ impl Step<'_> {
     }
 
     fn poll_again(&mut self, delay: impl Fn(&Self) -> Duration) -> Next {
-        if self.is_late() { self.late() } else { Next::Poll(delay(self)) }
+        if self.is_overdue() { self.end_at_deadline() } else { Next::Poll(delay(self)) }
     }
 
-    fn is_late(&self) -> bool {
+    fn is_overdue(&self) -> bool {
         self.at.now_ms >= self.record.deadline_ms
     }
 
@@ -296,7 +296,7 @@ impl Step<'_> {
         // No step is planned beyond the deadline: the one at the deadline ends the job.
         let left = Duration::from_millis(self.record.deadline_ms.saturating_sub(self.at.now_ms));
         let next = match next {
-            Next::Submit(_) if self.is_late() => self.late(),
+            Next::Submit(_) if self.is_overdue() => self.end_at_deadline(),
             Next::Submit(delay) => Next::Submit(delay.min(left)),
             Next::Poll(delay) => Next::Poll(delay.min(left)),
             end @ Next::End(_) => end,

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use mjq_producer::contract::{Code, TaskId};
 
-use super::{Next, Pressure, Step};
+use super::{Decision, Next, Pressure};
 use crate::lifecycle::{Phase, observation::Busy};
 
 /// How notes begin that tell what became of an input.
 pub(super) const INPUT_REFUSED: &str = "the upstream refused the input";
 pub(super) const INPUT_LOST: &str = "the answer to the input was lost";
 
-impl Step<'_> {
+impl Decision<'_> {
     /// The longest delay while the upstream cannot be reached.
     const AWAY: Duration = Duration::from_secs(5);
 
@@ -28,7 +28,7 @@ impl Step<'_> {
     pub(super) fn refused(&mut self, busy: Busy, retry_after: Option<Duration>, reason: &str) -> Next {
         if busy == Busy::WithoutId && self.record.is_answering {
             // It took the input of a task that is known.
-            return self.unanswered(reason);
+            return self.left_unknown(reason);
         }
         reason.clone_into(&mut self.record.reason);
         let mut delay = self.at.policy.after_refusal(self.record.refusals, retry_after, self.at.jitter);
@@ -58,7 +58,7 @@ impl Step<'_> {
     fn pressure_of(&self, busy: Busy, retry_after: Option<Duration>) -> Pressure {
         /// One answer must not stop everybody for longer. The job that it was given to waits for as long as it says.
         const LONGEST: Duration = Duration::from_secs(600);
-        let takes_others = self.record.refused_ms > 0 && self.at.accepted_ms > self.record.refused_ms;
+        let takes_others = self.record.refused_ms > 0 && self.at.last_accepted_ms > self.record.refused_ms;
         match busy {
             _ if takes_others && retry_after.is_none() => Pressure::None,
             Busy::Saturated | Busy::WithoutId | Busy::Fault => {
@@ -112,14 +112,14 @@ impl Step<'_> {
         Next::Submit(Duration::ZERO)
     }
 
-    pub(super) fn lost(&mut self, reason: &str, lead: Option<&TaskId>) -> Next {
+    pub(super) fn unanswered(&mut self, reason: &str, lead: Option<&TaskId>) -> Next {
         self.pressure = Pressure::Lost;
         // Not a task that this job has had, and has left.
         self.record.lead = lead.filter(|task| !self.record.earlier_tasks.contains(task)).cloned();
-        self.unanswered(reason)
+        self.left_unknown(reason)
     }
 
-    pub(super) fn unanswered(&mut self, reason: &str) -> Next {
+    pub(super) fn left_unknown(&mut self, reason: &str) -> Next {
         reason.clone_into(&mut self.record.reason);
         if std::mem::take(&mut self.record.is_answering) {
             // The task is known: whether it got its input, a look at it will tell.

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use mjq_producer::contract::{Code, OnUnknown, TaskId};
 
-use super::{Next, Step};
+use super::{Decision, Next};
 use crate::lifecycle::Phase;
 
-impl Step<'_> {
+impl Decision<'_> {
     pub(super) fn still_unknown(&mut self) -> Next {
         let policy = self.at.policy;
         let waited = Duration::from_millis(self.at.now_ms.saturating_sub(self.record.unknown_ms));
-        if policy.can_adopt(&self.record) && waited < policy.unknown_grace && !self.is_late() {
+        if policy.can_adopt(&self.record) && waited < policy.unknown_grace && !self.is_overdue() {
             return Next::Poll(policy.next_adoption(waited, self.at.jitter));
         }
         self.give_up_unknown()
@@ -20,7 +20,7 @@ impl Step<'_> {
     pub(super) fn give_up_unknown(&mut self) -> Next {
         let may_resubmit = self.record.on_unknown == OnUnknown::Resubmit
             && self.record.attempts < self.record.max_attempts
-            && !self.is_late();
+            && !self.is_overdue();
         if !may_resubmit {
             return self.end(Phase::Failed, Code::SubmitUnknown);
         }

@@ -327,8 +327,8 @@ impl Both {
             *claimed_ms = self.granted_ms.get(&(job.clone(), fence)).copied().unwrap_or(0);
         }
         let (revisit_after, follow_ups, job_json) = (None, Vec::new(), None);
-        let (kept_until_ms, ran_ms) = (kept_until_ms(is_recent), None);
-        Settlement { job, fence, kept_until_ms, transition, ran_ms, event, revisit_after, follow_ups, job_json }
+        let (kept_until_ms, ran) = (kept_until_ms(is_recent), None);
+        Settlement { job, fence, kept_until_ms, transition, ran, event, revisit_after, follow_ups, job_json }
     }
 
     async fn renew(&mut self) -> anyhow::Result<()> {

@@ -338,7 +338,7 @@ impl Pod {
             fence: step.fence,
             reclaims: step.flags.reclaims,
             pace: None,
-            accepted_ms: self.accepted_ms.get(),
+            last_accepted_ms: self.accepted_ms.get(),
             polls_late: Duration::ZERO,
             policy: &world.weather.policy,
         };

@@ -155,12 +155,12 @@ impl Task {
         if self.waits_for_input {
             return Observation::WaitsForInput(report("MODAL", 0, ""));
         }
-        let ran_ms = now_ms.saturating_sub(self.made_ms);
-        if ran_ms < self.runs_ms {
-            if self.fate == Fate::Forgotten && ran_ms * 2 > self.runs_ms {
+        let ran = now_ms.saturating_sub(self.made_ms);
+        if ran < self.runs_ms {
+            if self.fate == Fate::Forgotten && ran * 2 > self.runs_ms {
                 return Observation::Missing;
             }
-            return Observation::Running(report("IN_PROGRESS", (ran_ms * 100 / self.runs_ms) as u8, "preview"));
+            return Observation::Running(report("IN_PROGRESS", (ran * 100 / self.runs_ms) as u8, "preview"));
         }
         match &mut self.fate {
             Fate::LatePicture(polls @ 1..) => {
