@@ -18,8 +18,10 @@ mod builders;
 mod events;
 mod link;
 mod producer;
+mod redis_url;
 
 pub use builders::{ActionJob, ImagineJob, InvalidJob};
 pub use events::{Delivery, EventReader, ReadError, Unreadable};
-pub use link::{LinkError, RedisLink, RedisTopology};
+pub use link::RedisLink;
 pub use producer::{EnqueueError, Producer};
+pub use redis_url::{LinkError, RedisTopology};

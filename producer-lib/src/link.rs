@@ -11,25 +11,12 @@ use std::{
 };
 
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, FromRedisValue, IntoConnectionInfo, Pipeline, RedisError,
-    RedisResult, TlsMode,
-    aio::MultiplexedConnection,
-    cluster::{ClusterClient, ClusterClientBuilder},
+    AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, aio::MultiplexedConnection,
     cluster_async::ClusterConnection,
-    sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
 };
 use tokio::sync::Mutex;
 
-/// How a Redis is deployed, as its URL says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RedisTopology {
-    /// One server: `redis://` or, with TLS, `rediss://`.
-    Single,
-    /// A master that Sentinels name: `redis+sentinel://host:port,host:port/master-name`.
-    Sentinel,
-    /// A Cluster: `redis+cluster://host:port,host:port`.
-    Cluster,
-}
+use crate::redis_url::{LinkError, RedisTopology, Source};
 
 /// A shared connection to Redis that mends itself. Clones share it.
 #[derive(Clone)]
@@ -49,32 +36,10 @@ struct Current {
     connection: Option<Connection>,
 }
 
-enum Source {
-    Single(Box<Client>),
-    Sentinel(Box<Mutex<SentinelClient>>),
-    Cluster(Box<ClusterClient>),
-}
-
 #[derive(Clone)]
 enum Connection {
     Single(MultiplexedConnection),
     Cluster(ClusterConnection),
-}
-
-/// A Redis URL that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum LinkError {
-    /// The URL has none of the known schemes.
-    #[error(
-        "expected redis://, rediss://, redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster://"
-    )]
-    Scheme,
-    /// A Sentinel URL does not name the master.
-    #[error("expected redis+sentinel://host:port,host:port/master-name")]
-    MasterName,
-    /// The rest of the URL cannot be read.
-    #[error("expected a Redis URL such as redis://user:password@host:6379/0")]
-    Url(#[source] RedisError),
 }
 
 impl RedisLink {
@@ -82,7 +47,7 @@ impl RedisLink {
     pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
     /// After a failover all pods have to be back within the time that the workers wait for each other
     /// (`scripts/prelude/server.lua` in the worker), also one that has just begun to connect to the host that died.
-    const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+    pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
     /// Reads the URL. It does not connect yet.
     ///
@@ -209,62 +174,6 @@ fn spoils_the_connection(error: &RedisError) -> bool {
 }
 
 impl Source {
-    fn read(url: &str, response_timeout: Duration) -> Result<Self, LinkError> {
-        let (scheme, rest) = url.split_once("://").ok_or(LinkError::Scheme)?;
-        let (tls, flavour) = match scheme.replace('-', "+").as_str() {
-            "redis" | "rediss" | "valkey" | "valkeys" => {
-                return Client::open(url).map(|client| Self::Single(Box::new(client))).map_err(LinkError::Url);
-            }
-            "redis+sentinel" => (false, RedisTopology::Sentinel),
-            "rediss+sentinel" => (true, RedisTopology::Sentinel),
-            "redis+cluster" => (false, RedisTopology::Cluster),
-            "rediss+cluster" => (true, RedisTopology::Cluster),
-            _ => return Err(LinkError::Scheme),
-        };
-        let (user_info, places) = rest.rsplit_once('@').map_or(("", rest), |(user, places)| (user, places));
-        let (hosts, path) = places.split_once('/').unwrap_or((places, ""));
-        let node_url = |host: &str| {
-            let scheme = if tls { "rediss" } else { "redis" };
-            let at = if user_info.is_empty() { "" } else { "@" };
-            format!("{scheme}://{user_info}{at}{host}")
-        };
-        let nodes = hosts
-            .split(',')
-            .map(|host| node_url(host).into_connection_info())
-            .collect::<RedisResult<Vec<_>>>()
-            .map_err(LinkError::Url)?;
-        if flavour == RedisTopology::Cluster {
-            return ClusterClientBuilder::new(nodes)
-                .connection_timeout(RedisLink::CONNECT_TIMEOUT)
-                .response_timeout(response_timeout)
-                .build()
-                .map(|client| Self::Cluster(Box::new(client)))
-                .map_err(LinkError::Url);
-        }
-        let (master, db) = path.split_once('/').unwrap_or((path, "0"));
-        if master.is_empty() {
-            return Err(LinkError::MasterName);
-        }
-        let redis = nodes[0].redis_settings();
-        let (username, password) = (redis.username().map(str::to_owned), redis.password().map(str::to_owned));
-        let addresses: Vec<ConnectionAddr> = nodes.iter().map(|node| node.addr().clone()).collect();
-        let mut builder = SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)
-            .map_err(LinkError::Url)?
-            .set_client_to_redis_db(db.parse().unwrap_or(0));
-        if let Some(username) = username {
-            builder = builder.set_client_to_redis_username(username);
-        }
-        if let Some(password) = password {
-            builder = builder.set_client_to_redis_password(password);
-        }
-        if tls {
-            builder =
-                builder.set_client_to_redis_tls_mode(TlsMode::Secure).set_client_to_sentinel_tls_mode(TlsMode::Secure);
-        }
-        let client = builder.build().map_err(LinkError::Url)?;
-        Ok(Self::Sentinel(Box::new(Mutex::new(client))))
-    }
-
     async fn connect(&self, response_timeout: Duration) -> RedisResult<Connection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(RedisLink::CONNECT_TIMEOUT))
@@ -284,35 +193,6 @@ impl Source {
         match tokio::time::timeout(RedisLink::CONNECT_TIMEOUT * 3, connecting).await {
             Ok(result) => result,
             Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_way_to_deploy_has_its_url() {
-        for (url, topology) in [
-            ("redis://127.0.0.1:6379", RedisTopology::Single),
-            ("rediss://user:secret@redis.example:6380/1", RedisTopology::Single),
-            ("redis+sentinel://a:26379,b:26379/main", RedisTopology::Sentinel),
-            ("rediss+sentinel://user:secret@a:26379/main/2", RedisTopology::Sentinel),
-            ("redis+cluster://a:7000,b:7001", RedisTopology::Cluster),
-            ("redis-cluster://a:7000", RedisTopology::Cluster),
-        ] {
-            assert_eq!(RedisLink::open(url).unwrap().topology(), topology, "{url}");
-        }
-    }
-
-    #[test]
-    fn a_bad_url_is_explained_without_repeating_it() {
-        for url in ["secret", "http://secret", "redis+sentinel://secret:26379", "redis://secret:notaport"] {
-            let error = RedisLink::open(url).unwrap_err().to_string();
-
-            assert!(error.starts_with("expected redis") || error.starts_with("expected a Redis"), "{error}");
-            assert!(!error.contains("secret"), "{error}");
         }
     }
 }

@@ -1,11 +1,14 @@
 //! An entry of the job stream, read strictly but with a good word for what is wrong.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::borrow::Cow;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Command, Job, Kind, VERSION, strict, surrogates};
+use super::{
+    Command, Job, VERSION,
+    malformed::{Malformed, fields},
+    strict, surrogates,
+};
 
 /// What one stream entry asks for.
 #[derive(Debug, Clone)]
@@ -61,78 +64,15 @@ impl Entry {
     }
 }
 
-/// The members of a JSON object, however deeply its values are nested; `None` when it is something else.
-fn fields(json: &RawValue) -> Option<BTreeMap<String, &RawValue>> {
-    serde_json::from_str(json.get()).ok()
-}
-
-/// A member that has this type.
-fn member<'a, T: Deserialize<'a>>(fields: &BTreeMap<String, &'a RawValue>, name: &str) -> Option<T> {
-    serde_json::from_str(fields.get(name)?.get()).ok()
-}
-
 /// Whether there may be a command in it: whoever writes the name of a command in escapes wants no command.
 fn names_a_command(text: &str) -> bool {
     text.contains("\"cancel\"") || text.contains("\"modal\"")
 }
 
-/// An entry that never becomes a job.
-#[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct Malformed {
-    /// What is wrong, in words.
-    pub reason: String,
-    /// The `id` as written, whether or not it would do; `None` when there is none that can be read.
-    pub id: Option<String>,
-    /// Whether the entry is a JSON object without an `id`, so that the entry's own id is the job's.
-    pub id_is_absent: bool,
-    /// The `kind`, when it is one.
-    pub kind: Option<Kind>,
-    /// The request's `state`, when it can be read.
-    pub state: Option<String>,
-}
-
-impl Malformed {
-    /// The longest unusable id that is echoed, in bytes.
-    const MAX_ECHO: usize = 512;
-
-    /// The longest reason, in characters: parts of it may be the sender's own words.
-    const MAX_REASON: usize = 500;
-
-    fn because(reason: &str) -> Self {
-        let printable = |c: char| if c.is_control() { ' ' } else { c };
-        Self { reason: reason.chars().take(Self::MAX_REASON).map(printable).collect(), ..Self::default() }
-    }
-
-    fn of(text: &str, reason: &str) -> Self {
-        let mended = surrogates::mend(text);
-        match serde_json::from_str(&mended).ok().and_then(fields) {
-            Some(fields) => Self::of_fields(&fields, reason).with_a_whole_state(matches!(mended, Cow::Owned(_))),
-            None => Self::because(reason),
-        }
-    }
-
-    fn of_fields(fields: &BTreeMap<String, &RawValue>, reason: &str) -> Self {
-        let state = fields.get("request").and_then(|request| member(&self::fields(request)?, "state"));
-        Self {
-            id: member(fields, "id").filter(|id: &String| id.len() <= Self::MAX_ECHO),
-            id_is_absent: fields.get("id").is_none_or(|id| id.get() == "null"),
-            kind: member(fields, "kind"),
-            state,
-            ..Self::because(reason)
-        }
-    }
-
-    /// Without the state if it had to be mended: what is echoed is the caller's own, or nothing.
-    fn with_a_whole_state(mut self, is_mended: bool) -> Self {
-        self.state = self.state.filter(|state| !is_mended || !state.contains(char::REPLACEMENT_CHARACTER));
-        self
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::Kind;
 
     fn read(job: &str) -> Result<Entry, Malformed> {
         Entry::read(Some(b"1"), Some(job.as_bytes()), 1000)

@@ -41,7 +41,7 @@ impl JobId {
             return Self(format!("{}{suffix}", self.0).into());
         }
         // A parent id at the limit leaves no room: its digest stands for it.
-        Self(format!("{}{suffix}", super::job::hex_digest(self.0.as_bytes())).into())
+        Self(format!("{}{suffix}", super::digest::hex_digest(self.0.as_bytes())).into())
     }
 }
 

@@ -5,10 +5,13 @@
 //! words, `schema/*.json` as JSON Schemas that are generated from these types, and `golden/*.json` as test vectors.
 
 mod command;
+mod digest;
 mod entry;
 mod event;
 mod ids;
 mod job;
+mod malformed;
+mod options;
 mod request;
 #[cfg(test)]
 mod schema;
@@ -16,10 +19,12 @@ mod strict;
 mod surrogates;
 
 pub use command::{Command, ModalInput};
-pub use entry::{Entry, Malformed};
+pub use entry::Entry;
 pub use event::{Code, Event, EventData, EventType, MissingField, Timings};
 pub use ids::{InvalidJobId, InvalidQueueName, JobId, QueueName, TaskId};
-pub use job::{FollowUp, Job, Kind, MAX_DEADLINE_S, MAX_JOB_BYTES, OnCapacity, OnUnknown, Options, Priority};
+pub use job::{FollowUp, Job, Kind, MAX_JOB_BYTES};
+pub use malformed::Malformed;
+pub use options::{MAX_DEADLINE_S, OnCapacity, OnUnknown, Options, Priority};
 pub use request::{ParentButton, Request, RequestError};
 
 /// The version of the wire, the value of every entry's field `v`.
