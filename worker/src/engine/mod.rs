@@ -1,12 +1,12 @@
 //! The hands: loops that claim steps, perform them and write down what they saw.
 //!
-//! One loop per file, each named by what it does. In the order in which a job meets them:
+//! Each loop is a file, named by what it does, and so is each of its parts. In the order in which a job meets them:
 //!
 //! 1. `admitter`: takes jobs and commands out of the stream.
 //! 2. `claimer`: claims as many steps as there are free slots (`slot`, `slow_start`), when that is worth it (`alarm`, `crowd`,
 //!    `room`).
 //! 3. `backend`: hands them to apalis, which runs them under tower layers.
-//! 4. `executor`: performs one step with `preparer` (which has `request`) and `poller`: one HTTP exchange, or a look and then
+//! 4. `executor`: performs one step with `preparer` (which has `request`) and `poller` (`lister`, `list_support`, `strangers`): one HTTP exchange, or a look and then
 //!    a submit; `place` and `poll_budget` see to it that each has its place under the rates.
 //! 5. `scribe`: decides what becomes of it, and says how the upstream fares (`mood`); `settler`: writes that down, many at
 //!    once.
@@ -36,6 +36,8 @@ mod heart;
 mod hinter;
 mod hook_address;
 mod hooks;
+mod list_support;
+mod lister;
 mod mood;
 mod pacer;
 mod parts;

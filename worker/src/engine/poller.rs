@@ -1,22 +1,17 @@
 //! The poller: looks at tasks, one by one or, where the upstream lists them, many at once.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
 
 use mjq_producer::contract::TaskId;
 use tokio::sync::{mpsc, oneshot};
-use tracing::warn;
 
-use super::{gather::gather, poll_budget::PollBudget, strangers::Strangers};
-use crate::{
-    lifecycle::Observation,
-    upstream::{Batch, Upstream},
+use super::{
+    list_support::ListSupport,
+    lister::{Ask, Lister},
+    poll_budget::PollBudget,
+    strangers::Strangers,
 };
+use crate::{lifecycle::Observation, upstream::Upstream};
 
 /// Where looks are asked for. Clones share the batches.
 #[derive(Debug, Clone)]
@@ -26,98 +21,6 @@ pub(super) struct Poller {
     lists: ListSupport,
     budget: PollBudget,
     strangers: Arc<Strangers>,
-}
-
-/// Whether polls are made by lists at present; the claimer spends the poll budget accordingly.
-#[derive(Debug, Clone, Default)]
-pub(super) struct ListSupport(Arc<Lists>);
-
-#[derive(Debug, Default)]
-struct Lists {
-    are_made: AtomicBool,
-    /// Lists in a row that failed where a look at one of their tasks did not.
-    failures: AtomicU32,
-    /// Ends in a row of which a look at the task told no more than the list had.
-    no_news: AtomicU32,
-}
-
-/// Gathers asks and makes lists of them.
-#[derive(Debug)]
-pub(super) struct Lister {
-    upstream: Upstream,
-    asks: mpsc::UnboundedReceiver<Ask>,
-    lists: ListSupport,
-    budget: PollBudget,
-}
-
-type Ask = (TaskId, oneshot::Sender<Observation>);
-
-impl ListSupport {
-    /// Polls that one request carries. The family sets no limit; relays ask for all that are open.
-    pub(super) const BATCH: u32 = 100;
-
-    /// How long single polls are made after lists turned out not to work.
-    const TRY_AGAIN: Duration = Duration::from_secs(300);
-    /// As many lists in a row that fail where looks at single tasks do not, and lists do not work here.
-    const MAX_FAILURES: u32 = 3;
-
-    fn new(are_made: bool) -> Self {
-        Self(Arc::new(Lists { are_made: AtomicBool::new(are_made), ..Lists::default() }))
-    }
-
-    fn are_made(&self) -> bool {
-        self.0.are_made.load(Ordering::Relaxed)
-    }
-
-    /// How many polls one request carries at present.
-    pub(super) fn polls_per_request(&self) -> u32 {
-        if self.are_made() { Self::BATCH } else { 1 }
-    }
-
-    /// Whether an end that a list shows without its buttons or its reason is worth a look of its own. Some lists are
-    /// slimmer than what they are a list of; and some upstreams have no buttons at all.
-    fn may_be_slim(&self, seen: &Observation) -> bool {
-        /// After so many looks in vain, only one in as many is made.
-        const ENOUGH: u32 = 8;
-        match seen {
-            Observation::TaskFailed(report, _) => report.fail_reason.is_empty(),
-            Observation::Succeeded(report) if report.buttons.is_none() => {
-                let in_vain = self.0.no_news.fetch_add(1, Ordering::Relaxed);
-                in_vain < ENOUGH || in_vain.is_multiple_of(ENOUGH)
-            }
-            _ => false,
-        }
-    }
-
-    /// Takes note that a look at an ended task told more than the list had.
-    fn was_slim(&self) {
-        self.0.no_news.store(0, Ordering::Relaxed);
-    }
-
-    /// Takes note that a list worked.
-    fn worked(&self) {
-        self.0.failures.store(0, Ordering::Relaxed);
-    }
-
-    /// Takes note that a list failed where a look at one of its tasks did not.
-    fn failed(&self, reason: &str) {
-        if self.0.failures.fetch_add(1, Ordering::Relaxed) + 1 >= Self::MAX_FAILURES {
-            self.give_up(reason);
-        }
-    }
-
-    /// Makes single polls for a while.
-    fn give_up(&self, reason: &str) {
-        self.worked();
-        if self.0.are_made.swap(false, Ordering::Relaxed) {
-            warn!("the upstream does not list tasks ({reason}): polling one by one for five minutes");
-            let lists = self.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(Self::TRY_AGAIN).await;
-                lists.0.are_made.store(true, Ordering::Relaxed);
-            });
-        }
-    }
 }
 
 impl Poller {
@@ -171,86 +74,6 @@ impl Poller {
         }
         answered.await.unwrap_or(Observation::NotBegun)
     }
-}
-
-impl Lister {
-    /// Asks of one claim come within this time.
-    const GATHER: Duration = Duration::from_millis(3);
-
-    /// Makes lists until nobody is left to ask.
-    pub(super) async fn run(mut self) {
-        loop {
-            let asks = gather(&mut self.asks, ListSupport::BATCH as usize, Self::GATHER).await;
-            if asks.is_empty() {
-                break;
-            }
-            tokio::spawn(list(self.upstream.clone(), self.lists.clone(), self.budget.clone(), asks));
-        }
-    }
-}
-
-/// Looks at the last of the tasks alone, and says what was seen; `None` when the rate has no room for it.
-async fn look_at_last(upstream: &Upstream, budget: &PollBudget, asks: &mut Vec<Ask>) -> Option<Observation> {
-    if asks.is_empty() || !budget.spend().await {
-        return None;
-    }
-    let (task, answer) = asks.pop()?;
-    let seen = upstream.fetch(&task).await;
-    // A step that was timed out no longer waits.
-    let _ = answer.send(seen.clone());
-    Some(seen)
-}
-
-async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, mut asks: Vec<Ask>) {
-    if !budget.spend().await {
-        // Whose answer does not come has not been looked at.
-        return;
-    }
-    let tasks: Vec<TaskId> = asks.iter().map(|(task, _)| task.clone()).collect();
-    let mut batch = upstream.fetch_many(&tasks).await;
-    match &batch {
-        Batch::Seen(_) => lists.worked(),
-        Batch::Unsupported(reason) => lists.give_up(reason),
-        Batch::Failed(failure) => {
-            // It may be the upstream that is down, or only its lists: one of the tasks will tell.
-            let seen = look_at_last(&upstream, &budget, &mut asks).await;
-            if seen.is_some_and(|seen| !matches!(seen.without_stranger(), Observation::NoVerdict { .. })) {
-                lists.failed(failure.reason());
-            }
-        }
-    }
-    while let Some((task, answer)) = asks.pop() {
-        // Two jobs have one task where the upstream took the second for a repetition of the first (code 21).
-        let is_asked_again = asks.iter().any(|(other, _)| *other == task);
-        let seen = match &mut batch {
-            // What a list leaves out counts as missing once, so that the next look at it is made alone.
-            Batch::Seen(seen) if is_asked_again => seen.get(&task).cloned().unwrap_or(Observation::Missing),
-            Batch::Seen(seen) => seen.remove(&task).unwrap_or(Observation::Missing),
-            Batch::Unsupported(_) => Observation::NotBegun,
-            Batch::Failed(seen) => seen.clone(),
-        };
-        if lists.may_be_slim(&seen) {
-            tokio::spawn(look_closer(upstream.clone(), lists.clone(), budget.clone(), (task, answer), seen));
-            continue;
-        }
-        // A step that was timed out no longer waits.
-        let _ = answer.send(seen);
-    }
-}
-
-/// Looks once more, alone, at a task that a list has shown to have ended, for what the list may have left out.
-async fn look_closer(upstream: Upstream, lists: ListSupport, budget: PollBudget, ask: Ask, listed: Observation) {
-    let (task, answer) = ask;
-    let seen = if budget.spend().await { Some(upstream.fetch(&task).await) } else { None };
-    let seen = match seen {
-        Some(Observation::Succeeded(report)) if report.buttons.is_some() => {
-            lists.was_slim();
-            Observation::Succeeded(report)
-        }
-        Some(seen @ Observation::TaskFailed(..)) => seen,
-        _ => listed,
-    };
-    let _ = answer.send(seen);
 }
 
 #[cfg(test)]
@@ -341,17 +164,6 @@ mod tests {
             };
             assert_eq!(report.buttons.is_some() || !report.fail_reason.is_empty(), told, "{listed}");
         }
-        Ok(())
-    }
-
-    #[tokio::test]
-    async fn an_upstream_without_buttons_is_seldom_asked_for_them() -> anyhow::Result<()> {
-        let lists = ListSupport::new(true);
-        let seen = Observation::Succeeded(crate::lifecycle::TaskReport::default());
-
-        let looks = (0..100).filter(|_| lists.may_be_slim(&seen)).count();
-
-        assert!((8..=20).contains(&looks), "{looks}");
         Ok(())
     }
 }

@@ -29,6 +29,7 @@ mod tidy;
 
 mod address;
 mod client;
+mod http;
 mod key;
 mod metering;
 

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     ledger::{
-        claim::read_hint,
+        claim_reply::read_hint,
         kept::{KeptJob, KeptRequest},
         renewal::lease_of,
     },

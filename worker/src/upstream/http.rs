@@ -1,0 +1,102 @@
+//! HTTP: how exchanges are made, and what counts as an answer.
+
+use std::{
+    error::Error,
+    time::{Duration, SystemTime},
+};
+
+use reqwest::{
+    Client, ClientBuilder, Response,
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER},
+};
+
+use super::{Failure, UpstreamSettings, read_retry_after};
+
+/// What both clients have in common: no redirects, no retries, a limit for everything.
+pub(super) fn client(settings: &UpstreamSettings) -> ClientBuilder {
+    // Less than the whole: a connection that was never made must be told from an answer that never came.
+    let connect_timeout = Duration::from_secs(5).min(settings.timeout.mul_f64(0.8));
+    Client::builder()
+        .default_headers(headers())
+        .user_agent(concat!("mjq/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .connect_timeout(connect_timeout)
+        .timeout(settings.timeout)
+        .tcp_nodelay(true)
+        // An answer is not lost for a header that nobody needs.
+        .http1_allow_obsolete_multiline_headers_in_responses(true)
+        .http1_allow_spaces_after_header_name_in_responses(true)
+        .http1_ignore_invalid_headers_in_responses(true)
+}
+
+fn headers() -> HeaderMap {
+    let json = HeaderValue::from_static("application/json");
+    // Who compresses all the same is understood.
+    let encoding = HeaderValue::from_static("identity");
+    HeaderMap::from_iter([(ACCEPT, json.clone()), (ACCEPT_ENCODING, encoding), (CONTENT_TYPE, json)])
+}
+
+/// The status; of a 302 that leads to the same path elsewhere 307, which is what it means.
+pub(super) fn meant_by(response: &Response) -> u16 {
+    let leads_to_the_same_path = || {
+        let location = response.headers().get(LOCATION)?.to_str().ok()?;
+        Some(response.url().join(location).ok()?.path() == response.url().path())
+    };
+    match response.status().as_u16() {
+        302 if leads_to_the_same_path() == Some(true) => 307,
+        status => status,
+    }
+}
+
+/// The body's bytes, or what became of it.
+pub(super) async fn read_body(response: &mut Response, max_bytes: usize) -> Result<Vec<u8>, String> {
+    /// Room that is made before any of it is there.
+    const PROMISED: u64 = 64 << 10;
+    let too_large = || format!("the answer is larger than {max_bytes} bytes");
+    if response.content_length().is_some_and(|length| length > max_bytes as u64) {
+        return Err(too_large());
+    }
+    let mut body = Vec::with_capacity(response.content_length().unwrap_or(0).min(PROMISED) as usize);
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > max_bytes => return Err(too_large()),
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => return Ok(body),
+            Err(error) if error.is_timeout() => return Err("the answer did not end in time".to_owned()),
+            Err(error) => return Err(format!("the answer broke off: {}", root_cause(&error))),
+        }
+    }
+}
+
+/// Whether the request can have left.
+pub(super) fn failure_of(error: &reqwest::Error) -> Failure {
+    if error.is_connect() && error.is_timeout() {
+        Failure::NotSent("connecting took too long".to_owned())
+    } else if error.is_connect() {
+        Failure::NotSent(format!("cannot connect: {}", root_cause(error)))
+    } else if error.is_builder() {
+        Failure::NotSent(format!("cannot make the request: {}", root_cause(error)))
+    } else if error.is_timeout() {
+        Failure::Lost("no answer in time".to_owned())
+    } else {
+        Failure::Lost(format!("no answer: {}", root_cause(error)))
+    }
+}
+
+/// The innermost error, which has no address in it.
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// How long the upstream asks to be left alone.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name)?.to_str().ok();
+    // A date is meant by the upstream's clock, not by ours.
+    let now = text(DATE).and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or_else(SystemTime::now);
+    read_retry_after(text(RETRY_AFTER)?, now)
+}
