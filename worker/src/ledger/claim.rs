@@ -7,7 +7,7 @@ use tracing::error;
 
 use super::{
     Abandoned, Ledger, Rate, arg,
-    claim_reply::{ClaimReply, RawStep, Waits},
+    claim_reply::{ClaimReply, RawStep, WaitsFor},
     kept::KeptRequest,
     scripts,
 };
@@ -118,8 +118,8 @@ impl Ledger {
             .await?;
         self.0.clock.heard(reply.now_ms);
         self.0.clock.silence_is_told();
-        self.note_room(reply.waits != Waits::ForMemory);
-        self.note_gate(reply.waits == Waits::ForPods);
+        self.note_room(reply.waits != WaitsFor::Memory);
+        self.note_gate(reply.waits == WaitsFor::Pods);
         // What was granted long ago has lost its place under the rates: others have been granted theirs since.
         let waited = Duration::from_millis(reply.now_ms.saturating_sub(reply.granted_ms));
         let granted_at = claimed_at.checked_sub(waited).unwrap_or(claimed_at);
@@ -135,7 +135,7 @@ impl Ledger {
         };
         let steps = reply.steps.iter().filter_map(read).collect();
         let more_after = u64::try_from(reply.more_after_ms).ok().map(Duration::from_millis);
-        Ok(Claimed { steps, more_after, submits_wait_for_room: reply.waits == Waits::ForTasks })
+        Ok(Claimed { steps, more_after, submits_wait_for_room: reply.waits == WaitsFor::OpenTasks })
     }
 
     /// The size of a job whose claim did not bring it.

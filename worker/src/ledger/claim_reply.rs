@@ -16,21 +16,21 @@ pub(super) struct ClaimReply {
     pub(super) now_ms: u64,
     pub(super) more_after_ms: i64,
     pub(super) granted_ms: u64,
-    pub(super) waits: Waits,
+    pub(super) waits: WaitsFor,
     pub(super) steps: Vec<String>,
 }
 
 /// What a claim did not get more for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Waits {
+pub(super) enum WaitsFor {
     /// There is no more, or some limit of time.
-    ForNothing,
+    Nothing,
     /// Submits wait until open tasks end.
-    ForTasks,
+    OpenTasks,
     /// Submits wait until Redis has room.
-    ForMemory,
+    Memory,
     /// Another server has come into charge, and not each pod has said yet what it holds.
-    ForPods,
+    Pods,
 }
 
 /// What a claim tells of a step, as `claim.lua` puts it into words.
@@ -60,10 +60,10 @@ impl FromRedisValue for ClaimReply {
         let steps = items.map(String::from_redis_value).collect::<Result<_, _>>()?;
         let (now_ms, granted_ms) = (now_ms.unsigned_abs(), granted_ms.unsigned_abs());
         let waits = match waits {
-            1 => Waits::ForTasks,
-            2 => Waits::ForMemory,
-            3 => Waits::ForPods,
-            _ => Waits::ForNothing,
+            1 => WaitsFor::OpenTasks,
+            2 => WaitsFor::Memory,
+            3 => WaitsFor::Pods,
+            _ => WaitsFor::Nothing,
         };
         Ok(Self { now_ms, more_after_ms, granted_ms, waits, steps })
     }
