@@ -1,6 +1,8 @@
-//! The executor: performs one step. It makes one HTTP exchange, and hands on what it saw. Three steps may make a second:
-//! a submit of which a hook gives reason to think that it was made already comes after a look (see `preparer`), a lost
-//! task is looked for by its hint and then by its `state`, and an end that a list shows is looked at closer.
+//! The executor: performs one step with one HTTP exchange, and hands on what it saw.
+//!
+//! Three kinds of steps may need a second exchange: a submit that, by a hook, may have been made already comes after a look
+//! (see `preparer`); a lost task is looked up by its hint, then by its `state`; and an end that a list shows is looked
+//! at once more, alone.
 
 use std::{
     sync::Arc,

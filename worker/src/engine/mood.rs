@@ -1,6 +1,6 @@
-//! The mood: says in the log when the upstream stops taking jobs or telling of tasks, why, and when it does so again.
+//! The mood: logs when and why the upstream stops taking jobs or showing tasks, and when it is well again.
 //!
-//! Limits and breaker are in Redis, and show as metrics. Whoever has none reads it here, on the pod that met it.
+//! Limits and breaker are in Redis and show as metrics. This log is for those who have no metrics.
 
 use std::{
     sync::{Mutex, PoisonError},

@@ -1,7 +1,8 @@
-//! The preparer: makes the request of a submit, and sees to it that it may be sent.
+//! The preparer: makes the request of a submit, and checks that it may be sent.
 //!
-//! It reads what the claim did not bring, finds the button that an action presses, and asks for a place under the rate. Where
-//! a hook has told of a task all the same, it looks at that first. Nothing here is submitted.
+//! It loads the job if the claim did not bring it, finds the button that an action presses, and asks for a grant under the
+//! rate. If a hook has named a task for this job although its submit was refused, that task is looked at first. Nothing
+//! is submitted here.
 
 use std::{
     sync::Arc,

@@ -1,8 +1,8 @@
-//! The recall: what this pod lately submitted, so that it notices when Redis has forgotten it.
+//! The recall: remembers what this pod lately submitted, and so notices when Redis has forgotten it.
 //!
-//! A Redis that lost its last writes may give a job out to be submitted that was submitted a moment ago. Fences only
-//! rise, so a claim with a fence that this pod has seen already tells: then what was seen of the first submit is
-//! seen again, and nothing is sent. It does not help against what another pod submitted.
+//! A Redis that lost its last writes may give out a job that was submitted a moment ago. Fences only rise, so a claim with
+//! a fence that this pod has seen before gives that away. Then the answer to the first submit is used again, and
+//! nothing is sent. The recall knows nothing of other pods' submits.
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -1,4 +1,4 @@
-//! Room: whether submits wait until open tasks end, so that each end is worth a claim.
+//! Room: whether submits wait for the limit of open tasks. If they do, each end of a task is worth a claim.
 
 use std::sync::{
     Arc,

@@ -1,4 +1,4 @@
-//! The scribe: decides what becomes of a step, by what was seen, and has it written down.
+//! The scribe: asks the state machine what an observation means for the job, and has the answer written down.
 
 use std::{
     sync::{

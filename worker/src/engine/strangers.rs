@@ -1,4 +1,4 @@
-//! Strangers: tasks that were shown where another was asked for, and what speaks against their being that one.
+//! Strangers: tasks that the upstream showed when another one was asked for, and whether they can be that one.
 
 use std::{
     collections::HashMap,

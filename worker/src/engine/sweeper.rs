@@ -1,4 +1,4 @@
-//! The sweeper: trims what its time has passed.
+//! The sweeper: deletes what is older than the retention, now and then.
 
 use std::time::Duration;
 

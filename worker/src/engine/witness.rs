@@ -1,8 +1,8 @@
-//! The witness: tells a Redis that has been away what this pod knows, in case it has lost its last writes.
+//! The witness: after a restart or a failover of Redis, reports what this pod knows, in case Redis lost its last writes.
 //!
-//! What Redis forgot it would give out once more: a submit that is under way, or that was written down a moment ago.
-//! So each pod says which steps it holds and what became of its latest submits, and until all pods have, nothing is
-//! claimed (`scripts/prelude/server.lua`). What Redis still knows is not changed by this.
+//! A Redis that has forgotten a submit would give the job out once more. So each pod reports which steps it holds and how
+//! its latest submits ended. Until all pods have reported, nothing is claimed (`scripts/prelude/server.lua`). A report
+//! changes nothing that Redis still knows.
 
 use std::{
     collections::{HashSet, VecDeque},

@@ -1,4 +1,4 @@
-//! A call: made until Redis has answered it, unless the pod has to leave, or Redis refuses it to a person.
+//! A call: repeated until Redis answers, until the pod has to leave, or, for commands of the CLI, until Redis denies it.
 
 use std::{
     sync::{PoisonError, atomic::Ordering},

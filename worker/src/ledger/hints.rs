@@ -1,4 +1,4 @@
-//! Hints: what an upstream tells of tasks without being asked, and the secret by which it is known that it does.
+//! Hints: what hooks say about tasks, and the secret that signs the addresses of hooks.
 
 use mjq_producer::contract::{JobId, TaskId};
 

@@ -10,7 +10,7 @@
 //! | `events` | stream | out: one entry per terminal fact |
 //! | `job:<id>` | string | fence of the claim under way, else of the next; phase; record; entry of its event. See `kept` |
 //! | `request:<id>` | string | digest of the body, submit score, state, and the job unless it is large. See `kept` |
-//! | `large:<id>`, `shown:<id>` | string | a large job; if pictures make it so, until it has completed, and without them |
+//! | `large:<id>`, `shown:<id>` | string | a large job, and the same without its pictures. Of a completed job whose pictures made it large, only the second stays |
 //! | `more:<id>` | hash | what few jobs have: `rc` reclaims, `rn` fence of the last one, `c` cancel mark, `hint` task a hook told, with `+` before it when it told its end, `modal` the latest input, `me` its entry, `mn` how many, `mw` that it came before its task waited |
 //! | `marked` | set | open jobs that have any of it, or are large |
 //! | `due:submit` | zset | queued jobs by priority, then age |
@@ -19,9 +19,9 @@
 //! | `leases` | zset | claims, as `<fence>:<job id>`, by the time that their lease runs out |
 //! | `deadlines` | zset | jobs that have not ended, by deadline. The Helm chart wakes workers by it, and by `late` |
 //! | `held`, `unknown` | zset | open jobs that wait for input, or whose submit's answer was lost, by the time since when |
-//! | `ended` | stream | jobs that have, those of one settle call in an entry, under the id of their last event |
+//! | `ended` | stream | jobs that have ended; one entry for each call of settle, under the id of its last event |
 //! | `failed` | zset | of these, the failed ones: the dead letters |
-//! | `late` | zset | jobs that their deadline ended, by the time of the next look at their task |
+//! | `late` | zset | jobs that ended without their task, by the time of the next look at it |
 //! | `upstream` | hash | what all pods share: pauses, breaker, adaptive limit, the server in charge |
 //! | `pace:<kind>:<mode>` | list | how long the latest tasks ran, ms, and whether a hook told their end: `+` or `-` |
 //! | `rate:submit`, `rate:poll` | list | the latest grants, for the rate limits |

@@ -1,4 +1,4 @@
-//! The reassertion: what a pod knows is told to a Redis that may have lost its last writes.
+//! The reassertion: a pod reports the steps that it holds, to a Redis that may have lost its last writes.
 
 use std::{sync::Arc, time::Duration};
 

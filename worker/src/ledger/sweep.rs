@@ -1,4 +1,4 @@
-//! Sweeping: what its time has passed goes, and no event goes before everybody has read it.
+//! Sweeping: deletes what is older than the retention, but an event only after every consumer group has read it.
 
 use super::{Abandoned, EventGroup, Ledger, arg, scripts};
 

@@ -109,7 +109,7 @@ impl Observation {
         }
     }
 
-    /// The outside's own words, where it has any about a refusal or about nothing.
+    /// The upstream's words about a refusal or about an answer without a verdict; empty where there are none.
     #[must_use]
     pub fn reason(&self) -> &str {
         match self {

@@ -113,8 +113,8 @@ pub(super) fn last_resort(pace: &Pace) -> Look {
 
 /// How long to wait until the next look; `None` when nothing is known.
 ///
-/// Where the end can come at any time within a long span, half of the span or a good part of what has
-/// passed is waited, whichever is less: a look that finds the task at work still narrows the span down.
+/// If the end can come at any time within a long span, this waits for half of the span, or for 325 ms and 15 % of the time
+/// that has passed, whichever is less: a look that finds the task at work still narrows the span down.
 pub(super) fn next_look(pace: Option<&Pace>, headway: Headway) -> Option<Look> {
     /// With which chance a look should find the end: few looks for nothing against a short delay.
     const CHANCE: f64 = 0.5;

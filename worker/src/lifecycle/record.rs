@@ -188,7 +188,7 @@ pub struct Record {
     /// The submit's answer was lost at this time.
     #[serde(rename = "u", default, skip_serializing_if = "is_default")]
     pub unknown_ms: u64,
-    /// The id that may be the lost task's, as an answer has it that says too little.
+    /// A possible id of the lost task, taken from an incomplete answer.
     #[serde(rename = "le", default, skip_serializing_if = "is_default")]
     pub lead: Option<TaskId>,
     /// Whether the task was found again after its submit's answer was lost.

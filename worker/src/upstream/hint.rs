@@ -1,4 +1,4 @@
-//! A hook's body: the whole task object, of which little is believed, and that as a hint.
+//! A hook's body. It is a whole task object; only its id and its status are used, and those only as a hint.
 
 use mjq_producer::contract::TaskId;
 

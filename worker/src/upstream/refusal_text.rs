@@ -54,7 +54,7 @@ const MAYBE_TAKEN: &[&str] = &[
     "可能已提交",
 ];
 
-/// The same, but for a refusal that says how long one waits, or for what one waited in vain.
+/// The same, unless the text only says how long to wait, or that a wait for room was too long.
 const TIMED_OUT: &[&str] = &["timeout", "超时"];
 
 /// What proxies write on their pages once a request has left them, some of them under 503: Varnish, Fastly, Heroku.

@@ -1,4 +1,4 @@
--- Sweeps what its time has passed: ended jobs, events that everybody has read, and entries that could not be read.
+-- Deletes what is older than the retention: ended jobs, events that every group has read, and unreadable entries.
 --
 -- Events go when they are older than the retention AND acknowledged in every consumer group; one
 -- slow group keeps them. Bounded: at most some 2,000 jobs and about 1,000 events a call.
