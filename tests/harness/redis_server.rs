@@ -163,12 +163,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_tests_of_a_process_share_one_redis() -> anyhow::Result<()> {
-        assert_eq!(shared_redis().await?.url(), shared_redis().await?.url());
-        Ok(())
-    }
-
-    #[tokio::test]
     async fn a_named_redis_that_does_not_answer_is_an_error_not_a_fallback() {
         let outcome = RedisServer::given("redis://127.0.0.1:1/", "MJQ_TEST_REDIS_URL").await;
 

@@ -147,7 +147,7 @@ async fn an_action_whose_parent_never_comes_ends_at_its_deadline_at_the_latest()
 
     let event = stack.event_of("orphan").await?;
     assert_eq!(event.outcome(), "failed");
-    assert!(["parent_gone", "deadline_exceeded"].contains(&event.code()), "{event:?}");
+    assert_eq!(event.code(), "deadline_exceeded", "a parent may still come by then: {event:?}");
     assert!(now_ms() - began_ms >= 900);
     submitted_once(&stack, 0)
 }

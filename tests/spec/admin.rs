@@ -18,7 +18,7 @@ async fn a_busy_stack() -> anyhow::Result<Stack> {
     one_event_for_each(&stack, 3).await?;
     stack.xadd_job(&imagine("open-job", "y [sim: stuck=46%]")).await?;
     let worker = &stack.workers[0];
-    let is_polled = async |_: &Stack| Ok(worker.get("/jobs/open-job").await?.1.contains("46"));
+    let is_polled = async |_: &Stack| Ok(worker.get("/jobs/open-job").await?.1.contains("46 %"));
     stack.eventually("the open one is polled", is_polled).await?;
     Ok(stack)
 }
@@ -109,7 +109,7 @@ async fn the_dashboard_and_the_api_show_the_queue_and_each_job() -> anyhow::Resu
     for shown in ["good-job", "bad-job", "open-job", "upstream_failed"] {
         assert!(overview.contains(shown), "no {shown} on the dashboard:\n{overview}");
     }
-    for (job, shown) in [("good-job", "completed"), ("bad-job", "Job Timeout"), ("open-job", "46")] {
+    for (job, shown) in [("good-job", "completed"), ("bad-job", "Job Timeout"), ("open-job", "46 %")] {
         let (status, page) = worker.get(&format!("/jobs/{job}")).await?;
         assert_eq!(status, 200, "{job}");
         assert!(page.contains(shown), "no {shown} on the page of {job}:\n{page}");

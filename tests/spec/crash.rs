@@ -75,6 +75,9 @@ async fn jobs_that_a_killed_worker_had_only_read_are_not_lost() -> anyhow::Resul
     for (job, event) in &events {
         assert!(["ok", "submit_unknown"].contains(&event.code()), "{job}: {event:?}");
     }
+    // Its slots, by default.
+    let unknown = events.values().filter(|event| event.code() == "submit_unknown").count();
+    assert!(unknown <= 256, "{unknown} are more than the killed one can have had in hand");
     assert_eq!(stack.simulator.stats().created_again, 0);
     Ok(())
 }
@@ -165,6 +168,8 @@ async fn frozen_workers_with_many_jobs_in_hand_submit_none_of_them_when_they_wak
     stack.add_worker().await?;
     let is_over = async |stack: &Stack| Ok(stack.events().await?.len() >= jobs.len());
     stack.eventually("the other one finishes", is_over).await?;
+    // All that was on the wire when it froze has arrived by now.
+    let made_before = stack.simulator.ledger().len();
     stack.workers[0].resume()?;
     let frozen = &stack.workers[0];
     stack.eventually("it is awake", async |_| Ok(frozen.get("/livez").await.is_ok())).await?;
@@ -174,6 +179,7 @@ async fn frozen_workers_with_many_jobs_in_hand_submit_none_of_them_when_they_wak
     for (job, event) in &events {
         assert!(["ok", "submit_unknown"].contains(&event.code()), "{job}: {event:?}");
     }
+    assert_eq!(stack.simulator.ledger().len(), made_before + 1, "the last one, and nothing that was in hand");
     assert_eq!(stack.simulator.stats().created_again, 0);
     Ok(())
 }

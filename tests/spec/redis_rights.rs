@@ -92,7 +92,8 @@ async fn a_right_that_is_taken_away_while_jobs_move_loses_none_of_them() -> anyh
         stack.eventually("it says what it may not do", is_loud).await?;
         acl(&stack, &["SETUSER", "worker", &format!("+{right}")]).await?;
 
-        one_event_for_each(&stack, 40).await.with_context(|| format!("without {right}"))?;
+        let events = one_event_for_each(&stack, 40).await.with_context(|| format!("without {right}"))?;
+        assert!(events.values().all(|event| event.code() == "ok"), "{right}: {events:?}");
         assert_eq!(stack.simulator.stats().created_again, 0, "{right}");
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What the upstream may answer, and what becomes of the job: the table of UPSTREAM in one place.
+//! What the upstream may answer to a submit or a look, and what becomes of the job: one table for each kind of answer.
 //!
 //! Each job carries a script for the simulator in its prompt, so that one stack runs a whole table.
 
