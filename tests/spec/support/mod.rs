@@ -1,6 +1,7 @@
 //! What the tests share: a quick stack, jobs in a few words, and questions to the simulator's books.
 
 mod cli;
+mod far_redis;
 mod job_view;
 mod jobs;
 mod metrics;
@@ -9,6 +10,7 @@ mod redis_deployment;
 mod verdicts;
 
 pub(crate) use cli::Cli;
+pub(crate) use far_redis::FarRedis;
 pub(crate) use job_view::{job_view, wait_for_phase};
 pub(crate) use jobs::{a_stack, action, imagine, now_ms, with};
 pub(crate) use metrics::metric;
