@@ -151,6 +151,7 @@ fn say(line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue_name::unique_queue;
 
     #[tokio::test]
     async fn the_tests_find_a_redis_that_answers() -> anyhow::Result<()> {
@@ -159,6 +160,22 @@ mod tests {
         let answer: String = redis::cmd("PING").query_async(&mut connect(server.url()).await?).await?;
 
         assert_eq!(answer, "PONG");
+        Ok(())
+    }
+
+    #[test]
+    fn all_tests_of_a_process_share_one_redis_that_outlives_the_test_which_asked_for_it_first() -> anyhow::Result<()> {
+        // As each test does: its runtime is its own, and ends with it.
+        let run = |command: redis::Cmd| -> anyhow::Result<String> {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async { Ok(command.query_async(&mut connect(shared_redis().await?.url()).await?).await?) })
+        };
+        let key = unique_queue();
+
+        let one = run(redis::Cmd::set(&key, "one's"))?;
+        let other = run(redis::Cmd::get_del(&key))?;
+
+        assert_eq!((one.as_str(), other.as_str()), ("OK", "one's"));
         Ok(())
     }
 

@@ -141,6 +141,7 @@ async fn the_dashboard_shows_what_callers_wrote_as_text_and_never_as_a_page() ->
     for path in ["/", "/jobs/order-1842"] {
         let (status, page) = stack.workers[0].get(path).await?;
         assert_eq!(status, 200, "{path}");
+        assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "it is not shown on {path}\n{page}");
         assert!(!page.contains("<script>alert"), "{path}\n{page}");
     }
     Ok(())
