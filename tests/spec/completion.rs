@@ -1,10 +1,12 @@
-//! A task is looked at until it ends, and its end becomes the job's.
+//! A task is looked at until it ends, its end becomes the job's, and the event of it stays until all have read it.
 
 use std::time::Duration;
 
+use mjq_harness::Stack;
 use mjq_simulator::{Outcome, Script};
+use redis::AsyncCommands;
 
-use crate::support::{a_stack, imagine, one_event_for_each, submitted_once, with};
+use crate::support::{a_stack, imagine, metric, one_event_for_each, submitted_once, with};
 
 #[tokio::test]
 async fn each_way_in_which_a_task_can_end_has_its_code() -> anyhow::Result<()> {
@@ -116,4 +118,21 @@ async fn an_upstream_without_batches_is_polled_one_by_one_even_when_batches_are_
     let events = one_event_for_each(&stack, jobs.len()).await?;
     assert!(events.values().all(|event| event.outcome() == "completed"));
     submitted_once(&stack, jobs.len())
+}
+
+#[tokio::test]
+async fn events_of_finished_jobs_are_kept_until_each_group_has_read_them() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    let jobs: Vec<_> = (0..50).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    let mut redis = stack.wire.redis().await?;
+    let _: () = redis.xgroup_create_mkstream(stack.wire.key("events"), "slow", "0").await?;
+
+    stack.wire.xadd_jobs(&jobs).await?;
+    one_event_for_each(&stack, jobs.len()).await?;
+
+    let worker = &stack.workers[0];
+    let is_counted = async |_: &Stack| Ok(metric(worker, "mjq_jobs_finished_total", "completed").await? >= 50.0);
+    stack.eventually("the worker has counted them", is_counted).await?;
+    assert_eq!(redis.xlen::<_, usize>(stack.wire.key("events")).await?, jobs.len());
+    Ok(())
 }

@@ -6,57 +6,45 @@
 
 mod support;
 
-mod enqueue;
-
+// Jobs in, events out.
 mod completion;
-
-mod code_22;
-
+mod enqueue;
+mod ids_and_state;
+mod producer_library;
 mod rejects;
 
+// What a job may ask for.
 mod actions;
-
-mod ids_and_state;
-
-mod upstream_answers;
-
-mod capacity;
-
-mod limits;
-
-mod adoption;
-
-mod hooks;
-
+mod cancel;
+mod deadlines;
 mod late;
 mod modal;
+mod order;
 
+// What the upstream answers, and how much it is asked.
+mod adoption;
 mod backlog;
-
 mod breaker;
+mod capacity;
+mod code_22;
+mod hooks;
+mod limits;
+mod upstream_answers;
 
+// Pods come and go.
 mod crash;
-
-mod redis_restart;
-
-mod redis_rights;
-
-mod redis_strangers;
-
-mod distant_redis;
-
-mod redis_rollback;
-
 mod drain;
 
-mod producer_library;
-
+// Redis in all its moods.
 mod deployments;
+mod distant_redis;
+mod redis_restart;
+mod redis_rights;
+mod redis_rollback;
+mod redis_strangers;
 
-mod cli;
-
-mod pause;
-
-mod retry;
-
+// What operators see and do.
 mod admin;
+mod cli;
+mod pause;
+mod retry;
