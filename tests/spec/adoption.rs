@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use mjq_harness::{Stack, StackBuilder, free_port};
+use mjq_harness::{Stack, StackBuilder};
 use mjq_simulator::{Fault, Script, SubmitStep};
 use serde_json::json;
 
-use crate::support::{Recorder, a_stack, imagine, metric, now_ms, one_event_for_each, with};
+use crate::support::{
+    Recorder, a_stack, a_stack_with_hooks, creation_of, imagine, metric, now_ms, one_event_for_each, with,
+};
 
-/// One worker that the upstream's hooks reach.
-fn a_stack_with_hooks() -> anyhow::Result<StackBuilder> {
-    let address = format!("127.0.0.1:{}", free_port()?);
-    let stack = a_stack().set("MJQ_ADMIN_ADDR", &address).set("MJQ_HOOK_URL", format!("http://{address}"));
-    Ok(stack.set("MJQ_UNKNOWN_GRACE_MS", 20_000))
+/// One worker that the upstream's hooks reach, and that waits for them.
+fn a_patient_stack() -> anyhow::Result<StackBuilder> {
+    Ok(a_stack_with_hooks()?.set("MJQ_UNKNOWN_GRACE_MS", 20_000))
 }
 
 fn a_stack_with_lookup() -> StackBuilder {
@@ -41,15 +41,14 @@ async fn each_was_adopted(stack: &Stack, count: usize) -> anyhow::Result<()> {
         assert_eq!(event.state(), format!("customer {n}"));
         assert_eq!((&data["attempts"], &data["adopted"]), (&json!(1), &json!(true)), "{event:?}");
         assert_eq!(data["possible_duplicate"], false, "{event:?}");
-        let made = stack.simulator.ledger().into_iter().find(|task| task.prompt.starts_with(&format!("fox {n} ")));
-        assert_eq!(Some(event.field("task")), made.as_ref().map(|task| task.task.as_str()), "{job}");
+        assert_eq!(event.field("task"), creation_of(stack, &format!("fox {n} "))?.task, "{job}");
     }
     made_once(stack, count)
 }
 
 #[tokio::test]
 async fn a_task_whose_answer_was_lost_is_adopted_when_its_hook_comes() -> anyhow::Result<()> {
-    let stack = a_stack_with_hooks()?.await?;
+    let stack = a_patient_stack()?.await?;
     let jobs = jobs_with_lost_answers();
 
     stack.wire.xadd_jobs(&jobs).await?;
@@ -59,7 +58,7 @@ async fn a_task_whose_answer_was_lost_is_adopted_when_its_hook_comes() -> anyhow
 
 #[tokio::test]
 async fn a_task_that_was_made_although_its_submit_was_refused_is_adopted_when_its_hook_comes() -> anyhow::Result<()> {
-    let stack = a_stack_with_hooks()?.await?;
+    let stack = a_patient_stack()?.await?;
     let refusals = ["status=503 retry=2 after", "status=429 retry=2 after", "code=23 id=no after"];
     let job = |(n, refusal): (usize, &&str)| {
         let job = imagine(&format!("job-{n}"), &format!("fox {n} [sim: {refusal} duration=5s]"));
@@ -150,7 +149,7 @@ async fn a_hook_of_an_earlier_attempt_does_not_take_the_place_of_the_present_tas
 #[tokio::test]
 async fn a_callers_own_hook_is_called_as_it_was_written_and_mjq_adds_none() -> anyhow::Result<()> {
     let callers = Recorder::answering("{}").await?;
-    let stack = a_stack_with_hooks()?.await?;
+    let stack = a_patient_stack()?.await?;
     let hook = format!("{}/own?order=1842&name=%20x", callers.url());
 
     stack.xadd_job(&with(imagine("order-1842", "a red fox"), "/request/notifyHook", hook)).await?;
@@ -170,7 +169,7 @@ async fn a_callers_own_hook_is_called_as_it_was_written_and_mjq_adds_none() -> a
 #[tokio::test]
 async fn a_job_with_a_hook_of_its_callers_own_cannot_be_adopted_by_hook_and_says_so_at_once() -> anyhow::Result<()> {
     let callers = Recorder::answering("{}").await?;
-    let stack = a_stack_with_hooks()?.await?;
+    let stack = a_patient_stack()?.await?;
     let job = imagine("order-1842", "a red fox [sim: lose=after]");
     let began_ms = now_ms();
 

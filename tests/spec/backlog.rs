@@ -5,7 +5,7 @@ use std::time::Duration;
 use mjq_harness::{RedisOptions, eventually_within};
 use redis::AsyncCommands;
 
-use crate::support::{a_stack, imagine, metric, submitted_once};
+use crate::support::{a_stack, foxes, metric, submitted_once};
 
 const BACKLOG: usize = 20_000;
 
@@ -13,7 +13,7 @@ const BACKLOG: usize = 20_000;
 async fn twenty_thousand_jobs_that_were_there_before_the_first_worker_are_drained() -> anyhow::Result<()> {
     let stack = a_stack().workers(0).own_redis(RedisOptions::default());
     let mut stack = stack.knobs(|knobs| (knobs.slots, knobs.duration) = (1_000_000, Duration::ZERO.into())).await?;
-    let jobs: Vec<_> = (0..BACKLOG).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    let jobs = foxes(BACKLOG);
     stack.wire.xadd_jobs(&jobs).await?;
 
     stack.add_worker().await?;

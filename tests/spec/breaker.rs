@@ -3,14 +3,11 @@
 use mjq_harness::{Stack, WorkerProcess};
 use serde_json::{Value, json};
 
-use crate::support::{a_stack, action, imagine, job_view, metric, one_event_for_each, submitted_once};
+use crate::support::{
+    a_stack, action, foxes, imagine, job_view, metric, one_event_for_each, submitted_once, turned_away,
+};
 
 const SLOTS: u64 = 4;
-
-/// How many requests the upstream turned away.
-fn refusals(stack: &Stack) -> u64 {
-    stack.simulator.stats().requests.get("unauthorized").copied().unwrap_or(0)
-}
 
 /// Whether the worker's metrics, API and page all show the breaker open, or all show it closed.
 async fn shows_breaker(worker: &WorkerProcess, is_open: bool) -> anyhow::Result<bool> {
@@ -26,7 +23,7 @@ async fn a_key_that_is_refused_stops_all_workers_burns_no_attempt_and_is_seen_un
 -> anyhow::Result<()> {
     let stack = a_stack().workers(2).set("MJQ_SLOTS", SLOTS).await?;
     stack.simulator.knobs(|knobs| knobs.key = Some("another key".to_owned()));
-    let jobs: Vec<_> = (0..60).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    let jobs = foxes(60);
 
     stack.wire.xadd_jobs(&jobs).await?;
     for worker in &stack.workers {
@@ -34,9 +31,9 @@ async fn a_key_that_is_refused_stops_all_workers_burns_no_attempt_and_is_seen_un
     }
     let is_told = stack.workers.iter().any(|worker| worker.logs().contains("the upstream does not let us in"));
     assert!(is_told, "whoever has no metrics reads it in a log");
-    stack.eventually("it was probed twice", async |stack| Ok(refusals(stack) >= 3)).await?;
+    stack.eventually("it was probed twice", async |stack| Ok(turned_away(stack) >= 3)).await?;
     // What was under way when it opened, and since then one probe at a time for both workers together.
-    assert!(refusals(&stack) <= 2 * SLOTS + 3, "{} requests while nobody was let in", refusals(&stack));
+    assert!(turned_away(&stack) <= 2 * SLOTS + 3, "{} requests while nobody was let in", turned_away(&stack));
     assert!(stack.events().await?.is_empty());
     for n in 0..jobs.len() {
         assert_eq!(job_view(&stack.workers[1], &format!("job-{n}")).await?["attempts"], 0);

@@ -3,7 +3,7 @@
 use mjq_harness::Stack;
 use serde_json::{Value, json};
 
-use crate::support::{a_stack, imagine, now_ms, one_event_for_each, submitted_once, with};
+use crate::support::{a_stack, creation_of, imagine, job_view, now_ms, one_event_for_each, submitted_once, with};
 
 #[tokio::test]
 async fn a_waiting_job_is_cancelled_unpaid() -> anyhow::Result<()> {
@@ -47,9 +47,7 @@ async fn the_upstream_is_asked_to_cancel_the_task_of_a_cancelled_job_after_its_e
     stack.wire.xadd_jobs(&[imagine("open", "a red fox [sim: stuck=46%]"), imagine("done", "done")]).await?;
     stack.event_of("done").await?;
     stack.eventually("it is open", async |stack| Ok(stack.simulator.ledger().len() == 2)).await?;
-    let ledger = stack.simulator.ledger();
-    let task = ledger.iter().find(|creation| creation.prompt.contains("red")).map(|it| it.task.clone());
-    let task = task.unwrap_or_default();
+    let task = creation_of(&stack, "red")?.task;
 
     stack.wire.xadd_jobs(&[json!({"cancel": "open"}), json!({"cancel": "done"})]).await?;
 
@@ -58,8 +56,7 @@ async fn the_upstream_is_asked_to_cancel_the_task_of_a_cancelled_job_after_its_e
     // The first time was refused; nothing is asked about the other job, nor after an agreement.
     let worker = &stack.workers[0];
     let is_noted = async |_: &Stack| {
-        let (_, job) = worker.get("/api/v1/jobs/open").await?;
-        let job: Value = serde_json::from_str(&job)?;
+        let job = job_view(worker, "open").await?;
         let note = job["timeline"].as_array().and_then(|lines| lines.last()).map(|line| line["note"].clone());
         Ok(note == Some(json!(format!("the upstream cancels task {task}"))))
     };

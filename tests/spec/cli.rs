@@ -7,7 +7,7 @@ use mjq_harness::free_port;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::support::{Cli, a_stack, imagine, one_event_for_each, submitted_once};
+use crate::support::{Cli, a_stack, foxes, imagine, one_event_for_each, submitted_once};
 
 #[tokio::test]
 async fn enqueue_prints_the_jobs_id() -> anyhow::Result<()> {
@@ -252,7 +252,7 @@ async fn jobs_finds_each_failed_job_however_many_have_completed_since() -> anyho
     let stack = a_stack().await?;
     stack.xadd_job(&imagine("dead", "a red fox [sim: fail=\"Job Timeout\"]")).await?;
     stack.event_of("dead").await?;
-    let jobs: Vec<Value> = (0..1_100).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    let jobs = foxes(1_100);
     stack.wire.xadd_jobs(&jobs).await?;
     one_event_for_each(&stack, 1_101).await?;
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mjq_harness::Stack;
 use serde_json::{Value, json};
 
 use crate::support::{a_stack, imagine, one_event_for_each, submitted_once};
@@ -25,19 +26,25 @@ fn jobs(count: usize) -> Vec<Value> {
         .collect()
 }
 
+/// Each of `count` jobs has completed at the first attempt, and has its state again. A refusal is not an attempt.
+async fn each_came_back(stack: &Stack, count: usize) -> anyhow::Result<()> {
+    let events = one_event_for_each(stack, count).await?;
+    for n in 0..count {
+        let event = &events[&format!("job-{n}")];
+        assert_eq!((event.outcome(), event.code()), ("completed", "ok"), "{event:?}");
+        assert!(event.state() == state(n), "job {n} came back with another state: {:?}", event.state());
+        assert_eq!(event.data()?["attempts"], 1, "job {n}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn three_hundred_jobs_over_ten_slots_are_each_paid_once_and_come_back_with_their_state() -> anyhow::Result<()> {
     let stack = a_stack().knobs(|knobs| knobs.slots = 10).await?;
 
     stack.wire.xadd_jobs(&jobs(300)).await?;
 
-    let events = one_event_for_each(&stack, 300).await?;
-    for n in 0..300 {
-        let event = &events[&format!("job-{n}")];
-        assert_eq!((event.outcome(), event.code()), ("completed", "ok"), "{event:?}");
-        assert!(event.state() == state(n), "job {n} came back with another state: {:?}", event.state());
-        assert_eq!(event.data()?["attempts"], 1, "job {n}");
-    }
+    each_came_back(&stack, 300).await?;
     let answers = stack.simulator.stats().answers;
     assert!(answers["22"] > 200, "{answers:?}");
     submitted_once(&stack, 300)
@@ -50,14 +57,7 @@ async fn the_same_holds_when_the_upstreams_line_is_short_and_it_refuses_most_wit
 
     stack.wire.xadd_jobs(&jobs(300)).await?;
 
-    let events = one_event_for_each(&stack, 300).await?;
-    for n in 0..300 {
-        let event = &events[&format!("job-{n}")];
-        assert_eq!((event.outcome(), event.code()), ("completed", "ok"), "{event:?}");
-        assert!(event.state() == state(n), "job {n} came back with another state: {:?}", event.state());
-        // A refusal is not an attempt.
-        assert_eq!(event.data()?["attempts"], 1, "job {n}");
-    }
+    each_came_back(&stack, 300).await?;
     let answers = stack.simulator.stats().answers;
     assert!(answers["22"] > 0 && answers["refused: full"] > 0, "{answers:?}");
     submitted_once(&stack, 300)

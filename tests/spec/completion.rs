@@ -6,7 +6,7 @@ use mjq_harness::Stack;
 use mjq_simulator::{Outcome, Script};
 use redis::AsyncCommands;
 
-use crate::support::{a_stack, imagine, metric, one_event_for_each, submitted_once, with};
+use crate::support::{a_stack, foxes, imagine, metric, one_event_for_each, submitted_once, with};
 
 #[tokio::test]
 async fn each_way_in_which_a_task_can_end_has_its_code() -> anyhow::Result<()> {
@@ -95,7 +95,7 @@ async fn a_task_that_waits_for_input_ends_its_job_as_needs_input_at_the_deadline
 #[tokio::test]
 async fn a_batch_of_polls_in_one_request_completes_jobs_as_single_polls_do() -> anyhow::Result<()> {
     let stack = a_stack().set("MJQ_UPSTREAM_LIST_PATH", "/mj/task/list-by-condition").await?;
-    let jobs: Vec<_> = (0..100).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    let jobs = foxes(100);
 
     stack.wire.xadd_jobs(&jobs).await?;
 
@@ -111,7 +111,7 @@ async fn a_batch_of_polls_in_one_request_completes_jobs_as_single_polls_do() -> 
 async fn an_upstream_without_batches_is_polled_one_by_one_even_when_batches_are_asked_for() -> anyhow::Result<()> {
     let stack = a_stack().knobs(|knobs| knobs.list_by_condition = false);
     let stack = stack.set("MJQ_UPSTREAM_LIST_PATH", "/mj/task/list-by-condition").await?;
-    let jobs: Vec<_> = (0..10).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    let jobs = foxes(10);
 
     stack.wire.xadd_jobs(&jobs).await?;
 
@@ -123,7 +123,7 @@ async fn an_upstream_without_batches_is_polled_one_by_one_even_when_batches_are_
 #[tokio::test]
 async fn events_of_finished_jobs_are_kept_until_each_group_has_read_them() -> anyhow::Result<()> {
     let stack = a_stack().await?;
-    let jobs: Vec<_> = (0..50).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    let jobs = foxes(50);
     let mut redis = stack.wire.redis().await?;
     let _: () = redis.xgroup_create_mkstream(stack.wire.key("events"), "slow", "0").await?;
 

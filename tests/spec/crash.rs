@@ -6,7 +6,7 @@ use mjq_harness::{Stack, StackBuilder, WorkerProcess, eventually, eventually_wit
 use redis::{AsyncCommands, streams::StreamReadReply};
 use serde_json::json;
 
-use crate::support::{FarRedis, a_stack, imagine, metric, one_event_for_each, submitted_once, with};
+use crate::support::{FarRedis, a_stack, foxes, imagine, metric, one_event_for_each, submitted_once, with};
 
 const LEASE: Duration = Duration::from_secs(1);
 
@@ -23,7 +23,7 @@ async fn the_open_jobs_of_a_killed_worker_are_taken_over_within_its_lease_and_no
 {
     let stack = a_stack_with_short_leases().knobs(|knobs| knobs.duration = Duration::from_secs(6).into());
     let mut stack = stack.await?;
-    let jobs: Vec<_> = (0..100).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    let jobs = foxes(100);
     stack.wire.xadd_jobs(&jobs).await?;
     let worker = &stack.workers[0];
     let is_open = async |_: &Stack| Ok(metric(worker, "mjq_settled_total", "").await? >= 150.0);
@@ -66,7 +66,7 @@ async fn an_entry_that_was_read_and_never_admitted_is_found_within_a_lease() -> 
 async fn jobs_that_a_killed_worker_had_only_read_are_not_lost() -> anyhow::Result<()> {
     const SLOTS: usize = 64;
     let mut stack = a_stack_with_short_leases().workers(2).set("MJQ_SLOTS", SLOTS).await?;
-    let jobs: Vec<_> = (0..2_000).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    let jobs = foxes(2_000);
 
     // At no chosen moment: some entries have been read and not admitted, some steps claimed and not begun.
     stack.wire.xadd_jobs(&jobs).await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mjq_simulator::busiest_second;
 
-use crate::support::{FarRedis, a_stack, imagine, one_event_for_each, submitted_once};
+use crate::support::{FarRedis, a_stack, foxes, one_event_for_each, submitted_once};
 
 #[tokio::test]
 async fn rates_hold_and_are_used_where_each_answer_of_redis_takes_a_seventh_of_a_second() -> anyhow::Result<()> {
@@ -13,7 +13,7 @@ async fn rates_hold_and_are_used_where_each_answer_of_redis_takes_a_seventh_of_a
     for _ in 0..2 {
         far.add_worker(&mut stack).await?;
     }
-    let jobs: Vec<_> = (0..30).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    let jobs = foxes(30);
 
     stack.wire.xadd_jobs(&jobs).await?;
 

@@ -4,23 +4,18 @@ use std::process::Command;
 use std::time::Duration;
 
 use mjq_harness::Stack;
-use serde_json::Value;
 
-use crate::support::{a_stack, imagine, one_event_for_each, submitted_once};
+use crate::support::{a_stack, foxes, imagine, one_event_for_each, submitted_once};
 
 /// What the promise allows besides one exchange with the upstream.
 const PROMISE: Duration = Duration::from_secs(3);
-
-fn jobs(count: usize) -> Vec<Value> {
-    (0..count).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect()
-}
 
 #[tokio::test]
 async fn a_worker_that_is_asked_to_stop_under_load_is_gone_in_time_and_another_finishes_all() -> anyhow::Result<()> {
     let exchange = Duration::from_millis(500);
     let stack = a_stack().knobs(|knobs| knobs.latency = exchange.into()).set("MJQ_SLOTS", 50);
     let mut stack = stack.await?;
-    stack.wire.xadd_jobs(&jobs(300)).await?;
+    stack.wire.xadd_jobs(&foxes(300)).await?;
     stack.eventually("it is in the middle", async |stack| Ok(stack.simulator.ledger().len() >= 60)).await?;
 
     let exit = stack.workers[0].terminate().await?;
@@ -43,7 +38,7 @@ async fn four_workers_replaced_one_after_the_other_under_load_lose_nothing_and_p
 {
     let stack = a_stack().workers(2).knobs(|knobs| knobs.latency = Duration::from_millis(50).into());
     let mut stack = stack.set("MJQ_SLOTS", 20).await?;
-    stack.wire.xadd_jobs(&jobs(600)).await?;
+    stack.wire.xadd_jobs(&foxes(600)).await?;
 
     for turn in 0..4 {
         let enough = 60 * (turn + 1);
@@ -105,7 +100,7 @@ async fn a_worker_whose_log_nobody_reads_works_on_and_stops_in_time() -> anyhow:
     worker.wait_ready().await?;
     stack.workers.push(worker);
     // A pipe holds 64 KiB, and a job says more than 2 of them.
-    let jobs = jobs(100);
+    let jobs = foxes(100);
 
     stack.wire.xadd_jobs(&jobs).await?;
 

@@ -3,21 +3,19 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use mjq_harness::{Stack, StackBuilder, free_port};
+use mjq_harness::{Stack, StackBuilder};
 use serde_json::Value;
 
-use crate::support::{Recorder, a_stack, imagine, submitted_once, with};
+use crate::support::{Recorder, a_stack_with_hooks, imagine, submitted_once, with};
 
 const BATCH: usize = 24;
 /// Each of them ends a task; a pod asks every three seconds what others have learnt.
 const BATCHES: usize = 12;
 
 /// Tasks that would be looked at two or three times each.
-fn a_stack_with_hooks() -> anyhow::Result<StackBuilder> {
-    let address = format!("127.0.0.1:{}", free_port()?);
-    let stack = a_stack().set("MJQ_ADMIN_ADDR", &address).set("MJQ_HOOK_URL", format!("http://{address}"));
+fn a_hooked_stack() -> anyhow::Result<StackBuilder> {
     let span = "1500ms..2500ms".parse().map_err(|error| anyhow::anyhow!("{error}"))?;
-    Ok(stack.set("MJQ_POLL_MAX_MS", 15_000).knobs(|knobs| knobs.duration = span))
+    Ok(a_stack_with_hooks()?.set("MJQ_POLL_MAX_MS", 15_000).knobs(|knobs| knobs.duration = span))
 }
 
 /// What the jobs of a batch came to.
@@ -59,7 +57,7 @@ async fn until(stack: &Stack, name: &str, holds: impl Fn(&Batch) -> bool) -> any
 #[tokio::test]
 async fn while_hooks_come_a_job_takes_one_poll() -> anyhow::Result<()> {
     let callers = Recorder::answering("").await?;
-    let stack = a_stack_with_hooks()?.await?;
+    let stack = a_hooked_stack()?.await?;
 
     let first = run_batch(&stack, "unknown", |job| job).await?;
     until(&stack, "told", |batch| batch.polls_per_job <= 1.1 && batch.latest < Duration::from_secs(1)).await?;
@@ -73,7 +71,7 @@ async fn while_hooks_come_a_job_takes_one_poll() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn when_hooks_go_missing_looks_find_the_ends_and_soon_come_as_often_as_before() -> anyhow::Result<()> {
-    let stack = a_stack_with_hooks()?.await?;
+    let stack = a_hooked_stack()?.await?;
     until(&stack, "told", |batch| batch.polls_per_job <= 1.1).await?;
 
     stack.simulator.knobs(|knobs| knobs.hook_loss = 1.0);

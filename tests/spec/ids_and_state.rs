@@ -3,7 +3,7 @@
 use mjq_simulator::{Dialect, IdStyle};
 use serde_json::{Value, json};
 
-use crate::support::{a_stack, action, imagine, one_event_for_each, submitted_once, with};
+use crate::support::{a_stack, action, creation_of, imagine, one_event_for_each, submitted_once, with};
 
 /// Runs jobs of every sort against one dialect, with ids of each style.
 async fn speaks(dialect: Dialect) -> anyhow::Result<()> {
@@ -122,8 +122,7 @@ async fn the_upstream_sees_the_callers_state_unless_it_is_longer_than_upstreams_
 
     let events = one_event_for_each(&stack, 2).await?;
     assert_eq!((events["short"].state(), events["long"].state()), (short.as_str(), long.as_str()));
-    let seen = |prompt: &str| stack.simulator.ledger().into_iter().find(|task| task.prompt == prompt)?.state;
-    assert_eq!((seen("short"), seen("long")), (Some(short), None));
+    assert_eq!((creation_of(&stack, "short")?.state, creation_of(&stack, "long")?.state), (Some(short), None));
     Ok(())
 }
 

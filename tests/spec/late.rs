@@ -3,20 +3,23 @@
 use mjq_harness::Stack;
 use serde_json::Value;
 
-use crate::support::{Cli, a_stack, imagine, metric, one_event_for_each, submitted_once, with};
+use crate::support::{
+    Cli, a_stack, a_stack_with_hooks, creation_of, imagine, job_view, metric, one_event_for_each, submitted_once, with,
+};
 
 /// A job with a deadline of one second whose task takes longer.
 async fn overdue(stack: &Stack, id: &str, words: &str) -> anyhow::Result<String> {
     let prompt = format!("{id} [sim: {words}]");
     stack.xadd_job(&with(imagine(id, &prompt), "/options/deadline_s", 1)).await?;
     assert_eq!(stack.event_of(id).await?.code(), "deadline_exceeded");
-    let creation = stack.simulator.ledger().into_iter().find(|creation| creation.prompt == prompt);
-    Ok(creation.map(|creation| creation.task).unwrap_or_default())
+    Ok(creation_of(stack, &prompt)?.task)
 }
 
-async fn shown(stack: &Stack, job: &str) -> anyhow::Result<Value> {
-    let (_, body) = stack.workers[0].get(&format!("/api/v1/jobs/{job}")).await?;
-    Ok(serde_json::from_str(&body)?)
+/// Waits until the late success of `job` is on it, and shows the job.
+async fn with_late_success(stack: &Stack, job: &str) -> anyhow::Result<Value> {
+    let is_seen = async |stack: &Stack| Ok(!job_view(&stack.workers[0], job).await?["late"].is_null());
+    stack.eventually(&format!("the late success of {job} is seen"), is_seen).await?;
+    job_view(&stack.workers[0], job).await
 }
 
 #[tokio::test]
@@ -27,10 +30,8 @@ async fn a_late_success_is_recorded_on_the_job_and_is_no_second_event() -> anyho
     stack.xadd_job(&imagine("other", "other")).await?;
     stack.event_of("other").await?;
 
-    let is_seen = async |stack: &Stack| Ok(!shown(stack, "order-1842").await?["late"].is_null());
-    stack.eventually("the late success is seen", is_seen).await?;
+    let job = with_late_success(&stack, "order-1842").await?;
 
-    let job = shown(&stack, "order-1842").await?;
     assert_eq!((job["phase"].as_str(), job["outcome"]["code"].as_str()), (Some("failed"), Some("deadline_exceeded")));
     let late = &job["late"];
     assert_eq!((late["task"].as_str(), late["status"].as_str()), (Some(task.as_str()), Some("SUCCESS")));
@@ -57,11 +58,10 @@ async fn a_late_failure_is_the_last_that_is_looked_at() -> anyhow::Result<()> {
 
     // Another such job is looked at twice meanwhile.
     overdue(&stack, "other", "duration=3s").await?;
-    let is_seen = async |stack: &Stack| Ok(!shown(stack, "other").await?["late"].is_null());
-    stack.eventually("the other one is seen", is_seen).await?;
+    with_late_success(&stack, "other").await?;
 
     assert_eq!(stack.simulator.polls(&task), polls);
-    assert_eq!(shown(&stack, "order-1842").await?["late"], Value::Null);
+    assert_eq!(job_view(&stack.workers[0], "order-1842").await?["late"], Value::Null);
     one_event_for_each(&stack, 2).await?;
     Ok(())
 }
@@ -80,27 +80,23 @@ async fn a_retry_ends_the_looks_at_the_task_before() -> anyhow::Result<()> {
     assert_eq!(run.code, 0, "{}", run.stderr);
     stack.eventually("it has ended again", async |stack| Ok(stack.events().await?.len() == 2)).await?;
     overdue(&stack, "other", "duration=2500ms").await?;
-    let is_seen = async |stack: &Stack| Ok(!shown(stack, "other").await?["late"].is_null());
-    stack.eventually("another late one is seen", is_seen).await?;
+    with_late_success(&stack, "other").await?;
     assert_eq!(stack.simulator.polls(&task), polls);
-    let job = shown(&stack, "order-1842").await?;
+    let job = job_view(&stack.workers[0], "order-1842").await?;
     assert_eq!((job["phase"].as_str(), &job["late"]), (Some("completed"), &Value::Null));
     Ok(())
 }
 
 #[tokio::test]
 async fn a_hook_about_a_task_that_outlived_its_job_brings_the_look_forward() -> anyhow::Result<()> {
-    let address = format!("127.0.0.1:{}", mjq_harness::free_port()?);
-    let stack = a_stack().set("MJQ_ADMIN_ADDR", &address).set("MJQ_HOOK_URL", format!("http://{address}")).await?;
+    let stack = a_stack_with_hooks()?.await?;
     stack.simulator.knobs(|knobs| knobs.hook_only_terminal = true);
     let job = imagine("order-1842", "a red fox [sim: duration=6s]");
     stack.xadd_job(&with(job, "/options/deadline_s", 5)).await?;
     assert_eq!(stack.event_of("order-1842").await?.code(), "deadline_exceeded");
 
-    let is_seen = async |stack: &Stack| Ok(!shown(stack, "order-1842").await?["late"].is_null());
-    stack.eventually("the late success is seen", is_seen).await?;
+    let job = with_late_success(&stack, "order-1842").await?;
 
-    let job = shown(&stack, "order-1842").await?;
     let after_ms =
         job["late"]["at_ms"].as_u64().zip(job["deadline_ms"].as_u64()).map(|(seen, deadline)| seen - deadline);
     // Without the hook, the first look comes five seconds after the deadline.

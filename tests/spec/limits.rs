@@ -5,12 +5,12 @@ use std::time::Duration;
 use mjq_harness::{Stack, eventually_within};
 use mjq_simulator::busiest_second;
 
-use crate::support::{a_stack, imagine, one_event_for_each, submitted_once, wait_for_phase};
+use crate::support::{a_stack, foxes, imagine, one_event_for_each, submitted_once, wait_for_phase};
 
 #[tokio::test]
 async fn no_second_holds_more_submits_or_polls_than_allowed_however_many_workers_there_are() -> anyhow::Result<()> {
     let stack = a_stack().workers(2).set("MJQ_UPSTREAM_SUBMIT_RATE", 10).set("MJQ_UPSTREAM_POLL_RATE", 10).await?;
-    let jobs: Vec<_> = (0..30).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    let jobs = foxes(30);
 
     stack.wire.xadd_jobs(&jobs).await?;
 
@@ -30,7 +30,7 @@ async fn no_second_holds_more_submits_or_polls_than_allowed_however_many_workers
 #[tokio::test]
 async fn no_more_tasks_are_open_than_allowed_however_many_workers_there_are() -> anyhow::Result<()> {
     let stack = a_stack().workers(2).set("MJQ_UPSTREAM_MAX_OPEN", 5).await?;
-    let jobs: Vec<_> = (0..40).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    let jobs = foxes(40);
 
     stack.wire.xadd_jobs(&jobs).await?;
 
@@ -76,7 +76,7 @@ async fn a_refusal_while_long_tasks_are_open_does_not_keep_all_others_until_thos
     let is_refused = async |stack: &Stack| Ok(stack.simulator.attempted(refused) > 0);
     stack.eventually("it is refused", is_refused).await?;
 
-    let jobs: Vec<_> = (0..20).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    let jobs = foxes(20);
     stack.wire.xadd_jobs(&jobs).await?;
 
     // Ten quiet seconds come first.

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use mjq_harness::{RedisOptions, Stack, StackBuilder};
 use mjq_simulator::Knobs;
-use serde_json::Value;
 
-use crate::support::{Cli, a_stack, imagine, one_event_for_each, submitted_once};
+use crate::support::{Cli, a_stack, foxes, imagine, one_event_for_each, submitted_once};
 
 fn durable() -> RedisOptions {
     RedisOptions::default().append_only().set("appendfsync", "always")
@@ -14,10 +13,6 @@ fn durable() -> RedisOptions {
 
 fn a_stack_of_its_own() -> StackBuilder {
     a_stack().workers(2).own_redis(durable()).knobs(|knobs| knobs.duration = Duration::from_secs(1).into())
-}
-
-fn jobs(count: usize) -> Vec<Value> {
-    (0..count).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect()
 }
 
 /// All jobs completed, and the workers are the ones that began.
@@ -35,7 +30,7 @@ async fn nothing_was_lost(stack: &mut Stack, count: usize) -> anyhow::Result<()>
 #[tokio::test]
 async fn a_restart_of_redis_in_the_middle_loses_nothing_and_needs_nobody() -> anyhow::Result<()> {
     let mut stack = a_stack_of_its_own().await?;
-    stack.wire.xadd_jobs(&jobs(100)).await?;
+    stack.wire.xadd_jobs(&foxes(100)).await?;
     stack.eventually("the first ones are done", async |stack| Ok(stack.events().await?.len() >= 10)).await?;
 
     stack.redis()?.restart().await?;
@@ -46,7 +41,7 @@ async fn a_restart_of_redis_in_the_middle_loses_nothing_and_needs_nobody() -> an
 #[tokio::test]
 async fn a_redis_that_is_killed_while_jobs_are_submitted_and_stays_away_loses_nothing() -> anyhow::Result<()> {
     let mut stack = a_stack_of_its_own().knobs(|knobs| knobs.latency = Duration::from_millis(20).into()).await?;
-    stack.wire.xadd_jobs(&jobs(200)).await?;
+    stack.wire.xadd_jobs(&foxes(200)).await?;
     stack.eventually("it is in the middle", async |stack| Ok(stack.simulator.ledger().len() >= 50)).await?;
 
     stack.redis()?.kill9()?;
@@ -62,7 +57,7 @@ async fn a_redis_that_is_killed_while_jobs_are_submitted_and_stays_away_loses_no
 #[tokio::test]
 async fn a_frozen_redis_is_waited_for() -> anyhow::Result<()> {
     let mut stack = a_stack_of_its_own().await?;
-    stack.wire.xadd_jobs(&jobs(50)).await?;
+    stack.wire.xadd_jobs(&foxes(50)).await?;
     stack.eventually("it is in the middle", async |stack| Ok(stack.simulator.ledger().len() >= 10)).await?;
 
     stack.redis()?.pause()?;
@@ -79,7 +74,7 @@ async fn what_the_upstream_answered_while_redis_was_frozen_for_longer_than_a_lea
     const LEASE: Duration = Duration::from_secs(1);
     let slow_answers = |knobs: &mut Knobs| knobs.latency = LEASE.into();
     let mut stack = a_stack_of_its_own().set("MJQ_LEASE_MS", LEASE.as_millis()).knobs(slow_answers).await?;
-    stack.wire.xadd_jobs(&jobs(100)).await?;
+    stack.wire.xadd_jobs(&foxes(100)).await?;
     stack.eventually("submits are under way", async |stack| Ok(stack.simulator.ledger().len() >= 20)).await?;
 
     stack.redis()?.pause()?;
@@ -92,7 +87,7 @@ async fn what_the_upstream_answered_while_redis_was_frozen_for_longer_than_a_lea
 #[tokio::test]
 async fn connections_that_redis_cuts_and_scripts_that_it_forgets_are_made_anew() -> anyhow::Result<()> {
     let mut stack = a_stack_of_its_own().await?;
-    stack.wire.xadd_jobs(&jobs(100)).await?;
+    stack.wire.xadd_jobs(&foxes(100)).await?;
 
     for done in [0, 20, 60] {
         stack.eventually("some more are done", async |stack| Ok(stack.events().await?.len() >= done)).await?;
@@ -107,7 +102,7 @@ async fn connections_that_redis_cuts_and_scripts_that_it_forgets_are_made_anew()
 #[tokio::test]
 async fn a_worker_that_starts_before_redis_waits_for_it() -> anyhow::Result<()> {
     let mut stack = a_stack_of_its_own().workers(0).await?;
-    stack.wire.xadd_jobs(&jobs(5)).await?;
+    stack.wire.xadd_jobs(&foxes(5)).await?;
     stack.redis()?.kill9()?;
 
     let worker = stack.another_worker().start()?;
@@ -123,7 +118,7 @@ async fn a_worker_that_starts_before_redis_waits_for_it() -> anyhow::Result<()> 
 #[tokio::test]
 async fn a_full_redis_takes_no_new_jobs_and_lets_the_old_ones_end() -> anyhow::Result<()> {
     let mut stack = a_stack_of_its_own().await?;
-    stack.wire.xadd_jobs(&jobs(50)).await?;
+    stack.wire.xadd_jobs(&foxes(50)).await?;
     let are_admitted = async |stack: &Stack| {
         let left: u64 =
             redis::cmd("XLEN").arg(stack.wire.key("jobs")).query_async(&mut stack.wire.redis().await?).await?;

@@ -9,7 +9,9 @@ use mjq_harness::{RedisOptions, Stack, StackBuilder};
 use mjq_simulator::Span;
 use serde_json::Value;
 
-use crate::support::{Cli, a_stack, imagine, metric, now_ms, one_event_for_each, submitted_once, wait_for_phase, with};
+use crate::support::{
+    Cli, a_stack, foxes, imagine, metric, now_ms, one_event_for_each, submitted_once, wait_for_phase, with,
+};
 
 fn a_stack_of_its_own() -> StackBuilder {
     a_stack().own_redis(RedisOptions::default().append_only().set("appendfsync", "always"))
@@ -151,7 +153,7 @@ async fn what_one_pod_has_submitted_and_redis_has_forgotten_no_other_pod_submits
         knobs.duration = Span::between(Duration::from_millis(200), Duration::from_secs(3));
     });
     let mut stack = stack.await?;
-    let jobs: Vec<_> = (0..JOBS).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    let jobs = foxes(JOBS);
     stack.wire.xadd_jobs(&jobs).await?;
     let made = |count: u64| async move |stack: &Stack| Ok(stack.simulator.stats().created >= count);
     stack.eventually("some are submitted", made(20)).await?;

@@ -9,7 +9,9 @@ use mjq_harness::{Stack, eventually_within, unique_queue};
 use mjq_simulator::{Answer, Coded, Fault, Odds, Script, SubmitStep, WithId};
 use serde_json::json;
 
-use crate::support::{a_stack, imagine, metric, one_event_for_each, submitted_once, with};
+use crate::support::{
+    a_stack, creation_of, foxes, imagine, metric, one_event_for_each, submitted_once, turned_away, with,
+};
 
 /// One row: the script, the code that the job ends with, `data.attempts`, and the tasks that were created.
 type Row = (&'static str, &'static str, u64, usize);
@@ -266,12 +268,11 @@ async fn a_wrong_key_stops_the_upstream_and_not_the_jobs() -> anyhow::Result<()>
     // One after the other: how many would leave together before the first refusal is a matter of luck.
     let stack = a_stack().set("MJQ_SLOTS", 1).await?;
     stack.simulator.knobs(|knobs| knobs.key = Some("another key".to_owned()));
-    let jobs: Vec<_> = (0..40).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    let jobs = foxes(40);
 
     stack.wire.xadd_jobs(&jobs).await?;
-    let refusals = |stack: &Stack| stack.simulator.stats().requests.get("unauthorized").copied().unwrap_or(0);
-    stack.eventually("two probes", async |stack| Ok(refusals(stack) >= 3)).await?;
-    assert!(refusals(&stack) < 6, "{} requests while nobody was let in", refusals(&stack));
+    stack.eventually("two probes", async |stack| Ok(turned_away(stack) >= 3)).await?;
+    assert!(turned_away(&stack) < 6, "{} requests while nobody was let in", turned_away(&stack));
     assert_eq!(stack.events().await?.len(), 0);
     stack.simulator.knobs(|knobs| knobs.key = None);
 
@@ -287,8 +288,7 @@ async fn a_key_that_is_replaced_in_its_file_lets_the_jobs_in() -> anyhow::Result
     let stack = a_stack().set("MJQ_UPSTREAM_KEY", "").set("MJQ_UPSTREAM_KEY_FILE", file.display()).await?;
     stack.simulator.knobs(|knobs| knobs.key = Some("the new key".to_owned()));
     stack.xadd_job(&imagine("order-1842", "fox")).await?;
-    let refusals = |stack: &Stack| stack.simulator.stats().requests.get("unauthorized").copied().unwrap_or(0);
-    stack.eventually("the old key is refused", async |stack| Ok(refusals(stack) >= 1)).await?;
+    stack.eventually("the old key is refused", async |stack| Ok(turned_away(stack) >= 1)).await?;
 
     std::fs::write(&file, "the new key\n")?;
 
@@ -312,7 +312,7 @@ async fn jobs_wait_for_an_upstream_that_is_not_there() -> anyhow::Result<()> {
     let mut stack = a_stack().await?;
     stack.simulator.pause().await;
 
-    let jobs: Vec<_> = (0..20).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    let jobs = foxes(20);
     stack.wire.xadd_jobs(&jobs).await?;
     let worker = &stack.workers[0];
     let is_refused = async |_: &Stack| Ok(metric(worker, "mjq_steps_total", "refused").await? >= 1.0);
@@ -377,7 +377,7 @@ async fn a_poll_without_an_answer_in_time_is_made_again() -> anyhow::Result<()> 
 #[tokio::test]
 async fn an_upstream_that_goes_away_with_tasks_open_finds_them_polled_when_it_is_back() -> anyhow::Result<()> {
     let mut stack = a_stack().knobs(|knobs| knobs.duration = Duration::from_secs(1).into()).await?;
-    let jobs: Vec<_> = (0..20).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    let jobs = foxes(20);
     stack.wire.xadd_jobs(&jobs).await?;
     stack.eventually("all are open", async |stack| Ok(stack.simulator.ledger().len() == 20)).await?;
     // An answer that is lost on the way back would be another story.
@@ -407,7 +407,7 @@ async fn an_upstream_that_loses_one_answer_after_another_is_not_fed_the_whole_ba
     let stack = a_stack().workers(2).await?;
     let lost = SubmitStep::fault(Fault::Close).after_creation();
     stack.simulator.knobs(|knobs| knobs.submit_faults = vec![Odds { rate: 1.0, step: lost }]);
-    let jobs: Vec<_> = (0..400).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect();
+    let jobs = foxes(400);
     stack.wire.xadd_jobs(&jobs).await?;
 
     let is_open = async |stack: &Stack| Ok(!upstream_of(stack).await?["cause"].is_null());
@@ -463,8 +463,7 @@ async fn a_task_that_stays_unknown_is_lost_after_as_long_as_the_operator_says_an
     let event = stack.event_of("lost").await?;
     assert_eq!((event.outcome(), event.code()), ("failed", "upstream_lost"));
     assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
-    let task = stack.simulator.ledger().into_iter().find(|creation| creation.prompt.contains("red"));
-    let task = task.map(|creation| creation.task).unwrap_or_default();
+    let task = creation_of(&stack, "red")?.task;
     assert_eq!(event.field("task"), task);
     assert!(stack.simulator.polls(&task).is_some_and(|(polls, _)| polls >= 5));
     assert_eq!(stack.event_of("late").await?.code(), "ok");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mjq_harness::{Stack, StackBuilder};
+use mjq_harness::{Stack, StackBuilder, free_port};
 use serde_json::{Value, json};
 
 /// A stack whose upstream has room for everybody and needs 100 ms for a picture.
@@ -14,9 +14,20 @@ pub(crate) fn a_stack() -> StackBuilder {
     })
 }
 
+/// The same with one worker that the upstream's hooks reach.
+pub(crate) fn a_stack_with_hooks() -> anyhow::Result<StackBuilder> {
+    let address = format!("127.0.0.1:{}", free_port()?);
+    Ok(a_stack().set("MJQ_ADMIN_ADDR", &address).set("MJQ_HOOK_URL", format!("http://{address}")))
+}
+
 /// An imagine job.
 pub(crate) fn imagine(id: &str, prompt: &str) -> Value {
     json!({"id": id, "kind": "imagine", "request": {"prompt": prompt}})
+}
+
+/// So many imagine jobs: `job-0` wants `fox 0`, and so on.
+pub(crate) fn foxes(count: usize) -> Vec<Value> {
+    (0..count).map(|n| imagine(&format!("job-{n}"), &format!("fox {n}"))).collect()
 }
 
 /// A job that presses a button of another job's result.
