@@ -144,10 +144,7 @@ impl Executor {
         if let Some(task) = hint {
             // It is only a hint: the task is there when the upstream shows it.
             match self.upstream.fetch(task).await.without_stranger() {
-                Observation::Running(_)
-                | Observation::Succeeded(_)
-                | Observation::TaskFailed(..)
-                | Observation::WaitsForInput(_) => return Observation::Found(task.clone()),
+                seen if seen.shows_the_task() => return Observation::Found(task.clone()),
                 Observation::Missing if self.has_lookup && self.poller.may_look_alone(false).await => {}
                 Observation::Missing => return Observation::NotFound,
                 other => return other,

@@ -63,11 +63,7 @@ impl Mood {
         let mut trouble = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         let reason = match seen {
             Observation::NoVerdict { .. } | Observation::Stranger { .. } => seen.reason(),
-            Observation::Running(_)
-            | Observation::Succeeded(_)
-            | Observation::TaskFailed(..)
-            | Observation::WaitsForInput(_)
-            | Observation::Missing => return Trouble::end(&mut trouble),
+            seen if seen.shows_the_task() || matches!(seen, Observation::Missing) => return Trouble::end(&mut trouble),
             _ => return,
         };
         let what = "tells nothing of its tasks";

@@ -27,7 +27,7 @@ impl Strangers {
     pub(super) fn sift(&self, asked: &TaskId, seen: Observation) -> Observation {
         let mut met = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Observation::Stranger { id, .. } = &seen else {
-            if shows_a_task(&seen) && met.get(asked) != Some(&Met::NoAlias) {
+            if seen.shows_the_task() && met.get(asked) != Some(&Met::NoAlias) {
                 forget_if_many(&mut met);
                 met.insert(asked.clone(), Met::NoAlias);
             }
@@ -49,11 +49,6 @@ fn forget_if_many(met: &mut HashMap<TaskId, Met>) {
     if met.len() >= MANY {
         met.clear();
     }
-}
-
-fn shows_a_task(seen: &Observation) -> bool {
-    use Observation as O;
-    matches!(seen, O::Running(_) | O::Succeeded(_) | O::TaskFailed(..) | O::WaitsForInput(_))
 }
 
 #[cfg(test)]

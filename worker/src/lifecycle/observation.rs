@@ -100,6 +100,12 @@ pub enum Observation {
 impl Observation {
     const STRANGER: &str = "the answer shows another task";
 
+    /// Whether it shows the task that was asked for, however that fares.
+    #[must_use]
+    pub fn shows_the_task(&self) -> bool {
+        matches!(self, Self::Running(_) | Self::Succeeded(_) | Self::TaskFailed(..) | Self::WaitsForInput(_))
+    }
+
     /// Takes a task under another id for what it is at first: no verdict.
     #[must_use]
     pub fn without_stranger(self) -> Self {
