@@ -43,8 +43,7 @@ local NOTHING = P .. 'nothing'
 
 local function number(text) return tonumber(text or 0) or 0 end
 
-local expiry = string.format('%d', now + lease_ms)
-local steps, leased, memo = {}, {}, {}
+local steps, leases = {}, {}
 
 -- Each value of a reply costs both sides, so a step is one.
 local function give(id, reclaimed, text, job, is_marked)
@@ -152,13 +151,10 @@ end
 -- Taken by this claim; the leases are written together in the end.
 local taken = {}
 
-local function hold(id, reclaimed, text, job, has_more)
+local function hold(id, fence, reclaimed, text, job, is_marked)
   taken[id] = true
-  local lease, n = lease_of(id, text), #memo + 1
-  memo[n] = lease
-  leased[2 * n - 1] = expiry
-  leased[2 * n] = lease
-  give(id, reclaimed, text, job, has_more)
+  leases[#leases + 1] = fence .. ':' .. id
+  give(id, reclaimed, text, job, is_marked)
 end
 
 -- A record that is gone (a lost last second of AOF, a hand that deleted it, eviction), or that cannot be read, leaves
@@ -200,7 +196,7 @@ local function take(ids, is_submit)
         intents[#intents + 1] = keys[i]
         intents[#intents + 1] = text
       end
-      hold(id, 0, text, is_submit and (requests[i] or ''), marks[i] == 1)
+      hold(id, fence, 0, text, is_submit and (requests[i] or ''), marks[i] == 1)
     end
   end
   if #intents > 0 then call('MSET', unpack(intents)) end
@@ -220,7 +216,7 @@ local function take_back(lease)
   call('HSET', MORE .. id, 'rn', fence)
   call('SADD', MARKED, id)
   some_marked = true
-  hold(id, 1, text, false, true)
+  hold(id, fence, 1, text, false, true)
 end
 
 local function due(key, at_most)
@@ -305,7 +301,7 @@ local function fitting(wanted)
     if max_open > 0 then cap = math.min(max_open, cap) end
   end
   if cap == 0 then return wanted, false end
-  local open = call('ZCARD', POLL) + call('ZCARD', LEASES) + #leased / 2
+  local open = call('ZCARD', POLL) + call('ZCARD', LEASES) + #leases
   if cap - open < wanted then waits_for_room = 1 end
   if cap <= open and wanted > 0 and may_try and (max_open == 0 or open < max_open) then return 1, true end
   return math.min(wanted, cap - open), false
@@ -335,9 +331,15 @@ end
 
 -- Writes the leases down, and which they are, should the claim be asked again.
 local function lease()
-  if #leased == 0 then return end
-  call('ZADD', LEASES, unpack(leased))
-  call('SET', MEMO, string.format('%s %d ', request, now) .. table.concat(memo, ' '), 'PX', lease_ms * 4)
+  if #leases == 0 then return end
+  -- The last first: a small sorted set is a list, and is searched from its beginning for each place.
+  local expiry, members = string.format('%d', now + lease_ms), {}
+  for i = #leases, 1, -1 do
+    members[#members + 1] = expiry
+    members[#members + 1] = leases[i]
+  end
+  call('ZADD', LEASES, unpack(members))
+  call('SET', MEMO, string.format('%s %d ', request, now) .. table.concat(leases, ' '), 'PX', lease_ms * 4)
 end
 
 -- When there may be more: at once if there was no slot for all, else when the next is due. What is due and was not taken
