@@ -96,7 +96,9 @@ impl Preparer {
     async fn look_before_submit(&self, step: &Step, task: &TaskId) -> Option<Observation> {
         // The claim came with a place for a submit, not for a look.
         if !self.poller.may_look_alone(false).await {
-            return Some(Observation::NotBegun);
+            // Not `NotBegun`, after which the job would be claimed again at once: looks may be held back for minutes.
+            let reason = "a hook told of a task, and no look was allowed in time".to_owned();
+            return Some(Observation::NoVerdict { reason, retry_after: None });
         }
         match self.upstream.fetch(task).await.without_stranger() {
             Observation::Running(_) | Observation::Succeeded(_) | Observation::WaitsForInput(_) => {
