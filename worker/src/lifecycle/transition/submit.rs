@@ -100,7 +100,10 @@ impl Decision<'_> {
     }
 
     pub(super) fn not_begun(&mut self) -> Next {
-        self.pressure = Pressure::Unsent(self.at.claimed_ms);
+        // A job that was claimed for its end took no place under the rate, and has none to give back.
+        if self.record.phase == Phase::Submitting {
+            self.pressure = Pressure::Unsent(self.at.claimed_ms);
+        }
         self.enter(Phase::Queued);
         Next::Submit(Duration::ZERO)
     }
