@@ -103,10 +103,11 @@ impl Settler {
     /// What is handed in within a moment goes along: a script call costs more than a step in it. Nobody
     /// waits for a look that goes on, so looks alone are gathered for a few moments.
     async fn gather(&mut self, batch: &mut Vec<Handed>) {
-        for _ in 0..Self::PATIENCE {
+        let mut moments = 0..Self::PATIENCE;
+        while batch.len() < Self::BATCH && moments.next().is_some() {
             tokio::time::sleep(Self::GATHER).await;
             fill(batch, &mut self.handed, Self::BATCH);
-            if batch.len() == Self::BATCH || batch.iter().any(|(settlement, _)| is_urgent(settlement)) {
+            if batch.iter().any(|(settlement, _)| is_urgent(settlement)) {
                 break;
             }
         }
