@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mjq_harness::Stack;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{a_stack, imagine, one_event_for_each, submitted_once};
 
@@ -41,6 +41,35 @@ async fn a_job_that_cannot_be_read_holds_up_no_other() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn keys_of_jobs_that_somebody_has_made_something_else_of_hold_up_no_other() -> anyhow::Result<()> {
+    let stack = with_open_tasks(20).await?;
+
+    for (key, command, words) in [
+        ("job:open-1", "HSET", &["a", "stranger's"][..]),
+        ("request:open-2", "HSET", &["a", "stranger's"]),
+        ("request:open-3", "SET", &["a b c"]),
+        ("more:open-4", "SET", &["a stranger's"]),
+        ("more:open-5", "SADD", &["a stranger's"]),
+        ("marked", "SADD", &["open-1", "open-2", "open-3", "open-4", "open-5"]),
+    ] {
+        if key != "marked" {
+            write(&stack, "DEL", key, &[]).await?;
+        }
+        write(&stack, command, key, words).await?;
+    }
+    // A cancel has to write into what is not there any more.
+    stack.xadd_job(&json!({ "cancel": "open-5" })).await?;
+    stack.wire.xadd_jobs(&jobs("later", 5)).await?;
+
+    let events = one_event_for_each(&stack, 24).await?;
+    let codes = |code: &str| events.values().filter(|event| event.code() == code).count();
+    assert_eq!((codes("ok"), codes("cancelled")), (23, 1));
+    assert!(!events.contains_key("open-1"), "nothing is left of it");
+    assert_eq!(events["open-2"].state(), "");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_job_that_has_a_task_is_not_submitted_however_often_it_is_put_among_those_that_are_to_be()
 -> anyhow::Result<()> {
     let stack = with_open_tasks(6).await?;
@@ -57,7 +86,7 @@ async fn a_job_that_has_a_task_is_not_submitted_however_often_it_is_put_among_th
 
 #[tokio::test]
 async fn a_key_that_somebody_has_made_something_else_of_is_named_and_costs_no_job() -> anyhow::Result<()> {
-    for key in ["due:submit", "deadlines", "marked", "leases"] {
+    for key in ["due:submit", "deadlines", "marked", "leases", "held", "upstream"] {
         let stack = a_stack().await?;
         write(&stack, "SET", key, &["a stranger's"]).await?;
 

@@ -30,9 +30,9 @@ scripts! {
     ANNOTATE = "annotate" after "job";
     BEAT = "beat";
     CANCEL = "cancel" after "job";
-    CLAIM = "claim" after "rights" and "rate" and "server";
+    CLAIM = "claim" after "rights" and "gate" and "rate" and "server";
     FORGET = "forget";
-    GRANT = "grant" after "rate";
+    GRANT = "grant" after "gate" and "rate";
     HINT = "hint" after "job";
     HOOK_SECRET = "hook_secret";
     LOOK_BACK = "look_back";
@@ -43,8 +43,8 @@ scripts! {
     RENEW = "renew";
     RESTORE = "restore";
     RETRY = "retry" after "rights" and "job";
-    REVISIT = "revisit" after "rate";
-    SETTLE = "settle" after "rights" and "pressure" and "standing";
+    REVISIT = "revisit" after "gate" and "rate";
+    SETTLE = "settle" after "rights" and "gate" and "pressure" and "standing";
     SWEEP = "sweep";
 }
 
@@ -124,7 +124,8 @@ mod tests {
     #[test]
     fn scripts_that_move_jobs_ask_first_whether_they_may_do_all_that_they_do() {
         for script in [&ADMIT, &CLAIM, &REASSERT, &REJECT, &RETRY, &SETTLE] {
-            let calls = script.text.split("call('").skip(1).filter_map(|rest| rest.split('\'').next());
+            let calls = ["call('", "try('"].map(|call| script.text.split(call).skip(1)).into_iter().flatten();
+            let calls = calls.filter_map(|rest| rest.split('\'').next());
             for command in calls.filter(|command| !READS.contains(command)) {
                 let is_asked = RIGHTS.contains(&format!("may('{command}'"));
                 assert!(is_asked, "{} calls {command}, and rights.lua does not ask for it", script.name);

@@ -49,7 +49,7 @@ local steps, leases = {}, {}
 local function give(id, reclaimed, text, job, is_marked)
   local head = id
   if is_marked then
-    local reclaims, is_cancelled, inputs, hint = unpack(call('HMGET', MORE .. id, 'rc', 'c', 'mn', 'hint'))
+    local reclaims, is_cancelled, inputs, hint = unpack(try('HMGET', MORE .. id, 'rc', 'c', 'mn', 'hint') or {})
     head = string.format('%s %d %d %d %d %s', id, reclaimed, number(reclaims), is_cancelled and 1 or 0,
       number(inputs), hint or '')
   end
@@ -70,7 +70,7 @@ local function marks_of(ids)
 end
 
 -- Whether a job, which is marked, is large: then nothing of its request is needed, and its state may be very long.
-local function is_large(id) return not string.find(call('GETRANGE', REQUEST .. id, 0, 80), '^%S+ %S+ %d+ =') end
+local function is_large(id) return not string.find(try('GETRANGE', REQUEST .. id, 0, 80) or '', '^%S+ %S+ %d+ =') end
 
 -- The requests of jobs, but for large ones.
 local function requests_of(ids, marks)
@@ -99,12 +99,12 @@ local function again()
   local granted, given = string.match(string.sub(last, #request + 2), '(%d+) (.*)')
   for fence, id in string.gmatch(given, '(%d+):(%S+)') do
     local lease = fence .. ':' .. id
-    local text = call('ZSCORE', LEASES, lease) and call('GET', JOB .. id)
+    local text = call('ZSCORE', LEASES, lease) and try('GET', JOB .. id)
     if text then
       -- The lease begins anew: the pod hears of the step only now.
       call('ZADD', LEASES, now + lease_ms, lease)
       -- `rn` is the fence of the last reclaim: it tells whether the first reply said "reclaimed".
-      local reclaimed = call('HGET', MORE .. id, 'rn') == fence and 1 or 0
+      local reclaimed = try('HGET', MORE .. id, 'rn') == fence and 1 or 0
       local marks = marks_of({ id })
       local job = string.find(text, '^%d+ submitting ') and requests_of({ id }, marks)[1]
       give(id, reclaimed, text, job, marks[1] == 1)
@@ -116,18 +116,11 @@ end
 local control = call('HMGET', UPSTREAM, 'paused', 'submits_paused', 'gate_ms', 'limit', 'down', 'down_until_ms',
   'server', 'server_gate_ms', 'spared_ms', 'looks_gate_ms', 'lowered_ms', 'full', 'tried_ms')
 
--- A time to wait for. One from further ahead than there ever is one is from before the clock went back (a failover to a
--- host that is behind), and is over.
-local function gate(text, longest_ms)
-  local at = number(text)
-  return at > now + longest_ms and 0 or at
-end
-
 local is_paused, submits_paused, limit_open = control[1] == '1', control[2] == '1', tonumber(control[4] or '')
 -- How often the breaker's probes have failed; nil while it is closed.
 local down = control[5]
-local spared_ms, looks_gate_ms = gate(control[9], 5 * lease_ms + 5000), gate(control[10], 120000)
-local lowered_ms, full, tried_ms = number(control[11]), number(control[12]), number(control[13])
+local spared_ms, looks_gate_ms = until_ms(control[9], 5 * lease_ms + 5000), closed_until('looks_gate_ms', control[10])
+local full = number(control[12])
 
 -- Why this claim gets nothing, whatever is due; nil if it may get something.
 local function nothing()
@@ -207,12 +200,16 @@ local function take_back(lease)
   call('ZREM', LEASES, lease)
   local fence, id = string.match(lease, '^(%d+):(.*)$')
   if not id or #fence > 15 then return end
-  local text = call('GET', JOB .. id)
+  local text = try('GET', JOB .. id)
   if not read(text) then return forget(id) end
   fence = string.format('%d', fence + 1)
   text = string.gsub(text, '^%d+', fence)
   call('SET', JOB .. id, text)
-  call('HINCRBY', MORE .. id, 'rc', 1)
+  -- Without a count of its reclaims, a job that kills its workers would never end.
+  if not try('HINCRBY', MORE .. id, 'rc', 1) then
+    call('DEL', MORE .. id)
+    call('HSET', MORE .. id, 'rc', 1)
+  end
   call('HSET', MORE .. id, 'rn', fence)
   call('SADD', MARKED, id)
   some_marked = true
@@ -245,7 +242,7 @@ end
 
 local function take_overdue()
   for _, id in ipairs(due(DEADLINES, limit - #steps)) do
-    local own = lease_of(id, call('GET', JOB .. id))
+    local own = lease_of(id, try('GET', JOB .. id))
     if taken[id] or own and call('ZSCORE', LEASES, own) then
       -- A step is under way: its end may be the job's, and else this comes after it.
       call('ZADD', DEADLINES, now + math.floor(lease_ms / 16), id)
@@ -295,8 +292,8 @@ local function fitting(wanted)
   local cap, is_quiet, may_try = max_open, false, false
   if limit_open then
     local while_ms = math.min(60000, 10000 * 2 ^ math.min(full, 4))
-    is_quiet = now - lowered_ms >= while_ms
-    may_try = is_quiet and math.abs(now - tried_ms) >= while_ms
+    is_quiet = ms_since(control[11]) >= while_ms
+    may_try = is_quiet and ms_since(control[13]) >= while_ms
     cap = math.max(1, math.floor(limit_open)) + (is_quiet and 1 or 0)
     if max_open > 0 then cap = math.min(max_open, cap) end
   end
@@ -309,7 +306,7 @@ end
 
 local function take_submits(waiting)
   local wanted, is_trial = fitting(math.min(limit - #steps, waiting, most_submits))
-  local gate_ms = math.max(gate(control[3], 600000), down and gate(control[6], 30000) or 0)
+  local gate_ms = math.max(closed_until('gate_ms', control[3]), down and closed_until('down_until_ms', control[6]) or 0)
   if gate_ms > now then return wake_in(gate_ms - now) end
   -- The breaker is open: one probe.
   if down then wanted = math.min(wanted, 1) end

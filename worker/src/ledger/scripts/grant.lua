@@ -8,8 +8,8 @@
 
 local rate = P .. 'rate:' .. ARGV[1]
 local n, window = tonumber(ARGV[2]), tonumber(ARGV[3])
-local gate_ms = ARGV[1] == 'poll' and redis.call('HGET', P .. 'upstream', 'looks_gate_ms')
-if gate_ms and tonumber(gate_ms) > now then return gate_ms - now end
+local gate_ms = ARGV[1] == 'poll' and closed_until('looks_gate_ms', redis.call('HGET', P .. 'upstream', 'looks_gate_ms')) or 0
+if gate_ms > 0 then return gate_ms - now end
 local fits, wait_ms = room(rate, 1, n, window)
 if fits == 0 then return wait_ms end
 write_although_full()

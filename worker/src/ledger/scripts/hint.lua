@@ -23,9 +23,7 @@ local function hint(id, task, goes_on)
   end
   if goes_on and phase ~= 'unknown' then return 0 end
   if phase == 'failed' then return 2 * redis.call('ZADD', P .. 'late', 'XX', 'LT', 'CH', now, id) end
-  local first = redis.call('ZRANGE', P .. 'due:poll', 0, 0, 'WITHSCORES')[2]
-  local front = math.min(now, (tonumber(first) or now) - 1)
-  if redis.call('ZADD', P .. 'due:poll', 'XX', 'LT', 'CH', string.format('%d', front), id) == 1 then return 1 end
+  if look_first(id) then return 1 end
   -- A claim shows in its lease, which is named after its fence.
   if redis.call('ZSCORE', P .. 'leases', fence .. ':' .. id) then return 3 end
   return 0

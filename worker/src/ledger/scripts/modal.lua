@@ -10,11 +10,11 @@ local id = ARGV[1]
 local fence, phase = read_job(id)
 if not fence then return 0 end
 if has_ended(phase) then return 2 end
-if redis.call('HGET', P .. 'more:' .. id, 'me') ~= ARGV[2] then
+if try('HGET', P .. 'more:' .. id, 'me') ~= ARGV[2] then
   note_more(id, 'modal', ARGV[3], 'me', ARGV[2])
   redis.call('HINCRBY', P .. 'more:' .. id, 'mn', 1)
 end
-if phase == 'held' and redis.call('ZADD', P .. 'due:poll', 'XX', 'CH', 0, id) == 1 then return 1 end
+if phase == 'held' and look_first(id) then return 1 end
 -- It came early, or during a step: the settlement that finds that the task waits finds this.
 note_more(id, 'mw', 1)
 return 1

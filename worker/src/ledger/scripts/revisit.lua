@@ -19,7 +19,8 @@ if not first[2] then return { -1 } end
 if tonumber(first[2]) > now then return { tonumber(first[2]) - now } end
 local paused, gate_ms = unpack(redis.call('HMGET', P .. 'upstream', 'paused', 'looks_gate_ms'))
 if paused == '1' then return { 1000 } end
-if gate_ms and tonumber(gate_ms) > now then return { gate_ms - now } end
+gate_ms = closed_until('looks_gate_ms', gate_ms)
+if gate_ms > 0 then return { gate_ms - now } end
 
 local requests, wait_ms = room(RATE, math.ceil(limit / polls_per_request), n, window)
 if requests == 0 then return { wait_ms } end
@@ -28,7 +29,7 @@ limit = math.min(limit, requests * polls_per_request)
 write_although_full()
 local looks = { 0 }
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', LATE, '-inf', now, 'LIMIT', 0, limit)) do
-  local text = redis.call('GET', P .. 'job:' .. id)
+  local text = try('GET', P .. 'job:' .. id)
   if text and string.find(text, '^%d+ failed ') then
     redis.call('ZADD', LATE, now + again_ms, id)
     looks[#looks + 1] = { id, text }

@@ -4,7 +4,8 @@
 -- record; puts the job back into a lane or ends it, and then the event, the follow-ups and the
 -- indexes go with it; ends the lease; and moves the limits that all pods share. A step whose job was
 -- claimed anew changes nothing.
--- Asked again after a lost reply, it answers as the first time and does nothing twice.
+-- Asked again after a lost reply, it answers as the first time and does nothing twice. Asked again after an error (a
+-- stranger's key in the place of ours), it publishes nothing twice: whatever can fail comes before the first event.
 --
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[…]  step after step:
@@ -67,14 +68,14 @@ if #ends > 0 then
 end
 
 -- What is written of each job, in one command; and what ended, counted.
-local texts, totals, paces, finished = {}, {}, {}, {}
-local last_event
+local texts, totals, paces = {}, {}, {}
+-- The jobs that end, and where in the arguments the outcome of each begins.
+local finished, outcomes = {}, {}
 
-local function write(id, text, phase)
+local function write(id, text)
   local n = #texts
   texts[n + 1] = JOB .. id
   texts[n + 2] = text
-  phases[id] = phase
 end
 
 -- Where the job is, and its state. (To match from the first word on costs more.)
@@ -83,27 +84,17 @@ local function state_of(request)
   local score_end = digest_end and string.find(request, ' ', digest_end + 1, true)
   if not score_end then return '', '' end
   local length, where, from = string.match(request, '^(%d+) (%S) ()', score_end + 1)
+  if not length then return '', '' end
   return where, string.sub(request, from, from + length - 1)
 end
 
-local function finish(id, text, at)
-  local kind, code, kind_of_job, task, status, image_url, data, class, ran_ms, revisit_ms = unpack(ARGV, at, at + 9)
-  local where, state = state_of(requests[id] or '')
-  -- Before the event: an error here must not come after it. A stream that somebody has given the highest id there is
-  -- takes no more entries, and must not keep all others from ending.
-  for i = at + 11, at + 10 + ARGV[at + 10] do
-    if redis.pcall('XADD', P .. 'jobs', '*', 'v', '1', 'job', ARGV[i]).err then
-      totals.follow_up_refused = (totals.follow_up_refused or 0) + 1
-    end
-  end
-  local entry = redis.call('XADD', EVENTS, '*', 'v', '1', 'type', kind, 'job', id, 'kind', kind_of_job,
-    'state', state, 'task', task, 'status', status,
-    'code', code, 'image_url', image_url, 'data', data)
-  write(id, text .. '\n' .. entry, '')
-  last_event = entry
-  -- Only what has failed or was cancelled can be tried once more: nobody needs these pictures again.
-  if where == 'S' and kind == 'completed' then redis.call('DEL', P .. 'large:' .. id) end
-  finished[#finished + 1] = id
+-- Takes an ended job out of the indexes and counts it. Its event comes when all steps of this call have got so far.
+local function finish(id, at)
+  local kind, code = ARGV[at], ARGV[at + 1]
+  local class, ran_ms, revisit_ms = unpack(ARGV, at + 7, at + 9)
+  local n = #finished + 1
+  finished[n], outcomes[n] = id, at
+  phases[id] = ''
   if kind == 'failed' then add(P .. 'failed', now, id) end
   if revisit_ms ~= '' then add(P .. 'late', now + revisit_ms, id) end
   if ran_ms ~= '0' then
@@ -114,12 +105,33 @@ local function finish(id, text, at)
   totals[outcome] = (totals[outcome] or 0) + 1
 end
 
+-- Publishes the follow-ups and the event of an ended job, and writes its text, which names the event.
+local function publish(id, at)
+  local kind, code, kind_of_job, task, status, image_url, data = unpack(ARGV, at, at + 6)
+  local where, state = state_of(requests[id] or '')
+  -- A stream that somebody has given the highest id there is takes no more entries, and must not keep all others from
+  -- ending.
+  for i = at + 11, at + 10 + ARGV[at + 10] do
+    if redis.pcall('XADD', P .. 'jobs', '*', 'v', '1', 'job', ARGV[i]).err then
+      totals.follow_up_refused = (totals.follow_up_refused or 0) + 1
+    end
+  end
+  local entry = redis.call('XADD', EVENTS, '*', 'v', '1', 'type', kind, 'job', id, 'kind', kind_of_job,
+    'state', state, 'task', task, 'status', status,
+    'code', code, 'image_url', image_url, 'data', data)
+  write(id, ARGV[at - VERB + 2] .. '\n' .. entry)
+  -- Only what has failed or was cancelled can be tried once more: nobody needs these pictures again.
+  if where == 'S' and kind == 'completed' then redis.call('DEL', P .. 'large:' .. id) end
+  return entry
+end
+
 local function put_back(id, text, verb, delay_ms)
   local phase = phase_of(text)
-  write(id, text, phase)
+  write(id, text)
+  phases[id] = phase
   if verb == 'poll' then
     -- The input that its task waits for may have come before.
-    if phase == 'held' and redis.call('HDEL', P .. 'more:' .. id, 'mw') == 1 then delay_ms = 0 end
+    if phase == 'held' and try('HDEL', P .. 'more:' .. id, 'mw') == 1 then delay_ms = 0 end
     add(POLL, now + delay_ms, id)
   elseif tonumber(delay_ms) > 0 then
     add(LATER, now + delay_ms, id)
@@ -142,7 +154,7 @@ local function check(id, lease, text, rare)
   if phases[id] then return '0' end
   local fence = tonumber(string.match(lease, '^%d+'))
   local kept_until_ms, deadline = string.match(rare, '^(%d+) (%d+)$')
-  local known = redis.call('GET', JOB .. id)
+  local known = try('GET', JOB .. id)
   local next_fence = known and tonumber(string.match(known, '^%d+'))
   -- What nobody of ours has written is as good as lost.
   known = next_fence and known
@@ -165,7 +177,7 @@ local function check(id, lease, text, rare)
   end
   if not known then return '4' end
   -- A later reclaim leaves the fence of the claim that it took back.
-  local reclaim = tonumber(redis.call('HGET', P .. 'more:' .. id, 'rn') or 0)
+  local reclaim = tonumber(try('HGET', P .. 'more:' .. id, 'rn') or 0) or 0
   if next_fence ~= fence + 1 or reclaim > fence then return '0' end
   if record_in(known) == record_in(text) then return '2' end
   -- Two claims under one fence: Redis had forgotten the first, and gave the job out again.
@@ -179,7 +191,7 @@ local function settle(at)
   if result ~= '1' and result ~= '3' then return result end
   press(pressure, count_open)
   if verb == 'end' then
-    finish(id, text, at + VERB)
+    finish(id, at + VERB)
   else
     put_back(id, text, verb, delay_ms)
   end
@@ -188,7 +200,6 @@ end
 
 local results = {}
 for i, at in ipairs(steps) do results[i] = settle(at) end
-if #texts > 0 then redis.call('MSET', unpack(texts)) end
 if #finished > 0 then
   redis.call('ZREM', DEADLINES, unpack(finished))
   redis.call('SREM', P .. 'marked', unpack(finished))
@@ -196,6 +207,9 @@ if #finished > 0 then
 end
 for set, members in pairs(adds) do redis.call('ZADD', set, unpack(members)) end
 list_standing()
+local last_event
+for i, id in ipairs(finished) do last_event = publish(id, outcomes[i]) end
+if #texts > 0 then redis.call('MSET', unpack(texts)) end
 if #finished > 0 then
   -- Under the last event's id; where a later one is there (the clock went back), under the next.
   local ids = table.concat(finished, ' ')

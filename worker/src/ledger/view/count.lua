@@ -12,6 +12,12 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local function due(lane) return redis.call('ZCOUNT', P .. 'due:' .. lane, '-inf', now) end
 
+-- What a text begins with; '' where somebody has made something else of its key.
+local function beginning(key)
+  local text = redis.pcall('GETRANGE', P .. key, 0, 99)
+  return type(text) == 'string' and text or ''
+end
+
 -- Scores of the submit lane are rank * 10^13 + enqueued ms: the oldest is the least of the ranks' firsts.
 local oldest = 0
 local function older(ms)
@@ -26,8 +32,8 @@ end
 -- Those that were claimed before (their next fence is not the first) and are to be submitted again wait as well; those
 -- that are to come later do not. The first few will do: who is tried again is so soon.
 for _, id in ipairs(redis.call('ZRANGE', P .. 'due:later', 0, 9)) do
-  local fence = string.match(redis.call('GETRANGE', P .. 'job:' .. id, 0, 20), '^%d+')
-  local score = string.match(redis.call('GETRANGE', P .. 'request:' .. id, 0, 99), '^%S+ (%d+)')
+  local fence = string.match(beginning('job:' .. id), '^%d+')
+  local score = string.match(beginning('request:' .. id), '^%S+ (%d+)')
   if score and tonumber(fence or 1) > 1 then older(tonumber(score) % 10000000000000) end
 end
 local entry = redis.call('XRANGE', P .. 'jobs', '-', '+', 'COUNT', 1)[1]

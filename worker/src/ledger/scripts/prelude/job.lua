@@ -7,7 +7,7 @@ write_although_full()
 
 -- The fence, as text, with the phase, the record and the entry, which is '' before the end; nil when there is no job.
 local function read_job(id)
-  local text = redis.call('GET', P .. 'job:' .. id)
+  local text = try('GET', P .. 'job:' .. id)
   if not text then return nil end
   return string.match(text, '^(%d+) (%a+) ([^\n]*)\n?(.*)$')
 end
@@ -21,12 +21,23 @@ local function has_ended(phase) return phase == 'completed' or phase == 'failed'
 
 -- What few jobs have is in `more:<id>`, and read of those that are marked: because they have some of it, or are large.
 local function note_more(id, ...)
-  redis.call('HSET', P .. 'more:' .. id, ...)
+  if not try('HSET', P .. 'more:' .. id, ...) then
+    redis.call('DEL', P .. 'more:' .. id)
+    redis.call('HSET', P .. 'more:' .. id, ...)
+  end
   redis.call('SADD', P .. 'marked', id)
 end
 
 -- Marks a job that is open again, if it has any of it, or is large.
 local function mark_again(id)
   if redis.call('EXISTS', P .. 'more:' .. id, P .. 'large:' .. id) > 0 then redis.call('SADD', P .. 'marked', id) end
+end
+
+-- Puts the next look at a job before all that are due, and says whether it waited for one. The score is a time not long
+-- ago: from the first one, pods learn how late looks are (pace.rs).
+local function look_first(id)
+  local first = redis.call('ZRANGE', P .. 'due:poll', 0, 0, 'WITHSCORES')[2]
+  local front = math.min(now, (tonumber(first) or now) - 1)
+  return redis.call('ZADD', P .. 'due:poll', 'XX', 'LT', 'CH', string.format('%d', front), id) == 1
 end
 

@@ -12,7 +12,8 @@
 --
 -- Two things follow. The limit of open tasks: additive increase, multiplicative decrease, from whatever was open when it
 -- got too much, never below 1 (from there on, pauses), and none any more once it is far above what is open. After a
--- quiet while, claim.lua lets one more go; whatever is open when the upstream takes one, it has room for. And the breaker: it opens with the first `down` or `away`, and with a run of `lost`, and doubles its pause each time that a
+-- quiet while, claim.lua lets one more go; whatever is open when the upstream takes one, it has room for. And the
+-- breaker: it opens with the first `down` or `away`, and with a run of `lost`, and doubles its pause each time that a
 -- probe fares no better. What opened it keeps its pauses when a probe's answer is lost.
 
 local UPSTREAM = P .. 'upstream'
@@ -35,7 +36,7 @@ end
 
 -- Closes a gate for a while. A shorter wish does not cut a longer one short.
 local function close(gate, pause_ms)
-  local until_ms = math.max(now + pause_ms, tonumber(redis.call('HGET', UPSTREAM, gate) or 0))
+  local until_ms = math.max(now + pause_ms, closed_until(gate, redis.call('HGET', UPSTREAM, gate)))
   redis.call('HSET', UPSTREAM, gate, string.format('%d', until_ms))
 end
 
@@ -43,7 +44,7 @@ local function open_breaker(pressure)
   local down = upstream_field(DOWN)
   local is_probe = redis.call('HDEL', UPSTREAM, 'probing') == 1
   -- Answers to requests that left before the breaker opened say nothing new.
-  if down > 0 and upstream_field(DOWN_UNTIL) > now and not is_probe then return end
+  if down > 0 and closed_until('down_until_ms', upstream_field(DOWN_UNTIL)) > 0 and not is_probe then return end
   local cause = pressure
   if down > 0 and pressure == 'lost' then cause = upstream[CAUSE] or 'down' end
   if cause ~= upstream[CAUSE] then down = 0 end
@@ -86,7 +87,7 @@ local function raise_limit(count_open)
   -- Slowly at first: what is full now will be full again. Then by this one and another, so that it may grow while no
   -- task ends.
   limit = math.max(limit, count_open())
-  upstream[LIMIT] = limit + (now - upstream_field(LOWERED) < 10000 and 1 / limit or 2)
+  upstream[LIMIT] = limit + (ms_since(upstream_field(LOWERED)) < 10000 and 1 / limit or 2)
   if limit > 10000 and limit > 2 * count_open() then
     upstream[LIMIT] = 0
     redis.call('HDEL', UPSTREAM, 'limit')
@@ -111,7 +112,7 @@ end
 
 local function lower_limit(open)
   local limit = upstream_field(LIMIT)
-  if now - upstream_field(LOWERED) < 1000 then
+  if ms_since(upstream_field(LOWERED)) < 1000 then
     -- Many refusals of one moment are one sign, not many. What is open when all have been told is what there was room for.
     if limit > math.max(1, open) then set_limit(open) end
     return

@@ -13,8 +13,16 @@ redis.call('EXISTS', P, P .. 'nothing')
 -- what has begun, make this one first.
 local function write_although_full() redis.call('DEL', P .. 'room') end
 
+-- What a command about one job answers; nil where somebody has made something else of its key. Such a job must not stop
+-- those that are dealt with in the same call.
+local function try(...)
+  local reply = redis.pcall(...)
+  if type(reply) == 'table' and reply.err then return nil end
+  return reply
+end
+
 -- The score of a job in `due:submit`, which its request begins with; nil when Redis has lost it.
 local function submit_score(id)
-  return string.match(redis.call('GETRANGE', P .. 'request:' .. id, 0, 80), '^%S+ (%S+)')
+  return string.match(try('GETRANGE', P .. 'request:' .. id, 0, 80) or '', '^%S+ (%d+) ')
 end
 

@@ -182,8 +182,7 @@ impl Both {
         // One more than is open goes now and then, and this test does not know how long its seconds are.
         let tried_lately = self.dice.permille(500);
         self.model.upstream.tried_ms = if tried_lately { self.now_ms } else { 0 };
-        let real_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64;
-        self.set_upstream("tried_ms", if tried_lately { real_ms } else { 0 }).await?;
+        self.set_upstream("tried_ms", if tried_lately { unix_ms()? } else { 0 }).await?;
         let no_limit = Rate::per_second(0.0);
         let limits = ClaimLimits {
             lease: Duration::from_millis(claim.lease_ms),
@@ -214,7 +213,8 @@ impl Both {
     async fn settle(&mut self) -> anyhow::Result<()> {
         // A saturation within a second of another is none, and this test does not know how long its seconds are.
         let lowered_ago = self.dice.permille(500);
-        let real_ms: u64 = if lowered_ago { 0 } else { 9_000_000_000_000 };
+        // So it stays for almost two.
+        let real_ms = if lowered_ago { 0 } else { unix_ms()? + 900 };
         self.model.upstream.lowered_ms = if lowered_ago { 0 } else { self.now_ms };
         self.set_upstream("lowered_ms", real_ms).await?;
         let mut outcomes: Vec<Outcome> = Vec::new();
@@ -596,4 +596,8 @@ fn tell(job: &JobId, fence: u64, phase: Phase, flags: &Flags) -> Told {
         flags.hinted_task.clone(),
         is_end_told,
     )
+}
+
+fn unix_ms() -> anyhow::Result<u64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64)
 }
