@@ -24,10 +24,17 @@ impl Mode {
         }
     }
 
-    /// Reads the mode from where the family of upstreams looks for it: AGICTO's `model` (`mj-relax`),
-    /// `accountFilter.modes` (`["RELAX"]`) and the prompt's `--relax`.
+    /// The mode of an address, for requests that name none: `/mj-relax/mj/submit/imagine`, as the C# proxy, new-api and
+    /// relays like them have it.
     #[must_use]
-    pub fn of(request: &Request) -> Self {
+    pub fn of_path(path: &str) -> Self {
+        if path.split('/').any(|part| part.eq_ignore_ascii_case("mj-relax")) { Self::Relax } else { Self::Fast }
+    }
+
+    /// Reads the mode from where the family of upstreams looks for it: AGICTO's `model` (`mj-relax`),
+    /// `accountFilter.modes` (`["RELAX"]`) and the prompt's `--relax`. `otherwise` is that of a request that names none.
+    #[must_use]
+    pub fn of(request: &Request, otherwise: Self) -> Self {
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct Filter {
@@ -41,10 +48,16 @@ impl Mode {
         let [model, prompt] = request.text_fields(["model", "prompt"]).map(Option::unwrap_or_default);
         let filter = serde_json::from_str::<Hints>(request.as_json()).ok().and_then(|hints| hints.filter);
         let modes = filter.unwrap_or_default().modes;
-        let is_relaxed = model.ends_with("relax")
-            || prompt.split_whitespace().any(|word| word == "--relax")
-            || modes.iter().any(|mode| mode.eq_ignore_ascii_case("relax"));
-        if is_relaxed { Self::Relax } else { Self::Fast }
+        let names = |mode: &str| {
+            model.ends_with(mode)
+                || prompt.split_whitespace().any(|word| word.strip_prefix("--") == Some(mode))
+                || modes.iter().any(|own| own.eq_ignore_ascii_case(mode))
+        };
+        match names("relax") {
+            true => Self::Relax,
+            false if names("fast") || names("turbo") => Self::Fast,
+            false => otherwise,
+        }
     }
 }
 
@@ -62,7 +75,26 @@ mod tests {
             (r#"{"prompt":"cat","accountFilter":{"modes":["FAST"]}}"#, Mode::Fast),
             (r#"{"prompt":"cat","accountFilter":7,"model":7}"#, Mode::Fast),
         ] {
-            assert_eq!(Mode::of(&Request::from_json(json.into()).unwrap()), mode, "{json}");
+            assert_eq!(Mode::of(&Request::from_json(json.into()).unwrap(), Mode::Fast), mode, "{json}");
+        }
+    }
+    #[test]
+    fn the_address_tells_where_the_request_does_not() {
+        for (path, mode) in [
+            ("/mj-relax/mj/submit/{action}", Mode::Relax),
+            ("/v1/mj-fast/mj/submit/{action}", Mode::Fast),
+            ("/mj/submit/{action}", Mode::Fast),
+            ("/not-mj-relax/submit", Mode::Fast),
+        ] {
+            assert_eq!(Mode::of_path(path), mode, "{path}");
+        }
+        for (json, mode) in [
+            (r#"{"prompt":"cat"}"#, Mode::Relax),
+            (r#"{"prompt":"cat --fast"}"#, Mode::Fast),
+            (r#"{"prompt":"cat","model":"mj-turbo"}"#, Mode::Fast),
+            (r#"{"prompt":"cat","accountFilter":{"modes":["FAST","RELAX"]}}"#, Mode::Relax),
+        ] {
+            assert_eq!(Mode::of(&Request::from_json(json.into()).unwrap(), Mode::Relax), mode, "{json}");
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct Policy {
     pub unknown_grace: Duration,
     /// The ways in which the task of a lost answer can be found again.
     pub adoption: AdoptionRoutes,
+    /// Whether a job is fast or relaxed that does not say itself.
+    pub mode: Mode,
     /// The deadline of a fast job that does not say itself.
     pub fast_deadline: Duration,
     /// The deadline of a relaxed job that does not say itself.
@@ -74,6 +76,7 @@ impl Default for Policy {
             on_capacity: OnCapacity::Fail,
             unknown_grace: Duration::from_secs(120),
             adoption: AdoptionRoutes::default(),
+            mode: Mode::Fast,
             fast_deadline: Duration::from_secs(15 * 60),
             relax_deadline: Duration::from_secs(60 * 60),
             max_attempts: 5,

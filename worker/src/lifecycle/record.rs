@@ -246,7 +246,7 @@ impl Record {
     /// The record of a new job, which came into the stream at `enqueued_ms`.
     #[must_use]
     pub fn admit(job: &Job, enqueued_ms: u64, policy: &Policy) -> Self {
-        let mode = Mode::of(&job.request);
+        let mode = Mode::of(&job.request, policy.mode);
         let parent = (job.kind == Kind::Action).then(|| job.request.parent_button()).flatten();
         let start_ms = enqueued_ms.max(job.options.run_at_ms);
         Self {

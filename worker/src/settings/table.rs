@@ -12,7 +12,7 @@ use super::{
     value::{self, LogFormat, UpstreamState},
 };
 use crate::{
-    lifecycle::{AdoptionRoutes, Policy},
+    lifecycle::{AdoptionRoutes, Mode, Policy},
     upstream::UpstreamSettings,
 };
 
@@ -159,6 +159,7 @@ impl Settings {
                 // Without a token of ours in it, a listed `state` does not name the job.
                 lookup: self.upstream_state == UpstreamState::Token && self.upstream_lookup_path.is_some(),
             },
+            mode: Mode::of_path(&format!("{}{}", self.upstream_url.path(), self.upstream_submit_path)),
             fast_deadline: self.deadline_fast,
             relax_deadline: self.deadline_relax,
             max_attempts: self.max_attempts,
