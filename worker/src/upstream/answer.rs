@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use super::json::Json;
+
 /// How one HTTP exchange went.
 pub type Exchange = Result<Answer, Failure>;
 
@@ -14,8 +16,10 @@ pub struct Answer {
     pub retry_after: Option<Duration>,
     /// How long it took until its status was there.
     pub took: Duration,
-    /// The whole body; or, when it broke off or was too large, what happened.
-    pub body: Result<Vec<u8>, String>,
+    /// The body, as far as it came.
+    pub body: Vec<u8>,
+    /// What kept the body from coming whole.
+    pub flaw: Option<String>,
 }
 
 /// An exchange without an answer.
@@ -41,17 +45,26 @@ impl Answer {
     /// An answer that came at once, and asks for no pause.
     #[cfg(test)]
     pub(super) fn of(status: u16, body: &str) -> Self {
-        Self { status, retry_after: None, took: Duration::ZERO, body: Ok(body.into()) }
+        Self { status, retry_after: None, took: Duration::ZERO, body: body.into(), flaw: None }
     }
 
-    /// The body as text, without a byte order mark and surrounding space; empty when it did not arrive whole.
+    /// Takes a body that did not come whole for whole if it is an object or an array up to its closing bracket: then only
+    /// the frame around it was wrong. Older new-apis write `"code":1` over `"code":22`, and keep the `Content-Length`.
+    #[must_use]
+    pub(super) fn forgiven(mut self) -> Self {
+        if self.flaw.is_some() && self.text().starts_with(['{', '[']) && Json::read(&self.text()).is_some() {
+            self.flaw = None;
+        }
+        self
+    }
+
+    /// The body as text, without a byte order mark and surrounding space; maybe only the beginning of it.
     ///
     /// A wrong byte spoils its own character only: codes and ids are ASCII.
     pub(super) fn text(&self) -> Cow<'_, str> {
-        let body = self.body.as_deref().unwrap_or_default();
-        match std::str::from_utf8(body) {
+        match std::str::from_utf8(&self.body) {
             Ok(text) => Cow::Borrowed(trimmed(text)),
-            Err(_) => Cow::Owned(trimmed(&String::from_utf8_lossy(body)).to_owned()),
+            Err(_) => Cow::Owned(trimmed(&String::from_utf8_lossy(&self.body)).to_owned()),
         }
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn classify_list(asked: &[TaskId], exchange: &Exchange) -> Batch {
         Ok(answer) => answer,
         Err(failure) => return Batch::Failed(unheard(failure.reason())),
     };
-    if answer.body.is_err() {
+    if answer.flaw.is_some() {
         return Batch::Failed(no_verdict(answer));
     }
     let text = answer.text();
@@ -57,7 +57,7 @@ pub(super) fn classify_list(asked: &[TaskId], exchange: &Exchange) -> Batch {
 /// Says which task of a list bears `state`: the latest, should there be several.
 pub(super) fn classify_lookup(state: &str, exchange: &Exchange) -> Observation {
     let answer = match exchange {
-        Ok(answer) if (200..300).contains(&answer.status) && answer.body.is_ok() => answer,
+        Ok(answer) if (200..300).contains(&answer.status) && answer.flaw.is_none() => answer,
         Ok(answer) => return no_verdict(answer),
         Err(failure) => return unheard(failure.reason()),
     };
@@ -183,7 +183,7 @@ mod tests {
             assert_eq!(look(status, body), wanted, "{status} {body}");
         }
         assert!(matches!(classify_list(&[], &Err(Failure::Lost("reset".into()))), Batch::Failed(_)));
-        let broken = Answer { body: Err("broke off".into()), ..Answer::of(404, "") };
+        let broken = Answer { flaw: Some("broke off".into()), ..Answer::of(404, "") };
         assert!(matches!(classify_list(&[], &Ok(broken)), Batch::Failed(_)));
     }
 

@@ -12,6 +12,7 @@ use super::{
     json::{Document, Json},
     refusal_text::{says_address_is_unknown, says_task_is_unknown, speaks_of_capacity},
     said::{Said, reason_of},
+    salvage::object_in,
     task_object::{Status, TaskObject},
     tidy::tidy,
 };
@@ -27,7 +28,7 @@ pub fn classify_poll(asked: &TaskId, exchange: &Exchange) -> Observation {
 }
 
 fn of_answer(asked: &TaskId, answer: &Answer) -> Observation {
-    if answer.body.is_err() {
+    if answer.flaw.is_some() {
         return no_verdict(answer);
     }
     let text = answer.text();
@@ -37,8 +38,12 @@ fn of_answer(asked: &TaskId, answer: &Answer) -> Observation {
     match answer.status {
         200..=299 => match Document::read(&text) {
             None if text.is_empty() => Observation::Missing,
-            None => no_verdict(answer),
-            Some(document) => of_document(asked, answer, document),
+            None => in_the_midst(asked, &text).unwrap_or_else(|| no_verdict(answer)),
+            Some(document) => {
+                // JSON that was written into a JSON string.
+                let inner = || text.starts_with('"').then(|| in_the_midst(asked, &text))?;
+                inner().unwrap_or_else(|| of_document(asked, answer, document))
+            }
         },
         // The same words that new-api answers with 400.
         400 | 422 if Said::read(&text).is_some_and(|said| says_task_is_unknown(&said.words)) => Observation::Missing,
@@ -59,6 +64,13 @@ fn shown_in_an_error(asked: &TaskId, answer: &Answer, text: &str) -> Option<Obse
         }
         _ => None,
     }
+}
+
+/// What a text that is no JSON shows of the very task that was asked for, in an object that stands in it.
+fn in_the_midst(asked: &TaskId, text: &str) -> Option<Observation> {
+    let object = object_in(text)?;
+    let task = TaskObject::find(Document::read(&object)?, asked)?;
+    task.is(asked).then(|| of_task(asked, &task))
 }
 
 fn of_document(asked: &TaskId, answer: &Answer, document: Document<'_>) -> Observation {
@@ -200,7 +212,6 @@ mod tests {
             (200, r#""ok""#, "no_verdict"),
             (200, "true", "no_verdict"),
             (200, "5", "no_verdict"),
-            (200, r#""{\"id\":\"7\",\"status\":\"SUCCESS\"}""#, "no_verdict"),
             (200, r#"{"\ud800":1,"id":"7"}"#, "no_verdict"),
             (200, r#"{"code":3,"description":"无可用的账号实例"}"#, "no_verdict"),
             (200, "[]", "missing"),
@@ -404,6 +415,23 @@ mod tests {
     }
 
     #[test]
+    fn the_task_is_seen_although_something_stands_around_it() {
+        for (id, wanted) in [("7", "succeeded"), ("8", "no_verdict")] {
+            let task = format!(r#"{{"id":"{id}","status":"SUCCESS","imageUrl":"http://x/a.png"}}"#);
+            for body in [
+                format!(r#"{task}{{"error":{{"type":"new_api_panic"}}}}"#),
+                format!("data: {task}\n\n"),
+                serde_json::to_string(&task).unwrap(),
+            ] {
+                assert_eq!(poll(200, &body).name(), wanted, "{body}");
+            }
+        }
+        let cut =
+            Answer { flaw: Some("broke off".into()), ..Answer::of(200, r#"{"id":"7","status":"SUCC"#) }.forgiven();
+        assert_eq!(classify_poll(&TaskId::new("7"), &Ok(cut)).name(), "no_verdict");
+    }
+
+    #[test]
     fn an_upstream_that_wants_to_be_left_alone_is_heard() {
         for status in [429, 503] {
             let Observation::NoVerdict { retry_after, reason } = poll(status, "") else { panic!("{status}") };
@@ -417,7 +445,7 @@ mod tests {
         for failure in [Failure::NotSent("refused".into()), Failure::Lost("reset".into())] {
             assert_eq!(classify_poll(&TaskId::new("7"), &Err(failure)).name(), "no_verdict");
         }
-        let broken = Answer { body: Err("broke off".into()), ..Answer::of(404, "") };
+        let broken = Answer { flaw: Some("broke off".into()), ..Answer::of(404, "") };
         assert_eq!(classify_poll(&TaskId::new("7"), &Ok(broken)).name(), "no_verdict");
     }
 }

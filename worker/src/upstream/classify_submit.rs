@@ -20,16 +20,17 @@
 
 use std::time::Duration;
 
-use mjq_producer::contract::{Code, Kind};
+use mjq_producer::contract::{Code, Kind, TaskId};
 
 use super::{
     Answer, Exchange, Failure,
     refusal_text::{
-        Tenor, says_answer_was_lost, says_model_is_barred, says_queue_is_full, says_relay_lost_it,
-        says_something_failed, says_task_is_unknown, says_time_ran_out, says_try_again, speaks_of_capacity,
-        speaks_of_parent, tenor,
+        Tenor, says_answer_was_lost, says_field_is_missing, says_model_is_barred, says_queue_is_full,
+        says_relay_lost_it, says_something_failed, says_task_is_unknown, says_time_ran_out, says_try_again,
+        speaks_of_capacity, speaks_of_parent, tenor,
     },
     said::{Said, reason_of},
+    salvage::{id_in, object_in},
     tidy::tidy,
 };
 use crate::lifecycle::{Busy, Observation};
@@ -55,7 +56,7 @@ pub fn classify_submit(kind: Kind, prompt: &str, exchange: &Exchange) -> Observa
     }
     let reason = without(prompt, &reason_of(answer, said.as_ref()));
     let page = if said.is_none() { text.to_lowercase() } else { String::new() };
-    Reading { kind, answer, said: said.unwrap_or_default(), page, reason }.meaning()
+    Reading { kind, answer, text: &text, said: said.unwrap_or_default(), page, reason }.meaning()
 }
 
 /// The acceptance, if the answer is one.
@@ -82,6 +83,7 @@ fn without(prompt: &str, words: &str) -> String {
 struct Reading<'a> {
     kind: Kind,
     answer: &'a Answer,
+    text: &'a str,
     said: Said,
     /// The body in small letters, where it is no JSON object.
     page: String,
@@ -137,7 +139,19 @@ impl Reading<'_> {
 
     fn not_to_be_followed(self, why: &str) -> Observation {
         let reason = tidy(&format!("{} ({why})", self.reason));
-        Observation::Unanswered { reason, lead: self.said.lead }
+        Observation::Unanswered { lead: self.lead(), reason }
+    }
+
+    /// An id that may be the new task's, surely read or salvaged.
+    fn lead(&self) -> Option<TaskId> {
+        let salvaged = || {
+            let said = Said::read(&object_in(self.text)?)?;
+            said.task.or(said.lead)
+        };
+        // The answer to an action may repeat the id of its parent, and a page has numbers of its own.
+        let is_about_one_task = !self.has_parent() && !self.page.starts_with('<');
+        let lead = if self.page.is_empty() { self.said.lead.clone() } else { salvaged() };
+        lead.or_else(|| is_about_one_task.then(|| id_in(self.text))?)
     }
 
     /// 3: on a new task "no account to be had", which is C#'s way to say full; on an action "no such parent".
@@ -223,13 +237,20 @@ impl Reading<'_> {
             // Too slow; "that is being done already"; and what is behind it failed.
             408 | 409 | 424 => self.unanswered(),
             // What broke off may have been a relay's "I lost the answer".
-            400..=499 if self.answer.body.is_err() => self.unanswered(),
+            400..=499 if self.answer.flaw.is_some() => self.unanswered(),
             // The family speaks JSON: a page is a gateway's, which serves no such host, or wants HTTPS.
             400..=499 if self.page.starts_with('<') => self.refused(Busy::Unreachable),
             // "It went wrong", in as many words.
             400 if self.said.code == Some(0) && self.said.words.is_empty() => self.unanswered(),
             400..=499 => self.by_words_or(Self::invalid),
-            _ if self.is_relays_own_trouble() => self.refused(Busy::Fault),
+            // new-api reads its own database before it sends anything.
+            _ if self.said.name == "new_api_error" && tenor(&self.said.words) == Some(Tenor::NotSent) => {
+                self.refused(Busy::Fault)
+            }
+            // A fork of one-api checks requests, and answers what it finds with 500.
+            500 if self.said.code == Some(4) && says_field_is_missing(&self.said.words) => {
+                self.denied(Code::InvalidRequest)
+            }
             _ => self.unanswered(),
         }
     }
@@ -241,15 +262,10 @@ impl Reading<'_> {
         self.answer.took >= AT_ONCE && self.answer.retry_after.is_none() && !says_why()
     }
 
-    /// Whether new-api could not read its own database, which it does before it sends anything.
-    fn is_relays_own_trouble(&self) -> bool {
-        let words = self.said.words.to_lowercase();
-        self.said.name == "new_api_error" && ["database error", "数据库错误"].iter().any(|it| words.contains(it))
-    }
-
     fn by_words_or(self, otherwise: impl FnOnce(Self) -> Observation) -> Observation {
         match tenor(&self.said.all_words()) {
             Some(Tenor::MaybeTaken) => self.unanswered(),
+            Some(Tenor::NotSent) => self.refused(Busy::Fault),
             Some(Tenor::Barred) => self.refused(Busy::Barred),
             Some(Tenor::Saturated) => self.refused(Busy::Saturated),
             Some(Tenor::Banned) => self.banned(),
@@ -285,7 +301,7 @@ impl Reading<'_> {
     }
 
     fn unanswered(self) -> Observation {
-        Observation::Unanswered { reason: self.reason, lead: self.said.lead }
+        Observation::Unanswered { lead: self.lead(), reason: self.reason }
     }
 }
 

@@ -261,7 +261,7 @@ fn a_body_that_broke_off_leaves_only_what_the_status_says() {
     for (status, wanted) in
         [(200, "unanswered"), (400, "unanswered"), (429, "Saturated"), (401, "Barred"), (413, "denied too_large")]
     {
-        let answer = Answer { body: Err("the body broke off".into()), ..Answer::of(status, "") };
+        let answer = Answer { flaw: Some("the body broke off".into()), ..Answer::of(status, "") };
 
         assert_eq!(gist_of(&classify_submit(Kind::Imagine, "", &Ok(answer))), wanted, "{status}");
     }
@@ -410,6 +410,44 @@ fn a_relay_s_trouble_of_its_own_is_told_from_a_lost_answer() {
 }
 
 #[test]
+fn a_relay_that_had_sent_nothing_is_asked_again() {
+    for (words, wanted) in [
+        ("database is locked (5) (SQLITE_BUSY)", "Fault"),
+        ("Error 1040: Too many connections", "Fault"),
+        ("dial tcp 10.0.0.1:443: connect: connection refused", "Fault"),
+        ("dial tcp: lookup up: i/o timeout", "Fault"),
+        ("Failed to get user quota", "Fault"),
+        ("channel#3: no enabled keys", "Saturated"),
+        ("模型 mj_imagine 价格未配置", "Barred"),
+        ("fail_to_fetch_midjourney[ status_code: 502]", "unanswered"),
+        ("Insert midjourneyTask failed Error", "unanswered"),
+        ("请求上游地址失败", "unanswered"),
+    ] {
+        let body = format!(r#"{{"description":"{words} ","type":"upstream_error","code":4}}"#);
+
+        assert_eq!(gist(Kind::Imagine, 400, &body), wanted, "{words}");
+    }
+    assert_eq!(gist(Kind::Imagine, 500, r#"{"code":4,"description":"prompt_is_required "}"#), "denied invalid_request");
+}
+
+#[test]
+fn the_family_s_answer_in_an_envelope_is_read_like_any_other() {
+    for (inner, wanted) in [
+        (r#"{"code":1,"description":"提交成功","result":"1748339029401828"}"#, "accepted 1748339029401828 0"),
+        (r#"{"code":23,"description":"队列已满"}"#, "Saturated"),
+        (r#"{"code":24,"description":"可能包含敏感词"}"#, "denied banned_prompt"),
+        (r#"{"code":3,"description":"无可用的账号实例"}"#, "Saturated"),
+    ] {
+        for envelope in [
+            format!(r#"{{"code":0,"message":"","data":{inner}}}"#),
+            format!(r#"{{"code":200,"msg":"ok","result":{inner}}}"#),
+        ] {
+            assert_eq!(gist(Kind::Imagine, 200, &envelope), wanted, "{envelope}");
+        }
+    }
+}
+
+#[test]
 fn who_is_banned_is_told_from_what_is_banned() {
     let error = |words: &str| format!(r#"{{"error":{{"message":"{words}","type":"new_api_error","code":""}}}}"#);
     for (words, wanted) in [
@@ -444,32 +482,6 @@ fn a_503_that_comes_late_and_says_nothing_is_a_time_out() {
     assert_eq!(gist(late(r#"{"message":"please try again later"}"#)), "Saturated");
     assert_eq!(gist(Answer { retry_after: Some(Duration::from_secs(1)), ..late("") }), "Saturated");
     assert_eq!(gist(Answer { took: Duration::from_secs(9), ..late("") }), "Saturated");
-}
-
-#[test]
-fn an_answer_that_says_too_little_may_have_a_lead() {
-    for (body, lead) in [
-        (r#"{"success":true,"data":{"taskId":"task-170"}}"#, Some("task-170")),
-        (r#"{"code":0,"message":"ok","data":{"id":12463258}}"#, Some("12463258")),
-        (r#"{"code":200,"result":"task-170"}"#, Some("task-170")),
-        (r#"{"task_id":"task-170"}"#, Some("task-170")),
-        (r#"{"Code":1,"Result":"task-170"}"#, Some("task-170")),
-        (r#"{"code":1,"id":"task-170"}"#, Some("task-170")),
-        (r#"{"code":1,"result":{"task":{"id":"task-170"}}}"#, Some("task-170")),
-        (r#"{"id":"request-9","data":{"task":{"task_id":"task-170"}}}"#, Some("task-170")),
-        (r#"{"code":9,"description":"提交失败","result":"12463258"}"#, Some("12463258")),
-        (r#"{"code":1,"data":{"tasks":[{"id":"task-170"}]}}"#, Some("task-170")),
-        (r#"{"code":1,"data":{"ids":["task-170"]}}"#, Some("task-170")),
-        (r#"{"code":0,"data":{"id":5}}"#, None),
-        (r#"{"code":0,"result":"no"}"#, None),
-        (r#"{"success":true}"#, None),
-    ] {
-        let answer = Answer::of(200, body);
-        let seen = classify_submit(Kind::Imagine, "", &Ok(answer));
-
-        let Observation::Unanswered { lead: found, .. } = seen else { panic!("{body}: {seen:?}") };
-        assert_eq!(found.as_ref().map(|task| task.as_str()), lead, "{body}");
-    }
 }
 
 #[test]

@@ -242,12 +242,12 @@ impl Upstream {
         let mut response = request.send().await.map_err(|error| failure_of(&error))?;
         let status = meant_by(&response);
         let (retry_after, took) = (retry_after(response.headers()), begun.elapsed());
-        let body = read_body(&mut response, max_bytes).await;
+        let (body, flaw) = read_body(&mut response, max_bytes).await;
         let body = match &key {
-            Some(key) => body.map(|body| key.hide_in(status, body)),
+            Some(key) => key.hide_in(status, body),
             None => body,
         };
-        Ok(Answer { status, retry_after, took, body })
+        Ok(Answer { status, retry_after, took, body, flaw }.forgiven())
     }
 }
 
@@ -264,5 +264,5 @@ fn prompt_in(body: &str) -> String {
 /// Whether an answer to a cancel agrees: success, and no code that says otherwise.
 fn agrees(answer: &Answer) -> bool {
     let code = || Json::read(&answer.text())?.fields()?.get("code")?.integer();
-    (200..300).contains(&answer.status) && answer.body.is_ok() && code().is_none_or(|code| code == 1)
+    (200..300).contains(&answer.status) && answer.flaw.is_none() && code().is_none_or(|code| code == 1)
 }

@@ -7,10 +7,16 @@ use std::{
 
 use reqwest::{
     Client, ClientBuilder, Response,
-    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER},
+    header::{
+        ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
+    },
 };
 
-use super::{Failure, UpstreamSettings, read_retry_after};
+use super::{
+    Failure, UpstreamSettings,
+    decode::{TooLarge, decode},
+    read_retry_after,
+};
 
 /// What both clients have in common: no redirects, no retries, a limit for everything.
 pub(super) fn client(settings: &UpstreamSettings) -> ClientBuilder {
@@ -32,7 +38,7 @@ pub(super) fn client(settings: &UpstreamSettings) -> ClientBuilder {
 
 fn headers() -> HeaderMap {
     let json = HeaderValue::from_static("application/json");
-    // Who compresses all the same is understood.
+    // Who compresses all the same is understood: see `decode`.
     let encoding = HeaderValue::from_static("identity");
     HeaderMap::from_iter([(ACCEPT, json.clone()), (ACCEPT_ENCODING, encoding), (CONTENT_TYPE, json)])
 }
@@ -49,24 +55,37 @@ pub(super) fn meant_by(response: &Response) -> u16 {
     }
 }
 
-/// The body's bytes, or what became of it.
-pub(super) async fn read_body(response: &mut Response, max_bytes: usize) -> Result<Vec<u8>, String> {
+/// The body as far as it came, and what kept it from coming whole.
+pub(super) async fn read_body(response: &mut Response, max_bytes: usize) -> (Vec<u8>, Option<String>) {
+    let (body, flaw) = read_bytes(response, max_bytes).await;
+    let encodings = response.headers().get_all(CONTENT_ENCODING).iter().filter_map(|it| it.to_str().ok());
+    match decode(body, &encodings.collect::<Vec<_>>().join(","), max_bytes) {
+        Ok(body) => (body, flaw),
+        Err(TooLarge) => (Vec::new(), Some(too_large(max_bytes))),
+    }
+}
+
+async fn read_bytes(response: &mut Response, max_bytes: usize) -> (Vec<u8>, Option<String>) {
     /// Room that is made before any of it is there.
     const PROMISED: u64 = 64 << 10;
-    let too_large = || format!("the answer is larger than {max_bytes} bytes");
     if response.content_length().is_some_and(|length| length > max_bytes as u64) {
-        return Err(too_large());
+        return (Vec::new(), Some(too_large(max_bytes)));
     }
     let mut body = Vec::with_capacity(response.content_length().unwrap_or(0).min(PROMISED) as usize);
-    loop {
+    let flaw = loop {
         match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > max_bytes => return Err(too_large()),
+            Ok(Some(chunk)) if body.len() + chunk.len() > max_bytes => return (Vec::new(), Some(too_large(max_bytes))),
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return Ok(body),
-            Err(error) if error.is_timeout() => return Err("the answer did not end in time".to_owned()),
-            Err(error) => return Err(format!("the answer broke off: {}", root_cause(&error))),
+            Ok(None) => break None,
+            Err(error) if error.is_timeout() => break Some("the answer did not end in time".to_owned()),
+            Err(error) => break Some(format!("the answer broke off: {}", root_cause(&error))),
         }
-    }
+    };
+    (body, flaw)
+}
+
+fn too_large(max_bytes: usize) -> String {
+    format!("the answer is larger than {max_bytes} bytes")
 }
 
 /// Whether the request can have left.

@@ -147,7 +147,10 @@ impl<'a> Json<'a> {
         let is_none = stands_for_none(id);
         // A path segment of dots would lead elsewhere.
         let is_path = id.bytes().all(|byte| byte == b'.');
-        let is_odd = id.len() > MAX_BYTES || id.chars().any(char::is_control);
+        // Words, a sentence, JSON within a string, an address: no id, whatever the field is called.
+        let is_text =
+            id.contains(|c: char| c.is_whitespace() || c.is_control() || "{}\"<>".contains(c)) || id.contains("://");
+        let is_odd = id.len() > MAX_BYTES || is_text;
         (!is_none && !is_path && !is_odd).then(|| TaskId::new(id))
     }
 }
@@ -223,6 +226,9 @@ mod tests {
             (r#"["7","8"]"#, Some("7")),
             ("[7,8]", Some("7")),
             (r#"[{"id":7}]"#, Some("7")),
+            (r#""task 7""#, None),
+            (r#""{\"id\":7}""#, None),
+            (r#""http://x/7""#, None),
             (r#"{"id":"a","taskId":"b"}"#, Some("b")),
             (r#"{"task_id":12}"#, Some("12")),
             (r#"{"id":17,"mj_id":"c"}"#, Some("c")),

@@ -24,11 +24,13 @@ mod retry_after;
 
 mod json;
 mod said;
+mod salvage;
 mod task_object;
 mod tidy;
 
 mod address;
 mod client;
+mod decode;
 mod http;
 mod key;
 mod metering;
@@ -48,3 +50,5 @@ pub use settings::UpstreamSettings;
 mod classify_submit_tests;
 #[cfg(test)]
 mod client_tests;
+#[cfg(test)]
+mod leads_tests;

@@ -12,6 +12,8 @@ use super::class_of_failure;
 pub(super) enum Tenor {
     /// A relay lost the answer of the upstream behind it, which may have taken the job.
     MaybeTaken,
+    /// A relay had trouble of its own before it sent anything.
+    NotSent,
     /// The account may do no more: quota, daily limit, ban.
     Barred,
     /// Too much is going on.
@@ -35,6 +37,13 @@ const MAYBE_TAKEN: &[&str] = &[
     "do request failed",
     "bad_response_body",
     "fail_to_fetch_task",
+    "fail_to_fetch_midjourney",
+    // A fork of one-api, once its upstream has taken the job.
+    "insert midjourneytask failed",
+    "io copy error",
+    "close bodyreader error",
+    // one-hub, for any error of its own request.
+    "请求上游地址失败",
     "error while sending",
     "upstream request timeout",
     "timeout exceeded while awaiting",
@@ -124,6 +133,13 @@ const BARRED: &[&str] = &[
     "欠费",
     "无效的令牌",
     "令牌已过期",
+    "令牌状态不可用",
+    "剩余额度",
+    "时长已用完",
+    "价格未配置",
+    "价格或倍率未配置",
+    "price not configured",
+    "model price not found",
 ];
 
 /// Too much is going on: these words alone are a refusal.
@@ -143,6 +159,13 @@ const FULL: &[&str] = &[
     "队列数已达上限",
     "concurrency limit",
     "too many concurrent",
+    "too fast",
+    "slow down",
+    "操作太频繁",
+    "访问过于频繁",
+    "频率过快",
+    "任务数量过多",
+    "任务数已满",
 ];
 
 /// Nobody has room or time.
@@ -163,6 +186,26 @@ const BUSY: &[&str] = &[
     "账号不可用",
     "暂不可用",
     "渠道已被禁用",
+    "没有可用",
+    "未找到账号",
+    "no enabled keys",
+    "no keys available",
+];
+
+/// A relay's own database, or its own connection: it has not sent anything by then. Go's drivers and `net`, SQLite, MySQL,
+/// PostgreSQL.
+const OWN_TROUBLE: &[&str] = &[
+    "database error",
+    "数据库错误",
+    "database is locked",
+    "database is closed",
+    "too many connections",
+    "too many clients",
+    "driver: bad connection",
+    "invalid connection",
+    "deadlock found",
+    "failed to get user quota",
+    "dial tcp",
 ];
 
 /// Reads the words of a refusal.
@@ -171,6 +214,8 @@ pub(super) fn tenor(words: &str) -> Option<Tenor> {
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
     if says_relay_lost_it(&words) || says_time_ran_out(&words) {
         Some(Tenor::MaybeTaken)
+    } else if says_it_sent_nothing(&words) {
+        Some(Tenor::NotSent)
     } else if has(BARRED) {
         Some(Tenor::Barred)
     } else if has(FULL) || has(BUSY) {
@@ -188,6 +233,16 @@ pub(super) fn says_relay_lost_it(words: &str) -> bool {
     MAYBE_TAKEN.iter().any(|phrase| words.contains(phrase)) || says_proxy_lost_it(&words)
 }
 
+/// Whether a relay says what went wrong before its own request left: its database, or the connection, which it never had.
+fn says_it_sent_nothing(words: &str) -> bool {
+    OWN_TROUBLE.iter().any(|phrase| words.contains(phrase))
+}
+
+/// Whether the words of what else would be a lost answer say that something is not in the request.
+pub(super) fn says_field_is_missing(words: &str) -> bool {
+    words.trim().to_lowercase().ends_with("_is_required")
+}
+
 /// Whether the words speak of a time that ran out, and of nothing else.
 pub(super) fn says_time_ran_out(words: &str) -> bool {
     let words = words.to_lowercase();
@@ -195,6 +250,7 @@ pub(super) fn says_time_ran_out(words: &str) -> bool {
     let timed_out = |word: &str| !word.starts_with("--") && TIMED_OUT.iter().any(|phrase| word.contains(phrase));
     let is_full = FULL.iter().any(|phrase| words.contains(phrase));
     !is_full
+        && !says_it_sent_nothing(&words)
         && (words.split_whitespace().any(timed_out) || ["timed out", "time out"].iter().any(|it| words.contains(it)))
 }
 
@@ -314,6 +370,18 @@ mod tests {
             ("Post \"http://up/mj/submit/imagine\": EOF", Some(Tenor::MaybeTaken)),
             ("read tcp 10.0.0.1:80: i/o timeout", Some(Tenor::MaybeTaken)),
             ("请求超时", Some(Tenor::MaybeTaken)),
+            ("fail_to_fetch_midjourney[ status_code: 502]", Some(Tenor::MaybeTaken)),
+            (" Insert midjourneyTask failed Error", Some(Tenor::MaybeTaken)),
+            ("请求上游地址失败", Some(Tenor::MaybeTaken)),
+            ("database is locked", Some(Tenor::NotSent)),
+            ("Error 1040: Too many connections", Some(Tenor::NotSent)),
+            ("dial tcp 10.0.0.1:443: connect: connection refused", Some(Tenor::NotSent)),
+            ("Post \"http://up/mj/submit/imagine\": dial tcp 10.0.0.1:443: i/o timeout", Some(Tenor::NotSent)),
+            ("用户剩余额度: ＄0.01, 需要预扣费额度: ＄0.08", Some(Tenor::Barred)),
+            ("快速时长已用完", Some(Tenor::Barred)),
+            ("操作太频繁，请稍后再试", Some(Tenor::Saturated)),
+            ("没有可用账号", Some(Tenor::Saturated)),
+            ("channel: no enabled keys", Some(Tenor::Saturated)),
             ("账户已欠费", Some(Tenor::Barred)),
             ("实例不可用", Some(Tenor::Saturated)),
             ("prompt_is_required", None),

@@ -41,6 +41,9 @@ impl Said {
     pub(super) fn read(text: &str) -> Option<Self> {
         let Document { json, fields } = Document::read(text)?;
         let fields = fields?;
+        if let Some(inner) = wrapped(&fields) {
+            return Self::read(inner.as_str());
+        }
         let properties = fields.get("properties");
         let inner = properties.and_then(Json::fields);
         let property = |name: &str| inner.as_ref()?.get(name);
@@ -51,6 +54,7 @@ impl Said {
         let hidden = ["taskId", "task_id", "id"].iter().filter_map(|name| property(name)?.scalar_id());
         let ids: Vec<TaskId> = shown.chain(hidden).filter(|id| !is_word(id)).collect();
         let task = ids.iter().find(|id| looks_like_id(id)).or(ids.first()).cloned();
+        let beside = task.clone().filter(looks_like_id);
         let code = fields.get("code").and_then(Json::integer);
         let counted = property("numberOfQueues").and_then(Json::integer).and_then(|count| u32::try_from(count).ok());
         Some(Self {
@@ -59,7 +63,7 @@ impl Said {
             words,
             name: name_of(&fields),
             // Whoever has the task needs no lead to it.
-            lead: if matches!(code, Some(1 | 21 | 22)) && task.is_some() { None } else { lead(&fields, 2) },
+            lead: if matches!(code, Some(1 | 21 | 22)) && task.is_some() { None } else { lead(&fields, 3) },
             shows_an_id: task.is_some() || shows_an_id(&fields, 2),
             task,
             is_no_success: fields.get("success").is_some_and(|success| success.as_str() == "false"),
@@ -67,7 +71,9 @@ impl Said {
             is_framework_error: fields.get("path").is_some() && fields.get("status").is_some(),
             task_object: match fields.get("code") {
                 Some(_) => None,
-                None => TaskObject::new_task(Document { json, fields: Some(fields) }),
+                // A short `id` beside an id is the number of a relay's row.
+                None => TaskObject::new_task(Document { json, fields: Some(fields) })
+                    .map(|id| beside.filter(|_| !looks_like_id(&id)).unwrap_or(id)),
             },
         })
     }
@@ -101,8 +107,8 @@ pub(super) fn reason_of(answer: &Answer, said: Option<&Said>) -> String {
 fn body_in_words(answer: &Answer) -> String {
     /// Longer texts are pages.
     const MAX_QUOTED: usize = 200;
-    if let Err(reason) = &answer.body {
-        return reason.clone();
+    if let Some(flaw) = &answer.flaw {
+        return flaw.clone();
     }
     let text = answer.text();
     let is_json = Json::read(&text).is_some();
@@ -117,17 +123,21 @@ fn body_in_words(answer: &Answer) -> String {
 }
 
 /// Fields that might hold the new task's id, or an object with it, the surest first.
-const ID_FIELDS: [&str; 18] = [
+const ID_FIELDS: [&str; 22] = [
     "taskid",
     "task_id",
     "mjid",
     "mj_id",
+    "mjtaskid",
     "jobid",
     "job_id",
     "result",
     "results",
     "data",
     "task",
+    "job",
+    "info",
+    "list",
     "taskids",
     "task_ids",
     "ids",
@@ -138,14 +148,26 @@ const ID_FIELDS: [&str; 18] = [
     "id",
 ];
 
-/// An id that may be the new task's, as deep as `depth` objects. A short number may be anything's.
+/// An id that may be the new task's, as deep as `depth` objects. A short number may be anything's, and a word is none.
 fn lead(fields: &Fields<'_>, depth: usize) -> Option<TaskId> {
-    const SHORTEST: usize = 6;
     let named = |wanted: &'static str| fields.each().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted));
     ID_FIELDS.into_iter().flat_map(named).find_map(|(_, json)| match json.fields() {
         Some(inner) => (depth > 0).then(|| lead(&inner, depth - 1)).flatten(),
-        None => json.task_id().filter(|id| id.as_str().len() >= SHORTEST),
+        None => json.task_id().filter(looks_like_id),
     })
+}
+
+/// The family's own answer where a framework has put it into an envelope of its own: GoFrame writes
+/// `{"code": 0, "message": "", "data": {"code": 23, "description": "…"}}`.
+fn wrapped<'a>(fields: &Fields<'a>) -> Option<Json<'a>> {
+    let is_success = matches!(fields.get("code").and_then(Json::integer), Some(0 | 200));
+    let is_the_familys = |json: &Json<'_>| {
+        let has = |inner: &Fields<'_>| {
+            inner.get("code").and_then(Json::integer).is_some() && inner.get("description").is_some()
+        };
+        json.fields().is_some_and(|inner| has(&inner))
+    };
+    is_success.then(|| ["data", "result"].iter().filter_map(|name| fields.get(name)).find(is_the_familys))?
 }
 
 /// What some write where the family has the id.
