@@ -1,7 +1,7 @@
 //! A call: repeated until Redis answers, until the pod has to leave, or, for commands of the CLI, until Redis denies it.
 
 use std::{
-    sync::{PoisonError, atomic::Ordering},
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
@@ -51,6 +51,8 @@ impl Ledger {
         F: Future<Output = Result<T, RedisError>>,
     {
         let began = Instant::now();
+        // Whoever asks may stop waiting: what Redis refuses then concerns nobody any more.
+        let mut waiting = self.0.denials.wait_for(what);
         for tries in 0.. {
             // A call to a Redis that hangs takes long to fail: the pod must not wait for that, either.
             let asked = Instant::now();
@@ -74,7 +76,8 @@ impl Ledger {
                 if self.0.gives_up_when_denied {
                     return Err(Abandoned::Denied { call: what.to_owned(), words });
                 }
-                self.note_denial(what, words, tries);
+                say_denial(what, &words, tries);
+                waiting.denied(words);
             } else if self.note_outage() || tries == 0 {
                 warn!(call = what, error = %error, "redis did not answer {what}; trying until it does: {error}");
             }
@@ -92,23 +95,9 @@ impl Ledger {
         tokio::time::sleep(Self::HURRIED_CALL).await;
     }
 
-    /// Redis is there, and no outage is to be waited for: somebody has to act.
-    fn note_denial(&self, what: &str, words: String, tries: u32) {
-        /// About half a minute of tries.
-        const AGAIN: u32 = 60;
-        if tries.is_multiple_of(AGAIN) {
-            error!(call = what, "redis refuses {what}: {words}; trying until it does not");
-        }
-        self.0.denials.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned(), words);
-    }
-
     /// Takes note whether Redis has room for what a submit needs to have written down.
     pub(super) fn note_room(&self, has_room: bool) {
-        const CALL: &str = "submit";
-        let mut denials = self.0.denials.lock().unwrap_or_else(PoisonError::into_inner);
-        if has_room {
-            denials.remove(CALL);
-        } else if denials.insert(CALL.to_owned(), "redis has reached its maxmemory".to_owned()).is_none() {
+        if self.0.denials.set_full(!has_room) {
             error!("redis has reached its maxmemory: nothing new is submitted until it has room");
         }
     }
@@ -135,10 +124,18 @@ impl Ledger {
 
     fn note_answer(&self, what: &str, tries: u32, began: Instant) {
         self.0.clock.answered();
-        self.0.denials.lock().unwrap_or_else(PoisonError::into_inner).remove(what);
         if !self.0.is_reachable.send_replace(true) && tries > 0 {
             let seconds = began.elapsed().as_secs_f64();
             info!(call = what, tries, "redis answers again after {seconds:.1} s");
         }
+    }
+}
+
+/// Redis is there, and no outage is to be waited for: somebody has to act.
+fn say_denial(what: &str, words: &str, tries: u32) {
+    /// About half a minute of tries.
+    const AGAIN: u32 = 60;
+    if tries.is_multiple_of(AGAIN) {
+        error!(call = what, "redis refuses {what}: {words}; trying until it does not");
     }
 }

@@ -43,6 +43,7 @@ mod claim_reply;
 mod clock;
 mod commands;
 mod denial;
+mod denials;
 mod eviction;
 mod hints;
 mod intake;
@@ -62,8 +63,7 @@ mod sweep;
 mod view;
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -96,6 +96,7 @@ pub use view::{
     Upstream, ViewError, hide_images,
 };
 
+use denials::Denials;
 use rate::RoundTrip;
 use server_look::ServerLook;
 
@@ -117,8 +118,8 @@ struct Inner {
     outages: watch::Sender<u64>,
     /// Whether the last claim was told that another server is in charge.
     is_gated: AtomicBool,
-    /// The calls that Redis refuses at present, with its words.
-    denials: Mutex<BTreeMap<String, String>>,
+    /// What Redis refuses at present.
+    denials: Denials,
     /// Whether a call that Redis refuses is given up, as a person wants it.
     gives_up_when_denied: bool,
     /// Says that the pod is about to leave: a silent connection is not waited for any more.
@@ -153,7 +154,6 @@ impl Ledger {
         let prefix = queue.prefix();
         let (is_reachable, outages) = (watch::channel(false).0, watch::channel(0).0);
         let (clock, hurry) = (RedisClock::default(), CancellationToken::new());
-        let denials = Mutex::default();
         Self(Arc::new(Inner {
             link,
             queue,
@@ -165,7 +165,7 @@ impl Ledger {
             is_reachable,
             outages,
             is_gated: AtomicBool::new(false),
-            denials,
+            denials: Denials::default(),
             gives_up_when_denied,
             hurry,
             abandon,
@@ -212,8 +212,7 @@ impl Ledger {
     /// while it has no room.
     #[must_use]
     pub fn denials(&self) -> Vec<String> {
-        let denials = self.0.denials.lock().unwrap_or_else(PoisonError::into_inner);
-        denials.iter().map(|(call, words)| format!("{call}: {words}")).collect()
+        self.0.denials.all()
     }
 
     /// Makes all calls hurry, because the pod is about to leave: over a half-open connection, what has

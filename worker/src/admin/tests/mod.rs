@@ -422,6 +422,26 @@ async fn a_pod_is_ready_while_redis_answers_and_it_was_not_told_to_stop() -> any
 }
 
 #[tokio::test]
+async fn a_refused_act_that_nobody_waits_for_any_more_leaves_the_pod_ready() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    stage.admit(&imagine("order-1842", "{}")).await?;
+    let mut command = redis::cmd("LPUSH");
+    command.arg(stage.ledger.key("job:broken")).arg("no string");
+    stage.ledger.link().query::<u64>(&command).await?;
+
+    let (cancelled, ready) = tokio::join!(stage.post("/api/v1/jobs/broken/cancel", Some(Stage::TOKEN)), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        stage.get_json("/readyz").await
+    });
+    let (status, body) = ready?;
+    assert!(status == 503 && body["denials"][0].as_str().unwrap().contains("WRONGTYPE"), "{body}");
+    assert_eq!(cancelled?.0, 503);
+
+    assert_eq!(stage.get("/readyz").await?.0, 200, "the act was given up");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_redis_that_does_not_answer_is_told_within_seconds() -> anyhow::Result<()> {
     let mut redis = RedisProcess::spawn(RedisOptions::default()).await?;
     let stage = Stage::start(&redis.url()).await?;
