@@ -6,7 +6,10 @@
 
 use std::{
     fmt,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -26,6 +29,8 @@ struct Link {
     source: Source,
     response_timeout: Duration,
     current: Mutex<Current>,
+    /// The latest generation that has failed. No lock: whoever connects holds that of `current` for seconds.
+    spoiled: AtomicU64,
 }
 
 /// The connection in use, if there is one.
@@ -66,7 +71,7 @@ impl RedisLink {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let source = Source::read(url, response_timeout)?;
         let current = Mutex::new(Current { generation: 0, begun: Instant::now(), connection: None });
-        Ok(Self(Arc::new(Link { source, response_timeout, current })))
+        Ok(Self(Arc::new(Link { source, response_timeout, current, spoiled: AtomicU64::new(0) })))
     }
 
     /// How the Redis behind this link is deployed.
@@ -130,7 +135,7 @@ impl RedisLink {
             Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
         };
         if result.as_ref().is_err_and(spoils_the_connection) {
-            self.forget(generation).await;
+            self.forget(generation);
         }
         result
     }
@@ -140,6 +145,9 @@ impl RedisLink {
         let Ok(mut current) = tokio::time::timeout(Self::CONNECT_TIMEOUT, self.0.current.lock()).await else {
             return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
         };
+        if current.generation <= self.0.spoiled.load(Ordering::Acquire) {
+            current.connection = None;
+        }
         if let Some(connection) = &current.connection {
             return Ok((current.generation, connection.clone()));
         }
@@ -149,11 +157,9 @@ impl RedisLink {
         Ok((generation, connection))
     }
 
-    async fn forget(&self, generation: u64) {
-        let mut current = self.0.current.lock().await;
-        if current.generation == generation {
-            current.connection = None;
-        }
+    /// Gives up a connection that has failed, at once, even while somebody connects.
+    fn forget(&self, generation: u64) {
+        self.0.spoiled.fetch_max(generation, Ordering::AcqRel);
     }
 }
 
@@ -193,6 +199,58 @@ impl Source {
         match tokio::time::timeout(RedisLink::CONNECT_TIMEOUT * 3, connecting).await {
             Ok(result) => result,
             Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_that_failed_does_not_wait_for_whoever_connects() -> anyhow::Result<()> {
+        let link = RedisLink::open("redis://127.0.0.1:1/")?;
+        let _connecting = link.0.current.lock().await;
+
+        let failed = async { Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()) };
+        let answer = tokio::time::timeout(Duration::from_millis(200), link.bounded::<()>(1, failed)).await;
+
+        assert!(answer?.is_err());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_failed_is_replaced_and_its_successor_is_not() -> anyhow::Result<()> {
+        let redis = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let link = RedisLink::open(&format!("redis://{}/", redis.local_addr()?))?;
+        tokio::spawn(async move {
+            while let Ok((client, _)) = redis.accept().await {
+                tokio::spawn(say_ok_to_everything(client));
+            }
+        });
+
+        let (first, _) = link.connection().await?;
+        link.forget(first);
+        let (second, _) = link.connection().await?;
+        link.forget(first);
+        let (third, _) = link.connection().await?;
+
+        assert_eq!((first, second, third), (1, 2, 2));
+        Ok(())
+    }
+
+    /// Answers all that a client asks when it connects.
+    async fn say_ok_to_everything(mut client: tokio::net::TcpStream) -> std::io::Result<()> {
+        let mut asked = [0; 1024];
+        loop {
+            let bytes = client.read(&mut asked).await?;
+            if bytes == 0 {
+                return Ok(());
+            }
+            let commands = asked[..bytes].iter().filter(|byte| **byte == b'*').count();
+            client.write_all("+OK\r\n".repeat(commands).as_bytes()).await?;
         }
     }
 }
