@@ -56,6 +56,7 @@ mod rate;
 mod reassertion;
 mod renewal;
 mod retry;
+mod rights;
 mod scripts;
 mod server_look;
 mod settlement;
