@@ -12,3 +12,4 @@ pub mod upstream;
 mod metric_handles;
 mod planted_bug;
 mod shown;
+mod waits;

@@ -19,6 +19,7 @@ use super::{alarm::Alarm, hinter::HinterHandle, hook_address::HookAddress};
 use crate::{
     ledger::{Hinted, TaskHint},
     upstream::Hint,
+    waits::Waits,
 };
 
 /// What the receiver needs.
@@ -41,17 +42,16 @@ impl Hooks {
     }
 
     /// Passes a hint on. If it comes while a step is under way, that step may just have missed what it tells,
-    /// and the next may be far away: the hint is given again, after 50 ms, 100 ms and so on up to half a minute.
+    /// and the next may be far away: the hint is given again, after some 50 ms, 100 ms and so on, for half a minute.
     async fn pass_on(&self, hint: TaskHint) -> Hinted {
-        const TRIES: u32 = 10;
-        for tries in 0..TRIES {
+        let mut waits = Waits::of_a_hook();
+        loop {
             let hinted = self.hinter.hint(hint.clone()).await;
-            if hinted != Hinted::UnderWay {
-                return hinted;
+            match waits.next() {
+                Some(wait) if hinted == Hinted::UnderWay => tokio::time::sleep(wait).await,
+                _ => return hinted,
             }
-            tokio::time::sleep(Duration::from_millis(50) * 2_u32.pow(tries)).await;
         }
-        Hinted::UnderWay
     }
 }
 

@@ -9,7 +9,7 @@ use redis::{FromRedisValue, RedisError, ToRedisArgs};
 use tracing::{error, info, warn};
 
 use super::{Ledger, denial, scripts::Script};
-use crate::lifecycle::redis_retry_delay;
+use crate::waits::Waits;
 
 /// A call that was given up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +50,7 @@ impl Ledger {
     where
         F: Future<Output = Result<T, RedisError>>,
     {
-        let began = Instant::now();
+        let (began, mut waits) = (Instant::now(), Waits::of_a_call());
         // Whoever asks may stop waiting: what Redis refuses then concerns nobody any more.
         let mut waiting = self.0.denials.wait_for(what);
         for tries in 0.. {
@@ -82,7 +82,7 @@ impl Ledger {
                 warn!(call = what, error = %error, "redis did not answer {what}; trying until it does: {error}");
             }
             tokio::select! {
-                () = tokio::time::sleep(redis_retry_delay(tries)) => {}
+                () = tokio::time::sleep(waits.next_or_longest()) => {}
                 () = self.0.abandon.cancelled() => break,
             }
         }

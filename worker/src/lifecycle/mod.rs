@@ -38,7 +38,7 @@ pub use mode::Mode;
 pub use observation::{Busy, FailureClass, Observation, TaskReport};
 pub use outcome::{Ending, conflict, event_of, rejection};
 pub use pace::{Pace, PaceClass};
-pub use policy::{AdoptionRoutes, Outlook, Policy, redis_retry_delay};
+pub use policy::{AdoptionRoutes, Outlook, Policy};
 pub use ran::Ran;
 pub use record::{HistoryLine, Moment, Note, Phase, Record};
 pub use revisit::{LateSuccess, Revisited, first_revisit, revisit};

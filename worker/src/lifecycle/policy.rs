@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use backoff::{ExponentialBackoff, backoff::Backoff};
 use mjq_producer::contract::{OnCapacity, OnUnknown};
 
 use super::{
@@ -228,32 +227,11 @@ impl Policy {
     }
 }
 
-/// The delay before a call that Redis did not answer is made again: 50 ms at first, at most half a second.
-///
-/// Everything has to be in motion again within seconds of Redis being back, and each pod within the time that pods wait
-/// for each other then.
-#[must_use]
-pub fn redis_retry_delay(tries: u32) -> Duration {
-    exponential(Duration::from_millis(50), Duration::from_millis(500), 1.7, tries)
-}
-
-/// The delay after `times` tries, each `factor` longer than the one before.
-///
-/// The only place that calls the `backoff` crate. Its own randomness and its clock are switched
-/// off: the number of tries is kept with the job, so another pod goes on where this one stopped.
-fn exponential(first: Duration, longest: Duration, factor: f64, times: u32) -> Duration {
-    // Beyond this power the longest delay is reached from any sensible start.
-    let reached = first.mul_f64(factor.powi(times.min(40) as i32)).min(longest);
-    let mut backoff = ExponentialBackoff {
-        current_interval: reached,
-        initial_interval: first,
-        randomization_factor: 0.0,
-        multiplier: factor,
-        max_interval: longest,
-        max_elapsed_time: None,
-        ..ExponentialBackoff::default()
-    };
-    backoff.next_backoff().unwrap_or(longest)
+/// The delay after `times` tries, each `factor` longer than the one before. The number of tries is kept with the job,
+/// so another pod goes on where this one stopped.
+pub(super) fn exponential(first: Duration, longest: Duration, factor: f64, times: u32) -> Duration {
+    let reached = first.as_secs_f64() * factor.powf(times.into());
+    Duration::from_secs_f64(reached.min(longest.as_secs_f64()))
 }
 
 /// Spreads `delay` over ±20 %, so that jobs of one moment do not come back in one moment.

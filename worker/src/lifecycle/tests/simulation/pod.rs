@@ -22,7 +22,7 @@ use super::{
     world::World,
 };
 use crate::lifecycle::{
-    Act, Busy, Circumstances, Next, Observation, Phase, Pressure, event_of, next, redis_retry_delay,
+    Act, Busy, Circumstances, Next, Observation, Phase, Pressure, event_of, next, policy::exponential,
 };
 
 pub(super) struct Pod {
@@ -398,9 +398,10 @@ impl Pod {
         let world = &self.world;
         for tries in 0.. {
             let asked_ms = world.now_ms();
+            let wait = exponential(Duration::from_millis(50), Duration::from_millis(500), 1.7, tries);
             sleep(world.dice.ms(0, 4)).await;
             while world.now_ms() < world.redis_away_until_ms.get() {
-                sleep(redis_retry_delay(tries)).await;
+                sleep(wait).await;
             }
             let answer = act(&mut world.ledger.borrow_mut(), world.now_ms());
             let server = world.server();
@@ -409,7 +410,7 @@ impl Pod {
             if !world.loses_answer() && server == world.server() {
                 return (answer, asked_ms);
             }
-            self.nap(redis_retry_delay(tries)).await;
+            self.nap(wait).await;
         }
         unreachable!("it tries for ever")
     }
