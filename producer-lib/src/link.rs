@@ -6,10 +6,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -17,7 +14,7 @@ use redis::{
     AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, aio::MultiplexedConnection,
     cluster_async::ClusterConnection,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use crate::redis_url::{LinkError, RedisTopology, Source};
 
@@ -29,8 +26,9 @@ struct Link {
     source: Source,
     response_timeout: Duration,
     current: Mutex<Current>,
-    /// The latest generation that has failed. No lock: whoever connects holds that of `current` for seconds.
-    spoiled: AtomicU64,
+    /// The latest generation that has failed. No lock: whoever connects holds that of `current` for seconds. All calls over
+    /// its connection fail with it: each would otherwise wait for a dead host for as long as the first did.
+    spoiled: watch::Sender<u64>,
 }
 
 /// The connection in use, if there is one.
@@ -71,7 +69,7 @@ impl RedisLink {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let source = Source::read(url, response_timeout)?;
         let current = Mutex::new(Current { generation: 0, begun: Instant::now(), connection: None });
-        Ok(Self(Arc::new(Link { source, response_timeout, current, spoiled: AtomicU64::new(0) })))
+        Ok(Self(Arc::new(Link { source, response_timeout, current, spoiled: watch::channel(0).0 })))
     }
 
     /// How the Redis behind this link is deployed.
@@ -130,9 +128,12 @@ impl RedisLink {
     async fn bounded<T>(&self, generation: u64, answer: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
         // The client has its own deadline; this one also covers a Cluster's redirections.
         let limit = self.0.response_timeout + Self::CONNECT_TIMEOUT;
-        let result = match tokio::time::timeout(limit, answer).await {
-            Ok(result) => result,
-            Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+        let mut spoiled = self.0.spoiled.subscribe();
+        let result = tokio::select! {
+            // What has come counts, also when another call has failed.
+            biased;
+            result = tokio::time::timeout(limit, answer) => result.unwrap_or_else(|_| Err(timed_out())),
+            _ = spoiled.wait_for(|spoiled| *spoiled >= generation) => Err(timed_out()),
         };
         if result.as_ref().is_err_and(spoils_the_connection) {
             self.forget(generation);
@@ -143,9 +144,9 @@ impl RedisLink {
     async fn connection(&self) -> RedisResult<(u64, Connection)> {
         // Whoever holds it may be connecting. To go on after that fails would be to connect anew, one after the other.
         let Ok(mut current) = tokio::time::timeout(Self::CONNECT_TIMEOUT, self.0.current.lock()).await else {
-            return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
+            return Err(timed_out());
         };
-        if current.generation <= self.0.spoiled.load(Ordering::Acquire) {
+        if current.generation <= *self.0.spoiled.borrow() {
             current.connection = None;
         }
         if let Some(connection) = &current.connection {
@@ -159,7 +160,11 @@ impl RedisLink {
 
     /// Gives up a connection that has failed, at once, even while somebody connects.
     fn forget(&self, generation: u64) {
-        self.0.spoiled.fetch_max(generation, Ordering::AcqRel);
+        self.0.spoiled.send_if_modified(|spoiled| {
+            let is_news = generation > *spoiled;
+            *spoiled = generation.max(*spoiled);
+            is_news
+        });
     }
 }
 
@@ -167,6 +172,10 @@ impl fmt::Debug for RedisLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisLink").field("topology", &self.topology()).finish_non_exhaustive()
     }
+}
+
+fn timed_out() -> RedisError {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
 
 /// Whether the next command should have a new connection.
@@ -198,7 +207,7 @@ impl Source {
         // Sentinels and Cluster nodes are asked one after the other, each with its own time-out.
         match tokio::time::timeout(RedisLink::CONNECT_TIMEOUT * 3, connecting).await {
             Ok(result) => result,
-            Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+            Err(_) => Err(timed_out()),
         }
     }
 }
@@ -238,6 +247,20 @@ mod tests {
         let (third, _) = link.connection().await?;
 
         assert_eq!((first, second, third), (1, 2, 2));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn calls_fail_with_the_connection_that_they_are_made_over() -> anyhow::Result<()> {
+        let link = RedisLink::open("redis://127.0.0.1:1/")?;
+
+        let (over_the_first, other) = (link.clone(), link.clone());
+        let waiting = tokio::spawn(async move { over_the_first.bounded::<()>(1, std::future::pending()).await });
+        let going_on = tokio::spawn(async move { other.bounded::<()>(2, std::future::pending()).await });
+        link.forget(1);
+
+        assert!(tokio::time::timeout(Duration::from_secs(1), waiting).await??.is_err());
+        assert!(!going_on.is_finished());
         Ok(())
     }
 

@@ -1,6 +1,9 @@
 //! The claim: which steps this pod performs next.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use mjq_producer::contract::JobId;
 use tracing::error;
@@ -106,7 +109,8 @@ impl Ledger {
                 // The time of the attempt that was answered: an earlier one may have hung for long.
                 let (asked, looks) = (Instant::now(), self.0.server_look.is_due());
                 let clock = &self.0.clock;
-                let of_now = [arg(u8::from(looks)), arg(clock.last_answer_ms()), arg(clock.now_ms())];
+                let claims = self.0.claims_heard.load(Ordering::Relaxed);
+                let of_now = [arg(u8::from(looks)), arg(clock.last_answer_ms()), arg(clock.now_ms()), arg(claims)];
                 let args = [args.as_slice(), &of_now].concat();
                 let reply = scripts::CLAIM.run(&self.0.link, &self.0.prefix, &args).await?;
                 self.0.round_trip.took(asked.elapsed());
@@ -118,6 +122,7 @@ impl Ledger {
             .await?;
         self.0.clock.heard(reply.now_ms);
         self.0.clock.silence_is_told();
+        self.0.claims_heard.fetch_max(reply.claims, Ordering::Relaxed);
         self.note_room(reply.waits != WaitsFor::Memory);
         self.note_gate(reply.waits == WaitsFor::Pods);
         // What was granted long ago has lost its place under the rates: others have been granted theirs since.
@@ -192,7 +197,8 @@ mod tests {
     #[tokio::test]
     async fn no_claim_carries_a_long_state() -> anyhow::Result<()> {
         let ledger = a_ledger_with_a_job(&"s".repeat(100_000)).await?;
-        let claim = ["pod-a", "1", "1", "1", "60000", "0", "0", "0", "0", "0", "1", "0", "0", "9000000000000"].map(arg);
+        let claim =
+            ["pod-a", "1", "1", "1", "60000", "0", "0", "0", "0", "0", "1", "0", "0", "9000000000000", "0"].map(arg);
 
         for asked in ["first", "again"] {
             let reply: ClaimReply = ledger.call(&scripts::CLAIM, &claim).await?;
@@ -202,6 +208,43 @@ mod tests {
         }
         let json = ledger.job_json(&JobId::new("order-1842")?).await?;
         assert!(json.is_some_and(|json| json.len() > 100_000), "it is read when it is submitted");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn data_that_count_fewer_claims_than_a_pod_has_heard_of_have_lost_some() -> anyhow::Result<()> {
+        let ledger = a_ledger_with_a_job("customer 7").await?;
+        let no_limit = Rate::per_second(0.0);
+        let lease = Duration::from_secs(60);
+        let limits = ClaimLimits { lease, max_open: 0, submit_rate: no_limit, poll_rate: no_limit };
+        let wanted = Wanted { steps: 1, submits: 1, polls_per_request: 1 };
+        let key = |name: &str| ledger.key(name);
+        let text: String = ledger.link().query(redis::cmd("GET").arg(key("job:order-1842"))).await?;
+        assert_eq!(ledger.claim("pod-a", "1", wanted, &limits).await?.steps.len(), 1);
+        ledger.show_worker("pod-a", "{}").await?;
+        ledger.show_worker("pod-b", "{}").await?;
+        let mut outages = ledger.outages();
+        outages.mark_unchanged();
+
+        // As a replica has it that was cut off before the claim, and before pod-b came.
+        let mut old = redis::pipe();
+        old.cmd("SET")
+            .arg(key("job:order-1842"))
+            .arg(text)
+            .cmd("HDEL")
+            .arg(key("upstream"))
+            .arg("claims")
+            .cmd("DEL")
+            .arg(key("leases"));
+        old.cmd("HDEL").arg(key("workers")).arg("pod-b").cmd("ZADD").arg(key("due:submit")).arg(1).arg("order-1842");
+        ledger.link().pipeline::<()>(&old).await?;
+
+        assert!(ledger.claim("pod-a", "2", wanted, &limits).await?.steps.is_empty(), "the job is not given out again");
+        assert!(outages.has_changed()?, "what the pod holds is to be told");
+        ledger.reassert("pod-a", &[], lease, true).await?;
+        assert!(ledger.claim("pod-a", "3", wanted, &limits).await?.steps.is_empty(), "pod-a knew of another pod");
+        ledger.reassert("pod-b", &[], lease, true).await?;
+        assert_eq!(ledger.claim("pod-a", "4", wanted, &limits).await?.steps.len(), 1, "both have told");
         Ok(())
     }
 

@@ -17,6 +17,7 @@ pub(super) struct ClaimReply {
     pub(super) more_after_ms: i64,
     pub(super) granted_ms: u64,
     pub(super) waits: WaitsFor,
+    pub(super) claims: u64,
     pub(super) steps: Vec<String>,
 }
 
@@ -57,6 +58,7 @@ impl FromRedisValue for ClaimReply {
         let mut items = Vec::<Value>::from_redis_value(value)?.into_iter();
         let mut number = || i64::from_redis_value(items.next().unwrap_or(Value::Nil));
         let (now_ms, more_after_ms, granted_ms, waits) = (number()?, number()?, number()?, number()?);
+        let claims = number()?.unsigned_abs();
         let steps = items.map(String::from_redis_value).collect::<Result<_, _>>()?;
         let (now_ms, granted_ms) = (now_ms.unsigned_abs(), granted_ms.unsigned_abs());
         let waits = match waits {
@@ -65,7 +67,7 @@ impl FromRedisValue for ClaimReply {
             3 => WaitsFor::Pods,
             _ => WaitsFor::Nothing,
         };
-        Ok(Self { now_ms, more_after_ms, granted_ms, waits, steps })
+        Ok(Self { now_ms, more_after_ms, granted_ms, waits, claims, steps })
     }
 }
 

@@ -64,7 +64,10 @@ mod sweep;
 mod view;
 
 use std::{
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64},
+    },
     time::Duration,
 };
 
@@ -98,6 +101,7 @@ pub use view::{
 };
 
 use denials::Denials;
+use pods::PodsSeen;
 use rate::RoundTrip;
 use server_look::ServerLook;
 
@@ -112,6 +116,9 @@ struct Inner {
     clock: RedisClock,
     round_trip: RoundTrip,
     server_look: ServerLook,
+    /// How many claims that gave something Redis has counted, as far as this pod has heard.
+    claims_heard: AtomicU64,
+    pods_seen: PodsSeen,
     retention: Duration,
     /// Whether the last call was answered.
     is_reachable: watch::Sender<bool>,
@@ -162,6 +169,8 @@ impl Ledger {
             clock,
             round_trip: RoundTrip::default(),
             server_look: ServerLook::default(),
+            claims_heard: AtomicU64::new(0),
+            pods_seen: PodsSeen::default(),
             retention,
             is_reachable,
             outages,

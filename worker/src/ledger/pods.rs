@@ -1,6 +1,10 @@
 //! Pods: which workers live.
 
-use std::time::Duration;
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use redis::RedisResult;
 
@@ -14,7 +18,9 @@ impl Ledger {
     /// Whatever Redis or the network says.
     pub async fn show_worker(&self, pod: &str, beat: &str) -> RedisResult<usize> {
         let args: &[Vec<u8>] = &[arg(pod), arg(beat)];
-        scripts::BEAT.run(self.link(), &self.0.prefix, &args).await
+        let pods = scripts::BEAT.run(self.link(), &self.0.prefix, &args).await?;
+        self.0.pods_seen.note(pods);
+        Ok(pods)
     }
 
     /// Takes pods off the list of live workers.
@@ -33,5 +39,41 @@ impl Ledger {
     /// [`Abandoned`] if the pod had to leave before Redis answered.
     pub async fn forget_pods(&self, long: Duration) -> Result<u64, Abandoned> {
         self.call(&scripts::FORGET, &[arg(long.as_millis())]).await
+    }
+}
+
+/// How many pods there were at the latest beats. After a failover, Redis's own list may be older than that.
+#[derive(Debug, Default)]
+pub(super) struct PodsSeen(Mutex<VecDeque<usize>>);
+
+impl PodsSeen {
+    /// So many that the first beats after a failover leave one from before it.
+    const BEATS: usize = 4;
+
+    fn note(&self, pods: usize) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.truncate(Self::BEATS - 1);
+        seen.push_front(pods);
+    }
+
+    /// The most of them; 0 before the first beat.
+    pub(super) fn most(&self) -> usize {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.iter().copied().max().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shorter_list_is_believed_after_a_while() {
+        let seen = PodsSeen::default();
+        assert_eq!(seen.most(), 0);
+
+        let most: Vec<usize> = [3, 1, 1, 1, 1].map(|pods| (seen.note(pods), seen.most()).1).into();
+
+        assert_eq!(most, [3, 3, 3, 3, 1]);
     }
 }

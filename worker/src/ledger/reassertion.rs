@@ -36,7 +36,7 @@ impl Ledger {
         lease: Duration,
         is_all: bool,
     ) -> Result<Vec<bool>, Abandoned> {
-        let mut args = vec![arg(pod), arg(lease.as_millis()), arg(u8::from(is_all))];
+        let mut args = vec![arg(pod), arg(lease.as_millis()), arg(u8::from(is_all)), arg(self.0.pods_seen.most())];
         for Asserted { step, kept_until_ms } in steps {
             let Step { job, fence, record, .. } = &**step;
             args.extend([arg(job), arg(fence), arg(kept_until_ms)]);

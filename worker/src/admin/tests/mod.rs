@@ -426,10 +426,10 @@ async fn a_refused_act_that_nobody_waits_for_any_more_leaves_the_pod_ready() -> 
     let stage = stage().await?;
     stage.admit(&imagine("order-1842", "{}")).await?;
     let mut command = redis::cmd("LPUSH");
-    command.arg(stage.ledger.key("job:broken")).arg("no string");
+    command.arg(stage.ledger.key("marked")).arg("no set");
     stage.ledger.link().query::<u64>(&command).await?;
 
-    let (cancelled, ready) = tokio::join!(stage.post("/api/v1/jobs/broken/cancel", Some(Stage::TOKEN)), async {
+    let (cancelled, ready) = tokio::join!(stage.post("/api/v1/jobs/order-1842/cancel", Some(Stage::TOKEN)), async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         stage.get_json("/readyz").await
     });

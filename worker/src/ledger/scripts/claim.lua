@@ -19,9 +19,11 @@
 -- ARGV[12] '1' to look whether this server is the one that served before
 -- ARGV[13] when this pod last had any answer, Unix ms; 0 = it has just started
 -- ARGV[14] when it sent this, by what it knows of Redis's clock, Unix ms
+-- ARGV[15] how many claims this pod has heard of that gave something, to any pod
 -- Returns {now ms, ms until there may be more to claim (-1: nothing is waiting), when the steps were
 --   granted in ms, 1 if submits wait until open tasks end, 2 if they wait until Redis has room, or 3 if nothing is
---   claimed until each pod has said what it holds, step …}; a step is lines of text:
+--   claimed until each pod has said what it holds, how many claims there were that gave something, step …}; a step is
+--   lines of text:
 --   id, and where the job has any of them: 1 if reclaimed, reclaims, 1 if cancelled, inputs,
 --     hinted task or ''; with a space between each two
 --   the job's text: fence, phase, record
@@ -34,6 +36,7 @@ local lease_ms, max_open = tonumber(ARGV[5]), tonumber(ARGV[6])
 local submit_n, submit_window = tonumber(ARGV[7]), tonumber(ARGV[8])
 local poll_n, poll_window = tonumber(ARGV[9]), tonumber(ARGV[10])
 local polls_per_request, heard_ms, sent_ms = tonumber(ARGV[11]), tonumber(ARGV[13]), tonumber(ARGV[14])
+local claims_heard = tonumber(ARGV[15])
 local SUBMIT, LATER, POLL = P .. 'due:submit', P .. 'due:later', P .. 'due:poll'
 local LEASES, DEADLINES, UPSTREAM = P .. 'leases', P .. 'deadlines', P .. 'upstream'
 local MARKED, MEMO = P .. 'marked', P .. 'claim:' .. pod
@@ -90,6 +93,18 @@ local function lease_of(id, text)
   return fence and fence .. ':' .. id
 end
 
+local control = call('HMGET', UPSTREAM, 'paused', 'submits_paused', 'gate_ms', 'limit', 'down', 'down_until_ms',
+  'server', 'server_gate_ms', 'spared_ms', 'looks_gate_ms', 'lowered_ms', 'full', 'tried_ms', 'claims')
+
+local is_paused, submits_paused, limit_open = control[1] == '1', control[2] == '1', tonumber(control[4] or '')
+-- How often the breaker's probes have failed; nil while it is closed.
+local down = control[5]
+local spared_ms, looks_gate_ms = until_ms(control[9], 5 * lease_ms + 5000), closed_until('looks_gate_ms', control[10])
+local full = number(control[12])
+local claims = number(control[14])
+
+local function reply(more_ms, granted_ms, waits_for) return { now, more_ms, granted_ms, waits_for, claims, unpack(steps) } end
+
 local last = call('GET', MEMO)
 
 -- The same steps again, if this claim was made before. Nil if it was not.
@@ -110,23 +125,15 @@ local function again()
       give(id, reclaimed, text, job, marks[1] == 1)
     end
   end
-  return { now, 0, tonumber(granted), 0, unpack(steps) }
+  return reply(0, tonumber(granted), 0)
 end
-
-local control = call('HMGET', UPSTREAM, 'paused', 'submits_paused', 'gate_ms', 'limit', 'down', 'down_until_ms',
-  'server', 'server_gate_ms', 'spared_ms', 'looks_gate_ms', 'lowered_ms', 'full', 'tried_ms')
-
-local is_paused, submits_paused, limit_open = control[1] == '1', control[2] == '1', tonumber(control[4] or '')
--- How often the breaker's probes have failed; nil while it is closed.
-local down = control[5]
-local spared_ms, looks_gate_ms = until_ms(control[9], 5 * lease_ms + 5000), closed_until('looks_gate_ms', control[10])
-local full = number(control[12])
 
 -- Why this claim gets nothing, whatever is due; nil if it may get something.
 local function nothing()
   -- Requests are numbered. One from before the last was sent long ago, and its pod has given up listening for it.
-  if last and (tonumber(request) or 0) < (tonumber(string.match(last, '^%d+')) or 0) then return { now, 0, now, 0 } end
+  if last and (tonumber(request) or 0) < (tonumber(string.match(last, '^%d+')) or 0) then return reply(0, now, 0) end
   local server_gate_ms = ARGV[12] == '1' and server_gate(control[7], control[8]) or noted_gate(control[8])
+  server_gate_ms = claims_gate(claims, claims_heard, server_gate_ms)
   -- This pod had no answer for half a lease: Redis stood still, or the pod was cut off. It gets nothing, because it may
   -- not be listening any more; and expired leases are not taken back yet, because the settlements of other pods may
   -- still be on their way. At most once in four leases, or one slow pod would keep what dead ones left.
@@ -136,9 +143,9 @@ local function nothing()
     spared_ms = math.max(now, server_gate_ms) + math.max(lease_ms / 2, 1500)
     call('HSET', UPSTREAM, 'spared_ms', string.format('%d', spared_ms))
   end
-  if server_gate_ms > now then return { now, server_gate_ms - now, now, 3 } end
+  if server_gate_ms > now then return reply(server_gate_ms - now, now, 3) end
   -- Nor does one that gave up waiting for this answer (link.rs), and may have asked once more since.
-  if was_cut_off or now - sent_ms > 5000 then return { now, 0, now, 0 } end
+  if was_cut_off or now - sent_ms > 5000 then return reply(0, now, 0) end
 end
 
 -- Taken by this claim; the leases are written together in the end.
@@ -336,6 +343,7 @@ local function lease()
     members[#members + 1] = leases[i]
   end
   call('ZADD', LEASES, unpack(members))
+  claims = call('HINCRBY', UPSTREAM, 'claims', 1)
   call('SET', MEMO, string.format('%s %d ', request, now) .. table.concat(leases, ' '), 'PX', lease_ms * 4)
 end
 
@@ -352,8 +360,8 @@ local function note_when_there_is_more()
   end
 end
 
-local reply = again() or nothing()
-if reply then return reply end
+local early = again() or nothing()
+if early then return early end
 local has_room = has_memory()
 take_expired()
 take_overdue()
@@ -367,4 +375,4 @@ if not is_paused then
 end
 lease()
 note_when_there_is_more()
-return { now, more, now, has_room and waits_for_room or 2, unpack(steps) }
+return reply(more, now, has_room and waits_for_room or 2)

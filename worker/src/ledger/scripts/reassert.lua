@@ -3,11 +3,13 @@
 -- A claim that Redis does not know, and that is newer than all that it knows of the job, is restored
 -- as it was: out of the lanes, leased, with its record and its intent. A takeover raises the fence, so
 -- such a claim is one that Redis has lost; and so is a record that is gone before its time. Once every pod has said
--- all that it holds, claims go on.
+-- all that it holds, claims go on: every one that Redis knows, and as many as any of them knew before. The list of pods
+-- may be as old as the rest.
 --
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  pod name    ARGV[2]  lease, ms    ARGV[3]  '1' if the pod has said all now
--- ARGV[4…] step after step: id, fence, until when the record cannot have been swept (Unix ms), phase,
+-- ARGV[4]  how many pods this one has lately seen
+-- ARGV[5…] step after step: id, fence, until when the record cannot have been swept (Unix ms), phase,
 --   record, deadline (Unix ms)
 -- Returns for each step: 1 restored, 0 nothing was lost
 
@@ -40,10 +42,13 @@ local function reassert(id, fence, kept_until_ms, phase, record, deadline)
 end
 
 local results = {}
-for at = 4, #ARGV, 6 do results[#results + 1] = reassert(unpack(ARGV, at, at + 5)) end
+for at = 5, #ARGV, 6 do results[#results + 1] = reassert(unpack(ARGV, at, at + 5)) end
 list_standing()
 
 local function have_all_reported()
+  local pods = math.max(tonumber(ARGV[4]), tonumber(redis.call('HGET', UPSTREAM, 'pods') or 0))
+  redis.call('HSET', UPSTREAM, 'pods', pods)
+  if redis.call('SCARD', REPORTED) < pods then return false end
   for _, other in ipairs(redis.call('HKEYS', P .. 'workers')) do
     if redis.call('SISMEMBER', REPORTED, other) == 0 then return false end
   end
@@ -53,6 +58,6 @@ end
 if is_all and gate_ms > now then
   redis.call('SADD', REPORTED, pod)
   redis.call('PEXPIRE', REPORTED, GATE_MS)
-  if have_all_reported() then redis.call('HDEL', UPSTREAM, 'server_gate_ms') end
+  if have_all_reported() then redis.call('HDEL', UPSTREAM, 'server_gate_ms', 'pods') end
 end
 return results

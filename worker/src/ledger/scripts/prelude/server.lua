@@ -1,25 +1,45 @@
 -- In front of the scripts that have to know whether Redis may have lost its last writes.
 --
 -- A server that is not the one that served before (after a restart or a failover) may lack what was
--- acknowledged last, submits among it. So nothing is claimed until every pod has said what it holds
--- (see reassert.lua), or until GATE_MS have passed: a pod that lives has come back by then. It may have begun to connect
--- to a host that is gone, which takes 2 s to fail (link.rs), then waits for half a second, and has thousands to tell.
+-- acknowledged last, submits among it. So may the same one, when a replica's data have replaced its own: then it counts
+-- fewer claims than some pod has heard of. In both cases nothing is claimed until every pod has said what it holds
+-- (see reassert.lua), or until GATE_MS have passed: a pod that lives has come back by then. Its last call to a host that
+-- is gone takes 5 s to fail, to connect to that host another 2 s (link.rs), then it waits for half a second.
 
-local GATE_MS = 4000
+local GATE_MS = 8000
 
 -- Until when nothing is claimed, Unix ms, as the upstream's hash says.
 local function noted_gate(gate_ms) return tonumber(gate_ms or 0) end
+
+local function close_server_gate(...)
+  local gate_ms = now + GATE_MS
+  write_although_full()
+  redis.call('DEL', P .. 'reported')
+  redis.call('HDEL', P .. 'upstream', 'pods')
+  redis.call('HSET', P .. 'upstream', 'server_gate_ms', string.format('%d', gate_ms), ...)
+  return gate_ms
+end
 
 -- The same after a look at which server this is. `known` and `gate_ms` are what the upstream's hash says.
 local function server_gate(known, gate_ms)
   local info = redis.pcall('INFO', 'server')
   local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
   if not server or server == known then return noted_gate(gate_ms) end
+  if known then return close_server_gate('server', server) end
   -- The first server of a queue has lost nothing of it.
-  gate_ms = known and now + GATE_MS or 0
   write_although_full()
-  redis.call('DEL', P .. 'reported')
-  redis.call('HSET', P .. 'upstream', 'server', server, 'server_gate_ms', string.format('%d', gate_ms))
-  return gate_ms
+  redis.call('HSET', P .. 'upstream', 'server', server)
+  return noted_gate(gate_ms)
+end
+
+-- The same after a look at how many claims a pod has heard of. `counted` is how many this server has counted.
+local function claims_gate(counted, heard, gate_ms)
+  if heard <= counted then return gate_ms end
+  if gate_ms > now then
+    redis.call('HSET', P .. 'upstream', 'claims', heard)
+    return gate_ms
+  end
+  redis.call('HINCRBY', P .. 'totals', 'suspected_rollback', 1)
+  return close_server_gate('claims', heard)
 end
 

@@ -22,7 +22,7 @@ pub(super) struct Reassertion {
 }
 
 impl LedgerModel {
-    const GATE_MS: u64 = 4_000;
+    const GATE_MS: u64 = 8_000;
 
     /// Until when nothing is claimed.
     pub(super) fn server_gate(&mut self, now_ms: u64) -> u64 {
