@@ -51,16 +51,16 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
 
     make_room_for_files(settings.slots);
     let (token, policy) = (settings.admin_token.clone(), settings.policy());
-    let engine = Engine::new(settings)?;
+    let (draining, drained) = (CancellationToken::new(), CancellationToken::new());
+    let engine = Engine::new(settings, draining.clone())?;
     let vitals = engine.vitals().clone();
     let health = Health::new(engine.ledger().clone(), move || vitals.stuck());
-    let (draining, drained) = (CancellationToken::new(), CancellationToken::new());
-    let signals = tokio::spawn(drain_on_signal(health.clone(), draining.clone())?);
+    let signals = tokio::spawn(drain_on_signal(health.clone(), draining)?);
     let admin = Admin::new(engine.ledger().clone(), health, metrics).acting_for(token, policy);
     // It answers until the last step has ended: whoever watches the drain can see it.
     let serving = tokio::spawn(admin.serve(listener, Some(engine.hooks()), drained.clone()));
 
-    let result = engine.run(draining).await;
+    let result = engine.run().await;
     drained.cancel();
     signals.abort();
     serving.await.context("the admin broke down")?;

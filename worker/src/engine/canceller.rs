@@ -13,6 +13,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
+use super::loops::{all_ended, note_panic};
 use crate::{ledger::Ledger, lifecycle::Record, upstream::Upstream};
 
 /// Where tasks are handed in to be cancelled. Clones hand in to the same canceller.
@@ -45,6 +46,8 @@ impl CancellerHandle {
 impl Canceller {
     /// Tasks that are asked about at once: a mass cancel must not look like an attack.
     const AT_ONCE: usize = 4;
+    /// What is asked, in the log.
+    const WHAT: &str = "cancel at the upstream";
     /// Tasks that wait to be asked about.
     const MOST: usize = 10_000;
     /// The waits between the tries.
@@ -65,11 +68,11 @@ impl Canceller {
         let mut asked = JoinSet::new();
         while let Some((job, fence, record)) = self.handed.recv().await {
             while asked.len() >= Self::AT_ONCE {
-                asked.join_next().await;
+                asked.join_next().await.into_iter().for_each(|ended| note_panic(ended, Self::WHAT));
             }
             asked.spawn(cancel(self.ledger.clone(), self.upstream.clone(), job, fence, record));
         }
-        asked.join_all().await;
+        all_ended(asked, Self::WHAT).await;
     }
 }
 

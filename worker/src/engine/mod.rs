@@ -15,7 +15,7 @@
 //! 8. `witness`, `recall`: notice when Redis has lost its last writes, and tell it what it knew.
 //! 9. `revisiter`, `canceller`: look after tasks that outlived their jobs, and ask the upstream to cancel some.
 //!
-//! `parts` makes all these of the settings, `run` starts and ends them, `drain` sees to it that the end comes in time, `vitals`
+//! `parts` makes all these of the settings, `run` starts and ends them, `loops` misses those that break down, `drain` sees to it that the end comes in time, `vitals`
 //! tells which of them live, and `pacer` learns how long tasks take.
 //!
 //! What it promises: a pod that is told to drain begins nothing new, hands back what has not begun,
@@ -38,6 +38,7 @@ mod hook_address;
 mod hooks;
 mod list_support;
 mod lister;
+mod loops;
 mod mood;
 mod pacer;
 mod parts;
@@ -78,6 +79,7 @@ use claimer::Claimer;
 use crowd::Crowd;
 use hinter::Hinter;
 use hook_address::HookAddress;
+use loops::Loops;
 use pacer::Paces;
 use revisiter::Revisiter;
 use room::WishForRoom;
@@ -98,16 +100,19 @@ pub struct Engine {
     room: WishForRoom,
     slow_start: SlowStart,
     hook_address: Arc<OnceLock<HookAddress>>,
+    loops: Loops,
+    /// The pod begins nothing new: somebody told it to stop, or one of its loops broke down.
+    draining: CancellationToken,
     /// Ends calls to a Redis that does not answer, when the pod has to leave.
     abandon: CancellationToken,
 }
 
 impl Engine {
-    /// Makes the engine of one pod. Nothing is sent anywhere yet.
+    /// Makes the engine of one pod, which is told to stop by `draining`. Nothing is sent anywhere yet.
     ///
     /// # Errors
     /// When the Redis URL or the upstream's settings cannot be used.
-    pub fn new(settings: Settings) -> anyhow::Result<Self> {
+    pub fn new(settings: Settings, draining: CancellationToken) -> anyhow::Result<Self> {
         let link = RedisLink::open(settings.redis_url.expose_secret()).context("the Redis URL cannot be used")?;
         let abandon = CancellationToken::new();
         let ledger = Ledger::new(link, settings.queue.clone(), settings.retention, abandon.clone());
@@ -131,6 +136,8 @@ impl Engine {
             crowd: Crowd::default(),
             room: WishForRoom::default(),
             hook_address: Arc::default(),
+            loops: Loops::new(draining.clone()),
+            draining,
             abandon,
         })
     }
@@ -152,7 +159,8 @@ impl Engine {
         let address = Arc::clone(&self.hook_address);
         let (alarm, revisits) = (self.alarm.clone(), self.revisits.clone());
         let (passing_on, hinter) = Hinter::new();
-        tokio::spawn(passing_on.run(self.ledger.clone()));
+        // It ends with the last connection of the admin.
+        self.loops.spawn_unawaited("hinter", passing_on.run(self.ledger.clone()));
         hooks::Hooks { hinter, address, alarm, revisits }.router()
     }
 }

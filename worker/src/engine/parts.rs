@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::AtomicU64};
 use mjq_producer::RedisLink;
 use secrecy::ExposeSecret;
 use tokio::sync::{Semaphore, mpsc};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Engine,
@@ -34,14 +34,14 @@ use crate::{
 };
 
 impl Engine {
+    /// Starts all loops that need no more than this.
     pub(super) fn start_loops(
         &self,
         slots: &Slots,
         poller: &Poller,
-        draining: &CancellationToken,
         stopping: &CancellationToken,
-    ) -> anyhow::Result<TaskTracker> {
-        let loops = TaskTracker::new();
+    ) -> anyhow::Result<()> {
+        let (loops, draining) = (&self.loops, &self.draining);
         let intake_timeout = Intake::BLOCK + RedisLink::RESPONSE_TIMEOUT;
         let link = RedisLink::open_with_timeout(self.settings.redis_url.expose_secret(), intake_timeout)?;
         let admitter = Admitter {
@@ -53,8 +53,8 @@ impl Engine {
             alarm: self.alarm.clone(),
             vitals: self.vitals.clone(),
         };
-        loops.spawn(admitter.run(draining.clone()));
-        loops.spawn(self.paces.clone().learn(self.ledger.clone(), draining.clone()));
+        loops.spawn("admitter", admitter.run(draining.clone()));
+        loops.spawn("pacer", self.paces.clone().learn(self.ledger.clone(), draining.clone()));
         let revisiter = Revisiter {
             ledger: self.ledger.clone(),
             poller: poller.clone(),
@@ -63,15 +63,15 @@ impl Engine {
             patience: self.settings.upstream_timeout + self.settings.lease,
             alarm: self.revisits.clone(),
         };
-        loops.spawn(revisiter.run(draining.clone()));
-        loops.spawn(sweeper::sweep(self.ledger.clone(), self.settings.lease, draining.clone()));
+        loops.spawn("revisiter", revisiter.run(draining.clone()));
+        loops.spawn("sweeper", sweeper::sweep(self.ledger.clone(), self.settings.lease, draining.clone()));
         let renewer = Renewer {
             ledger: self.ledger.clone(),
             slots: slots.clone(),
             lease: self.settings.lease,
             vitals: self.vitals.clone(),
         };
-        loops.spawn(renewer.run(stopping.clone()));
+        loops.spawn("renewer", renewer.run(stopping.clone()));
         let heart = Heart {
             ledger: self.ledger.clone(),
             slots: slots.clone(),
@@ -79,8 +79,8 @@ impl Engine {
             host: self.host.clone(),
             crowd: self.crowd.clone(),
         };
-        loops.spawn(heart.run(stopping.clone()));
-        Ok(loops)
+        loops.spawn("heart", heart.run(stopping.clone()));
+        Ok(())
     }
 
     pub(super) fn witness(&self, slots: &Slots, submits: LatestSubmits) -> Witness {
@@ -94,13 +94,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn claimer(
-        &self,
-        slots: &Slots,
-        draining: &CancellationToken,
-        claimed: mpsc::Sender<HeldStep>,
-        poller: &Poller,
-    ) -> Claimer {
+    pub(super) fn claimer(&self, slots: &Slots, claimed: mpsc::Sender<HeldStep>, poller: &Poller) -> Claimer {
         let limits = ClaimLimits {
             lease: self.settings.lease,
             max_open: self.settings.upstream_max_open,
@@ -119,7 +113,7 @@ impl Engine {
             alarm: self.alarm.clone(),
             crowd: self.crowd.clone(),
             room: self.room.clone(),
-            draining: draining.clone(),
+            draining: self.draining.clone(),
             vitals: self.vitals.clone(),
         }
     }

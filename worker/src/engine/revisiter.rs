@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{alarm::Alarm, poller::Poller};
+use super::{alarm::Alarm, loops::all_ended, poller::Poller};
 use crate::{
     ledger::{AfterLook, Ledger, Rate},
     lifecycle::{Policy, Revisited, revisit},
@@ -59,7 +59,7 @@ impl Revisiter {
                 let this = self.clone();
                 looks.spawn(async move { this.look(look, due.place_until).await });
             }
-            looks.join_all().await;
+            all_ended(looks, "revisit").await;
             self.alarm.rung().await;
         }
     }

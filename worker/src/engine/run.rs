@@ -16,6 +16,7 @@ use super::{
     drain::Drain,
     executor::Executor,
     hook_address::HookAddress,
+    loops::all_ended,
     poll_budget::PollBudget,
     poller::Poller,
     settler::Settler,
@@ -25,11 +26,12 @@ use super::{
 use crate::ledger::Rate;
 
 impl Engine {
-    /// Works until `draining`, and then until what has begun is finished.
+    /// Works until the pod drains, and then until what has begun is finished.
     ///
     /// # Errors
-    /// When the runtime of the steps broke down. Trouble with Redis or the upstream is none.
-    pub async fn run(self, draining: CancellationToken) -> anyhow::Result<()> {
+    /// When a loop or the runtime of the steps broke down. Trouble with Redis or the upstream is none.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let (loops, draining) = (&self.loops, &self.draining);
         let slots = Slots::new(self.settings.slots);
         let drain = Drain {
             draining: draining.clone(),
@@ -51,34 +53,32 @@ impl Engine {
         let budget = PollBudget::new(self.ledger.clone(), Rate::per_second(self.settings.upstream_poll_rate));
         let (poller, lister) = Poller::new(self.upstream.clone(), self.settings.upstream_list_path.is_some(), budget);
         if let Some(lister) = lister {
-            tokio::spawn(lister.run());
+            loops.spawn_unawaited("lister", lister.run());
         }
-        let loops = self.start_loops(&slots, &poller, &draining, &stopping)?;
-        loops.spawn(self.witness(&slots, submits).run(stopping.clone()));
+        self.start_loops(&slots, &poller, &stopping)?;
+        loops.spawn("witness", self.witness(&slots, submits).run(stopping.clone()));
 
         let (canceller, cancelled) = Canceller::new(&self.ledger, &self.upstream);
         if let Some(canceller) = canceller {
-            loops.spawn(canceller.run());
+            loops.spawn("canceller", canceller.run());
         }
 
-        let result = self.work(&slots, &draining, self.executor(poller, settlements, cancelled)).await;
+        let result = self.work(&slots, self.executor(poller, settlements, cancelled)).await;
         draining.cancel();
         // All handles are gone now: the settler writes down what it has, and ends.
-        settling.await.context("the settler broke down")?;
+        let settled = settling.await.context("the settler broke down");
         stopping.cancel();
-        loops.close();
-        // They have nothing left to lose: a beat or a look at a Redis that hangs is not waited for.
-        let _ = tokio::time::timeout(Duration::from_millis(500), loops.wait()).await;
+        let looped = loops.end().await;
         drain.abort();
         info!("worker {} has drained", self.pod);
-        result
+        settled.and(looped).and(result)
     }
 
     /// Runs steps under apalis until the pod drains and the last step has ended.
-    async fn work(&self, slots: &Slots, draining: &CancellationToken, executor: Executor) -> anyhow::Result<()> {
+    async fn work(&self, slots: &Slots, executor: Executor) -> anyhow::Result<()> {
         let (sender, claimed) = mpsc::channel(self.settings.slots.max(1));
         let (hand_back, mut handed_back) = mpsc::unbounded_channel();
-        let claimer = tokio::spawn(self.claimer(slots, draining, sender, &executor.poller).run());
+        self.loops.spawn("claimer", self.claimer(slots, sender, &executor.poller).run());
         let executor = Arc::new(executor);
 
         let perform = {
@@ -102,7 +102,7 @@ impl Engine {
                 }
             }
         };
-        let signal = draining.clone();
+        let signal = self.draining.clone();
         let steps = WorkerBuilder::new(&*self.pod)
             .backend(LedgerBackend::new(claimed, hand_back))
             .catch_panic()
@@ -117,8 +117,8 @@ impl Engine {
         // On the main thread, each step would wake another thread, and be woken by it.
         let worker =
             AbortOnDropHandle::new(tokio::spawn(steps)).await.context("the runtime of the steps broke down")?;
-        draining.cancel();
-        claimer.await.context("the claimer broke down")?;
+        // The claimer takes this for its end, too, and the channel closes behind it.
+        self.draining.cancel();
         // All at once: each settlement waits for others to go with.
         let mut unbegun = JoinSet::new();
         while let Some(held) = handed_back.recv().await {
@@ -126,7 +126,7 @@ impl Engine {
             unbegun.spawn(async move { executor.hand_back(held).await });
         }
         drop(executor);
-        unbegun.join_all().await;
+        all_ended(unbegun, "step that was handed back").await;
         if let Err(error) = &worker {
             error!(error = %error, "the runtime of the steps broke down: {error}");
         }

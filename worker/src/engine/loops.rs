@@ -1,0 +1,144 @@
+//! The loops of a pod: each is started by its name, and none is missing for long.
+//!
+//! A loop that panics is a bug, and a pod without one of its loops does harm that nobody sees: without its witness, a job
+//! may be paid for twice after a failover. So the panic is logged as an error, and the pod drains and ends with an
+//! error, to be started anew.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::error;
+
+/// The loops of one pod. Clones share them.
+#[derive(Debug, Clone)]
+pub(super) struct Loops {
+    awaited: TaskTracker,
+    draining: CancellationToken,
+    /// The first that broke down.
+    broken: Arc<OnceLock<&'static str>>,
+}
+
+impl Loops {
+    /// They have nothing left to lose when the pod ends: a beat or a look at a Redis that hangs is not waited for.
+    const PATIENCE: Duration = Duration::from_millis(500);
+
+    /// Makes the loops of a pod, none as yet; one that breaks down cancels `draining`.
+    pub(super) fn new(draining: CancellationToken) -> Self {
+        Self { awaited: TaskTracker::new(), draining, broken: Arc::default() }
+    }
+
+    /// Starts a loop.
+    pub(super) fn spawn(&self, name: &'static str, run: impl Future<Output = ()> + Send + 'static) {
+        self.awaited.spawn(self.clone().watch(name, run));
+    }
+
+    /// Starts a loop that ends with those who use it, which may be later than the pod.
+    pub(super) fn spawn_unawaited(&self, name: &'static str, run: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(self.clone().watch(name, run));
+    }
+
+    /// Waits a moment for the loops to end.
+    ///
+    /// # Errors
+    /// When one of them has broken down, now or before.
+    pub(super) async fn end(&self) -> anyhow::Result<()> {
+        self.awaited.close();
+        let _ = tokio::time::timeout(Self::PATIENCE, self.awaited.wait()).await;
+        self.broken.get().map_or(Ok(()), |name| Err(anyhow::anyhow!("the {name} broke down")))
+    }
+
+    /// Runs a loop as a task of its own, whose panic ends nothing but that task.
+    async fn watch(self, name: &'static str, run: impl Future<Output = ()> + Send + 'static) {
+        // A runtime that ends cancels what is left.
+        if let Err(error) = tokio::spawn(run).await
+            && error.is_panic()
+        {
+            error!(error = %error, "the {name} broke down, and the pod drains to be started anew: {error}");
+            // Only the first is told.
+            let _ = self.broken.set(name);
+            self.draining.cancel();
+        }
+    }
+}
+
+/// Waits until all of `tasks` have ended, each of which is a `what`. One that panics ends no other.
+pub(super) async fn all_ended(mut tasks: JoinSet<()>, what: &str) {
+    while let Some(ended) = tasks.join_next().await {
+        note_panic(ended, what);
+    }
+}
+
+/// Logs it when a task, which is a `what`, has panicked.
+pub(super) fn note_panic(ended: Result<(), JoinError>, what: &str) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        error!(error = %error, "a {what} broke down: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_loop_that_panics_drains_the_pod_which_ends_with_an_error() {
+        let draining = CancellationToken::new();
+        let loops = Loops::new(draining.clone());
+
+        loops.spawn("witness", async { panic!("a bug") });
+        tokio::time::timeout(Duration::from_secs(5), draining.cancelled()).await.unwrap();
+
+        assert_eq!(loops.end().await.unwrap_err().to_string(), "the witness broke down");
+    }
+
+    #[tokio::test]
+    async fn a_loop_that_is_not_awaited_is_missed_all_the_same() {
+        let draining = CancellationToken::new();
+        let loops = Loops::new(draining.clone());
+
+        loops.spawn_unawaited("hinter", async { panic!("a bug") });
+        tokio::time::timeout(Duration::from_secs(5), draining.cancelled()).await.unwrap();
+
+        assert!(loops.end().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn loops_that_end_by_themselves_are_no_error() {
+        let draining = CancellationToken::new();
+        let loops = Loops::new(draining.clone());
+
+        loops.spawn("sweeper", async {});
+        loops.spawn_unawaited("hinter", std::future::pending());
+
+        assert!(loops.end().await.is_ok() && !draining.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn one_task_that_panics_ends_no_other() {
+        let (done, mut all_done) = mpsc::unbounded_channel();
+        let mut tasks = JoinSet::new();
+        for task in 0..4 {
+            let done = done.clone();
+            tasks.spawn(async move {
+                tokio::task::yield_now().await;
+                assert_ne!(task, 1, "a bug");
+                done.send(task).unwrap();
+            });
+        }
+
+        all_ended(tasks, "look").await;
+        drop(done);
+
+        let mut left = Vec::new();
+        while all_done.recv_many(&mut left, 4).await > 0 {}
+        left.sort_unstable();
+        assert_eq!(left, [0, 2, 3]);
+    }
+}
