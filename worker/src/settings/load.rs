@@ -61,7 +61,7 @@ pub fn load(given: Given) -> Result<Loaded, Invalid> {
     let settings = Settings::read(&mut reader);
     let Reader { mut problems, effective, .. } = reader;
     if let Some(settings) = &settings {
-        problems.extend(contradiction(settings, &figment));
+        problems.extend(contradictions(settings, &figment));
     }
     match settings {
         Some(settings) if problems.is_empty() => {
@@ -113,17 +113,24 @@ fn text_and_source(figment: &Figment, setting: &Setting) -> (String, String) {
 }
 
 /// Settings that are right one by one, but not together.
-fn contradiction(settings: &Settings, figment: &Figment) -> Option<Problem> {
-    if settings.poll_min <= settings.poll_max {
-        return None;
-    }
+fn contradictions(settings: &Settings, figment: &Figment) -> Vec<Problem> {
     let describe = |name: &str| {
         let (text, source) = TABLE.iter().find(|it| it.name == name).map(|it| text_and_source(figment, it))?;
         let name = if source == Layer::DEFAULT { super::setting::variable(name) } else { source };
         Some((name, text))
     };
-    let ((min_name, min), (max_name, max)) = (describe("poll_min_ms")?, describe("poll_max_ms")?);
-    Some(Problem::value(&min_name, &format!("{min:?}"), &format!("at most {max_name}, which is {max:?}")))
+    let rules = [
+        (settings.poll_min <= settings.poll_max, "poll_min_ms", "at most", "poll_max_ms"),
+        // Half the retention after a lease was last renewed, a record may be gone by right: only before that is it known
+        // that Redis has lost it. So a lease that misses its renewals needs half of that.
+        (settings.lease * 4 <= settings.retention, "lease_ms", "at most a quarter of", "retention"),
+    ];
+    let broken = rules.into_iter().filter(|(holds, ..)| !holds);
+    let problem = |(_, name, relation, bound): (bool, &str, &str, &str)| {
+        let ((name, text), (bound_name, bound)) = (describe(name)?, describe(bound)?);
+        Some(Problem::value(&name, &format!("{text:?}"), &format!("{relation} {bound_name}, which is {bound:?}")))
+    };
+    broken.filter_map(problem).collect()
 }
 
 fn warnings(settings: &Settings, unknown: &[String]) -> Vec<String> {
@@ -222,6 +229,11 @@ mod tests {
                 "20000",
                 "MJQ_POLL_MIN_MS is \"20000\", expected at most MJQ_POLL_MAX_MS, which is \"15000\"",
             ),
+            (
+                "MJQ_LEASE_MS",
+                "21600001",
+                "MJQ_LEASE_MS is \"21600001\", expected at most a quarter of MJQ_RETENTION, which is \"24h\"",
+            ),
             ("MJQ_SLOTS", "many", "MJQ_SLOTS is \"many\", expected a whole number from 1 to 100000"),
             (
                 "MJQ_UPSTREAM_POLL_RATE",
@@ -292,6 +304,14 @@ mod tests {
         for part in ["`slotz` in ", "`queue` in ", "MJQ_LEASE_MS is", "MJQ_ON_UNKNOWN is", "--slots is"] {
             assert!(message.contains(part), "{part}: {message}");
         }
+    }
+
+    #[test]
+    fn settings_that_only_just_agree_are_taken() {
+        let given =
+            [("MJQ_LEASE_MS", "15000"), ("MJQ_RETENTION", "60s"), ("MJQ_POLL_MIN_MS", "50"), ("MJQ_POLL_MAX_MS", "50")];
+
+        assert!(load(Given::default().with_variables(&given)).is_ok());
     }
 
     #[test]
