@@ -21,7 +21,8 @@ struct Lists {
     are_made: AtomicBool,
     /// Lists in a row that failed where a look at one of their tasks did not.
     failures: AtomicU32,
-    /// Ends in a row of which a look at the task told no more than the list had.
+    /// Ends without buttons in a row of which no look has told more than the list: it told nothing new, is under way, or was
+    /// left out.
     no_news: AtomicU32,
 }
 
@@ -55,11 +56,27 @@ impl ListSupport {
         const ENOUGH: u32 = 8;
         match seen {
             Observation::TaskFailed(report, _) => report.fail_reason.is_empty(),
-            Observation::Succeeded(report) if report.buttons.is_none() => {
-                let in_vain = self.0.no_news.fetch_add(1, Ordering::Relaxed);
+            seen if lacks_buttons(seen) => {
+                let in_vain = self.0.no_news.load(Ordering::Relaxed);
                 in_vain < ENOUGH || in_vain.is_multiple_of(ENOUGH)
             }
             _ => false,
+        }
+    }
+
+    /// Takes note of what a list showed, once it is decided whether to look at it alone.
+    pub(super) fn listed(&self, seen: &Observation) {
+        if lacks_buttons(seen) {
+            self.0.no_news.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes note that what a list showed could not be looked at alone after all.
+    pub(super) fn not_looked_at(&self, seen: &Observation) {
+        if lacks_buttons(seen) {
+            // Another look may have told more since.
+            let less = |in_vain: u32| in_vain.checked_sub(1);
+            let _ = self.0.no_news.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         }
     }
 
@@ -94,17 +111,46 @@ impl ListSupport {
     }
 }
 
+fn lacks_buttons(seen: &Observation) -> bool {
+    matches!(seen, Observation::Succeeded(report) if report.buttons.is_none())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn without_buttons() -> Observation {
+        Observation::Succeeded(crate::lifecycle::TaskReport::default())
+    }
+
     #[test]
     fn an_upstream_without_buttons_is_seldom_asked_for_them() {
         let lists = ListSupport::new(true);
-        let seen = Observation::Succeeded(crate::lifecycle::TaskReport::default());
+        let seen = without_buttons();
 
-        let looks = (0..100).filter(|_| lists.may_be_slim(&seen)).count();
+        let looks = (0..100).filter(|_| {
+            let is_worth_a_look = lists.may_be_slim(&seen);
+            lists.listed(&seen);
+            is_worth_a_look
+        });
 
+        let looks = looks.count();
         assert!((8..=20).contains(&looks), "{looks}");
+    }
+
+    #[test]
+    fn a_look_that_was_not_made_is_not_in_vain() {
+        let (lists, seen) = (ListSupport::new(true), without_buttons());
+
+        for _ in 0..100 {
+            assert!(lists.may_be_slim(&seen));
+            lists.listed(&seen);
+            lists.not_looked_at(&seen);
+        }
+        lists.listed(&seen);
+        lists.was_slim();
+        lists.not_looked_at(&seen);
+
+        assert!(lists.may_be_slim(&seen));
     }
 }

@@ -80,7 +80,9 @@ async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, mut as
             Batch::Unsupported(_) => Observation::NotBegun,
             Batch::Failed(seen) => seen.clone(),
         };
-        if lists.may_be_slim(&seen) {
+        let may_be_slim = lists.may_be_slim(&seen);
+        lists.listed(&seen);
+        if may_be_slim {
             tokio::spawn(look_closer(upstream.clone(), lists.clone(), budget.clone(), (task, answer), seen));
             continue;
         }
@@ -92,13 +94,17 @@ async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, mut as
 /// Looks once more, alone, at a task that a list has shown to have ended, for what the list may have left out.
 async fn look_closer(upstream: Upstream, lists: ListSupport, budget: PollBudget, ask: Ask, listed: Observation) {
     let (task, answer) = ask;
-    let seen = if budget.spend().await { Some(upstream.fetch(&task).await) } else { None };
-    let seen = match seen {
-        Some(Observation::Succeeded(report)) if report.buttons.is_some() => {
+    if !budget.spend().await {
+        lists.not_looked_at(&listed);
+        let _ = answer.send(listed);
+        return;
+    }
+    let seen = match upstream.fetch(&task).await {
+        Observation::Succeeded(report) if report.buttons.is_some() => {
             lists.was_slim();
             Observation::Succeeded(report)
         }
-        Some(seen @ Observation::TaskFailed(..)) => seen,
+        seen @ Observation::TaskFailed(..) => seen,
         _ => listed,
     };
     let _ = answer.send(seen);
