@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use redis::{
@@ -29,7 +29,16 @@ pub struct EventReader {
     group: String,
     consumer: String,
     takeover_after: Duration,
+    search: tokio::sync::Mutex<Search>,
     unreadable: Mutex<Vec<Unreadable>>,
+}
+
+/// The search for events that a dead consumer left. It goes over all that is pending, in steps.
+#[derive(Debug, Default)]
+struct Search {
+    began: Option<Instant>,
+    /// The entry at which it goes on; `None` once it has come to the end.
+    at: Option<String>,
 }
 
 /// One event, to be acknowledged when it has been dealt with.
@@ -89,6 +98,8 @@ impl EventReader {
     const BATCH: usize = 100;
     /// The longest that one read waits. The link's time-out is longer.
     const MAX_BLOCK: Duration = Duration::from_secs(10);
+    /// How many searches for abandoned events begin in the time after which they are taken over.
+    const SEARCHES: u32 = 4;
     /// How many unreadable entries are kept for whoever asks; the oldest go first.
     const MAX_UNREADABLE: usize = 100;
 
@@ -104,36 +115,45 @@ impl EventReader {
             group: group.to_owned(),
             consumer: consumer.to_owned(),
             takeover_after: Duration::from_secs(60),
+            search: tokio::sync::Mutex::default(),
             unreadable: Mutex::default(),
         };
         reader.create_group().await?;
         Ok(reader)
     }
 
-    /// Sets how long another consumer may keep an event unacknowledged before this one takes it over.
+    /// Sets how long another consumer may keep an event unacknowledged before this one takes it over: a minute, unless said
+    /// otherwise. It looks for such events four times in that time.
     #[must_use]
     pub fn taking_over_after(mut self, idle: Duration) -> Self {
         self.takeover_after = idle;
         self
     }
 
-    /// Returns events as soon as there are any, or none after `wait` (at most 10 s).
+    /// Returns events as soon as there are any, or none after `wait` (at most 10 s). Without a wait, none means that there
+    /// are none.
     ///
     /// First come those that a dead consumer left: see [`EventReader::taking_over_after`].
     ///
     /// # Errors
     /// [`ReadError::Redis`] if Redis did not answer; call again.
     pub async fn read(&self, wait: Duration) -> Result<Vec<Delivery>, ReadError> {
-        let abandoned = self.take_over().await?;
+        let until = Instant::now() + wait.min(Self::MAX_BLOCK);
+        // Who does not wait wants to know what is there, however much has to be passed over.
+        let is_over = move || !wait.is_zero() && Instant::now() >= until;
+        let abandoned = self.take_over(is_over).await?;
         if !abandoned.is_empty() {
             return Ok(abandoned);
         }
-        let mut command = redis::cmd("XREADGROUP");
-        command.arg("GROUP").arg(&self.group).arg(&self.consumer).arg("COUNT").arg(Self::BATCH);
-        // BLOCK 0 would be for ever.
-        let block_ms = wait.min(Self::MAX_BLOCK).as_millis().max(1) as u64;
-        command.arg("BLOCK").arg(block_ms).arg("STREAMS").arg(&self.stream).arg(">");
         loop {
+            let mut command = redis::cmd("XREADGROUP");
+            command.arg("GROUP").arg(&self.group).arg(&self.consumer).arg("COUNT").arg(Self::BATCH);
+            let block_ms = until.saturating_duration_since(Instant::now()).as_millis() as u64;
+            // BLOCK 0 would be for ever.
+            if block_ms > 0 {
+                command.arg("BLOCK").arg(block_ms);
+            }
+            command.arg("STREAMS").arg(&self.stream).arg(">");
             let reply = match self.link.query::<Option<StreamReadReply>>(&command).await {
                 Ok(reply) => reply.unwrap_or_default(),
                 // The stream was deleted or Redis lost it: the group is made anew, from the start.
@@ -145,8 +165,8 @@ impl EventReader {
             let entries: Vec<StreamId> = reply.keys.into_iter().flat_map(|stream| stream.ids).collect();
             let is_end = entries.is_empty();
             let events = self.deliver(entries);
-            // None at all means "the end" to the caller, and behind unreadable entries there may be events.
-            if is_end || !events.is_empty() {
+            // Behind unreadable entries there may be events.
+            if is_end || !events.is_empty() || is_over() {
                 return Ok(events);
             }
         }
@@ -186,26 +206,31 @@ impl EventReader {
         self.link.query::<u64>(&command).await.map(|_| ()).map_err(|cause| self.error(cause))
     }
 
-    async fn take_over(&self) -> Result<Vec<Delivery>, ReadError> {
-        let mut from = "0-0".to_owned();
-        loop {
+    /// Goes on with the search for abandoned events, or begins a new one when it is time; up to the first that it finds.
+    async fn take_over(&self, is_over: impl Fn() -> bool) -> Result<Vec<Delivery>, ReadError> {
+        // One read searches at a time. Another one, and whoever stops waiting for this one, loses nothing by it.
+        let Ok(mut search) = self.search.try_lock() else { return Ok(Vec::new()) };
+        search.begin_if_due(self.takeover_after / Self::SEARCHES, Instant::now());
+        while let Some(at) = &search.at {
             let mut command = redis::cmd("XAUTOCLAIM");
             command.arg(&self.stream).arg(&self.group).arg(&self.consumer);
-            command.arg(self.takeover_after.as_millis() as u64).arg(&from).arg("COUNT").arg(Self::BATCH);
+            command.arg(self.takeover_after.as_millis() as u64).arg(at).arg("COUNT").arg(Self::BATCH);
             let reply = match self.link.query::<StreamAutoClaimReply>(&command).await {
                 Ok(reply) => reply,
                 Err(cause) if cause.code() == Some("NOGROUP") => {
+                    search.at = None;
                     return self.create_group().await.map(|()| Vec::new());
                 }
                 Err(cause) => return Err(self.error(cause)),
             };
+            search.at = Some(reply.next_stream_id).filter(|next| next != Search::START);
             let events = self.deliver(reply.claimed);
             // Unreadable entries at the front must not hide what was abandoned behind them.
-            if !events.is_empty() || reply.next_stream_id == "0-0" {
+            if !events.is_empty() || is_over() {
                 return Ok(events);
             }
-            from = reply.next_stream_id;
         }
+        Ok(Vec::new())
     }
 
     async fn create_group(&self) -> Result<(), ReadError> {
@@ -233,6 +258,19 @@ impl EventReader {
 
     fn error(&self, cause: RedisError) -> ReadError {
         ReadError::Redis { stream: self.stream.clone(), cause }
+    }
+}
+
+impl Search {
+    /// Where the first search begins; what Redis also says when one has come to the end.
+    const START: &str = "0-0";
+
+    /// Begins again if the last search has come to the end, and began at least `period` ago.
+    fn begin_if_due(&mut self, period: Duration, now: Instant) {
+        let is_due = self.began.is_none_or(|began| now.duration_since(began) >= period);
+        if self.at.is_none() && is_due {
+            *self = Self { began: Some(now), at: Some(Self::START.to_owned()) };
+        }
     }
 }
 
@@ -272,5 +310,22 @@ mod tests {
         assert_eq!(events.iter().map(|it| it.entry.as_str()).collect::<Vec<_>>(), ["2-0", "4-0"]);
         assert_eq!(unreadable.iter().map(|it| it.entry.as_str()).collect::<Vec<_>>(), ["1-0", "3-0"]);
         assert_eq!(unreadable[0].cause.to_string(), "the event's field `type` is missing or cannot be read");
+    }
+
+    #[test]
+    fn a_search_goes_on_where_it_was_and_does_not_begin_again_before_its_time() {
+        let (mut search, period, start) = (Search::default(), Duration::from_secs(15), Instant::now());
+
+        search.begin_if_due(period, start);
+        assert_eq!(search.at.as_deref(), Some("0-0"), "the first read searches");
+        search.at = Some("7-0".to_owned());
+        search.begin_if_due(period, start + period);
+        assert_eq!(search.at.as_deref(), Some("7-0"));
+        search.at = None;
+        search.begin_if_due(period, start + period / 2);
+        assert_eq!(search.at, None);
+        search.begin_if_due(period, start + period);
+
+        assert_eq!(search.at.as_deref(), Some("0-0"));
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use mjq_harness::Stack;
+use anyhow::Context;
+use mjq_harness::{RedisOptions, Stack};
 use mjq_producer::contract::{Command, EventType, Job, JobId, QueueName};
 use mjq_producer::{ActionJob, Delivery, EnqueueError, EventReader, ImagineJob, Producer, ReadError};
 use redis::AsyncCommands;
@@ -130,6 +131,50 @@ async fn what_a_dead_consumer_did_not_acknowledge_is_taken_over_by_another() -> 
     assert_eq!(taken.iter().map(|delivery| delivery.entry.clone()).collect::<Vec<_>>(), left);
     heir.acknowledge(&taken).await?;
     assert!(heir.read(Duration::ZERO).await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn many_unacknowledged_events_are_not_searched_with_every_read() -> anyhow::Result<()> {
+    let stack = a_stack().workers(0).own_redis(RedisOptions::default()).await?;
+    let mut redis = stack.wire.redis().await?;
+    let (busy, other) = (reader(&stack, "billing", "busy").await?, reader(&stack, "billing", "other").await?);
+    let mut events = redis::pipe();
+    for n in 0..5_000 {
+        let fields = [("type", "completed"), ("code", "ok"), ("data", "{}"), ("job", &format!("job-{n}"))];
+        events.xadd(stack.wire.key("events"), "*", &fields).ignore();
+    }
+    events.exec_async(&mut redis).await?;
+    read(&busy, 5_000).await?;
+
+    for _ in 0..20 {
+        assert!(other.read(Duration::ZERO).await?.is_empty());
+    }
+
+    let stats: String = redis::cmd("INFO").arg("commandstats").query_async(&mut redis).await?;
+    let searches = stats.lines().find_map(|line| line.strip_prefix("cmdstat_xautoclaim:calls=")?.split(',').next());
+    let searches: usize = searches.context("it was never called")?.parse()?;
+    assert!(searches <= 10, "{searches} calls, though nothing can have been abandoned for a minute");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_read_ends_in_time_also_while_unreadable_entries_keep_coming() -> anyhow::Result<()> {
+    let stack = a_stack().workers(0).await?;
+    let (mut redis, key) = (stack.wire.redis().await?, stack.wire.key("events"));
+    let billing = reader(&stack, "billing", "one").await?;
+    let unreadable = async {
+        while redis.xadd::<_, _, _, _, String>(&key, "*", &[("type", "dreamt")]).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+
+    let deliveries = tokio::select! {
+        read = tokio::time::timeout(Duration::from_secs(5), billing.read(Duration::from_secs(1))) => read??,
+        () = unreadable => anyhow::bail!("redis is gone"),
+    };
+
+    assert!(deliveries.is_empty() && !billing.take_unreadable().is_empty());
     Ok(())
 }
 
