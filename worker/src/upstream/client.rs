@@ -16,6 +16,7 @@ use std::{
 
 use mjq_producer::contract::{Kind, TaskId};
 use reqwest::{Client, ClientBuilder, RequestBuilder};
+use url::Url;
 
 use super::{
     Answer, AnswerClass, Batch, EndpointClass, Exchange, Failure, UpstreamSettings,
@@ -26,6 +27,7 @@ use super::{
     json::Json,
     key::KeyHolder,
     metering::Meter,
+    picture,
 };
 use crate::lifecycle::{Busy, Observation};
 
@@ -68,6 +70,8 @@ pub enum UpstreamError {
 struct Inner {
     submitter: Client,
     reader: Client,
+    /// What addresses without a host are relative to.
+    base: Url,
     key: KeyHolder,
     submit: Address,
     fetch: Address,
@@ -117,6 +121,7 @@ impl Upstream {
             // Common servers close an idle connection after 2 seconds or more.
             submitter: build(client(settings).http1_only().pool_idle_timeout(Duration::from_secs(1)))?,
             reader: build(client(settings))?,
+            base: base.clone(),
             key: KeyHolder::new(settings)?,
             submit: filled("submit", &settings.submit_path, "{action}")?,
             fetch: filled("fetch", &settings.fetch_path, "{id}")?,
@@ -154,7 +159,8 @@ impl Upstream {
     pub async fn fetch(&self, task: &TaskId) -> Observation {
         let begun = Instant::now();
         let exchange = self.look(self.0.reader.get(self.0.fetch.with(task.as_str())), MAX_ANSWER).await;
-        let seen = classify_poll(task, &exchange);
+        let mut seen = classify_poll(task, &exchange);
+        picture::resolve(&mut seen, &self.0.base);
         self.0.meter.record(EndpointClass::Fetch, AnswerClass::of(&exchange, &seen), begun.elapsed());
         seen
     }
@@ -171,7 +177,10 @@ impl Upstream {
         let ids: Vec<&str> = tasks.iter().map(TaskId::as_str).collect();
         let body = serde_json::json!({ "ids": ids }).to_string();
         let exchange = self.look(self.0.reader.post(list.with("")).body(body), MAX_LIST).await;
-        let batch = classify_list(tasks, &exchange);
+        let mut batch = classify_list(tasks, &exchange);
+        if let Batch::Seen(seen) = &mut batch {
+            seen.values_mut().for_each(|seen| picture::resolve(seen, &self.0.base));
+        }
         let class = match &batch {
             Batch::Seen(_) => AnswerClass::Ok,
             Batch::Unsupported(_) => AnswerClass::Refused,

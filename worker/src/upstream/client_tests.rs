@@ -367,6 +367,19 @@ async fn a_key_that_was_replaced_in_its_file_is_read_once_the_old_one_no_longer_
 }
 
 #[tokio::test]
+async fn a_picture_without_a_host_is_at_the_upstream() {
+    let task = r#"{"id":"7","status":"SUCCESS","imageUrl":"/mj/image/7"}"#;
+    let (one, many) = (Server::json("200 OK", task).await, Server::json("200 OK", &format!("[{task}]")).await);
+
+    let Observation::Succeeded(alone) = one.upstream().fetch(&TaskId::new("7")).await else { panic!("alone") };
+    let Batch::Seen(listed) = many.upstream().fetch_many(&[TaskId::new("7")]).await else { panic!("listed") };
+
+    assert_eq!(alone.image_url, one.url.join("/mj/image/7").unwrap().as_str());
+    let Some(Observation::Succeeded(listed)) = listed.get(&TaskId::new("7")) else { panic!("listed") };
+    assert_eq!(listed.image_url, many.url.join("/mj/image/7").unwrap().as_str());
+}
+
+#[tokio::test]
 async fn one_task_and_many_are_looked_at() {
     let mut server = Server::json("200 OK", r#"[{"id":"7","status":"SUCCESS","imageUrl":"u"},null]"#).await;
     let upstream = server.upstream();

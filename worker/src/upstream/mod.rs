@@ -23,6 +23,7 @@ mod refusal_text;
 mod retry_after;
 
 mod json;
+mod picture;
 mod said;
 mod salvage;
 mod task_object;

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{
     json::{Document, Fields, Json},
+    picture,
     tidy::tidy,
 };
 use crate::lifecycle::TaskReport;
@@ -266,15 +267,7 @@ impl<'a> TaskObject<'a> {
     }
 
     fn image_url(&self) -> Option<String> {
-        picture_in(&self.fields).or_else(|| {
-            // Some dialects have it one level down, or under a name that may mean something else.
-            let within = |name: &&str| picture_in(&self.fields.get(name)?.fields()?);
-            let anywhere = |name: &&str| first_url(self.fields.get(name)?).filter(|url| url.starts_with("http"));
-            let nested = ["result", "output", "task_result", "taskResult", "data"];
-            nested.iter().find_map(within).or_else(|| {
-                ["result", "output", "cdnImage", "cdn_image", "image", "url", "uri"].iter().find_map(anywhere)
-            })
-        })
+        picture::of_task(&self.fields)
     }
 
     fn fail_reason(&self) -> String {
@@ -299,41 +292,6 @@ fn percent(progress: Json<'_>) -> Option<u8> {
     let number: f64 = text.trim().trim_end_matches('%').trim_end().parse().ok()?;
     // NaN is in no range.
     (number >= 0.0).then(|| number.min(100.0) as u8)
-}
-
-/// The picture's address under the names that mean nothing else.
-fn picture_in(fields: &Fields<'_>) -> Option<String> {
-    let names = [
-        "imageUrl",
-        "image_url",
-        "imageUrls",
-        "image_urls",
-        "resultUrls",
-        "images",
-        "output",
-        "videoUrl",
-        "video_url",
-        "videoUrls",
-        "video_urls",
-        "results",
-    ];
-    names.iter().find_map(|name| first_url(fields.get(name)?))
-}
-
-/// The first address in a string, an object, or an array of them.
-fn first_url(list: Json<'_>) -> Option<String> {
-    let urls = list.items().unwrap_or_else(|| vec![list]).into_iter().filter_map(|item| match item.fields() {
-        Some(fields) => fields.string(&["url", "imageUrl", "image_url", "href", "uri"]),
-        None => item.string().map(|url| url.trim().to_owned()),
-    });
-    urls.into_iter().find(|url| !stands_for_no_picture(url))
-}
-
-/// What some write where there is no picture yet.
-fn stands_for_no_picture(url: &str) -> bool {
-    let none = ["", "null", "none", "nil", "undefined", "n/a", "-", "false", "true", "0", "[]", "{}", "pending"];
-    let bare = ["http://", "https://"];
-    none.iter().chain(&bare).any(|none| url.eq_ignore_ascii_case(none))
 }
 
 /// Whether it can be told from a row's number: known ids have eight characters and more, with a digit in them.
@@ -381,32 +339,6 @@ mod tests {
             ("[93]", None),
         ] {
             assert_eq!(report(&format!(r#"{{"progress":{progress}}}"#)).progress, percent, "{progress}");
-        }
-    }
-
-    #[test]
-    fn the_picture_is_found_wherever_a_dialect_puts_it() {
-        for (json, url) in [
-            (r#"{"imageUrl":"a","imageUrls":["b"],"videoUrl":"c"}"#, "a"),
-            (r#"{"imageUrl":"","imageUrls":["b"],"videoUrl":"c"}"#, "b"),
-            (r#"{"imageUrl":null,"imageUrls":[{"url":"b"}]}"#, "b"),
-            (r#"{"imageUrls":["",null,{"url":""},{"url":"d"}]}"#, "d"),
-            (r#"{"imageUrls":[],"videoUrl":"c"}"#, "c"),
-            (r#"{"image_url":"a"}"#, "a"),
-            (r#"{"imageUrl":7}"#, ""),
-            (r#"{"imageUrl":"None","imageUrls":["n/a","b"]}"#, "b"),
-            (r#"{"imageUrl":"http://"}"#, ""),
-            (r#"{"imageUrl":{"href":"a"}}"#, "a"),
-            (r#"{"result":{"url":"http://a"}}"#, "http://a"),
-            (r#"{"result":"http://a"}"#, "http://a"),
-            (r#"{"result":"submitted"}"#, ""),
-            (r#"{"output":{"image_url":"a"}}"#, "a"),
-            (r#"{"task_result":{"images":[{"url":"a"}]}}"#, "a"),
-            (r#"{"url":"http://a","imageUrl":"b"}"#, "b"),
-            (r#"{"cdnImage":"http://a"}"#, "http://a"),
-            ("{}", ""),
-        ] {
-            assert_eq!(report(json).image_url, url, "{json}");
         }
     }
 
