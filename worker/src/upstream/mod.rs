@@ -22,6 +22,7 @@ mod hint;
 mod refusal_text;
 mod retry_after;
 
+mod fail_reason;
 mod json;
 mod picture;
 mod said;
@@ -51,5 +52,7 @@ pub use settings::UpstreamSettings;
 mod classify_submit_tests;
 #[cfg(test)]
 mod client_tests;
+#[cfg(test)]
+mod dialect_tests;
 #[cfg(test)]
 mod leads_tests;

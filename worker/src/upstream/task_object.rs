@@ -6,6 +6,7 @@ use mjq_producer::contract::TaskId;
 use serde_json::value::RawValue;
 
 use super::{
+    fail_reason,
     json::{Document, Fields, Json},
     picture,
     tidy::tidy,
@@ -17,16 +18,18 @@ use crate::lifecycle::TaskReport;
 pub(super) struct TaskObject<'a> {
     json: Json<'a>,
     fields: Fields<'a>,
-    around: Around,
+    around: Around<'a>,
 }
 
 /// What is known of a task by the objects around it.
 #[derive(Debug, Clone, Default)]
-struct Around {
-    /// Whether one of them bears the id that was asked for.
-    is_vouched_for: bool,
+struct Around<'a> {
+    /// The nearest of them that bears the id that was asked for.
+    voucher: Option<Json<'a>>,
     /// The status beside that id.
     status: Option<String>,
+    /// The reason of a failure that one of them gives, under a name that means nothing else.
+    reason: Option<String>,
 }
 
 /// What a task's status means.
@@ -132,23 +135,34 @@ impl<'a> TaskObject<'a> {
         for _ in 0..MAX_DEPTH {
             let mut inner = Vec::new();
             for (Document { json, fields }, around) in layer {
-                inner.extend(json.items().unwrap_or_default().into_iter().map(|item| (item, around.clone())));
+                // A reason beside a list is that of no single task.
+                let beside = Around { reason: None, ..around.clone() };
+                inner.extend(json.items().unwrap_or_default().into_iter().map(|item| (item, beside.clone())));
                 let Some(fields) = fields else { continue };
                 let task = Self { json, fields, around };
-                let around = if asked.is_some_and(|asked| task.is(asked)) {
-                    Around { is_vouched_for: true, status: task.status_text() }
-                } else {
-                    task.around.clone()
-                };
+                let around = asked.map_or_else(Around::default, |asked| task.surroundings(asked));
                 inner.extend(WRAPPERS.iter().filter_map(|name| Some((task.fields.get(name)?, around.clone()))));
                 if task.id().is_some() || task.status_text().is_some() || task.has_marks() {
                     found.push(task);
                 }
             }
-            let document = |(json, around): (Json<'a>, Around)| (Document { json, fields: json.fields() }, around);
+            let document = |(json, around): (Json<'a>, Around<'a>)| (Document { json, fields: json.fields() }, around);
             layer = inner.into_iter().map(document).collect();
         }
         found
+    }
+
+    /// What this object tells of the tasks within it.
+    fn surroundings(&self, asked: &TaskId) -> Around<'a> {
+        let is_asked = self.is(asked);
+        let is_of_another = !is_asked && self.ids_in(Self::TASK_IDS).next().is_some();
+        let own_reason = || fail_reason::plain(&self.fields).filter(|_| !is_of_another);
+        let reason = own_reason().or_else(|| self.around.reason.clone());
+        if is_asked {
+            Around { voucher: Some(self.json), status: self.status_text(), reason }
+        } else {
+            Around { reason, ..self.around.clone() }
+        }
     }
 
     /// Reads an element of a list.
@@ -184,7 +198,7 @@ impl<'a> TaskObject<'a> {
 
     /// Whether it shows the task that was asked for, by its own id or by that of an object around it.
     pub(super) fn is_about(&self, asked: &TaskId) -> bool {
-        self.around.is_vouched_for || self.is(asked)
+        self.around.voucher.is_some() || self.is(asked)
     }
 
     /// The caller's `state`, as the upstream echoes it.
@@ -206,7 +220,7 @@ impl<'a> TaskObject<'a> {
             let status = self.status_text().unwrap_or_default();
             matches!(status.as_str(), "ERROR" | "TIMEOUT" | "EXPIRED")
         };
-        let is_nameless = self.id().is_none() && !self.around.is_vouched_for;
+        let is_nameless = self.id().is_none() && self.around.voucher.is_none();
         !self.has_marks() && (is_nameless || is_of_an_exchange())
     }
 
@@ -228,14 +242,7 @@ impl<'a> TaskObject<'a> {
     }
 
     pub(super) fn status(&self) -> Status {
-        if let Some(status) = self.status_text() {
-            return Status::of(&status);
-        }
-        // TTAPI's stands beside the id, around the rest. An envelope's "success" may be that of the exchange.
-        match self.around.status.as_deref().map_or(Status::Running, Status::of) {
-            Status::Succeeded if self.image_url().is_none() => Status::Running,
-            status => status,
-        }
+        self.shown_status().as_deref().map_or(Status::Running, Status::of)
     }
 
     /// Whether an answer shows nothing but a task that goes on.
@@ -247,16 +254,37 @@ impl<'a> TaskObject<'a> {
 
     /// Everything that the job's record and event need.
     pub(super) fn report(&self) -> TaskReport {
+        let voucher = self.voucher();
+        let get = |name: &str| self.fields.get(name).or_else(|| voucher.as_ref()?.get(name));
         TaskReport {
-            status: tidy(&self.status_text().unwrap_or_default()),
-            progress: self.fields.get("progress").and_then(percent),
-            image_url: self.image_url().unwrap_or_default(),
-            fail_reason: tidy(&self.fail_reason()),
-            buttons: self.fields.get("buttons").and_then(buttons),
+            status: tidy(&self.shown_status().unwrap_or_default()),
+            progress: get("progress").and_then(percent),
+            image_url: self.picture().unwrap_or_default(),
+            fail_reason: tidy(&self.fail_reason().unwrap_or_default()),
+            buttons: get("buttons").and_then(buttons),
             started_ms: self.time_ms(&["startTime", "start_time"]),
             finished_ms: self.time_ms(&["finishTime", "finish_time"]),
-            raw: Some(self.json.as_str().into()),
+            // Where the status stands around it, so does the rest of the task.
+            raw: Some(
+                self.around.voucher.filter(|_| self.status_text().is_none()).unwrap_or(self.json).as_str().into(),
+            ),
         }
+    }
+
+    /// The fields of the object around this one that bears the id.
+    fn voucher(&self) -> Option<Fields<'a>> {
+        self.around.voucher?.fields()
+    }
+
+    /// The task's own status, or the one around it, as TTAPI, PiAPI and Legnext have it.
+    fn shown_status(&self) -> Option<String> {
+        self.status_text().or_else(|| {
+            // An envelope's "success" may be that of the exchange.
+            let is_under_way =
+                || self.fields.get("progress").and_then(percent).is_some_and(|it| (1..100).contains(&it));
+            let is_hasty = || self.picture().is_none() || is_under_way();
+            self.around.status.clone().filter(|status| Status::of(status) != Status::Succeeded || !is_hasty())
+        })
     }
 
     /// In capitals, as the family writes it. A number is an HTTP status, not a task's.
@@ -266,14 +294,19 @@ impl<'a> TaskObject<'a> {
         Some(status.trim().to_uppercase())
     }
 
-    fn image_url(&self) -> Option<String> {
-        picture::of_task(&self.fields)
+    fn picture(&self) -> Option<String> {
+        picture::of_task(&self.fields).or_else(|| picture::under_its_own_name(&self.voucher()?))
     }
 
-    fn fail_reason(&self) -> String {
-        let error = || self.fields.get("error")?.fields()?.string(&["message", "description"]);
-        let reason = self.fields.string(&["failReason", "fail_reason", "error"]);
-        reason.or_else(error).or_else(|| self.fields.string(&["message"])).unwrap_or_default()
+    /// The surest name first, wherever it stands. Of a task that has not failed, only a sure one is believed.
+    fn fail_reason(&self) -> Option<String> {
+        let likely = || match self.status() {
+            Status::Failed | Status::Cancelled => {
+                fail_reason::likely(&self.fields).or_else(|| fail_reason::likely(&self.voucher()?))
+            }
+            Status::Running | Status::Succeeded | Status::WaitsForInput => None,
+        };
+        fail_reason::plain(&self.fields).or_else(|| self.around.reason.clone()).or_else(likely)
     }
 
     fn time_ms(&self, names: &[&str]) -> u64 {
@@ -372,10 +405,15 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_of_a_failure_is_found_and_short() {
-        assert_eq!(report(r#"{"failReason":"任务超时","description":"Submit success"}"#).fail_reason, "任务超时");
-        assert_eq!(report(r#"{"failReason":"","error":{"message":"m"}}"#).fail_reason, "m");
-        assert_eq!(report(r#"{"failReason":null,"description":"Submit success"}"#).fail_reason, "");
+    fn the_reason_of_a_failure_is_short_and_that_of_a_running_task_is_a_sure_one() {
         assert_eq!(report(&format!(r#"{{"failReason":"{}"}}"#, "x".repeat(5000))).fail_reason.chars().count(), 300);
+        for (json, reason) in [
+            (r#"{"status":"FAILURE","message":"m"}"#, "m"),
+            (r#"{"status":"CANCEL","detail":"d"}"#, "d"),
+            (r#"{"status":"IN_PROGRESS","message":"m"}"#, ""),
+            (r#"{"status":"IN_PROGRESS","failReason":"f"}"#, "f"),
+        ] {
+            assert_eq!(report(json).fail_reason, reason, "{json}");
+        }
     }
 }
