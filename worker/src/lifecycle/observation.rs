@@ -184,6 +184,8 @@ pub struct TaskReport {
     pub image_url: String,
     /// Why it failed, in the upstream's words.
     pub fail_reason: String,
+    /// What kind of failure it is, where the task is shown as failed in all but its status: of a running task only.
+    pub seems_failed: Option<FailureClass>,
     /// The buttons below the result, verbatim.
     pub buttons: Option<Box<RawValue>>,
     /// The upstream's clock when the task began to run, Unix milliseconds; 0 when it does not tell.

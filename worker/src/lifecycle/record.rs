@@ -176,6 +176,9 @@ pub struct Record {
     /// Since when the task has succeeded, and lacks its picture, or buttons that are to be pressed.
     #[serde(rename = "ni", default, skip_serializing_if = "is_default")]
     pub incomplete_ms: Option<u64>,
+    /// Since when the task is shown, at each look, as failed in all but its status.
+    #[serde(rename = "sf", default, skip_serializing_if = "is_default")]
+    pub seems_failed_ms: Option<u64>,
     /// Inputs (modal commands) that were used for this job.
     #[serde(rename = "in", default, skip_serializing_if = "is_default")]
     pub inputs_used: u32,
@@ -281,6 +284,7 @@ impl Record {
             missing: None,
             alias: None,
             incomplete_ms: None,
+            seems_failed_ms: None,
             inputs_used: 0,
             is_answering: false,
             survived_reclaims: 0,
@@ -337,6 +341,7 @@ impl Record {
         self.missing = None;
         self.alias = None;
         self.incomplete_ms = None;
+        self.seems_failed_ms = None;
         self.is_answering = false;
     }
 

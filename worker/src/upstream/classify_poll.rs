@@ -13,10 +13,11 @@ use super::{
     refusal_text::{says_address_is_unknown, says_task_is_unknown, speaks_of_capacity},
     said::{Said, reason_of},
     salvage::object_in,
-    task_object::{Status, TaskObject},
+    task_object::TaskObject,
+    task_status::Status,
     tidy::tidy,
 };
-use crate::lifecycle::{FailureClass, Observation};
+use crate::lifecycle::{FailureClass, Observation, TaskReport};
 
 /// Says what the answer to a look at the task `asked` means.
 #[must_use]
@@ -58,7 +59,10 @@ fn shown_in_an_error(asked: &TaskId, answer: &Answer, text: &str) -> Option<Obse
     let may_show_it = matches!(answer.status, 400 | 402 | 404..=428 | 430..=599);
     let task = may_show_it.then(|| TaskObject::find(Document::read(text)?, asked))??;
     match of_task(asked, &task) {
-        seen @ Observation::Running(_) if task.is(asked) && task.has_marks() => Some(seen),
+        // Whoever is in trouble is no witness of an end without a result.
+        Observation::Running(report) if task.is(asked) && task.has_marks() => {
+            Some(Observation::Running(TaskReport { seems_failed: None, ..report }))
+        }
         Observation::Succeeded(report) if task.is(asked) && !report.image_url.is_empty() => {
             Some(Observation::Succeeded(report))
         }
@@ -135,7 +139,10 @@ pub(super) fn of_task(asked: &TaskId, task: &TaskObject<'_>) -> Observation {
         Status::Succeeded | Status::Failed | Status::Cancelled if task.is_bare() => {
             about_nobody("the answer shows a status, but no task")
         }
-        Status::Running => Observation::Running(report),
+        Status::Running => {
+            report.seems_failed = task.seems_failed().then(|| class_of_failure(&report.fail_reason));
+            Observation::Running(report)
+        }
         Status::WaitsForInput => Observation::WaitsForInput(report),
         Status::Succeeded => Observation::Succeeded(report),
         Status::Failed => {

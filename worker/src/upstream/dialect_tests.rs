@@ -103,3 +103,100 @@ fn an_envelope_s_success_is_not_that_of_a_task_under_way() {
         assert_eq!((report.status.as_str(), report.fail_reason.as_str()), ("", ""), "{body}");
     }
 }
+
+#[test]
+fn kie_s_flag_is_a_status() {
+    let kie = |flag: u8, rest: &str| {
+        format!(
+            r#"{{"code":200,"msg":"success","data":{{"taskId":"7","paramJson":"{{}}","successFlag":{flag},{rest}}}}}"#
+        )
+    };
+    let none = r#""resultInfoJson":null,"errorCode":null,"errorMessage":null"#;
+    let urls = r#""resultInfoJson":{"resultUrls":[{"resultUrl":"https://t/0.jpeg"},{"resultUrl":"https://t/1.jpeg"}]}"#;
+
+    assert_eq!(poll(&kie(0, none)).name(), "running");
+    let report = succeeded(&kie(1, urls));
+    assert_eq!((report.status.as_str(), report.image_url.as_str()), ("SUCCESS", "https://t/0.jpeg"));
+    for flag in [2, 3] {
+        let (report, class) = failed(&kie(flag, &format!(r#""errorCode":"500","errorMessage":"{BANNED}""#)));
+        assert_eq!((report.fail_reason.as_str(), class), (BANNED, FailureClass::Banned));
+    }
+    assert_eq!(poll(&kie(4, none)).name(), "running");
+}
+
+#[test]
+fn a_status_that_is_a_number_is_the_family_s_own_where_the_rest_agrees() {
+    let begin = r#""id":"7","action":"IMAGINE","submitTime":1748339029401"#;
+    let done = r#""finishTime":1748339072775,"progress":"100%","imageUrl":"http://a""#;
+    let broke = r#""finishTime":1748339072775,"progress":"","failReason":"x""#;
+    for (body, wanted) in [
+        (format!(r#"{{{begin},"status":3,"progress":"3%"}}"#), "running"),
+        (format!(r#"{{{begin},"status":5,{done}}}"#), "succeeded"),
+        (format!(r#"{{{begin},"status":4,{broke}}}"#), "task_failed"),
+        (format!(r#"{{{begin},"status":6}}"#), "waits_for_input"),
+        // Numbers of somebody else's, or at odds with the rest.
+        (format!(r#"{{{begin},"status":5,"progress":"50%","imageUrl":"http://a"}}"#), "running"),
+        (format!(r#"{{{begin},"status":5,{broke}}}"#), "running"),
+        (format!(r#"{{{begin},"status":4,"progress":"50%"}}"#), "running"),
+        (format!(r#"{{{begin},"status":2,{broke}}}"#), "running"),
+        (r#"{"id":"7","status":5,"progress":"50%"}"#.to_owned(), "running"),
+        (r#"{"id":"7","status":4,"failReason":"x","finishTime":1748339072775}"#.to_owned(), "running"),
+    ] {
+        assert_eq!(poll(&body).name(), wanted, "{body}");
+    }
+    assert_eq!(succeeded(&format!(r#"{{{begin},"status":5,{done}}}"#)).status, "SUCCESS");
+}
+
+#[test]
+fn an_end_by_another_word_is_an_end_if_the_rest_is_one() {
+    let done = r#""finishTime":1748339072775,"progress":"100%","imageUrl":"http://a""#;
+    for (status, rest, wanted) in [
+        ("OK", done, "succeeded"),
+        ("ENDED", done, "succeeded"),
+        ("", done, "succeeded"),
+        ("完成", r#""progress":"100%""#, "succeeded"),
+        ("OK", r#""progress":"100%","imageUrl":"http://a""#, "running"),
+        ("OK", r#""finishTime":1748339072775,"progress":"100%""#, "running"),
+        ("OK", r#""finishTime":1748339072775,"progress":"99%","imageUrl":"http://a""#, "running"),
+        ("OK", r#""finishTime":1,"progress":"100%","imageUrl":"http://a","failReason":"x""#, "running"),
+        ("IN_PROGRESS", done, "running"),
+        ("FINISHED_ERROR", done, "running"),
+        ("CALLBACK_EXCEPTION", done, "running"),
+        ("审核失败了", done, "running"),
+    ] {
+        let body = format!(r#"{{"id":"7","status":"{status}",{rest}}}"#);
+        assert_eq!(poll(&body).name(), wanted, "{body}");
+    }
+    for status in ["TIMED_OUT", "EXCEPTION", "STOPPED", "DENIED", "TERMINATED", "GENERATE_FAILED", "任务失败"] {
+        let body = format!(r#"{{"id":"7","status":"{status}","progress":"50%"}}"#);
+        assert_eq!(poll(&body).name(), "task_failed", "{body}");
+    }
+    for status in ["TIMED_OUT", "EXCEPTION", "DENIED"] {
+        let body = format!(r#"{{"id":"7","status":"{status}","message":"the database is busy"}}"#);
+        assert_eq!(poll(&body).name(), "no_verdict", "{body}");
+    }
+}
+
+#[test]
+fn a_task_that_failed_but_for_its_status_seems_to_have_failed() {
+    let seems = |body: &str| {
+        let Observation::Running(report) = poll(body) else { panic!("{body}") };
+        report.seems_failed.map(|class| (report.fail_reason, class))
+    };
+    let failed = Some((BANNED.to_owned(), FailureClass::Banned));
+    for (rest, wanted) in [
+        (r#""status":"IN_PROGRESS","progress":"100%""#, &failed),
+        (r#""status":"SUBMITTED","progress":"100%","finishTime":0,"imageUrl":"""#, &failed),
+        (r#""status":"NEVER_HEARD_OF","finishTime":1748339072775"#, &failed),
+        (r#""status":"","progress":"100%""#, &failed),
+        (r#""status":"IN_PROGRESS","progress":"99%""#, &None),
+        (r#""status":"IN_PROGRESS","progress":"100%","imageUrl":"http://preview""#, &None),
+    ] {
+        let body = format!(r#"{{"id":"7",{rest},"failReason":"{BANNED}"}}"#);
+        assert_eq!(&seems(&body), wanted, "{body}");
+    }
+    assert_eq!(seems(r#"{"id":"7","status":"IN_PROGRESS","progress":"100%","message":"m"}"#), None);
+    let error = Answer::of(500, r#"{"id":"7","status":"IN_PROGRESS","progress":"100%","failReason":"x"}"#);
+    let Observation::Running(report) = classify_poll(&TaskId::new("7"), &Ok(error)) else { panic!("an error") };
+    assert_eq!(report.seems_failed, None);
+}

@@ -39,6 +39,16 @@ mod tests {
     }
 
     #[test]
+    fn a_hook_that_tells_of_an_end_by_another_word_is_worth_a_look() {
+        for rest in [
+            r#""status":"IN_PROGRESS","progress":"100%","failReason":"banned""#,
+            r#""status":"OK","progress":"100%","imageUrl":"http://a","finishTime":1748339072775"#,
+        ] {
+            assert!(!Hint::read(format!(r#"{{"id":"7",{rest}}}"#).as_bytes()).goes_on, "{rest}");
+        }
+    }
+
+    #[test]
     fn a_hook_in_an_envelope_is_read_like_any_other() {
         for (status, goes_on) in [("IN_PROGRESS", true), ("SUCCESS", false)] {
             let body = format!(r#"{{"code":200,"data":{{"task_id":"task-1","status":"{status}"}}}}"#);

@@ -28,6 +28,8 @@ mod picture;
 mod said;
 mod salvage;
 mod task_object;
+mod task_status;
+mod task_values;
 mod tidy;
 
 mod address;

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use mjq_producer::contract::TaskId;
-use serde_json::value::RawValue;
 
 use super::{
     fail_reason,
     json::{Document, Fields, Json},
     picture,
+    task_status::Status,
+    task_values::{buttons, is_time, millis, percent},
     tidy::tidy,
 };
 use crate::lifecycle::TaskReport;
@@ -30,32 +31,6 @@ struct Around<'a> {
     status: Option<String>,
     /// The reason of a failure that one of them gives, under a name that means nothing else.
     reason: Option<String>,
-}
-
-/// What a task's status means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Status {
-    /// Anything that is not one of the others, even none at all.
-    Running,
-    Succeeded,
-    Failed,
-    Cancelled,
-    WaitsForInput,
-}
-
-impl Status {
-    /// Reads it, in capitals.
-    fn of(status: &str) -> Self {
-        match status.strip_prefix("TASK_STATUS_").unwrap_or(status) {
-            "SUCCESS" | "SUCCEEDED" | "SUCCEED" | "SUCCESSFUL" | "COMPLETED" | "COMPLETE" | "FINISHED" | "FINISH"
-            | "DONE" | "成功" | "已完成" => Self::Succeeded,
-            "FAILURE" | "FAILED" | "FAIL" | "ERROR" | "TIMEOUT" | "EXPIRED" | "REJECTED" | "ABORTED" | "MODERATED"
-            | "NSFW" | "BANNED" | "BLOCKED" | "失败" => Self::Failed,
-            "CANCEL" | "CANCELLED" | "CANCELED" => Self::Cancelled,
-            "MODAL" => Self::WaitsForInput,
-            _ => Self::Running,
-        }
-    }
 }
 
 /// Where relays wrap tasks.
@@ -216,10 +191,7 @@ impl<'a> TaskObject<'a> {
     /// `{"status": "error"}` is somebody's answer, but no verdict about a task; so is `{"id": …, "status": "TIMEOUT"}`,
     /// where the id may be repeated from the question.
     pub(super) fn is_bare(&self) -> bool {
-        let is_of_an_exchange = || {
-            let status = self.status_text().unwrap_or_default();
-            matches!(status.as_str(), "ERROR" | "TIMEOUT" | "EXPIRED")
-        };
+        let is_of_an_exchange = || Status::may_be_of_an_exchange(&self.status_text().unwrap_or_default());
         let is_nameless = self.id().is_none() && self.around.voucher.is_none();
         !self.has_marks() && (is_nameless || is_of_an_exchange())
     }
@@ -242,14 +214,44 @@ impl<'a> TaskObject<'a> {
     }
 
     pub(super) fn status(&self) -> Status {
-        self.shown_status().as_deref().map_or(Status::Running, Status::of)
+        let status = self.shown_status().unwrap_or_default();
+        match Status::of(&status) {
+            Status::Running if Status::may_be_success(&status) && self.has_all_of_a_success() => Status::Succeeded,
+            status => status,
+        }
+    }
+
+    /// Whether the task is shown as one that failed, but for its status.
+    ///
+    /// new-api and one-hub write "100%" and the reason on such a row when their upstream gives a reason without FAILURE,
+    /// and never look at it again. Whoever shows a picture may have tried once more.
+    pub(super) fn seems_failed(&self) -> bool {
+        let has_reason = || fail_reason::plain(&self.fields).is_some();
+        let is_over = || self.progress() == Some(100) || self.has_finished();
+        self.status() == Status::Running && has_reason() && is_over() && self.picture().is_none()
+    }
+
+    /// Whether nothing but the word for it is missing to a success.
+    fn has_all_of_a_success(&self) -> bool {
+        self.progress() == Some(100)
+            && self.has_finished()
+            && self.picture().is_some()
+            && fail_reason::plain(&self.fields).or_else(|| self.around.reason.clone()).is_none()
+    }
+
+    /// Whether it shows a time at which the task finished.
+    fn has_finished(&self) -> bool {
+        ["finishTime", "finish_time"].iter().any(|name| self.fields.get(name).is_some_and(is_time))
+    }
+
+    fn progress(&self) -> Option<u8> {
+        self.fields.get("progress").and_then(percent)
     }
 
     /// Whether an answer shows nothing but a task that goes on.
     pub(super) fn goes_on(document: Document<'a>) -> bool {
-        let found = Self::all_in(document, None);
-        let mut statuses = found.iter().filter_map(Self::status_text).map(|status| Status::of(&status)).peekable();
-        statuses.peek().is_some() && statuses.all(|status| status == Status::Running)
+        let mut tasks = Self::all_in(document, None).into_iter().filter(|task| task.status_text().is_some()).peekable();
+        tasks.peek().is_some() && tasks.all(|task| task.status() == Status::Running && !task.seems_failed())
     }
 
     /// Everything that the job's record and event need.
@@ -261,6 +263,7 @@ impl<'a> TaskObject<'a> {
             progress: get("progress").and_then(percent),
             image_url: self.picture().unwrap_or_default(),
             fail_reason: tidy(&self.fail_reason().unwrap_or_default()),
+            seems_failed: None,
             buttons: get("buttons").and_then(buttons),
             started_ms: self.time_ms(&["startTime", "start_time"]),
             finished_ms: self.time_ms(&["finishTime", "finish_time"]),
@@ -287,11 +290,29 @@ impl<'a> TaskObject<'a> {
         })
     }
 
-    /// In capitals, as the family writes it. A number is an HTTP status, not a task's.
+    /// In capitals, as the family writes it.
     fn status_text(&self) -> Option<String> {
         let names = ["status", "task_status", "taskStatus"];
-        let status = names.iter().find_map(|name| self.fields.get(name)?.string())?;
-        Some(status.trim().to_uppercase())
+        let status = names.iter().find_map(|name| self.fields.get(name)?.string());
+        status.map(|status| status.trim().to_uppercase()).or_else(|| self.numbered_status().map(str::to_owned))
+    }
+
+    /// The word for a status that is a number.
+    fn numbered_status(&self) -> Option<&'static str> {
+        if let Some(flag) = self.fields.get("successFlag") {
+            return Status::flagged(flag.text()?.trim());
+        }
+        let word = Status::numbered(self.fields.get("status")?.number()?)?;
+        // Other numbers are HTTP's, or count in another way: only the family's own object is taken at its word, and
+        // an end only if the rest of it agrees.
+        let is_ours = ["action", "submitTime"].iter().all(|name| self.fields.get(name).is_some());
+        let agrees = || match Status::of(word) {
+            Status::Running | Status::WaitsForInput => true,
+            Status::Succeeded => self.has_all_of_a_success(),
+            Status::Failed => self.has_finished() && fail_reason::plain(&self.fields).is_some(),
+            Status::Cancelled => self.has_finished(),
+        };
+        (is_ours && agrees()).then_some(word)
     }
 
     fn picture(&self) -> Option<String> {
@@ -310,21 +331,8 @@ impl<'a> TaskObject<'a> {
     }
 
     fn time_ms(&self, names: &[&str]) -> u64 {
-        /// Times before this many milliseconds (March 1973) are seconds.
-        const SECONDS_BELOW: f64 = 1e11;
-        let Some(time) = names.iter().find_map(|name| self.fields.get(name)?.float()) else { return 0 };
-        let millis = if time < SECONDS_BELOW { time * 1000.0 } else { time };
-        // Negative times become 0.
-        millis as u64
+        names.iter().find_map(|name| millis(self.fields.get(name)?)).unwrap_or_default()
     }
-}
-
-/// `"93%"`, `"93"` or 93; `None` for words, and for Discord's "Waiting to start".
-fn percent(progress: Json<'_>) -> Option<u8> {
-    let text = progress.text()?;
-    let number: f64 = text.trim().trim_end_matches('%').trim_end().parse().ok()?;
-    // NaN is in no range.
-    (number >= 0.0).then(|| number.min(100.0) as u8)
 }
 
 /// Whether it can be told from a row's number: known ids have eight characters and more, with a digit in them.
@@ -334,45 +342,12 @@ pub(super) fn looks_like_id(id: &TaskId) -> bool {
     id.len() >= SHORTEST && id.bytes().any(|byte| byte.is_ascii_digit())
 }
 
-/// The array of buttons, also where a relay hands it on as a string; `None` when it is empty.
-fn buttons(buttons: Json<'_>) -> Option<Box<RawValue>> {
-    if let Some(text) = buttons.string() {
-        let array = Json::read(text.trim())?;
-        return array.to_raw().filter(|_| array.is_filled_array());
-    }
-    buttons.is_filled_array().then(|| buttons.to_raw())?
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn report(json: &str) -> TaskReport {
         TaskObject::of(Json::read(json).unwrap()).unwrap().report()
-    }
-
-    #[test]
-    fn progress_is_a_percentage_or_nothing() {
-        for (progress, percent) in [
-            (r#""93%""#, Some(93)),
-            (r#"" 93 % ""#, Some(93)),
-            (r#""93""#, Some(93)),
-            ("93", Some(93)),
-            ("93.9", Some(93)),
-            (r#""0%""#, Some(0)),
-            (r#""100%""#, Some(100)),
-            ("150", Some(100)),
-            ("-1", None),
-            (r#""""#, None),
-            (r#""%""#, None),
-            (r#""Waiting to start""#, None),
-            (r#""NaN""#, None),
-            ("null", None),
-            ("true", None),
-            ("[93]", None),
-        ] {
-            assert_eq!(report(&format!(r#"{{"progress":{progress}}}"#)).progress, percent, "{progress}");
-        }
     }
 
     #[test]
@@ -386,22 +361,6 @@ mod tests {
             assert!(report(&format!(r#"{{"buttons":{none}}}"#)).buttons.is_none(), "{none}");
         }
         assert_eq!(report(r#"{"buttons":"[{\"label\":\"U1\"}]"}"#).buttons.unwrap().get(), r#"[{"label":"U1"}]"#);
-    }
-
-    #[test]
-    fn times_are_milliseconds_and_zero_when_unset() {
-        for (time, ms) in [
-            ("1748339072775", 1_748_339_072_775),
-            (r#""1748339072775""#, 1_748_339_072_775),
-            ("1748339072", 1_748_339_072_000),
-            ("0", 0),
-            ("null", 0),
-            ("-5", 0),
-            (r#""yesterday""#, 0),
-            ("1e400", 0),
-        ] {
-            assert_eq!(report(&format!(r#"{{"finishTime":{time}}}"#)).finished_ms, ms, "{time}");
-        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod looks;
 mod properties;
 mod revisits;
 mod scenarios;
+mod seems_failed;
 mod simulation;
 mod table;
 mod whole;

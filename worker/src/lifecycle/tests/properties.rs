@@ -473,6 +473,9 @@ fn seen_by_poll() -> impl Strategy<Value = Observation> {
         select(&[FailureClass::Banned, FailureClass::Invalid, FailureClass::Capacity, FailureClass::Upstream][..]);
     prop_oneof![
         20 => reports().prop_map(Observation::Running),
+        2 => (reports(), class.clone()).prop_map(|(task, class)| {
+            Observation::Running(TaskReport { seems_failed: Some(class), ..task })
+        }),
         // Success is a word, where others may say nothing.
         2 => (reports(), "[A-Z_]{1,9}").prop_map(|(task, status)| Observation::Succeeded(TaskReport { status, ..task })),
         1 => (reports(), class).prop_map(|(task, class)| Observation::TaskFailed(task, class)),

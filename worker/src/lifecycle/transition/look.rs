@@ -10,12 +10,40 @@ use crate::lifecycle::{
     observation::{FailureClass, TaskReport},
 };
 
+/// What relays show is up to 15 s old, and some show an end bit by bit.
+const REST_MAY_COME_MS: u64 = 20_000;
+
 impl Decision<'_> {
     pub(super) fn running(&mut self, task: &TaskReport) -> Next {
         self.saw(task);
+        // Until the deadline, that is the only hint at what keeps the task.
+        self.record.reason.clone_from(&task.fail_reason);
+        if let Some(next) = task.seems_failed.and_then(|class| self.seems_failed(task, class)) {
+            return next;
+        }
         self.narrow_down(task);
         self.enter(Phase::Polling);
         self.poll_again(|job| job.at.policy.next_poll(&job.record, task.progress, job.at.now_ms, job.outlook()))
+    }
+
+    /// Takes a task for failed that was shown so, but for its status, for a while and at each look. One look might meet
+    /// an upstream between two tries.
+    fn seems_failed(&mut self, task: &TaskReport, class: FailureClass) -> Option<Next> {
+        let since_ms = *self.record.seems_failed_ms.get_or_insert(self.at.now_ms);
+        let waited_ms = self.at.now_ms.saturating_sub(since_ms);
+        if waited_ms >= REST_MAY_COME_MS {
+            return Some(self.task_failed(task, class));
+        }
+        if self.is_overdue() {
+            return None;
+        }
+        self.enter(Phase::Polling);
+        Some(self.until_the_rest_comes(waited_ms))
+    }
+
+    /// Looks again soon, and less often the longer it takes.
+    fn until_the_rest_comes(&self, waited_ms: u64) -> Next {
+        Next::Poll(Duration::from_millis(waited_ms / 2).clamp(self.at.policy.poll_min, self.at.policy.poll_max))
     }
 
     /// Judges by the task's progress how long it will take.
@@ -29,20 +57,18 @@ impl Decision<'_> {
     }
 
     pub(super) fn succeeded(&mut self, task: &TaskReport) -> Next {
-        /// Some relays say SUCCESS before they have the picture and its buttons; what they show is up to 15 s old.
-        const IMAGE_MAY_COME_MS: u64 = 20_000;
         self.saw(task);
+        // Some relays say SUCCESS before they have the picture and its buttons.
         let lacks_image = task.image_url.is_empty() && self.record.kind.gives_image();
         // Its follow-ups press them.
         let lacks_buttons = task.buttons.is_none() && self.record.has_follow_ups;
         if (lacks_image || lacks_buttons) && !self.is_overdue() {
             let since_ms = *self.record.incomplete_ms.get_or_insert(self.at.now_ms);
             let waited_ms = self.at.now_ms.saturating_sub(since_ms);
-            if waited_ms < IMAGE_MAY_COME_MS {
+            if waited_ms < REST_MAY_COME_MS {
                 // A held task that has succeeded no longer waits for input.
                 self.enter(Phase::Polling);
-                let delay = Duration::from_millis(waited_ms / 2);
-                return Next::Poll(delay.clamp(self.at.policy.poll_min, self.at.policy.poll_max));
+                return self.until_the_rest_comes(waited_ms);
             }
         }
         self.end(Phase::Completed, Code::Ok)
@@ -119,6 +145,9 @@ impl Decision<'_> {
         record.polls += 1;
         record.blind_polls = 0;
         record.missing = None;
+        if task.seems_failed.is_none() {
+            record.seems_failed_ms = None;
+        }
         record.reason.clear();
         task.status.clone_into(&mut record.status);
         if let Some(progress) = task.progress {
