@@ -58,7 +58,17 @@ const BANNED: &[&str] = &[
     "社区规范",
     "审核不通过",
     "审核未通过",
+    "审核失败",
+    "审核拒绝",
     "内容审核",
+    "内容不安全",
+    "安全检测未通过",
+    "违法内容",
+    "非法词",
+    "prompt was rejected",
+    "prohibited content",
+    "unsafe content",
+    "output filter",
 ];
 
 /// A parameter or link was wrong.
@@ -144,7 +154,8 @@ pub fn class_of_failure(reason: &str) -> FailureClass {
         return FailureClass::Banned;
     }
     // A moderator that is out of order has not read the prompt.
-    if has(&["moderation"]) && has(&["timed out", "timeout", "unavailable"]) {
+    if has(&["moderation", "审核"]) && has(&["timed out", "timeout", "unavailable", "超时", "不可用", "繁忙"])
+    {
         return FailureClass::Capacity;
     }
     if has(ACCOUNT) {
@@ -207,6 +218,19 @@ mod tests {
             ("The prompt was flagged as unsafe", Banned),
             ("图片涉黄", Banned),
             ("触发风控", Banned),
+            ("审核失败", Banned),
+            ("图片审核拒绝", Banned),
+            ("生成内容不安全", Banned),
+            ("内容安全检测未通过", Banned),
+            ("包含违法内容", Banned),
+            ("提示词包含非法词汇", Banned),
+            ("Your prompt was rejected", Banned),
+            ("[Denied] prompt contains prohibited content", Banned),
+            ("Potentially unsafe content", Banned),
+            ("Request cancelled due to output filters", Banned),
+            ("[Request cancelled] output filters", Banned),
+            ("内容审核服务超时", Capacity),
+            ("审核失败：系统繁忙", Capacity),
             ("nobody has seen these words before", Upstream),
             ("", Upstream),
         ] {
