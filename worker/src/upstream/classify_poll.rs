@@ -235,6 +235,7 @@ mod tests {
             (200, r#"{"code":0,"output":{"id":"7","status":"IN_PROGRESS"}}"#, "running"),
             (200, r#"{"response":{"id":"7","status":"FAILURE"}}"#, "task_failed"),
             (400, r#"{"description":"task_no_found ","type":"upstream_error","code":4}"#, "missing"),
+            (400, r#"{"description":"Get mj id failed Error ","type":"upstream_error","code":4}"#, "missing"),
             (400, r#"{"error":{"message":"Task not found"}}"#, "missing"),
             (404, "", "missing"),
             (404, r#"{"message":"task expired"}"#, "missing"),

@@ -314,7 +314,8 @@ pub(super) fn says_task_is_unknown(words: &str) -> bool {
         "失效",
         "过期",
     ]);
-    speaks_of_task && says_gone
+    // Forks of one-api that do not find the id among their own rows.
+    (speaks_of_task && says_gone) || words.contains("get mj id failed")
 }
 
 /// Whether the words of a 404 say that the address is wrong, rather than the task.
@@ -399,6 +400,7 @@ mod tests {
         {
             assert!(says_task_is_unknown(words), "{words}");
         }
+        assert!(says_task_is_unknown("Get mj id failed Error"));
         for words in ["do_request_failed", "not found", "task failed", ""] {
             assert!(!says_task_is_unknown(words), "{words}");
         }
