@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{JobId, VERSION};
+use crate::closed_set;
 
 /// One entry of the event stream. On the wire each field is a string.
 #[derive(Debug, Clone)]
@@ -79,45 +80,10 @@ impl Event {
 #[error("the event's field `{0}` is missing or cannot be read")]
 pub struct MissingField(&'static str);
 
-macro_rules! closed_set {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        #[cfg_attr(test, derive(schemars::JsonSchema))]
-        pub enum $name {
-            $($(#[$variant_doc])* #[serde(rename = $text)] $variant,)+
-        }
-
-        impl $name {
-            /// Each value of the set.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            /// The value as it stands on the wire.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)+
-                }
-            }
-
-            /// Reads a value of the wire; `None` when it is not one of the set.
-            #[must_use]
-            pub fn read(text: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|value| value.as_str() == text)
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
-}
-
 closed_set! {
     /// What happened to a job.
-    EventType {
+    #[cfg_attr(test, derive(schemars::JsonSchema))]
+    pub enum EventType {
         /// It has its result.
         Completed = "completed",
         /// It ended without one.
@@ -131,7 +97,8 @@ closed_set! {
 
 closed_set! {
     /// How a job ended. Each has a cause and a cure.
-    Code {
+    #[cfg_attr(test, derive(schemars::JsonSchema))]
+    pub enum Code {
         /// The task succeeded.
         Ok = "ok",
         /// The upstream's task failed. Cure: read `data.reason`; a new job is a new charge.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::{JobId, Options, Request, RequestError, digest::canonical_digest, strict::Object};
+use crate::closed_set;
 
 /// The largest job that a worker takes, in bytes of its JSON, unless its `MJQ_MAX_JOB_BYTES` says otherwise.
 pub const MAX_JOB_BYTES: usize = 10 << 20;
@@ -87,42 +88,26 @@ impl Job {
     }
 }
 
-/// What a job asks for; the last segment of the upstream's submit path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Four pictures from a prompt.
-    Imagine,
-    /// A button below an earlier result: upscale, vary, reroll.
-    Action,
-    /// One picture from two to five.
-    Blend,
-    /// Prompts from a picture.
-    Describe,
-    /// A shorter prompt from a prompt.
-    Shorten,
-    /// The answer to a task that waits for input.
-    Modal,
+closed_set! {
+    /// What a job asks for; the last segment of the upstream's submit path.
+    #[cfg_attr(test, derive(schemars::JsonSchema))]
+    pub enum Kind {
+        /// Four pictures from a prompt.
+        Imagine = "imagine",
+        /// A button below an earlier result: upscale, vary, reroll.
+        Action = "action",
+        /// One picture from two to five.
+        Blend = "blend",
+        /// Prompts from a picture.
+        Describe = "describe",
+        /// A shorter prompt from a prompt.
+        Shorten = "shorten",
+        /// The answer to a task that waits for input.
+        Modal = "modal",
+    }
 }
 
 impl Kind {
-    /// Each kind there is.
-    pub const ALL: [Self; 6] = [Self::Imagine, Self::Action, Self::Blend, Self::Describe, Self::Shorten, Self::Modal];
-
-    /// The kind as it stands on the wire.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Imagine => "imagine",
-            Self::Action => "action",
-            Self::Blend => "blend",
-            Self::Describe => "describe",
-            Self::Shorten => "shorten",
-            Self::Modal => "modal",
-        }
-    }
-
     /// Whether a finished task of this kind has a picture. Describe and shorten give text.
     #[must_use]
     pub fn gives_image(self) -> bool {

@@ -4,6 +4,7 @@
 //! or an async runtime. For other languages, `CONTRACT.md` in this crate's folder says the same in
 //! words, `schema/*.json` as JSON Schemas that are generated from these types, and `golden/*.json` as test vectors.
 
+mod closed_set;
 mod command;
 mod digest;
 mod entry;
@@ -18,6 +19,7 @@ mod schema;
 mod strict;
 mod surrogates;
 
+pub use closed_set::NotInSet;
 pub use command::{Command, ModalInput};
 pub use entry::Entry;
 pub use event::{Code, Event, EventData, EventType, MissingField, Timings};

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::RequestError;
+use crate::closed_set;
 
 /// The longest deadline that a job may ask for, in seconds: seven days.
 pub const MAX_DEADLINE_S: u64 = 7 * 24 * 3600;
@@ -58,18 +59,19 @@ impl Options {
     }
 }
 
-/// Which jobs are submitted first; within a priority, the oldest.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Priority {
-    /// Before all others.
-    High,
-    /// The usual.
-    #[default]
-    Normal,
-    /// After all others.
-    Low,
+closed_set! {
+    /// Which jobs are submitted first; within a priority, the oldest.
+    #[derive(Default)]
+    #[cfg_attr(test, derive(schemars::JsonSchema))]
+    pub enum Priority {
+        /// Before all others.
+        High = "high",
+        /// The usual.
+        #[default]
+        Normal = "normal",
+        /// After all others.
+        Low = "low",
+    }
 }
 
 impl Priority {
@@ -88,29 +90,31 @@ impl Priority {
     }
 }
 
-/// What happens when nobody can know whether the upstream took (and billed) a job.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum OnUnknown {
-    /// The job ends with `submit_unknown`: it is never paid twice.
-    #[default]
-    Fail,
-    /// The job is submitted again and its event says `possible_duplicate`: it may be paid twice.
-    Resubmit,
+closed_set! {
+    /// What happens when nobody can know whether the upstream took (and billed) a job.
+    #[derive(Default)]
+    #[cfg_attr(test, derive(schemars::JsonSchema))]
+    pub enum OnUnknown {
+        /// The job ends with `submit_unknown`: it is never paid twice.
+        #[default]
+        Fail = "fail",
+        /// The job is submitted again and its event says `possible_duplicate`: it may be paid twice.
+        Resubmit = "resubmit",
+    }
 }
 
-/// What happens when the upstream took a job and its task failed for want of capacity: a time-out or an
-/// internal error there, no account that is free.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum OnCapacity {
-    /// The job ends with `upstream_failed`.
-    #[default]
-    Fail,
-    /// A new task is asked for, which is a new charge, as long as `max_attempts` allows.
-    Resubmit,
+closed_set! {
+    /// What happens when the upstream took a job and its task failed for want of capacity: a time-out or an
+    /// internal error there, no account that is free.
+    #[derive(Default)]
+    #[cfg_attr(test, derive(schemars::JsonSchema))]
+    pub enum OnCapacity {
+        /// The job ends with `upstream_failed`.
+        #[default]
+        Fail = "fail",
+        /// A new task is asked for, which is a new charge, as long as `max_attempts` allows.
+        Resubmit = "resubmit",
+    }
 }
 
 /// Some languages write `null` for what is not there.

@@ -95,7 +95,7 @@ struct Common {
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     state: Option<String>,
     /// Which jobs are submitted first: high, normal or low
-    #[arg(long, value_parser = priority, default_value = "normal")]
+    #[arg(long, default_value = "normal")]
     priority: Priority,
     /// How long the job may take, such as 90s or 15m
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
@@ -104,10 +104,10 @@ struct Common {
     #[arg(long, value_name = "BUTTON", num_args = 1..)]
     then: Vec<String>,
     /// When nobody can know whether the upstream took the job: fail, or resubmit and perhaps pay twice
-    #[arg(long, value_parser = on_unknown, value_name = "POLICY")]
+    #[arg(long, value_name = "POLICY")]
     on_unknown: Option<OnUnknown>,
     /// When a task failed because the upstream had no capacity: fail, or resubmit, which is a new charge
-    #[arg(long, value_parser = on_capacity, value_name = "POLICY")]
+    #[arg(long, value_name = "POLICY")]
     on_capacity: Option<OnCapacity>,
     /// Wait for the job's event and show it; exits with 1 when the job has no result
     #[arg(long)]
@@ -227,31 +227,6 @@ fn prompt_of_stdin() -> Result<String, Failure> {
         .read_to_string(&mut prompt)
         .map_err(|error| Failure::Usage(format!("cannot read the prompt from stdin: {error}")))?;
     Ok(prompt.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-fn priority(text: &str) -> Result<Priority, String> {
-    match text {
-        "high" => Ok(Priority::High),
-        "normal" => Ok(Priority::Normal),
-        "low" => Ok(Priority::Low),
-        _ => Err("expected high, normal or low".to_owned()),
-    }
-}
-
-fn on_capacity(text: &str) -> Result<OnCapacity, String> {
-    match text {
-        "fail" => Ok(OnCapacity::Fail),
-        "resubmit" => Ok(OnCapacity::Resubmit),
-        _ => Err("expected fail or resubmit".to_owned()),
-    }
-}
-
-fn on_unknown(text: &str) -> Result<OnUnknown, String> {
-    match text {
-        "fail" => Ok(OnUnknown::Fail),
-        "resubmit" => Ok(OnUnknown::Resubmit),
-        _ => Err("expected fail or resubmit".to_owned()),
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use mjq_producer::closed_set;
+
 use super::{Abandoned, Ledger, arg, scripts};
 
 /// At most `count` in any `window`; a count of 0 is no limit.
@@ -20,13 +22,14 @@ pub struct Rate {
     pub window: Duration,
 }
 
-/// What a rate is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RateKind {
-    /// Submits.
-    Submit,
-    /// Requests that look at tasks.
-    Poll,
+closed_set! {
+    /// What a rate is for.
+    pub enum RateKind {
+        /// Submits.
+        Submit = "submit",
+        /// Requests that look at tasks.
+        Poll = "poll",
+    }
 }
 
 /// What came of asking for a place.
@@ -69,15 +72,6 @@ impl Rate {
     /// Until when a place lasts that was granted by a call made at `asked`.
     pub(super) fn place_until(asked: Instant, round_trip: Duration) -> Instant {
         asked + round_trip + Self::FRESH
-    }
-}
-
-impl RateKind {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Submit => "submit",
-            Self::Poll => "poll",
-        }
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use mjq_producer::contract::{Event, Job, JobId};
+use mjq_producer::{
+    closed_set,
+    contract::{Event, Job, JobId},
+};
 use serde_json::value::RawValue;
 
 use super::{Abandoned, Ledger, args::Args, kept::kept_job, renewal::lease_of, scripts};
@@ -32,19 +35,20 @@ pub struct Settlement {
     pub job_json: Option<String>,
 }
 
-/// What the ledger made of a settlement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settled {
-    /// It is written.
-    Written,
-    /// It was written before; the first answer was lost.
-    WrittenBefore,
-    /// Somebody has claimed the job since: nothing was written.
-    Stale,
-    /// Redis had lost the claim or the whole record, and has both again: a suspected rollback.
-    Restored,
-    /// The record is gone, and may have been swept.
-    Gone,
+closed_set! {
+    /// What the ledger made of a settlement.
+    pub enum Settled {
+        /// It is written.
+        Written = "written",
+        /// It was written before; the first answer was lost.
+        WrittenBefore = "written_before",
+        /// Somebody has claimed the job since: nothing was written.
+        Stale = "stale",
+        /// Redis had lost the claim or the whole record, and has both again: a suspected rollback.
+        Restored = "restored",
+        /// The record is gone, and may have been swept.
+        Gone = "gone",
+    }
 }
 
 impl Settled {
@@ -52,21 +56,6 @@ impl Settled {
     #[must_use]
     pub fn is_written(self) -> bool {
         matches!(self, Self::Written | Self::WrittenBefore | Self::Restored)
-    }
-
-    /// Each answer there is.
-    pub const ALL: [Self; 5] = [Self::Written, Self::WrittenBefore, Self::Stale, Self::Restored, Self::Gone];
-
-    /// The answer as a label.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Written => "written",
-            Self::WrittenBefore => "written_before",
-            Self::Stale => "stale",
-            Self::Restored => "restored",
-            Self::Gone => "gone",
-        }
     }
 }
 
@@ -81,7 +70,7 @@ impl Ledger {
             settlement.write_to(&mut args);
         }
         let answers: String = self.call_with(&scripts::SETTLE, &args).await?;
-        Ok(answers.bytes().map(Settled::read).collect())
+        Ok(answers.bytes().map(Settled::told).collect())
     }
 
     /// Counts one more sign that Redis has lost its last writes, as a settlement does that finds one.
@@ -96,7 +85,7 @@ impl Ledger {
 }
 
 impl Settled {
-    fn read(answer: u8) -> Self {
+    fn told(answer: u8) -> Self {
         match answer {
             b'1' => Self::Written,
             b'2' => Self::WrittenBefore,

@@ -1,29 +1,21 @@
 //! Fast or relaxed: how long a task of this request may take.
 
-use mjq_producer::contract::Request;
-use serde::{Deserialize, Serialize};
+use mjq_producer::{closed_set, contract::Request};
+use serde::Deserialize;
 
-/// The speed that a request asks for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// Fast or turbo: usually under a minute and a half.
-    #[default]
-    Fast,
-    /// Relaxed: usually 2 to 10 minutes, at times an hour.
-    Relax,
+closed_set! {
+    /// The speed that a request asks for.
+    #[derive(Default)]
+    pub enum Mode {
+        /// Fast or turbo: usually under a minute and a half.
+        #[default]
+        Fast = "fast",
+        /// Relaxed: usually 2 to 10 minutes, at times an hour.
+        Relax = "relax",
+    }
 }
 
 impl Mode {
-    /// The mode as the ledger writes it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Fast => "fast",
-            Self::Relax => "relax",
-        }
-    }
-
     /// The mode of an address, for requests that name none: `/mj-relax/mj/submit/imagine`, as the C# proxy, new-api and
     /// relays like them have it.
     #[must_use]

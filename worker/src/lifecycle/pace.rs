@@ -33,7 +33,7 @@ impl PaceClass {
     /// Each class there is.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        Kind::ALL.into_iter().flat_map(|kind| [Self(kind, Mode::Fast), Self(kind, Mode::Relax)]).collect()
+        Kind::ALL.into_iter().flat_map(|kind| Mode::ALL.map(|mode| Self(kind, mode))).collect()
     }
 }
 

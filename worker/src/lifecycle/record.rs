@@ -1,6 +1,9 @@
 //! The record: what the ledger keeps about one job, apart from its request.
 
-use mjq_producer::contract::{Job, JobId, Kind, OnCapacity, OnUnknown, Options, Priority, TaskId};
+use mjq_producer::{
+    closed_set,
+    contract::{Job, JobId, Kind, OnCapacity, OnUnknown, Options, Priority, TaskId},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -8,74 +11,36 @@ use super::{
     record_text::{timeline_text, usual},
 };
 
-/// Where a job stands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Phase {
-    /// Waits to be submitted, for the first time or again.
-    #[default]
-    Queued,
-    /// A worker has claimed it to submit it: from here until the answer is written down, nobody
-    /// else may submit it.
-    Submitting,
-    /// The upstream has it; its progress is polled.
-    Polling,
-    /// The submit left and no answer came: the upstream may or may not have it.
-    Unknown,
-    /// The upstream's task waits for input.
-    Held,
-    /// Ended with its result.
-    Completed,
-    /// Ended without one.
-    Failed,
-    /// Ended on request.
-    Cancelled,
+closed_set! {
+    /// Where a job stands.
+    #[derive(Default)]
+    pub enum Phase {
+        /// Waits to be submitted, for the first time or again.
+        #[default]
+        Queued = "queued",
+        /// A worker has claimed it to submit it: from here until the answer is written down, nobody
+        /// else may submit it.
+        Submitting = "submitting",
+        /// The upstream has it; its progress is polled.
+        Polling = "polling",
+        /// The submit left and no answer came: the upstream may or may not have it.
+        Unknown = "unknown",
+        /// The upstream's task waits for input.
+        Held = "held",
+        /// Ended with its result.
+        Completed = "completed",
+        /// Ended without one.
+        Failed = "failed",
+        /// Ended on request.
+        Cancelled = "cancelled",
+    }
 }
 
 impl Phase {
-    /// Each phase there is.
-    pub const ALL: [Self; 8] = [
-        Self::Queued,
-        Self::Submitting,
-        Self::Polling,
-        Self::Unknown,
-        Self::Held,
-        Self::Completed,
-        Self::Failed,
-        Self::Cancelled,
-    ];
-
-    /// The phase as the ledger writes it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Submitting => "submitting",
-            Self::Polling => "polling",
-            Self::Unknown => "unknown",
-            Self::Held => "held",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// Reads what the ledger wrote.
-    #[must_use]
-    pub fn read(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|phase| phase.as_str() == text)
-    }
-
     /// Whether the job has ended.
     #[must_use]
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
-    }
-}
-
-impl std::fmt::Display for Phase {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

@@ -84,7 +84,7 @@ settings! {
     /// How long a task must stay unknown to the upstream before its job ends as upstream_lost, in ms
     [Worker Open] upstream_lost: Duration = "upstream_lost_ms" ("180000") by value::millis(0);
     /// What the upstream sees as `state`: forward = the caller's, token = mjq's own; the event has the caller's
-    [Worker Open] upstream_state: UpstreamState = "upstream_state" ("forward") by value::upstream_state;
+    [Worker Open] upstream_state: UpstreamState = "upstream_state" ("forward") by value::one_of;
 
     /// The most steps that one pod performs at once
     [Worker Open] slots: usize = "slots" ("256") by value::whole(1..=100_000);
@@ -95,9 +95,9 @@ settings! {
     /// The longest time between two polls of one task, in ms
     [Worker Open] poll_max: Duration = "poll_max_ms" ("15000") by value::millis(50);
     /// When nobody can know whether the upstream took a job: fail, or resubmit and perhaps pay twice
-    [Worker Open] on_unknown: OnUnknown = "on_unknown" ("fail") by value::on_unknown;
+    [Worker Open] on_unknown: OnUnknown = "on_unknown" ("fail") by value::one_of;
     /// When a task failed because the upstream had no capacity: fail, or resubmit, which is a new charge
-    [Worker Open] on_capacity: OnCapacity = "on_capacity" ("fail") by value::on_capacity;
+    [Worker Open] on_capacity: OnCapacity = "on_capacity" ("fail") by value::one_of;
     /// How long a task whose answer was lost is searched for, in ms
     [Worker Open] unknown_grace: Duration = "unknown_grace_ms" ("120000") by value::millis(0);
     /// The deadline of a fast job that has none of its own
@@ -123,7 +123,7 @@ settings! {
     /// What is logged: error, warn, info, debug, trace, also per module (info,mjq_worker::engine=debug)
     [Everyone Open] log: String = "log" ("info") by value::log_filter;
     /// How it is logged: text or json
-    [Everyone Open] log_format: LogFormat = "log_format" ("text") by value::log_format;
+    [Everyone Open] log_format: LogFormat = "log_format" ("text") by value::one_of;
 }
 
 impl Settings {

@@ -3,29 +3,31 @@
 use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use mjq_producer::{
-    RedisLink,
-    contract::{OnCapacity, OnUnknown, QueueName},
+    RedisLink, closed_set,
+    contract::{NotInSet, QueueName},
 };
 use secrecy::SecretString;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 use url::Url;
 
-/// What the upstream sees as `state`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UpstreamState {
-    /// The caller's, unless it is too long for upstreams.
-    Forward,
-    /// A token of mjq's own, by which a task can be found again.
-    Token,
+closed_set! {
+    /// What the upstream sees as `state`.
+    pub enum UpstreamState {
+        /// The caller's, unless it is too long for upstreams.
+        Forward = "forward",
+        /// A token of mjq's own, by which a task can be found again.
+        Token = "token",
+    }
 }
 
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines: one JSON object a line.
-    Json,
+closed_set! {
+    /// How log lines look.
+    pub enum LogFormat {
+        /// For people.
+        Text = "text",
+        /// For machines: one JSON object a line.
+        Json = "json",
+    }
 }
 
 /// The value, or what was expected.
@@ -129,20 +131,9 @@ pub(super) fn bytes(min: usize, max: usize) -> impl Fn(&str) -> Read<usize> {
     }
 }
 
-pub(super) fn upstream_state(text: &str) -> Read<UpstreamState> {
-    one_of(text, &[("forward", UpstreamState::Forward), ("token", UpstreamState::Token)])
-}
-
-pub(super) fn on_capacity(text: &str) -> Read<OnCapacity> {
-    one_of(text, &[("fail", OnCapacity::Fail), ("resubmit", OnCapacity::Resubmit)])
-}
-
-pub(super) fn on_unknown(text: &str) -> Read<OnUnknown> {
-    one_of(text, &[("fail", OnUnknown::Fail), ("resubmit", OnUnknown::Resubmit)])
-}
-
-pub(super) fn log_format(text: &str) -> Read<LogFormat> {
-    one_of(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
+/// One of a closed set.
+pub(super) fn one_of<T: FromStr<Err = NotInSet>>(text: &str) -> Read<T> {
+    text.parse().map_err(|NotInSet(expected)| expected)
 }
 
 pub(super) fn address(text: &str) -> Read<SocketAddr> {
@@ -172,12 +163,6 @@ pub(super) fn log_filter(text: &str) -> Read<String> {
     let is_clear = |part: &str| part.contains('=') || LevelFilter::from_str(part.trim()).is_ok();
     let is_filter = !text.trim().is_empty() && text.split(',').all(is_clear) && EnvFilter::try_new(text).is_ok();
     if is_filter { Ok(text.to_owned()) } else { Err(expected.to_owned()) }
-}
-
-fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Read<T> {
-    let choice = choices.iter().find(|(name, _)| *name == text);
-    let names = || choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" or ");
-    choice.map(|(_, choice)| *choice).ok_or_else(names)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use metrics::{Counter, Histogram, counter, histogram};
+use mjq_producer::closed_set;
 
 use super::{Exchange, Failure};
 use crate::{
@@ -13,69 +14,43 @@ use crate::{
 const REQUESTS: &str = "mjq_upstream_requests_total";
 const SECONDS: &str = "mjq_upstream_request_seconds";
 
-/// Which of the upstream's endpoints was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum EndpointClass {
-    /// A job was submitted.
-    Submit,
-    /// One task was looked at.
-    Fetch,
-    /// Many tasks were looked at.
-    List,
-    /// A task was looked for by its state.
-    Lookup,
-    /// A task was cancelled.
-    Cancel,
-}
-
-impl EndpointClass {
-    /// The label's value.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Submit => "submit",
-            Self::Fetch => "fetch",
-            Self::List => "list",
-            Self::Lookup => "lookup",
-            Self::Cancel => "cancel",
-        }
+closed_set! {
+    /// Which of the upstream's endpoints was asked.
+    pub enum EndpointClass {
+        /// A job was submitted.
+        Submit = "submit",
+        /// One task was looked at.
+        Fetch = "fetch",
+        /// Many tasks were looked at.
+        List = "list",
+        /// A task was looked for by its state.
+        Lookup = "lookup",
+        /// A task was cancelled.
+        Cancel = "cancel",
     }
 }
 
-/// What an exchange came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AnswerClass {
-    /// It did what was asked.
-    Ok,
-    /// It did not, and might later.
-    Refused,
-    /// It never will.
-    Denied,
-    /// Nobody knows whether it did.
-    Unanswered,
-    /// A look that told nothing.
-    NoVerdict,
-    /// It does not know what it was asked about.
-    Missing,
-    /// Nobody is there.
-    Unreachable,
+closed_set! {
+    /// What an exchange came to.
+    pub enum AnswerClass {
+        /// It did what was asked.
+        Ok = "ok",
+        /// It did not, and might later.
+        Refused = "refused",
+        /// It never will.
+        Denied = "denied",
+        /// Nobody knows whether it did.
+        Unanswered = "unanswered",
+        /// A look that told nothing.
+        NoVerdict = "no_verdict",
+        /// It does not know what it was asked about.
+        Missing = "missing",
+        /// Nobody is there.
+        Unreachable = "unreachable",
+    }
 }
 
 impl AnswerClass {
-    /// The label's value.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Refused => "refused",
-            Self::Denied => "denied",
-            Self::Unanswered => "unanswered",
-            Self::NoVerdict => "no_verdict",
-            Self::Missing => "missing",
-            Self::Unreachable => "unreachable",
-        }
-    }
-
     /// The class of an exchange and of what was made of it.
     #[must_use]
     pub fn of(exchange: &Exchange, seen: &Observation) -> Self {

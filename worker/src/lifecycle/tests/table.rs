@@ -181,7 +181,7 @@ fn another_task_is_asked_for_only_for_want_of_capacity_and_only_as_often_as_allo
 
 #[test]
 fn a_refusal_for_good_ends_the_job_with_its_own_code() {
-    for &code in Code::ALL {
+    for code in Code::ALL {
         let mut job = an_imagine_job();
 
         let after = job.step(&Observation::Denied { code, reason: "no".to_owned() });
