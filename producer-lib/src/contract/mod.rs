@@ -4,6 +4,7 @@
 //! or an async runtime. For other languages, `CONTRACT.md` in this crate's folder says the same in
 //! words, `schema/*.json` as JSON Schemas that are generated from these types, and `golden/*.json` as test vectors.
 
+mod button;
 mod closed_set;
 mod command;
 mod digest;
@@ -19,6 +20,7 @@ mod schema;
 mod strict;
 mod surrogates;
 
+pub use button::Button;
 pub use closed_set::NotInSet;
 pub use command::{Command, ModalInput};
 pub use entry::Entry;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mjq_producer::{
     Delivery,
-    contract::{Event, EventType},
+    contract::{Button, Event, EventType},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -77,18 +77,10 @@ fn headline(event: &Event) -> String {
     plain(&format!("{mark} {job} {}{took}", event.event_type))
 }
 
-/// The labels of the buttons below the result, or their emoji where they have none.
+/// The names of the buttons below the result, as a follow-up calls them.
 fn buttons(event: &Event) -> String {
-    #[derive(serde::Deserialize)]
-    struct Button {
-        #[serde(default)]
-        label: Option<String>,
-        #[serde(default)]
-        emoji: Option<String>,
-    }
-    let buttons = event.data.buttons.as_ref().and_then(|it| serde_json::from_str::<Vec<Button>>(it.get()).ok());
-    let name = |button: Button| button.label.filter(|it| !it.is_empty()).or(button.emoji).unwrap_or_default();
-    buttons.unwrap_or_default().into_iter().map(name).filter(|it| !it.is_empty()).collect::<Vec<_>>().join(" ")
+    let buttons = event.data.buttons.as_deref().map(Button::read_all).unwrap_or_default();
+    buttons.iter().map(Button::name).collect::<Vec<_>>().join(" ")
 }
 
 fn json(delivery: &Delivery) -> String {
@@ -155,7 +147,7 @@ mod tests {
         let line = line(&delivery().event);
 
         assert!(report.starts_with("✓ order-1842 completed in 2.5 s\n"), "{report}");
-        assert!(report.contains("buttons  U1 🔄\n"), "{report}");
+        assert!(report.contains("buttons  U1 🔄 x\n"), "{report}");
         assert!(line.starts_with("✓ order-1842 completed in 2.5 s https://example.org/a.png"), "{line}");
         assert!(!report.contains('\u{1b}') && !line.contains('\u{1b}'), "{report}\n{line}");
     }

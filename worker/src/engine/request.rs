@@ -1,6 +1,6 @@
 //! The request: what the upstream is sent for a job.
 
-use mjq_producer::contract::{JobId, ModalInput, ParentButton, QueueName, Request, TaskId};
+use mjq_producer::contract::{Button, JobId, ModalInput, ParentButton, QueueName, Request, TaskId};
 use serde_json::{Value, value::RawValue};
 
 use super::hook_address::HookAddress;
@@ -85,36 +85,15 @@ impl RequestMaker {
 
 /// Finds a button by its label, its emoji, its custom id, or its usual name (`U1` to `U4`, `V1` to `V4`, `R`).
 pub(super) fn find_button(buttons: Option<&RawValue>, wanted: &ParentButton) -> Option<String> {
-    struct Button {
-        custom_id: String,
-        label: Option<String>,
-        emoji: Option<String>,
-    }
-    // Each is read by itself, and leniently: one that is odd hides no other.
-    let button = |value: &Value| {
-        let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
-        let custom_id = text("customId").or_else(|| text("custom_id")).filter(|id| !id.is_empty())?;
-        let label =
-            value.get("label").and_then(|label| text("label").or_else(|| label.as_u64().map(|n| n.to_string())));
-        Some(Button { custom_id, label, emoji: text("emoji") })
-    };
-    let value: Value = serde_json::from_str(buttons?.get()).ok()?;
-    let buttons: Vec<Button> = in_rows(&value).into_iter().filter_map(button).collect();
+    let buttons = Button::read_all(buttons?);
+    let buttons: Vec<&Button> = buttons.iter().filter(|button| !button.custom_id.is_empty()).collect();
     let wanted = Some(wanted.button.trim()).filter(|wanted| !wanted.is_empty())?;
-    let is_named = |text: &Option<String>| text.as_ref().is_some_and(|text| text.trim().eq_ignore_ascii_case(wanted));
-    let by_name = |button: &&Button| is_named(&button.label) || is_named(&button.emoji) || button.custom_id == wanted;
+    let is_named = |text: &str| text.trim().eq_ignore_ascii_case(wanted);
+    let by_name = |button: &&&Button| is_named(&button.label) || is_named(&button.emoji) || button.custom_id == wanted;
     let usual = usual_part(wanted);
-    let by_usual_part = |button: &&Button| usual.as_ref().is_some_and(|part| button.custom_id.contains(part));
+    let by_usual_part = |button: &&&Button| usual.as_ref().is_some_and(|part| button.custom_id.contains(part));
     let found = buttons.iter().find(by_name).or_else(|| buttons.iter().find(by_usual_part))?;
     Some(found.custom_id.clone())
-}
-
-/// The buttons one after the other; some relays leave them in rows, as Discord has them.
-fn in_rows(value: &Value) -> Vec<&Value> {
-    match value.as_array().or_else(|| value.get("components")?.as_array()) {
-        Some(row) => row.iter().flat_map(in_rows).collect(),
-        None => vec![value],
-    }
 }
 
 /// The part of a custom id that a button of this name has everywhere: `MJ::JOB::upsample::1::…` for `U1`.

@@ -1,7 +1,7 @@
 //! A job's page: what is known about it, and what comes next.
 
 use maud::{Markup, html};
-use mjq_producer::contract::{Code, Event, Priority};
+use mjq_producer::contract::{Button, Code, Event, Priority};
 use serde::Deserialize;
 
 use super::{
@@ -187,7 +187,7 @@ fn event_fields(view: &JobView, event: &Event) -> Markup {
 fn picture(view: &JobView) -> Markup {
     let Some(event) = &view.event else { return html! {} };
     let url = preview(event);
-    let buttons = event.data.buttons.as_deref().map(button::read).unwrap_or_default();
+    let buttons = event.data.buttons.as_deref().map(Button::read_all).unwrap_or_default();
     html! {
         @if let Some(url) = &url {
             section #result .card {
@@ -197,7 +197,7 @@ fn picture(view: &JobView) -> Markup {
                     span .missing { "The picture is not there (any longer)." }
                 }
                 @if !buttons.is_empty() {
-                    div .buttons { @for button in &buttons { span .chip title=(button.custom_id) { (button.face) } } }
+                    div .buttons { @for button in &buttons { (button::chip(button)) } }
                 }
             }
         }
