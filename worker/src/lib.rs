@@ -11,5 +11,6 @@ pub mod upstream;
 
 mod metric_handles;
 mod planted_bug;
+mod root_cause;
 mod shown;
 mod waits;

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ledger::{Ledger, ViewError, denial};
 
@@ -27,7 +27,8 @@ struct Inner {
 }
 
 /// Whether a pod is ready for work, condition by condition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Readiness {
     /// All of the conditions hold.
     pub is_ready: bool,

@@ -6,14 +6,13 @@ use std::{
 };
 
 use clap::Args;
-use serde::Deserialize;
 
 use super::{
     Failure,
     flags::{ClientFlags, Flags},
     output,
 };
-use crate::settings::Settings;
+use crate::{admin::Readiness, root_cause::root_cause, settings::Settings};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -24,17 +23,6 @@ made for the health checks of containers whose image has no shell:
 pub(super) struct Ready {
     #[command(flatten)]
     settings: ClientFlags,
-}
-
-/// What `/readyz` says.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Readiness {
-    is_ready: bool,
-    redis_answers: bool,
-    ledger_works: bool,
-    is_taking_work: bool,
-    denials: Vec<String>,
 }
 
 impl Ready {
@@ -49,28 +37,26 @@ impl Ready {
         let readiness = ask(address).await.map_err(|why| {
             Failure::NotDone(format!("no worker answers at http://{address} (MJQ_ADMIN_ADDR): {why}"))
         })?;
-        match readiness.complaint() {
+        match complaint(&readiness) {
             None => output::line("ready"),
             Some(complaint) => Err(Failure::NotDone(format!("not ready: {complaint}"))),
         }
     }
 }
 
-impl Readiness {
-    /// Why the worker is of no use; `None` when it is.
-    fn complaint(&self) -> Option<String> {
-        let complaint = match self {
-            Self { is_ready: true, .. } => return None,
-            Self { is_taking_work: false, .. } => "the worker was told to stop",
-            Self { redis_answers: false, .. } => "Redis does not answer",
-            Self { denials, .. } if !denials.is_empty() => {
-                return Some(format!("Redis refuses what the worker asks: {}", denials.join("; ")));
-            }
-            Self { ledger_works: false, .. } => "Redis answers, and does not carry out what the worker asks of it",
-            Self { .. } => "the worker does not say why",
-        };
-        Some(complaint.to_owned())
-    }
+/// Why the worker is of no use; `None` when it is.
+fn complaint(readiness: &Readiness) -> Option<String> {
+    let complaint = match readiness {
+        Readiness { is_ready: true, .. } => return None,
+        Readiness { is_taking_work: false, .. } => "the worker was told to stop",
+        Readiness { redis_answers: false, .. } => "Redis does not answer",
+        Readiness { denials, .. } if !denials.is_empty() => {
+            return Some(format!("Redis refuses what the worker asks: {}", denials.join("; ")));
+        }
+        Readiness { ledger_works: false, .. } => "Redis answers, and does not carry out what the worker asks of it",
+        Readiness { .. } => "the worker does not say why",
+    };
+    Some(complaint.to_owned())
 }
 
 /// Where a server that listens on `address` is reached from this machine.
@@ -86,23 +72,13 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 async fn ask(address: SocketAddr) -> Result<Readiness, String> {
     // The HTTP client wants to have it, also where it never speaks TLS.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let words = |error: reqwest::Error| root_cause(&error);
+    let words =
+        |error: reqwest::Error| if error.is_timeout() { "no answer in time".to_owned() } else { root_cause(&error) };
     let client = reqwest::Client::builder().timeout(Ready::TIMEOUT).no_proxy().build().map_err(words)?;
     let answer = client.get(format!("http://{address}/readyz")).send().await.map_err(words)?;
     let status = answer.status();
     let body = answer.text().await.map_err(words)?;
     serde_json::from_str(&body).map_err(|_| format!("HTTP {status} is not the answer of a worker"))
-}
-
-fn root_cause(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time".to_owned();
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]
@@ -127,7 +103,7 @@ mod tests {
             (r#"{"is_taking_work":true,"redis_answers":true}"#, Some("does not carry out")),
             (r#"{"is_taking_work":true,"redis_answers":true,"denials":["claim: NOPERM"]}"#, Some("claim: NOPERM")),
         ] {
-            let found = serde_json::from_str::<Readiness>(body).unwrap().complaint();
+            let found = super::complaint(&serde_json::from_str(body).unwrap());
 
             assert_eq!(found.is_some(), complaint.is_some(), "{body}");
             let found = found.unwrap_or_default();

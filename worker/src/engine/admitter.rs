@@ -9,7 +9,7 @@ use tracing::{debug, info, warn};
 
 use super::{alarm::Alarm, vitals::Vitals};
 use crate::{
-    ledger::{Abandoned, Admission, Admitted, CommandAnswer, Intake, Ledger, RawEntry, Rejection},
+    ledger::{Abandoned, Admission, Admitted, CommandAnswer, EntryId, Intake, Ledger, RawEntry, Rejection},
     lifecycle::{Policy, Record, rejection},
 };
 
@@ -124,7 +124,7 @@ impl Admitter {
 
     fn sort(&self, raw: RawEntry, sorted: &mut Sorted) {
         // A producer may choose an entry's id, and Redis's clock may go back: nothing has come in the future.
-        let enqueued_ms = entry_ms(&raw.id).min(self.ledger.clock().now_ms());
+        let enqueued_ms = EntryId::read(&raw.id).ms.min(self.ledger.clock().now_ms());
         let read = Entry::read(raw.version.as_deref(), raw.job.as_deref(), self.max_job_bytes);
         let text = raw.job.unwrap_or_default();
         match read {
@@ -153,7 +153,7 @@ impl Admitter {
             Command::Cancel(job) => ("cancel", self.ledger.cancel(job).await?),
             Command::Modal(input) => ("modal", self.ledger.give_input(entry, input).await?),
         };
-        let age_ms = self.ledger.clock().now_ms().saturating_sub(entry_ms(entry));
+        let age_ms = self.ledger.clock().now_ms().saturating_sub(EntryId::read(entry).ms);
         match answer {
             CommandAnswer::Taken => info!(job.id = %job, "job {job}: {wish} is taken"),
             CommandAnswer::Ended => info!(job.id = %job, "job {job}: {wish} comes too late, it has ended"),
@@ -163,11 +163,6 @@ impl Admitter {
         }
         Ok(true)
     }
-}
-
-/// When an entry came into the stream, Unix milliseconds.
-fn entry_ms(entry: &str) -> u64 {
-    entry.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or(0)
 }
 
 fn admission(

@@ -1,6 +1,6 @@
 //! Sweeping: deletes what is older than the retention, but an event only after every consumer group has read it.
 
-use super::{Abandoned, EventGroup, Ledger, arg, scripts};
+use super::{Abandoned, EntryId, EventGroup, Ledger, arg, scripts};
 
 impl Ledger {
     /// Sweeps up to about 2,000 entries, and returns how many went.
@@ -16,12 +16,6 @@ impl Ledger {
     /// The oldest event that some consumer group has not acknowledged or not even seen.
     async fn oldest_needed_event(&self) -> Result<Option<String>, Abandoned> {
         let groups = self.until_answered("read_groups", || self.event_groups()).await?;
-        Ok(groups.into_iter().map(EventGroup::oldest_needed).min_by_key(|id| entry_order(id)))
+        Ok(groups.into_iter().map(EventGroup::oldest_needed).min_by_key(|id| EntryId::read(id)))
     }
-}
-
-/// Entry ids are ordered as two numbers, not as text.
-fn entry_order(id: &str) -> (u64, u64) {
-    let (ms, sequence) = id.split_once('-').unwrap_or((id, "0"));
-    (ms.parse().unwrap_or(0), sequence.parse().unwrap_or(0))
 }

@@ -202,6 +202,9 @@ pub struct HistoryLine {
 }
 
 impl Record {
+    /// Scores of the submit lane hold the priority in what is above this. As milliseconds it is the year 2286; three
+    /// ranks of it stay below 2^53, exact as a double.
+    pub const SCORE_RANK: u64 = 10_000_000_000_000;
     /// The longest timeline: a job that is refused for hours must not grow without end.
     const MAX_TIMELINE: usize = 32;
     /// The most notes, of which the oldest go first.
@@ -319,9 +322,7 @@ impl Record {
     /// Where the job stands in the submit lane: smaller is sooner. Priority first, then age.
     #[must_use]
     pub fn submit_score(&self) -> u64 {
-        // 10^13 ms is the year 2286; three ranks of it stay below 2^53, exact as a double.
-        const RANK: u64 = 10_000_000_000_000;
-        u64::from(self.priority.rank()) * RANK + self.enqueued_ms.min(RANK - 1)
+        u64::from(self.priority.rank()) * Self::SCORE_RANK + self.enqueued_ms.min(Self::SCORE_RANK - 1)
     }
 
     /// The timeline with the notes in their places.

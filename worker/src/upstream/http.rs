@@ -1,9 +1,6 @@
 //! HTTP: how exchanges are made, and what counts as an answer.
 
-use std::{
-    error::Error,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use reqwest::{
     Client, ClientBuilder, Response,
@@ -17,6 +14,7 @@ use super::{
     decode::{TooLarge, decode},
     read_retry_after,
 };
+use crate::root_cause::root_cause;
 
 /// What both clients have in common: no redirects, no retries, a limit for everything.
 pub(super) fn client(settings: &UpstreamSettings) -> ClientBuilder {
@@ -101,15 +99,6 @@ pub(super) fn failure_of(error: &reqwest::Error) -> Failure {
     } else {
         Failure::Lost(format!("no answer: {}", root_cause(error)))
     }
-}
-
-/// The innermost error, which has no address in it.
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 /// How long the upstream asks to be left alone.

@@ -3,7 +3,7 @@
 use super::Finding;
 use crate::{
     cli::words::{clipped, first_failure, plain},
-    ledger::{BlindLooks, BreakerCause, Counts, EventGroup, Latest, Ledger, Pod, RejectedEntry, ViewError},
+    ledger::{BlindLooks, BreakerCause, Counts, EntryId, EventGroup, Latest, Ledger, Pod, RejectedEntry, ViewError},
     settings::Settings,
     shown::{counted, due, span},
 };
@@ -76,7 +76,7 @@ async fn groups(ledger: &Ledger) -> Result<Vec<Group>, ViewError> {
         name: String::from_utf8_lossy(&name).into_owned(),
         pending,
         unread,
-        oldest_ms: oldest_pending.and_then(|id| id.split('-').next()?.parse().ok()),
+        oldest_ms: oldest_pending.map(|id| EntryId::read(&id).ms),
     };
     Ok(groups.into_iter().map(group).collect())
 }

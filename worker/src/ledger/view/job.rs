@@ -3,12 +3,10 @@
 use mjq_producer::contract::{Event, Job, JobId};
 use redis::streams::StreamRangeReply;
 
-use super::{
-    Ledger, Place, ViewError, hide_images,
-    lines::{entry_ms, read_event},
-};
+use super::{Ledger, Place, ViewError, hide_images, lines::read_event};
 use crate::{
     ledger::{
+        EntryId,
         claim_reply::read_hint,
         kept::{KeptJob, KeptRequest},
         renewal::lease_of,
@@ -99,7 +97,7 @@ impl Ledger {
             reclaims: reclaims.unwrap_or(0),
             is_cancel_requested: cancelled.is_some(),
             hinted_task: hint.map(|hint| read_hint(&hint).0.to_owned()).filter(|task| !task.is_empty()),
-            place: place_of(kept.event.map(entry_ms), (lease, poll, later, rank)),
+            place: place_of(kept.event.map(|entry| EntryId::read(entry).ms), (lease, poll, later, rank)),
             record,
             job_bytes: small.map_or(if large > 0 { large } else { shown }, |job| job.len() as u64),
             job,

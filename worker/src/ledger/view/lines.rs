@@ -10,7 +10,7 @@ use redis::streams::{StreamId, StreamRangeReply};
 use serde::Serialize;
 
 use super::{Ledger, ViewError};
-use crate::ledger::kept::KeptJob;
+use crate::ledger::{EntryId, kept::KeptJob};
 use crate::lifecycle::{Phase, Record};
 
 /// Where a job is found in the ledger. Times are Unix milliseconds by Redis's clock.
@@ -133,7 +133,7 @@ impl Ledger {
         }
         for rank in 0..3_u64 {
             // The newest of each priority: its scores are rank * 10^13 + age.
-            let (from, below) = (rank * SCORE_RANK, (rank + 1) * SCORE_RANK);
+            let (from, below) = (rank * Record::SCORE_RANK, (rank + 1) * Record::SCORE_RANK);
             commands.cmd("ZREVRANGEBYSCORE").arg(self.key("due:submit")).arg(format!("({below}")).arg(from);
             commands.arg("WITHSCORES").arg("LIMIT").arg(0).arg(limit);
         }
@@ -237,14 +237,6 @@ impl JobLine {
     }
 }
 
-/// Scores of the submit lane hold the priority in what is above this.
-const SCORE_RANK: u64 = 10_000_000_000_000;
-
-/// The time in a stream entry's id, Unix milliseconds.
-pub(super) fn entry_ms(id: &str) -> u64 {
-    id.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or(0)
-}
-
 pub(super) fn read_event(entry: StreamId) -> Option<Event> {
     Delivery::read(entry).ok().map(|delivery| delivery.event)
 }
@@ -262,7 +254,7 @@ fn without_fence((lease, score): (String, f64)) -> (String, f64) {
 /// The jobs in entries of `ended`, the latest first. One that was tried once more may be there twice.
 fn listed(ended: &StreamRangeReply) -> Vec<(String, Place)> {
     let jobs = |entry: &StreamId| {
-        let (ids, at_ms) = (entry.get::<String>("jobs").unwrap_or_default(), entry_ms(&entry.id));
+        let (ids, at_ms) = (entry.get::<String>("jobs").unwrap_or_default(), EntryId::read(&entry.id).ms);
         ids.split_whitespace().rev().map(|id| (id.to_owned(), Place::Ended { at_ms })).collect::<Vec<_>>()
     };
     ended.ids.iter().flat_map(jobs).collect()
@@ -310,11 +302,5 @@ mod tests {
 
         let at = |id: &str, at_ms| (id.to_owned(), Place::Ended { at_ms });
         assert_eq!(listed(&entries), [at("c", 8), at("b", 7), at("a", 7)]);
-    }
-
-    #[test]
-    fn an_entry_id_tells_its_time() {
-        assert_eq!(entry_ms("1700000000000-3"), 1_700_000_000_000);
-        assert_eq!(entry_ms("?"), 0);
     }
 }

@@ -4,6 +4,7 @@ use redis::streams::StreamRangeReply;
 use serde::Serialize;
 
 use super::{Ledger, ViewError, hide_images};
+use crate::ledger::EntryId;
 
 /// An entry that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,7 +38,7 @@ impl Ledger {
             let text = |name: &str| String::from_utf8_lossy(&field(name)).into_owned();
             RejectedEntry {
                 entry: text("entry"),
-                rejected_ms: super::lines::entry_ms(&entry.id),
+                rejected_ms: EntryId::read(&entry.id).ms,
                 reason: text("reason"),
                 text: hide_images(&text("job")).chars().take(RejectedEntry::MAX_SHOWN).collect(),
             }

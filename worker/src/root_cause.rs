@@ -1,0 +1,12 @@
+//! The innermost cause of an error, for a message that stands alone.
+
+use std::error::Error;
+
+/// The innermost error's words. Of an HTTP client's error, they have no address in them.
+pub(crate) fn root_cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
