@@ -256,7 +256,10 @@ fn endings() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
     use super::*;
+    use crate::upstream::{AnswerClass, EndpointClass};
 
     #[test]
     fn what_is_known_from_the_start_is_there_from_the_start() {
@@ -272,6 +275,40 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }
+    }
+
+    /// The names in sources that stand between `before` and the next quotation mark.
+    fn named_in(source: &str, before: &str) -> BTreeSet<String> {
+        let code = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        code.split(before).skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_call_that_is_made_again_is_there_from_the_start() {
+        /// A sign of life is not made again: the next one comes soon.
+        const ONCE: &str = "beat";
+        let ledger = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ledger");
+        let files = |folder: &Path| fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>();
+        let sources = files(&ledger).into_iter().chain(files(&ledger.join("view"))).filter(|path| path.is_file());
+        let mut calls: BTreeSet<String> =
+            sources.flat_map(|path| named_in(&fs::read_to_string(path).unwrap(), "until_answered(\"")).collect();
+        let scripts = files(&ledger.join("scripts")).into_iter().filter(|path| path.is_file());
+        calls.extend(scripts.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()));
+        calls.remove(ONCE);
+
+        assert_eq!(CALLS.iter().map(|&call| call.to_owned()).collect::<BTreeSet<_>>(), calls);
+    }
+
+    #[test]
+    fn every_observation_and_every_endpoint_is_there_from_the_start() {
+        let mut named = named_in(include_str!("../lifecycle/observation.rs"), " => \"");
+        named.remove("");
+        let listed: BTreeSet<String> = STEPS.iter().flat_map(|(_, seen)| *seen).map(|&name| name.to_owned()).collect();
+        assert_eq!(listed, named);
+
+        assert_eq!(EXCHANGES.map(|(endpoint, _)| endpoint), EndpointClass::ALL.map(EndpointClass::as_str));
+        let classes: BTreeSet<&str> = EXCHANGES.iter().flat_map(|(_, classes)| *classes).copied().collect();
+        assert_eq!(classes, AnswerClass::ALL.map(AnswerClass::as_str).into());
     }
 
     #[test]
