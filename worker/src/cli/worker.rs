@@ -53,8 +53,8 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
     let (token, policy) = (settings.admin_token.clone(), settings.policy());
     let (draining, drained) = (CancellationToken::new(), CancellationToken::new());
     let engine = Engine::new(settings, draining.clone())?;
-    let vitals = engine.vitals().clone();
-    let health = Health::new(engine.ledger().clone(), move || vitals.stuck());
+    let liveness = engine.liveness().clone();
+    let health = Health::new(engine.ledger().clone(), move || liveness.stuck());
     let signals = tokio::spawn(drain_on_signal(health.clone(), draining)?);
     let admin = Admin::new(engine.ledger().clone(), health, metrics).acting_for(token, policy);
     // It answers until the last step has ended: whoever watches the drain can see it.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{alarm::Alarm, vitals::Vitals};
+use super::{alarm::Alarm, liveness::Liveness};
 use crate::{
     ledger::{Abandoned, Admission, Admitted, CommandAnswer, EntryId, Intake, Ledger, RawEntry, Rejection},
     lifecycle::{Policy, Record, rejection},
@@ -21,7 +21,7 @@ pub(super) struct Admitter {
     pub(super) max_job_bytes: usize,
     pub(super) lease: Duration,
     pub(super) alarm: Alarm,
-    pub(super) vitals: Vitals,
+    pub(super) liveness: Liveness,
 }
 
 /// Entries, sorted by what is to be done with them.
@@ -43,7 +43,7 @@ impl Admitter {
         let mut count = self.first_count().await;
         let mut look_back = Instant::now();
         while !draining.is_cancelled() {
-            self.vitals.beat("admitter", Intake::BLOCK);
+            self.liveness.beat("admitter", Intake::BLOCK);
             if look_back <= Instant::now() {
                 look_back = Instant::now() + self.lease / 2;
                 if self.look_back(&draining).await.is_err() {
@@ -63,7 +63,7 @@ impl Admitter {
                 count = count.min(self.fitting().await);
             }
         }
-        self.vitals.rest("admitter");
+        self.liveness.rest("admitter");
     }
 
     /// How many entries to ask for while none has been read: a few, and fewer where they may be large.
@@ -84,7 +84,7 @@ impl Admitter {
         let Some(until) = self.ledger.given_out(self.lease / 2).await? else { return Ok(()) };
         let mut from = "-".to_owned();
         while !draining.is_cancelled() {
-            self.vitals.beat("admitter", Intake::BLOCK);
+            self.liveness.beat("admitter", Intake::BLOCK);
             let entries = self.ledger.read_intake_again(&self.intake, &from, &until, count).await?;
             let Some(last) = entries.last() else { break };
             from = format!("({}", last.id);

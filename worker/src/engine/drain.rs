@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::slot::Slots;
+use super::claim::Slots;
 use crate::{ledger::Ledger, upstream::Upstream};
 
 /// What is waited for once the pod drains.

@@ -1,6 +1,6 @@
 //! The loops of a pod: each is started by its name, and none is missing for long.
 //!
-//! A loop that panics is a bug, and a pod without one of its loops does harm that nobody sees: without its witness, a job
+//! A loop that panics is a bug, and a pod without one of its loops does harm that nobody sees: without its reasserter, a job
 //! may be paid for twice after a failover. So the panic is logged as an error, and the pod drains and ends with an
 //! error, to be started anew.
 
@@ -92,10 +92,10 @@ mod tests {
         let draining = CancellationToken::new();
         let loops = Loops::new(draining.clone());
 
-        loops.spawn("witness", async { panic!("a bug") });
+        loops.spawn("reasserter", async { panic!("a bug") });
         tokio::time::timeout(Duration::from_secs(5), draining.cancelled()).await.unwrap();
 
-        assert_eq!(loops.end().await.unwrap_err().to_string(), "the witness broke down");
+        assert_eq!(loops.end().await.unwrap_err().to_string(), "the reasserter broke down");
     }
 
     #[tokio::test]

@@ -3,20 +3,17 @@
 //! Each loop is a file, named by what it does, and so is each of its parts. In the order in which a job meets them:
 //!
 //! 1. `admitter`: takes jobs and commands out of the stream.
-//! 2. `claimer`: claims as many steps as there are free slots (`slot`, `slow_start`), when that is worth it (`alarm`, `crowd`,
-//!    `room`).
-//! 3. `backend`: hands them to apalis, which runs them under tower layers.
-//! 4. `executor`: performs one step with `preparer` (which has `request`) and `poller` (`lister`, `list_support`, `strangers`): one HTTP exchange, or a look and then
-//!    a submit; `place` and `poll_budget` see to it that each has its place under the rates.
-//! 5. `scribe`: decides what becomes of it, and says how the upstream fares (`mood`); `settler`: writes that down, many at
-//!    once.
-//! 6. `renewer`, `sweeper`, `heart`: keep leases, trim what is old, show that the pod lives.
-//! 7. `hooks`: takes the upstream's hints; `hinter`: passes them on, many at once.
-//! 8. `witness`, `recall`: notice when Redis has lost its last writes, and tell it what it knew.
-//! 9. `revisiter`, `canceller`: look after tasks that outlived their jobs, and ask the upstream to cancel some.
+//! 2. `claim`: claims as many steps as there are free slots, when that is worth it, and hands them to apalis.
+//! 3. `step`: performs one step with one HTTP exchange, decides what becomes of the job, and has that written down.
+//! 4. `poll`: looks at tasks, alone or in lists, within the budget that all pods share; also at tasks that outlived their jobs.
+//! 5. `hook`: takes the upstream's hints, and passes them on.
+//! 6. `recovery`: notices when Redis has lost its last writes, and tells it what this pod knew.
+//! 7. `upkeep`: keeps leases, trims what is old, shows that the pod lives.
 //!
-//! `parts` makes all these of the settings, `run` starts and ends them, `loops` misses those that break down, `drain` sees to it that the end comes in time, `vitals`
-//! tells which of them live, and `pacer` learns how long tasks take.
+//! Imports go from `step` to `claim`, `recovery`, `poll` and `hook`, from `recovery` and `upkeep` to `claim`, from `claim` to `poll`,
+//! and never back. `parts` makes all these of the settings, `run` starts and ends them, `loops` misses those that break
+//! down, `drain` sees to it that the end comes in time, `liveness` tells which of them live. `alarm` and `gather` say when
+//! a loop looks next, and what goes along.
 //!
 //! What it promises: a pod that is told to drain begins nothing new, hands back what has not begun,
 //! and finishes what has. What it does not promise: to outlive its machine; another pod takes over
@@ -24,44 +21,19 @@
 
 mod admitter;
 mod alarm;
-mod backend;
-mod canceller;
-mod claimer;
+mod claim;
 mod crash_point;
-mod crowd;
 mod drain;
-mod executor;
 mod gather;
-mod heart;
-mod hinter;
-mod hook_address;
-mod hooks;
-mod list_support;
-mod lister;
+mod hook;
+mod liveness;
 mod loops;
-mod mood;
-mod pacer;
 mod parts;
-mod place;
-mod planted;
-mod poll_budget;
-mod poller;
-mod preparer;
-mod recall;
-mod renewer;
-mod request;
-mod revisiter;
-mod room;
+mod poll;
+mod recovery;
 mod run;
-mod scribe;
-mod settler;
-mod slot;
-mod slow_start;
-mod step_meter;
-mod strangers;
-mod sweeper;
-mod vitals;
-mod witness;
+mod step;
+mod upkeep;
 
 use std::sync::{Arc, OnceLock};
 
@@ -71,19 +43,14 @@ use mjq_producer::RedisLink;
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
-pub use vitals::Vitals;
+pub use liveness::Liveness;
 
 use crate::{ledger::Ledger, settings::Settings, upstream::Upstream};
 use alarm::Alarm;
-use claimer::Claimer;
-use crowd::Crowd;
-use hinter::Hinter;
-use hook_address::HookAddress;
+use claim::{Claimer, SlowStart, Stagger, WishForRoom};
+use hook::{Hinter, HookAddress, Hooks};
 use loops::Loops;
-use pacer::Paces;
-use revisiter::Revisiter;
-use room::WishForRoom;
-use slow_start::SlowStart;
+use poll::{Paces, Revisiter};
 
 /// One pod's engine, ready to run.
 pub struct Engine {
@@ -92,11 +59,11 @@ pub struct Engine {
     host: String,
     ledger: Ledger,
     upstream: Upstream,
-    vitals: Vitals,
+    liveness: Liveness,
     paces: Paces,
     alarm: Alarm,
     revisits: Alarm,
-    crowd: Crowd,
+    stagger: Stagger,
     room: WishForRoom,
     slow_start: SlowStart,
     hook_address: Arc<OnceLock<HookAddress>>,
@@ -129,11 +96,11 @@ impl Engine {
             host,
             ledger,
             upstream,
-            vitals: Vitals::default(),
+            liveness: Liveness::default(),
             paces: Paces::default(),
             alarm,
             revisits: Alarm::new(Revisiter::MAX_IDLE),
-            crowd: Crowd::default(),
+            stagger: Stagger::default(),
             room: WishForRoom::default(),
             hook_address: Arc::default(),
             loops: Loops::new(draining.clone()),
@@ -150,8 +117,8 @@ impl Engine {
 
     /// Which loops are alive.
     #[must_use]
-    pub fn vitals(&self) -> &Vitals {
-        &self.vitals
+    pub fn liveness(&self) -> &Liveness {
+        &self.liveness
     }
 
     /// The receiver of hooks, to be served wherever the admin listens. Called within a runtime.
@@ -161,7 +128,7 @@ impl Engine {
         let (passing_on, hinter) = Hinter::new();
         // It ends with the last connection of the admin.
         self.loops.spawn_unawaited("hinter", passing_on.run(self.ledger.clone()));
-        hooks::Hooks { hinter, address, alarm, revisits }.router()
+        Hooks { hinter, address, alarm, revisits }.router()
     }
 }
 

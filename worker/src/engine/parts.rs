@@ -10,23 +10,11 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Engine,
     admitter::Admitter,
-    canceller::CancellerHandle,
-    claimer::Claimer,
-    executor::Executor,
-    heart::Heart,
-    mood::Mood,
-    poller::Poller,
-    preparer::Preparer,
-    recall::Recall,
-    renewer::Renewer,
-    request::RequestMaker,
-    revisiter::Revisiter,
-    scribe::Scribe,
-    settler::SettlerHandle,
-    slot::{HeldStep, Slots},
-    step_meter::StepMeter,
-    sweeper,
-    witness::{LatestSubmits, Witness},
+    claim::{Claimer, HeldStep, Slots},
+    poll::{Poller, Revisiter},
+    recovery::{LatestSubmits, Reasserter, RecentSubmits},
+    step::{CancellerHandle, Executor, Preparer, Recorder, RequestMaker, SettlerHandle, StepMeter, UpstreamLog},
+    upkeep::{Heartbeat, Renewer, sweeper},
 };
 use crate::{
     ledger::{ClaimLimits, Intake, Rate},
@@ -51,7 +39,7 @@ impl Engine {
             max_job_bytes: self.settings.max_job_bytes,
             lease: self.settings.lease,
             alarm: self.alarm.clone(),
-            vitals: self.vitals.clone(),
+            liveness: self.liveness.clone(),
         };
         loops.spawn("admitter", admitter.run(draining.clone()));
         loops.spawn("pacer", self.paces.clone().learn(self.ledger.clone(), draining.clone()));
@@ -69,22 +57,22 @@ impl Engine {
             ledger: self.ledger.clone(),
             slots: slots.clone(),
             lease: self.settings.lease,
-            vitals: self.vitals.clone(),
+            liveness: self.liveness.clone(),
         };
         loops.spawn("renewer", renewer.run(stopping.clone()));
-        let heart = Heart {
+        let heartbeat = Heartbeat {
             ledger: self.ledger.clone(),
             slots: slots.clone(),
             pod: self.pod.clone(),
             host: self.host.clone(),
-            crowd: self.crowd.clone(),
+            stagger: self.stagger.clone(),
         };
-        loops.spawn("heart", heart.run(stopping.clone()));
+        loops.spawn("heartbeat", heartbeat.run(stopping.clone()));
         Ok(())
     }
 
-    pub(super) fn witness(&self, slots: &Slots, submits: LatestSubmits) -> Witness {
-        Witness {
+    pub(super) fn reasserter(&self, slots: &Slots, submits: LatestSubmits) -> Reasserter {
+        Reasserter {
             ledger: self.ledger.clone(),
             pod: self.pod.clone(),
             slots: slots.clone(),
@@ -111,21 +99,21 @@ impl Engine {
             slow_start: self.slow_start.clone(),
             claimed,
             alarm: self.alarm.clone(),
-            crowd: self.crowd.clone(),
+            stagger: self.stagger.clone(),
             room: self.room.clone(),
             draining: self.draining.clone(),
-            vitals: self.vitals.clone(),
+            liveness: self.liveness.clone(),
         }
     }
 
     pub(super) fn executor(&self, poller: Poller, settler: SettlerHandle, canceller: CancellerHandle) -> Executor {
         let policy = Arc::new(self.policy());
-        let scribe = Scribe {
+        let recorder = Recorder {
             ledger: self.ledger.clone(),
             settler,
             canceller,
             paces: self.paces.clone(),
-            mood: Mood::default(),
+            upstream_log: UpstreamLog::default(),
             slow_start: self.slow_start.clone(),
             accepted_ms: AtomicU64::new(0),
             policy: Arc::clone(&policy),
@@ -149,8 +137,8 @@ impl Engine {
             ledger: self.ledger.clone(),
             upstream: self.upstream.clone(),
             poller,
-            scribe,
-            recall: Recall::default(),
+            recorder,
+            recent_submits: RecentSubmits::default(),
             preparer,
             has_lookup: policy.adoption.lookup,
             policy,

@@ -11,17 +11,13 @@ use tracing::{error, info};
 
 use super::{
     Engine,
-    backend::LedgerBackend,
-    canceller::Canceller,
+    claim::{HeldStep, LedgerBackend, Slots},
     drain::Drain,
-    executor::Executor,
-    hook_address::HookAddress,
+    hook::HookAddress,
     loops::all_ended,
-    poll_budget::PollBudget,
-    poller::Poller,
-    settler::Settler,
-    slot::{HeldStep, Slots},
-    witness::LatestSubmits,
+    poll::{PollBudget, Poller},
+    recovery::LatestSubmits,
+    step::{Canceller, Executor, Settler},
 };
 use crate::ledger::Rate;
 
@@ -56,7 +52,7 @@ impl Engine {
             loops.spawn_unawaited("lister", lister.run());
         }
         self.start_loops(&slots, &poller, &stopping)?;
-        loops.spawn("witness", self.witness(&slots, submits).run(stopping.clone()));
+        loops.spawn("reasserter", self.reasserter(&slots, submits).run(stopping.clone()));
 
         let (canceller, cancelled) = Canceller::new(&self.ledger, &self.upstream);
         if let Some(canceller) = canceller {

@@ -72,9 +72,9 @@ pub(super) struct Load {
     pub(super) claims: f64,
 }
 
-/// A pod claims at most this often: 12 ms of gathering, and the way there and back (`engine/claimer.rs`).
+/// A pod claims at most this often: 12 ms of gathering, and the way there and back (`engine/claim/claimer.rs`).
 const CLAIM_CYCLE_S: f64 = 0.013;
-/// For each pod that there is, one whose last claim brought nothing stands back so long, on average (`engine/crowd.rs`).
+/// For each pod that there is, one whose last claim brought nothing stands back so long, on average (`engine/claim/stagger.rs`).
 const STAND_BACK_S: f64 = 0.008;
 /// The settler's 3 ms of gathering, and its way.
 const SETTLE_CYCLE_S: f64 = 0.005;

@@ -1,7 +1,7 @@
 //! A pod: claims, performs and settles as the engine does, with a place to die between any two of its acts.
 //!
 //! The decisions are the real ones: [`Act::of`], [`next`], [`event_of`], the policy. What stands here is the order of
-//! acts that `engine/claimer`, `executor`, `settler` and `renewer` keep, and `witness`.
+//! acts that the engine's `claimer`, `executor`, `settler`, `renewer` and `reasserter` keep.
 
 use std::{
     cell::{Cell, RefCell},
@@ -168,7 +168,7 @@ impl Pod {
         }
     }
 
-    /// Tells each new server what it holds and what it has submitted, as the witness does.
+    /// Tells each new server what it holds and what it has submitted, as the reasserter does.
     async fn testify(self: Rc<Self>) {
         const REACH_MS: u64 = 600_000;
         let (world, lease_ms) = (&self.world, self.world.weather.lease_ms);

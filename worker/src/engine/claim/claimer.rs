@@ -1,0 +1,112 @@
+//! The claimer: claims as many steps as there are free slots, when there is something to claim.
+
+use std::time::Duration;
+
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    room::WishForRoom,
+    slot::{HeldStep, Slots},
+    slow_start::SlowStart,
+    stagger::Stagger,
+};
+use crate::{
+    engine::{
+        alarm::Alarm,
+        crash_point::{self, CrashPoint},
+        liveness::Liveness,
+        poll::{ListSupport, PollBudget},
+    },
+    ledger::{ClaimLimits, Claimed, Ledger, Wanted},
+    lifecycle::Phase,
+};
+
+/// Claims steps until the pod drains.
+pub(crate) struct Claimer {
+    pub(crate) ledger: Ledger,
+    pub(crate) pod: String,
+    pub(crate) limits: ClaimLimits,
+    pub(crate) lists: ListSupport,
+    pub(crate) budget: PollBudget,
+    pub(crate) slots: Slots,
+    pub(crate) slow_start: SlowStart,
+    pub(crate) claimed: mpsc::Sender<HeldStep>,
+    /// Brought forward when this pod admits a job, or puts one back that is due soon.
+    pub(crate) alarm: Alarm,
+    pub(crate) stagger: Stagger,
+    pub(crate) room: WishForRoom,
+    pub(crate) draining: CancellationToken,
+    pub(crate) liveness: Liveness,
+}
+
+impl Claimer {
+    /// Another pod may have admitted a job without this one hearing of it.
+    pub(crate) const MAX_IDLE: Duration = Duration::from_secs(1);
+    /// What becomes free or due within this time is claimed at once.
+    const GATHER: Duration = Duration::from_millis(12);
+
+    /// Claims until the pod drains. Its end of the channel then closes, and apalis comes to an end.
+    pub(crate) async fn run(self) {
+        let mut serial = 0_u64;
+        while !self.draining.is_cancelled() {
+            // All slots may be in exchanges with a slow upstream for as long as those may take.
+            self.liveness.rest("claimer");
+            tokio::select! {
+                () = self.slots.wait_for_one() => {}
+                () = self.draining.cancelled() => break,
+            }
+            self.liveness.beat("claimer", Self::MAX_IDLE);
+            serial += 1;
+            self.alarm.wind();
+            let Some(claimed) = self.claim(serial).await else { break };
+            self.room.note(claimed.submits_wait_for_room);
+            if let Some(more_after) = claimed.more_after {
+                let stand_back = match claimed.steps.as_slice() {
+                    [] => self.stagger.stand_back(rand::random()),
+                    _ => Duration::ZERO,
+                };
+                self.alarm.ring_within(more_after + stand_back);
+            }
+            if claimed.steps.iter().any(|step| step.record.phase == Phase::Submitting) {
+                crash_point::come_by(CrashPoint::AfterClaim);
+            }
+            for step in claimed.steps {
+                // No more is claimed than there are free slots, and nobody else takes one. The channel
+                // has room for every slot, so this never waits.
+                let is_submit = step.record.phase == Phase::Submitting;
+                if let Some(mut held) = self.slots.hold(step) {
+                    held.unanswered = is_submit.then(|| self.slow_start.begin());
+                    drop(self.claimed.send(held).await);
+                }
+            }
+            tokio::time::sleep(Self::GATHER).await;
+            tokio::select! {
+                () = self.alarm.rung() => {}
+                () = self.draining.cancelled() => {}
+            }
+        }
+        self.liveness.rest("claimer");
+    }
+
+    async fn claim(&self, serial: u64) -> Option<Claimed> {
+        let began = Instant::now();
+        let polls_per_request = self.lists.polls_per_request();
+        let wanted = Wanted { steps: self.slots.free(), submits: self.slow_start.room(), polls_per_request };
+        let claimed = self.ledger.claim(&self.pod, &serial.to_string(), wanted, &self.limits).await.ok()?;
+        if polls_per_request > 1 {
+            // What was taken over, or has to end, has asked for no place.
+            let asked = claimed.steps.iter().filter(|step| {
+                !step.flags.is_reclaimed
+                    && !step.flags.is_overdue
+                    && !matches!(step.record.phase, Phase::Queued | Phase::Submitting)
+            });
+            if let Some(step) = asked.clone().next() {
+                let requests = asked.count().div_ceil(polls_per_request as usize);
+                self.budget.prepay(requests, step.place_until.into());
+            }
+        }
+        metrics::histogram!("mjq_claim_seconds").record(began.elapsed().as_secs_f64());
+        Some(claimed)
+    }
+}

@@ -1,0 +1,9 @@
+//! Hooks: what the upstream tells without being asked. A hint, never a verdict.
+
+mod address;
+mod hinter;
+mod receiver;
+
+pub(super) use address::HookAddress;
+pub(super) use hinter::Hinter;
+pub(super) use receiver::Hooks;

@@ -1,0 +1,112 @@
+//! The lister: gathers looks at tasks and makes lists of them, where the upstream can list tasks.
+
+use std::time::Duration;
+
+use mjq_producer::contract::TaskId;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{list_support::ListSupport, poll_budget::PollBudget};
+use crate::{
+    engine::gather::gather,
+    lifecycle::Observation,
+    upstream::{Batch, Upstream},
+};
+
+/// A task that somebody wants to be looked at, and where to say what was seen. An answer that does not come is a look that
+/// was not made.
+pub(crate) type Ask = (TaskId, oneshot::Sender<Observation>);
+
+/// Gathers asks and makes lists of them.
+#[derive(Debug)]
+pub(crate) struct Lister {
+    pub(crate) upstream: Upstream,
+    pub(crate) asks: mpsc::UnboundedReceiver<Ask>,
+    pub(crate) lists: ListSupport,
+    pub(crate) budget: PollBudget,
+}
+
+impl Lister {
+    /// Asks of one claim come within this time.
+    const GATHER: Duration = Duration::from_millis(3);
+
+    /// Makes lists until nobody is left to ask.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let asks = gather(&mut self.asks, ListSupport::BATCH as usize, Self::GATHER).await;
+            if asks.is_empty() {
+                break;
+            }
+            tokio::spawn(list(self.upstream.clone(), self.lists.clone(), self.budget.clone(), asks));
+        }
+    }
+}
+
+/// Looks at the last of the tasks alone, and says what was seen; `None` when the rate has no room for it.
+async fn look_at_last(upstream: &Upstream, budget: &PollBudget, asks: &mut Vec<Ask>) -> Option<Observation> {
+    if asks.is_empty() || !budget.spend().await {
+        return None;
+    }
+    let (task, answer) = asks.pop()?;
+    let seen = upstream.fetch(&task).await;
+    // A step that was timed out no longer waits.
+    let _ = answer.send(seen.clone());
+    Some(seen)
+}
+
+async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, mut asks: Vec<Ask>) {
+    if !budget.spend().await {
+        // Whose answer does not come has not been looked at.
+        return;
+    }
+    let tasks: Vec<TaskId> = asks.iter().map(|(task, _)| task.clone()).collect();
+    let mut batch = upstream.fetch_many(&tasks).await;
+    match &batch {
+        Batch::Seen(_) => lists.worked(),
+        Batch::Unsupported(reason) => lists.give_up(reason),
+        Batch::Failed(failure) => {
+            // It may be the upstream that is down, or only its lists: one of the tasks will tell.
+            let seen = look_at_last(&upstream, &budget, &mut asks).await;
+            if seen.is_some_and(|seen| !matches!(seen.without_stranger(), Observation::NoVerdict { .. })) {
+                lists.failed(failure.reason());
+            }
+        }
+    }
+    while let Some((task, answer)) = asks.pop() {
+        // Two jobs have one task where the upstream took the second for a repetition of the first (code 21).
+        let is_asked_again = asks.iter().any(|(other, _)| *other == task);
+        let seen = match &mut batch {
+            // What a list leaves out counts as missing once, so that the next look at it is made alone.
+            Batch::Seen(seen) if is_asked_again => seen.get(&task).cloned().unwrap_or(Observation::Missing),
+            Batch::Seen(seen) => seen.remove(&task).unwrap_or(Observation::Missing),
+            Batch::Unsupported(_) => Observation::NotBegun,
+            Batch::Failed(seen) => seen.clone(),
+        };
+        let may_be_slim = lists.may_be_slim(&seen);
+        lists.listed(&seen);
+        if may_be_slim {
+            tokio::spawn(look_closer(upstream.clone(), lists.clone(), budget.clone(), (task, answer), seen));
+            continue;
+        }
+        // A step that was timed out no longer waits.
+        let _ = answer.send(seen);
+    }
+}
+
+/// Looks once more, alone, at a task that a list has shown to have ended, for what the list may have left out.
+async fn look_closer(upstream: Upstream, lists: ListSupport, budget: PollBudget, ask: Ask, listed: Observation) {
+    let (task, answer) = ask;
+    if !budget.spend().await {
+        lists.not_looked_at(&listed);
+        let _ = answer.send(listed);
+        return;
+    }
+    let seen = match upstream.fetch(&task).await {
+        Observation::Succeeded(report) if report.buttons.is_some() => {
+            lists.was_slim();
+            Observation::Succeeded(report)
+        }
+        seen @ Observation::TaskFailed(..) => seen,
+        _ => listed,
+    };
+    let _ = answer.send(seen);
+}

@@ -1,0 +1,16 @@
+//! Polls: looks at tasks, alone or in lists, within the budget that all pods share.
+
+mod list_support;
+mod lister;
+mod paces;
+pub(super) mod place;
+mod poll_budget;
+mod poller;
+mod revisiter;
+mod strangers;
+
+pub(super) use list_support::ListSupport;
+pub(super) use paces::Paces;
+pub(super) use poll_budget::PollBudget;
+pub(super) use poller::Poller;
+pub(super) use revisiter::Revisiter;

@@ -1,0 +1,169 @@
+//! The poller: looks at tasks, one by one or, where the upstream lists them, many at once.
+
+use std::sync::Arc;
+
+use mjq_producer::contract::TaskId;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    list_support::ListSupport,
+    lister::{Ask, Lister},
+    poll_budget::PollBudget,
+    strangers::Strangers,
+};
+use crate::{lifecycle::Observation, upstream::Upstream};
+
+/// Where looks are asked for. Clones share the batches.
+#[derive(Debug, Clone)]
+pub(crate) struct Poller {
+    upstream: Upstream,
+    asks: Option<mpsc::UnboundedSender<Ask>>,
+    lists: ListSupport,
+    budget: PollBudget,
+    strangers: Arc<Strangers>,
+}
+
+impl Poller {
+    /// Makes a poller, and the lister that it needs if the upstream lists tasks.
+    pub(crate) fn new(upstream: Upstream, has_lists: bool, budget: PollBudget) -> (Self, Option<Lister>) {
+        let (lists, strangers) = (ListSupport::new(has_lists), Arc::default());
+        if !has_lists {
+            return (Self { upstream, asks: None, lists, budget, strangers }, None);
+        }
+        let (sender, asks) = mpsc::unbounded_channel();
+        let lister = Lister { upstream: upstream.clone(), asks, lists: lists.clone(), budget: budget.clone() };
+        (Self { upstream, asks: Some(sender), lists, budget, strangers }, Some(lister))
+    }
+
+    /// Whether polls are made by lists at present.
+    pub(crate) fn lists(&self) -> ListSupport {
+        self.lists.clone()
+    }
+
+    /// The budget that looks come out of.
+    pub(crate) fn budget(&self) -> &PollBudget {
+        &self.budget
+    }
+
+    /// Whether a look that is made alone has its place under the rate, or has got one: by its claim it has one if it
+    /// `has_place`, but where lists are the rule, that is for many looks.
+    pub(crate) async fn may_look_alone(&self, has_place: bool) -> bool {
+        (has_place && self.lists.polls_per_request() == 1) || self.budget.spend().await
+    }
+
+    /// Looks at one task. `alone` asks for a look that no list can answer.
+    ///
+    /// [`Observation::NotBegun`] when the poll rate has no room, or when lists have just turned out not
+    /// to work: one by one, all these looks at once would break the rate.
+    pub(crate) async fn look(&self, task: &TaskId, alone: bool, has_place: bool) -> Observation {
+        self.strangers.sift(task, self.seen(task, alone, has_place).await)
+    }
+
+    async fn seen(&self, task: &TaskId, alone: bool, has_place: bool) -> Observation {
+        let asks = self.asks.as_ref().filter(|_| !alone && self.lists.are_made());
+        let Some(asks) = asks else {
+            if !self.may_look_alone(has_place).await {
+                return Observation::NotBegun;
+            }
+            // Boxed: where lists are the rule, no step has to keep room for an exchange of its own.
+            return Box::pin(self.upstream.fetch(task)).await;
+        };
+        let (answer, answered) = oneshot::channel();
+        if asks.send((task.clone(), answer)).is_err() {
+            return Observation::NotBegun;
+        }
+        answered.await.unwrap_or(Observation::NotBegun)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::{Router, http::StatusCode, response::IntoResponse, routing};
+    use mjq_producer::RedisLink;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{
+        ledger::{Ledger, Rate},
+        upstream::UpstreamSettings,
+    };
+
+    /// A poller of an upstream that answers lists with this, and each task with this text; no rate.
+    async fn a_poller(
+        list: impl IntoResponse + Clone + Send + Sync + 'static,
+        task: &'static str,
+    ) -> anyhow::Result<Poller> {
+        let routes = Router::new()
+            .route("/mj/task/list-by-condition", routing::post(move || async move { list }))
+            .route("/mj/task/{id}/fetch", routing::get(move || async move { task }));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let base = format!("http://{}", listener.local_addr()?).parse()?;
+        tokio::spawn(axum::serve(listener, routes).into_future());
+        let list_path = Some("/mj/task/list-by-condition".to_owned());
+        let upstream = Upstream::new(&UpstreamSettings { list_path, ..UpstreamSettings::new(base) })?;
+        let link = RedisLink::open("redis://127.0.0.1:1/")?;
+        let ledger = Ledger::new(link, "default".parse()?, Duration::from_secs(60), CancellationToken::new());
+        let (poller, lister) = Poller::new(upstream, true, PollBudget::new(ledger, Rate::per_second(0.0)));
+        tokio::spawn(lister.unwrap().run());
+        Ok(poller)
+    }
+
+    #[tokio::test]
+    async fn lists_that_fail_where_single_looks_do_not_are_given_up() -> anyhow::Result<()> {
+        for status in [500, 401, 403, 429] {
+            let poller = a_poller(StatusCode::from_u16(status)?, r#"{"status":"IN_PROGRESS"}"#).await?;
+
+            for look in 0..ListSupport::MAX_FAILURES {
+                assert!(poller.lists().are_made(), "{status}: given up after {look}");
+                let seen = poller.look(&TaskId::new("7"), false, true).await;
+                assert!(matches!(seen, Observation::Running(_)), "{status}: the look is made all the same: {seen:?}");
+            }
+
+            assert!(!poller.lists().are_made(), "{status}");
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn lists_of_an_upstream_that_is_down_are_not_given_up() -> anyhow::Result<()> {
+        let poller = a_poller(StatusCode::BAD_GATEWAY, "<html>").await?;
+
+        for _ in 0..2 * ListSupport::MAX_FAILURES {
+            let seen = poller.look(&TaskId::new("7"), false, true).await;
+            assert!(matches!(seen, Observation::NoVerdict { .. }), "{seen:?}");
+        }
+
+        assert!(poller.lists().are_made());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_a_slim_list_leaves_out_of_an_end_is_looked_up() -> anyhow::Result<()> {
+        for (listed, task, told) in [
+            (
+                r#"[{"id":"7","status":"SUCCESS","imageUrl":"u"}]"#,
+                r#"{"id":"7","status":"SUCCESS","imageUrl":"u","buttons":[{"customId":"x"}]}"#,
+                true,
+            ),
+            (
+                r#"[{"id":"7","status":"FAILURE","progress":""}]"#,
+                r#"{"id":"7","status":"FAILURE","failReason":"banned"}"#,
+                true,
+            ),
+            (r#"[{"id":"7","status":"SUCCESS","imageUrl":"u"}]"#, r#"{"id":"7","status":"IN_PROGRESS"}"#, false),
+            (r#"[{"id":"7","status":"FAILURE","progress":""}]"#, "<html>", false),
+        ] {
+            let poller = a_poller(listed, task).await?;
+
+            let seen = poller.look(&TaskId::new("7"), false, true).await;
+
+            let (Observation::Succeeded(report) | Observation::TaskFailed(report, _)) = &seen else {
+                panic!("{listed}: {seen:?}")
+            };
+            assert_eq!(report.buttons.is_some() || !report.fail_reason.is_empty(), told, "{listed}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! The revisiter: looks after the tasks of jobs that have ended without them.
+//!
+//! Its looks are no steps: no job waits for them, and they hold no slot. They share the poll budget.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::poller::Poller;
+use crate::{
+    engine::{alarm::Alarm, loops::all_ended},
+    ledger::{AfterLook, Ledger, Rate},
+    lifecycle::{Policy, Revisited, revisit},
+};
+
+/// Makes revisits until the pod drains. Clones share everything.
+#[derive(Clone)]
+pub(crate) struct Revisiter {
+    pub(crate) ledger: Ledger,
+    pub(crate) poller: Poller,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) poll_rate: Rate,
+    /// How long a look may take, with what comes before and after it.
+    pub(crate) patience: Duration,
+    /// Rings when this pod ends a job whose task goes on, or a hook about one comes.
+    pub(crate) alarm: Alarm,
+}
+
+impl Revisiter {
+    /// Another pod may have ended a job without this one hearing of it, and died.
+    pub(crate) const MAX_IDLE: Duration = Duration::from_secs(5);
+    /// Looks that one pod makes at once. Nobody waits for them.
+    const AT_ONCE: usize = 16;
+
+    /// Looks until `draining`. Looks that are under way then are left to another pod.
+    pub(crate) async fn run(self, draining: CancellationToken) {
+        draining.run_until_cancelled(self.look_after()).await;
+    }
+
+    async fn look_after(&self) {
+        loop {
+            self.alarm.wind();
+            let polls_per_request = self.poller.lists().polls_per_request();
+            let due = self.ledger.due_revisits(Self::AT_ONCE, self.patience, self.poll_rate, polls_per_request);
+            let Ok(due) = due.await else { return };
+            if let Some(more_after) = due.more_after {
+                self.alarm.ring_within(more_after);
+            }
+            if polls_per_request > 1 {
+                let requests = due.looks.len().div_ceil(polls_per_request as usize);
+                self.poller.budget().prepay(requests, due.place_until.into());
+            }
+            let mut looks = JoinSet::new();
+            for look in due.looks {
+                let this = self.clone();
+                looks.spawn(async move { this.look(look, due.place_until).await });
+            }
+            all_ended(looks, "revisit").await;
+            self.alarm.rung().await;
+        }
+    }
+
+    async fn look(&self, AfterLook { job, fence, record }: AfterLook, place_until: Instant) {
+        let Some(task) = &record.task else { return };
+        let seen = self.poller.look(task, false, Instant::now() < place_until).await;
+        metrics::counter!("mjq_revisits_total", "observation" => seen.name()).increment(1);
+        let now_ms = self.ledger.clock().now_ms();
+        let seen = record.recognise(seen, now_ms);
+        let Revisited { record, again_after } = revisit(&record, &seen, now_ms, &self.policy);
+        // If the pod has to leave now, another one looks again.
+        let Ok(true) = self.ledger.annotate(&job, fence, record.as_ref(), again_after).await else { return };
+        if record.is_some_and(|record| record.late.is_some()) {
+            info!(job.id = %job, "the task of job {job} succeeded after the job had ended without it");
+        }
+    }
+}

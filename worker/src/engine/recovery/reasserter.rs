@@ -1,0 +1,111 @@
+//! The reasserter: after a restart or a failover of Redis, reports what this pod knows, in case Redis lost its last writes.
+//!
+//! A Redis that has forgotten a submit would give the job out once more. So each pod reports which steps it holds and how
+//! its latest submits ended. Until all pods have reported, nothing is claimed (`scripts/prelude/server.lua`). A report
+//! changes nothing that Redis still knows.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use mjq_producer::contract::JobId;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::{
+    engine::{alarm::Alarm, claim::Slots},
+    ledger::{Abandoned, Asserted, Ledger, Settled, Settlement},
+};
+
+/// Testifies when the pod starts, and after each outage of Redis.
+pub(crate) struct Reasserter {
+    pub(crate) ledger: Ledger,
+    pub(crate) pod: String,
+    pub(crate) slots: Slots,
+    pub(crate) submits: LatestSubmits,
+    pub(crate) lease: Duration,
+    /// Claims may go on.
+    pub(crate) alarm: Alarm,
+}
+
+/// What became of this pod's latest submits, as Redis has acknowledged it. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LatestSubmits(Arc<Mutex<VecDeque<(Instant, Settlement)>>>);
+
+impl Reasserter {
+    /// A script must not hold Redis for long, and all has to be told within seconds.
+    const BATCH: usize = 128;
+    /// How long before an outage Redis may have acknowledged what it then lost. With an append-only file it is a
+    /// second or two; a replica that is promoted may have been cut off for minutes.
+    const REACH: Duration = Duration::from_secs(600);
+
+    /// Testifies until `stop`.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let mut outages = self.ledger.outages();
+        loop {
+            outages.mark_unchanged();
+            // A record whose time is over must not rise again: nothing is told that could be as old.
+            let reach = Self::REACH.min(self.ledger.retention() / 2);
+            let since = Instant::now().checked_sub(reach).unwrap_or_else(Instant::now);
+            if self.testify(since).await.is_err() {
+                return;
+            }
+            self.alarm.ring_within(Duration::ZERO);
+            match stop.run_until_cancelled(outages.changed()).await {
+                Some(Ok(())) => {}
+                _ => return,
+            }
+        }
+    }
+
+    /// Says what is under way, and what became of the submits `since` then.
+    async fn testify(&self, since: Instant) -> Result<(), Abandoned> {
+        let submits = self.submits.since(since);
+        // First what is held: a job that is back in its lane may be claimed a moment later.
+        for steps in self.slots.under_way(self.ledger.retention(), self.ledger.clock().now_ms()).chunks(Self::BATCH) {
+            let restored = self.ledger.reassert(&self.pod, steps, self.lease, false).await?;
+            for (Asserted { step, .. }, _) in steps.iter().zip(restored).filter(|(_, restored)| *restored) {
+                tell(&step.job, step.fence, "is being worked on");
+            }
+            let jobs = steps.iter().map(|Asserted { step, .. }| (&step.job, &step.record, step.job_json.as_deref()));
+            self.ledger.restore_requests(jobs.filter_map(|(id, record, json)| Some((id, record, json?)))).await?;
+        }
+        for submits in submits.chunks(Self::BATCH) {
+            // Before their ends are told again, if they have ended: the events bear the callers' states.
+            self.ledger.restore_requests(submits.iter().filter_map(Settlement::enqueued)).await?;
+            let settled = self.ledger.settle(submits).await?;
+            for (submit, _) in submits.iter().zip(settled).filter(|(_, settled)| *settled == Settled::Restored) {
+                tell(&submit.job, submit.fence, "was submitted");
+            }
+        }
+        self.ledger.reassert(&self.pod, &[], self.lease, true).await.map(|_| ())
+    }
+}
+
+fn tell(job: &JobId, fence: u64, what: &str) {
+    error!(job.id = %job, fence, "redis had lost that job {job} {what}, and knows it again: suspected_rollback");
+}
+
+impl LatestSubmits {
+    /// Some megabytes, and a minute of a busy pod.
+    const CAPACITY: usize = 4096;
+
+    /// Keeps what has been written down of a submit that may have made a task.
+    pub(crate) fn keep(&self, settlement: Settlement) {
+        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if latest.len() == Self::CAPACITY {
+            latest.pop_front();
+        }
+        latest.push_back((Instant::now(), settlement));
+    }
+
+    /// What became of the submits since `moment`: of each job's the last, which tells what is true now.
+    fn since(&self, moment: Instant) -> Vec<Settlement> {
+        let latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut jobs = HashSet::new();
+        let recent = latest.iter().rev().take_while(|(at, _)| *at >= moment);
+        recent.filter(|(_, it)| jobs.insert(&it.job)).map(|(_, settlement)| settlement.clone()).collect()
+    }
+}

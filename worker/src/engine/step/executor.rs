@@ -1,0 +1,174 @@
+//! The executor: performs one step with one HTTP exchange, and hands on what it saw.
+//!
+//! Three kinds of steps may need a second exchange: a submit that, by a hook, may have been made already comes after a look
+//! (see `preparer`); a lost task is looked up by its hint, then by its `state`; and an end that a list shows is looked
+//! at once more, alone.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant as StdInstant, SystemTime},
+};
+
+use mjq_producer::contract::TaskId;
+use tokio::time::Instant;
+use tracing::{debug, error};
+
+use super::{
+    preparer::{Preparer, Ready, waiting_task},
+    recorder::Recorder,
+    step_meter::StepMeter,
+};
+use crate::{
+    engine::{
+        claim::{HeldStep, Hold},
+        crash_point::{self, CrashPoint},
+        poll::Poller,
+        recovery::{Forgotten, RecentSubmits},
+    },
+    ledger::{Ledger, Step},
+    lifecycle::{Act, Busy, Observation, Policy, Record},
+    planted_bug::PlantedBug,
+    telemetry::traces,
+    upstream::Upstream,
+};
+
+/// Performs steps. It is shared by all of them.
+#[derive(Debug)]
+pub(crate) struct Executor {
+    pub(crate) ledger: Ledger,
+    pub(crate) upstream: Upstream,
+    pub(crate) poller: Poller,
+    pub(crate) recorder: Recorder,
+    pub(crate) recent_submits: RecentSubmits,
+    pub(crate) preparer: Preparer,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) lease: Duration,
+    /// Whether a lost task can be looked for by its `state`.
+    pub(crate) has_lookup: bool,
+    pub(crate) meter: StepMeter,
+}
+
+impl Executor {
+    /// Performs `held`: acts, decides, writes down.
+    pub(crate) async fn perform(&self, held: HeldStep) {
+        let HeldStep { step, hold, .. } = &held;
+        let (began, began_at) = (Instant::now(), SystemTime::now());
+        let act = Act::of(&step.record, &step.flags, self.policy.max_reclaims);
+        // Boxed but for the commonest: a task has room for the largest of what it may wait for.
+        let seen = match &act {
+            Act::Submit => Box::pin(self.submit(step, hold)).await,
+            Act::Poll(task) => self.poll(step, hold, task).await,
+            Act::Adopt(hint) => Box::pin(self.adopt(step, hold, hint.as_ref())).await,
+            Act::Conclude(conclusion) => (*conclusion).into(),
+        };
+        let act = act_name(&act);
+        self.meter.record(act, seen.name(), began.elapsed());
+        debug!(job.id = %step.job, fence = step.fence, "job {}: {act} saw {}", step.job, seen.name());
+        self.recorder.settle(step, hold, &seen).await;
+        if traces::are_on() {
+            let (queue, job, fence) = (self.ledger.queue().as_str(), step.job.as_str(), step.fence);
+            let (traceparent, observation) = (step.record.traceparent.as_str(), seen.name());
+            traces::StepSpan { act, observation, queue, job, fence, traceparent, began: began_at }.end();
+        }
+    }
+
+    /// Puts a step back that was claimed and not begun.
+    pub(crate) async fn hand_back(&self, held: HeldStep) {
+        let act = Act::of(&held.step.record, &held.step.flags, self.policy.max_reclaims);
+        self.recorder.settle(&held.step, &held.hold, &act.unbegun()).await;
+    }
+
+    async fn submit(&self, step: &Step, hold: &Hold) -> Observation {
+        // After half its lease a claim may send nothing any more. So nothing is waited for any longer, a Redis that is
+        // away least of all: what has not left by then has not begun.
+        let left = (self.lease / 2).saturating_sub(step.claimed_at.elapsed());
+        let Ready { kind, body, _room } = match tokio::time::timeout(left, self.preparer.prepare(step, hold)).await {
+            Ok(Ok(ready)) => ready,
+            Ok(Err(seen)) => return *seen,
+            Err(_) => return Observation::NotBegun,
+        };
+        if waiting_task(step).is_some() {
+            return self.upstream.submit(kind, body).await;
+        }
+        let sending = match self.recent_submits.begin(step) {
+            Ok(sending) => sending,
+            Err(forgotten) => return self.remember(step, forgotten).await,
+        };
+        crash_point::come_by(CrashPoint::BeforePost);
+        let seen = crash_point::in_exchange(self.upstream.submit(kind, body)).await;
+        sending.saw(&seen);
+        crash_point::come_by(CrashPoint::AfterAnswer);
+        match seen {
+            Observation::Accepted { queue_position: 1.., .. } if PlantedBug::ResubmitOn22.is_planted() => {
+                Observation::Refused { busy: Busy::WithoutId, retry_after: None, reason: String::new() }
+            }
+            seen => seen,
+        }
+    }
+
+    /// Takes what was seen of a submit that Redis has forgotten, instead of making it again.
+    async fn remember(&self, step: &Step, forgotten: Forgotten) -> Observation {
+        let (job, fence) = (&step.job, step.fence);
+        error!(job.id = %job, fence, "redis has forgotten that job {job} was submitted: suspected_rollback");
+        // Nothing depends on the count.
+        let _ = self.ledger.note_rollback().await;
+        forgotten.seen().await
+    }
+
+    async fn poll(&self, step: &Step, hold: &Hold, task: &TaskId) -> Observation {
+        if !hold.is_fresh(self.lease) {
+            return Observation::NotBegun;
+        }
+        // What a list leaves out, the task itself may show.
+        let is_last = step.flags.is_overdue;
+        let Record { missing, incomplete_ms, alias, .. } = &step.record;
+        let alone = is_last || missing.is_some() || incomplete_ms.is_some() || alias.is_some();
+        match self.poller.look(task, alone, has_poll_place(step)).await {
+            Observation::Stranger { state, seen, .. }
+                if self.preparer.requests.proves(&state, &step.job, &step.record) =>
+            {
+                *seen
+            }
+            seen => step.record.recognise(seen, self.ledger.clock().now_ms()),
+        }
+    }
+
+    async fn adopt(&self, step: &Step, hold: &Hold, hint: Option<&TaskId>) -> Observation {
+        if hint.is_none() && !self.has_lookup {
+            return Observation::NotFound;
+        }
+        if !hold.is_fresh(self.lease) {
+            return Observation::NotBegun;
+        }
+        if !self.poller.may_look_alone(has_poll_place(step)).await {
+            return Observation::NotBegun;
+        }
+        if let Some(task) = hint {
+            // It is only a hint: the task is there when the upstream shows it.
+            match self.upstream.fetch(task).await.without_stranger() {
+                seen if seen.shows_the_task() => return Observation::Found(task.clone()),
+                Observation::Missing if self.has_lookup && self.poller.may_look_alone(false).await => {}
+                Observation::Missing => return Observation::NotFound,
+                other => return other,
+            }
+        }
+        let token = self.preparer.requests.last_token(&step.job, &step.record);
+        self.upstream.find_by_state(&token).await
+    }
+}
+
+/// Whether the claim came with a place under the rate of polls that still lasts. What was taken over, or has to end,
+/// was given out without asking for one.
+fn has_poll_place(step: &Step) -> bool {
+    let asked = !step.flags.is_reclaimed && !step.flags.is_overdue;
+    asked && StdInstant::now() < step.place_until
+}
+
+fn act_name(act: &Act) -> &'static str {
+    match act {
+        Act::Submit => "submit",
+        Act::Poll(_) => "poll",
+        Act::Adopt(_) => "adopt",
+        Act::Conclude(_) => "conclude",
+    }
+}

@@ -1,0 +1,20 @@
+//! Steps: what a claimed step does, what is made of what it saw, and how that is written down.
+
+mod canceller;
+mod executor;
+mod planted;
+mod preparer;
+mod recorder;
+mod request;
+mod settler;
+mod step_meter;
+mod upstream_log;
+
+pub(super) use canceller::{Canceller, CancellerHandle};
+pub(super) use executor::Executor;
+pub(super) use preparer::Preparer;
+pub(super) use recorder::Recorder;
+pub(super) use request::RequestMaker;
+pub(super) use settler::{Settler, SettlerHandle};
+pub(super) use step_meter::StepMeter;
+pub(super) use upstream_log::UpstreamLog;

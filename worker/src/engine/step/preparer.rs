@@ -1,0 +1,168 @@
+//! The preparer: makes the request of a submit, and checks that it may be sent.
+//!
+//! It loads the job if the claim did not bring it, finds the button that an action presses, and asks for a grant under the
+//! rate. If a hook has named a task for this job although its submit was refused, that task is looked at first. Nothing
+//! is submitted here.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use mjq_producer::contract::{Code, Job, JobId, Kind, Request, TaskId};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::request::{Press, RequestMaker, find_button};
+use crate::{
+    engine::{
+        claim::Hold,
+        poll::{Poller, place},
+    },
+    ledger::{Ledger, Parent, Rate, RateKind, Step},
+    lifecycle::{Observation, Policy},
+    upstream::Upstream,
+};
+
+/// Prepares submits. It is shared by all steps.
+#[derive(Debug)]
+pub(crate) struct Preparer {
+    pub(crate) ledger: Ledger,
+    pub(crate) upstream: Upstream,
+    pub(crate) poller: Poller,
+    pub(crate) requests: RequestMaker,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) lease: Duration,
+    /// KiB of large jobs that submits may still hold at once.
+    pub(crate) room_for_large: Semaphore,
+    pub(crate) submit_rate: Rate,
+}
+
+/// A submit that may be sent.
+#[derive(Debug)]
+pub(crate) struct Ready<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) body: String,
+    /// Held until it is answered.
+    pub(crate) _room: Option<SemaphorePermit<'a>>,
+}
+
+impl Preparer {
+    /// How much of large jobs the submits of one pod hold at once, in KiB; a larger one goes alone.
+    pub(crate) const LARGE_KIB: usize = 16 * 1024;
+    /// How long an action waits for a parent that the ledger does not know (yet).
+    const PARENT_MAY_COME: Duration = Duration::from_secs(30);
+
+    /// Makes the request of a submit, and sees to it that it may be sent; else says what is seen instead of an answer.
+    pub(crate) async fn prepare(&self, step: &Step, hold: &Hold) -> Result<Ready<'_>, Box<Observation>> {
+        if let Some(task) = waiting_task(step) {
+            return self.prepare_answer(step, hold, task).await;
+        }
+        if let Some(task) = step.flags.new_task(&step.record)
+            && let Some(seen) = self.look_before_submit(step, task).await
+        {
+            return Err(Box::new(seen));
+        }
+        let mut _room = None;
+        let json = match &step.job_json {
+            Some(json) => Some(json.clone()),
+            None => {
+                _room = self.room_for(&step.job).await;
+                if _room.is_none() {
+                    return Err(Box::new(Observation::NotBegun));
+                }
+                self.ledger.job_json(&step.job).await.map_err(|_| Observation::NotBegun)?
+            }
+        };
+        let Some(job) = json.and_then(|json| serde_json::from_str::<Job>(&json).ok()) else {
+            return Err(unsendable(Code::InvalidRequest, "the ledger's copy of the job cannot be read"));
+        };
+        let press = self.press(step, &job.request).await?;
+        let body = self.requests.body(&step.job, &step.record, &job.request, press.as_ref());
+        self.may_submit(step, hold).await?;
+        Ok(Ready { kind: job.kind, body, _room })
+    }
+
+    /// The same for the input that somebody sent for a waiting task.
+    async fn prepare_answer(&self, step: &Step, hold: &Hold, task: &TaskId) -> Result<Ready<'_>, Box<Observation>> {
+        let input = self.ledger.input(&step.job).await.map_err(|_| Observation::NotBegun)?;
+        let input = input.ok_or_else(|| unsendable(Code::InvalidRequest, "the input cannot be read"))?;
+        self.may_submit(step, hold).await?;
+        Ok(Ready { kind: Kind::Modal, body: RequestMaker::modal_body(task, &input), _room: None })
+    }
+
+    /// Looks whether the task is there that a hook has told of, although a submit was refused; `None` when it is not, or
+    /// has failed.
+    async fn look_before_submit(&self, step: &Step, task: &TaskId) -> Option<Observation> {
+        // The claim came with a place for a submit, not for a look.
+        if !self.poller.may_look_alone(false).await {
+            // Not `NotBegun`, after which the job would be claimed again at once: looks may be held back for minutes.
+            let reason = "a hook told of a task, and no look was allowed in time".to_owned();
+            return Some(Observation::NoVerdict { reason, retry_after: None });
+        }
+        match self.upstream.fetch(task).await.without_stranger() {
+            Observation::Running(_) | Observation::Succeeded(_) | Observation::WaitsForInput(_) => {
+                Some(Observation::Found(task.clone()))
+            }
+            blind @ Observation::NoVerdict { .. } => Some(blind),
+            // Once or twice, a relay's cache may not have it yet.
+            Observation::Missing if !self.policy.is_lost(&step.record, self.ledger.clock().now_ms()) => {
+                Some(Observation::Missing)
+            }
+            _ => None,
+        }
+    }
+
+    /// Waits for room for a large job, of which a submit holds a few copies; `None` when there is none for now.
+    async fn room_for(&self, job: &JobId) -> Option<SemaphorePermit<'_>> {
+        /// Then others have their turn, with this slot.
+        const PATIENCE: Duration = Duration::from_secs(2);
+        let kib = (self.ledger.job_bytes(job).await.ok()? / 1024 + 1).min(Self::LARGE_KIB as u64);
+        let room = self.room_for_large.acquire_many(kib as u32);
+        tokio::time::timeout(PATIENCE, room).await.ok()?.ok()
+    }
+
+    /// Finds the button that an action presses, when it names one of an earlier job.
+    async fn press(&self, step: &Step, request: &Request) -> Result<Option<Press>, Box<Observation>> {
+        let is_action = step.record.kind == Kind::Action;
+        let Some(wanted) = is_action.then(|| request.parent_button()).flatten() else {
+            return Ok(None);
+        };
+        let gone = |reason: String| Err(unsendable(Code::ParentGone, reason));
+        match self.ledger.parent(&wanted.job).await.map_err(|_| Observation::NotBegun)? {
+            Parent::Completed { task, buttons } => match find_button(buttons.as_deref(), &wanted) {
+                Some(custom_id) => Ok(Some(Press { task, custom_id })),
+                None => {
+                    let reason = format!("job {} has no button {}", wanted.job, wanted.button);
+                    Err(unsendable(Code::InvalidRequest, reason))
+                }
+            },
+            Parent::Open => Err(Box::new(Observation::ParentPending)),
+            Parent::Ended => gone(format!("job {} ended without a result", wanted.job)),
+            Parent::NotKnown => {
+                let waited_ms = self.ledger.clock().now_ms().saturating_sub(step.record.enqueued_ms);
+                if Duration::from_millis(waited_ms) < Self::PARENT_MAY_COME {
+                    return Err(Box::new(Observation::ParentPending));
+                }
+                gone(format!("job {} is not known", wanted.job))
+            }
+        }
+    }
+
+    /// Whether a submit may be sent now. It may wait for its place under the rate.
+    async fn may_submit(&self, step: &Step, hold: &Hold) -> Result<(), Observation> {
+        // What had to be read and made may have taken longer than the place lasts that came with the claim.
+        let has_place = self.submit_rate.count == 0 || Instant::now() < step.place_until;
+        let has_place = has_place || place::ask(&self.ledger, RateKind::Submit, self.submit_rate).await;
+        if has_place && hold.is_fresh(self.lease) { Ok(()) } else { Err(Observation::NotBegun) }
+    }
+}
+
+/// The task that the step gives its input, if it does.
+pub(crate) fn waiting_task(step: &Step) -> Option<&TaskId> {
+    step.record.task.as_ref().filter(|_| step.record.is_answering)
+}
+
+/// What is seen of a submit that cannot be made.
+fn unsendable(code: Code, reason: impl Into<String>) -> Box<Observation> {
+    Box::new(Observation::Unsendable { code, reason: reason.into() })
+}

@@ -1,0 +1,240 @@
+//! The recorder: asks the state machine what an observation means for the job, and has the answer written down.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use mjq_producer::contract::{Code, Event, FollowUp, Job, JobId, Kind, Options, Request};
+use serde_json::json;
+use tracing::{error, info, warn};
+
+use super::{canceller::CancellerHandle, planted, settler::SettlerHandle, upstream_log::UpstreamLog};
+use crate::{
+    engine::{
+        claim::{Hold, SlowStart},
+        poll::Paces,
+    },
+    ledger::{Abandoned, Ledger, Settled, Settlement, Step},
+    lifecycle::{
+        Circumstances, Next, Observation, Phase, Policy, Pressure, Ran, Record, Transition, event_of, first_revisit,
+        next,
+    },
+};
+
+/// Writes down what became of steps. It is shared by all of them.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    pub(crate) ledger: Ledger,
+    pub(crate) settler: SettlerHandle,
+    pub(crate) canceller: CancellerHandle,
+    pub(crate) paces: Paces,
+    pub(crate) upstream_log: UpstreamLog,
+    pub(crate) slow_start: SlowStart,
+    /// When this pod last saw the upstream take a job, in Unix milliseconds.
+    pub(crate) accepted_ms: AtomicU64,
+    pub(crate) policy: Arc<Policy>,
+    /// Whether looks may be late for want of a place under their rate.
+    pub(crate) polls_are_paced: bool,
+}
+
+impl Recorder {
+    /// Decides, and waits until that is written, or known to be in vain.
+    pub(crate) async fn settle(&self, step: &Step, hold: &Hold, seen: &Observation) {
+        let pace = self.paces.of(&step.record);
+        let at = Circumstances {
+            now_ms: self.ledger.clock().now_ms(),
+            claimed_ms: step.claimed_ms,
+            jitter: rand::random(),
+            fence: step.fence,
+            reclaims: step.flags.reclaims,
+            pace: pace.as_deref(),
+            last_accepted_ms: self.accepted_ms.load(Ordering::Relaxed),
+            // Without a rate there is nobody to make room for.
+            polls_late: if self.polls_are_paced { self.paces.late() } else { Duration::ZERO },
+            policy: &self.policy,
+        };
+        let transition = match next(&step.record, seen, at) {
+            Ok(transition) => transition,
+            Err(illegal) => {
+                error!(job.id = %step.job, "job {}: {illegal}; this is a bug, and costs the job its step", step.job);
+                // Nobody knows any more whether a submit was sent.
+                next(&step.record, &Observation::WorkerDied, at).unwrap_or_else(|_| set_aside(step))
+            }
+        };
+        tell_of_pause(step, &transition);
+        self.upstream_log.note(transition.pressure, &transition.record.reason);
+        if matches!(step.record.phase, Phase::Polling | Phase::Held) {
+            self.upstream_log.note_look(seen);
+        }
+        self.slow_start.note(transition.pressure);
+        if transition.pressure == Pressure::Accepted {
+            self.accepted_ms.fetch_max(at.now_ms, Ordering::Relaxed);
+        }
+        // If the pod has to leave before Redis has told the job, another pod ends it.
+        let Ok(mut settlement) = self.settlement(step, seen, transition, at.now_ms).await else { return };
+        settlement.kept_until_ms = hold.kept_until_ms(self.ledger.retention(), at.now_ms);
+        planted::spoil(&self.ledger, &mut settlement, at.now_ms).await;
+        let end = settlement.event.as_ref().map(|event| End::of(event, seen));
+        let fence = settlement.fence;
+        let cancelled = &settlement.transition.record;
+        let cancelled = (cancelled.phase == Phase::Cancelled).then(|| cancelled.clone());
+        let settled = self.settler.settle(settlement).await;
+        // The end and its event come first; whoever lost the job leaves its task to the one who has it.
+        let is_written = settled.is_some_and(Settled::is_written);
+        if let Some(end) = end.filter(|_| is_written) {
+            end.tell(at.now_ms);
+        }
+        if let Some(record) = cancelled.filter(|_| is_written) {
+            self.canceller.hand_in(&step.job, fence, &record);
+        }
+    }
+
+    async fn settlement(
+        &self,
+        step: &Step,
+        seen: &Observation,
+        transition: Transition,
+        now_ms: u64,
+    ) -> Result<Settlement, Abandoned> {
+        let job_json = step.job_json.as_ref().filter(|_| transition.pressure.may_have_cost()).cloned();
+        let Next::End(ending) = transition.next else {
+            let (job, fence) = (step.job.clone(), step.fence);
+            return Ok(Settlement {
+                job,
+                fence,
+                kept_until_ms: 0,
+                transition,
+                ran: None,
+                event: None,
+                revisit_after: None,
+                follow_ups: Vec::new(),
+                job_json,
+            });
+        };
+        let completed = transition.record.phase == Phase::Completed;
+        let follow_ups =
+            if completed && step.record.has_follow_ups { Box::pin(self.follow_ups(step)).await? } else { Vec::new() };
+        let then: Vec<JobId> = follow_ups.iter().filter_map(|job| job.id.clone()).collect();
+        let event = event_of(&step.job, &transition.record, ending, seen, now_ms, then);
+        let ran = match seen {
+            Observation::Succeeded(task) => {
+                let told = self.proves_hooks(&step.record).then_some(step.flags.is_end_told);
+                Ran::of(&transition.record, task, told, now_ms)
+            }
+            _ => None,
+        };
+        let revisit_after = first_revisit(&transition.record, ending, &self.policy);
+        let (job, fence, kept_until_ms) = (step.job.clone(), step.fence, 0);
+        let event = Some(event);
+        Ok(Settlement { job, fence, kept_until_ms, transition, ran, event, revisit_after, follow_ups, job_json })
+    }
+
+    /// Whether the end of the job's task says something about hooks: the upstream was asked to call us, and has
+    /// had nothing else to tell of this job before.
+    fn proves_hooks(&self, record: &Record) -> bool {
+        let is_plain = record.earlier_tasks.is_empty() && record.inputs_used == 0;
+        is_plain && self.policy.adoption.hook && !record.has_own_hook
+    }
+
+    /// The jobs that follow a completed one: each presses a button of its result.
+    async fn follow_ups(&self, step: &Step) -> Result<Vec<Job>, Abandoned> {
+        let json = self.ledger.job_json(&step.job).await?;
+        let Some(job) = json.and_then(|json| serde_json::from_str::<Job>(&json).ok()) else {
+            error!(job.id = %step.job, "redis has lost what was to follow job {}: it completes alone", step.job);
+            return Ok(Vec::new());
+        };
+        let state = job.request.state();
+        let child = |(position, follow_up): (usize, &FollowUp)| {
+            let mut request = json!({ "job": step.job, "button": follow_up.button });
+            if let Some(state) = follow_up.state.as_ref().or(state.as_ref()) {
+                request["state"] = state.as_str().into();
+            }
+            Some(Job {
+                id: Some(step.job.follow_up(position)),
+                kind: Kind::Action,
+                request: Request::from_json(request.to_string()).ok()?,
+                options: Options { run_at_ms: 0, ..job.options.clone() },
+                then: Vec::new(),
+                trace: job.trace.clone(),
+            })
+        };
+        Ok(job.then.iter().enumerate().filter_map(child).collect())
+    }
+}
+
+/// Everything waits for as long as the upstream asks: where that is long, somebody will want to know why.
+fn tell_of_pause(step: &Step, Transition { record, pressure, .. }: &Transition) {
+    const LONG: Duration = Duration::from_secs(30);
+    let (what, pause) = match pressure {
+        Pressure::Saturated(pause) => ("submits", *pause),
+        Pressure::Throttled(pause) => ("looks", *pause),
+        _ => return,
+    };
+    if pause >= LONG {
+        let (job, seconds, reason) = (&step.job, pause.as_secs(), &record.reason);
+        warn!(job.id = %job, seconds, "the upstream wants no {what} for {seconds} s, it says on job {job}: {reason}");
+    }
+}
+
+/// Puts a job back for a while, unchanged.
+fn set_aside(step: &Step) -> Transition {
+    const WHILE: Duration = Duration::from_secs(5);
+    let next = match step.record.phase {
+        Phase::Queued | Phase::Submitting => Next::Submit(WHILE),
+        _ => Next::Poll(WHILE),
+    };
+    Transition { record: step.record.clone(), next, pressure: Pressure::None }
+}
+
+/// How a job ended, for counters and the log, once it is written.
+struct End {
+    job: String,
+    outcome: &'static str,
+    code: &'static str,
+    attempts: u32,
+    polls: u32,
+    task: String,
+    /// Why it has no result, in words.
+    reason: String,
+    /// When the task ended by the upstream's clock, if it succeeded and tells.
+    finished_ms: Option<u64>,
+}
+
+impl End {
+    fn of(event: &Event, seen: &Observation) -> Self {
+        let finished_ms = match seen {
+            Observation::Succeeded(task) => Some(task.finished_ms),
+            _ => None,
+        };
+        Self {
+            job: event.job.clone(),
+            outcome: event.event_type.as_str(),
+            code: event.code.as_str(),
+            attempts: event.data.attempts,
+            polls: event.data.polls,
+            task: event.task.clone(),
+            reason: event.data.reason.clone(),
+            finished_ms,
+        }
+    }
+
+    fn tell(&self, now_ms: u64) {
+        let Self { job, outcome, code, attempts, polls, task, reason, finished_ms } = self;
+        metrics::counter!("mjq_jobs_finished_total", "outcome" => *outcome, "code" => *code).increment(1);
+        // By two clocks; an upstream whose clock is wrong shows as a strange figure, not as a wrong job.
+        if let Some(finished_ms) = finished_ms.filter(|at| (1..=now_ms).contains(at)) {
+            metrics::histogram!("mjq_finish_to_event_seconds").record((now_ms - finished_ms) as f64 / 1000.0);
+        }
+        let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+        if *code == Code::SubmitUnknown.as_str() {
+            // Somebody may have paid for it, and has to look.
+            warn!(job.id = %job, outcome, code, task, attempts, polls, "job {job} {outcome}: {code}{why}");
+        } else {
+            info!(job.id = %job, outcome, code, task, attempts, polls, "job {job} {outcome}: {code}{why}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The request: what the upstream is sent for a job.
+
+use mjq_producer::contract::{Button, JobId, ModalInput, ParentButton, QueueName, Request, TaskId};
+use serde_json::{Value, value::RawValue};
+
+use crate::{engine::hook::HookAddress, lifecycle::Record, settings::UpstreamState};
+
+/// Makes the bodies of submits.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestMaker {
+    /// Whose jobs they are.
+    pub(crate) queue: QueueName,
+    /// What the upstream sees as `state`.
+    pub(crate) state: UpstreamState,
+    /// Where hooks go, when there are any.
+    pub(crate) hooks: Option<HookAddress>,
+}
+
+/// The button of a finished task that an action presses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Press {
+    /// The upstream's handle of the finished task.
+    pub(crate) task: TaskId,
+    /// The upstream's name of the button.
+    pub(crate) custom_id: String,
+}
+
+impl RequestMaker {
+    /// The longest `state` that each upstream takes, in characters. Longer ones are refused by some.
+    const MAX_STATE: usize = 255;
+
+    /// Makes the body that gives a waiting task its input.
+    pub(crate) fn modal_body(task: &TaskId, input: &ModalInput) -> String {
+        // Some relays (RixAPI) spell it in another way.
+        let mut body = serde_json::json!({ "taskId": task, "task_id": task });
+        if let Some(prompt) = &input.prompt {
+            body["prompt"] = prompt.as_str().into();
+        }
+        if let Some(mask) = &input.mask_base64 {
+            body["maskBase64"] = mask.as_str().into();
+        }
+        body.to_string()
+    }
+
+    /// Makes the body of a submit: the caller's, byte for byte, but for what has to differ.
+    pub(crate) fn body(&self, job: &JobId, record: &Record, request: &Request, press: Option<&Press>) -> String {
+        let attempt = record.attempts + 1;
+        let mut changes: Vec<(&str, Option<Value>)> = Vec::new();
+        if let Some(Press { task, custom_id }) = press {
+            changes.extend([("job", None), ("button", None)]);
+            changes.push(("taskId", Some(task.as_str().into())));
+            changes.push(("customId", Some(custom_id.as_str().into())));
+        }
+        match self.state {
+            UpstreamState::Token => changes.push(("state", Some(self.token(job, record, attempt).into()))),
+            UpstreamState::Forward => {
+                if request.state().is_some_and(|state| state.chars().count() > Self::MAX_STATE) {
+                    changes.push(("state", None));
+                }
+            }
+        }
+        if let Some(hooks) = self.hooks.as_ref().filter(|_| !record.has_own_hook) {
+            changes.push(("notifyHook", Some(hooks.url(job, attempt).into())));
+        }
+        request.with(&changes)
+    }
+
+    /// The token of the last attempt.
+    pub(crate) fn last_token(&self, job: &JobId, record: &Record) -> String {
+        self.token(job, record, record.attempts)
+    }
+
+    /// Whether `state` proves that a task is that of the job's last attempt.
+    pub(crate) fn proves(&self, state: &str, job: &JobId, record: &Record) -> bool {
+        self.state == UpstreamState::Token && state == self.last_token(job, record)
+    }
+
+    /// What mjq puts into the upstream's `state` to find an attempt's task again. It is no other's: neither of a job
+    /// with the same id in another queue, nor of one that had this id before.
+    fn token(&self, job: &JobId, record: &Record, attempt: u32) -> String {
+        format!("mjq:{}:{job}:{attempt}:{:x}", self.queue, record.enqueued_ms)
+    }
+}
+
+/// Finds a button by its label, its emoji, its custom id, or its usual name (`U1` to `U4`, `V1` to `V4`, `R`).
+pub(crate) fn find_button(buttons: Option<&RawValue>, wanted: &ParentButton) -> Option<String> {
+    let buttons = Button::read_all(buttons?);
+    let buttons: Vec<&Button> = buttons.iter().filter(|button| !button.custom_id.is_empty()).collect();
+    let wanted = Some(wanted.button.trim()).filter(|wanted| !wanted.is_empty())?;
+    let is_named = |text: &str| text.trim().eq_ignore_ascii_case(wanted);
+    let by_name = |button: &&&Button| is_named(&button.label) || is_named(&button.emoji) || button.custom_id == wanted;
+    let usual = usual_part(wanted);
+    let by_usual_part = |button: &&&Button| usual.as_ref().is_some_and(|part| button.custom_id.contains(part));
+    let found = buttons.iter().find(by_name).or_else(|| buttons.iter().find(by_usual_part))?;
+    Some(found.custom_id.clone())
+}
+
+/// The part of a custom id that a button of this name has everywhere: `MJ::JOB::upsample::1::…` for `U1`.
+fn usual_part(name: &str) -> Option<String> {
+    let (letter, number) = name.split_at_checked(1)?;
+    match (letter.to_ascii_uppercase().as_str(), number) {
+        ("U", "1" | "2" | "3" | "4") => Some(format!("::upsample::{number}::")),
+        ("V", "1" | "2" | "3" | "4") => Some(format!("::variation::{number}::")),
+        ("R", "") => Some("::reroll::".to_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mjq_producer::contract::{Entry, Job};
+
+    use super::*;
+    use crate::lifecycle::Policy;
+
+    fn job(request: &str) -> Job {
+        let json = format!(r#"{{"id":"a","kind":"imagine","request":{request}}}"#);
+        match Entry::read(None, Some(json.as_bytes()), 1 << 20) {
+            Ok(Entry::Job(job)) => *job,
+            other => panic!("not a job: {other:?}"),
+        }
+    }
+
+    fn body(maker: &RequestMaker, request: &str) -> String {
+        let job = job(request);
+        let record = Record::admit(&job, 1, &Policy::default());
+        maker.body(&JobId::new("a").unwrap(), &record, &job.request, None)
+    }
+
+    #[test]
+    fn the_callers_body_is_forwarded_byte_for_byte() {
+        let maker = RequestMaker { queue: QueueName::default(), state: UpstreamState::Forward, hooks: None };
+        let request = r#"{ "prompt":"cat", "x":1.50, "state":"s" }"#;
+
+        assert_eq!(body(&maker, request), request);
+    }
+
+    #[test]
+    fn a_state_that_some_upstreams_refuse_is_kept_from_them() {
+        let maker = RequestMaker { queue: QueueName::default(), state: UpstreamState::Forward, hooks: None };
+        let long = format!(r#"{{"prompt":"cat","state":"{}"}}"#, "é".repeat(256));
+
+        assert_eq!(body(&maker, &long), r#"{"prompt":"cat"}"#);
+    }
+
+    #[test]
+    fn the_token_names_the_queue_the_job_the_attempt_and_when_the_job_came() {
+        let maker = RequestMaker { queue: QueueName::default(), state: UpstreamState::Token, hooks: None };
+
+        assert_eq!(body(&maker, r#"{"prompt":"cat","state":"s"}"#), r#"{"prompt":"cat","state":"mjq:default:a:1:1"}"#);
+    }
+
+    #[test]
+    fn an_odd_button_hides_no_other() {
+        let wanted = ParentButton { job: JobId::new("a").unwrap(), button: "U1".to_owned() };
+        let odd = [
+            r#"{"customId":null,"label":"Web","style":5}"#,
+            "null",
+            "7",
+            r#"{"customId":"x","label":1}"#,
+            r#"{"customId":9,"label":"U2"}"#,
+            r#"{"customId":"y","emoji":{"name":"x"}}"#,
+        ];
+        for odd in odd {
+            let buttons = format!(r#"[{odd},{{"customId":"MJ::JOB::upsample::1::h","label":"U1"}}]"#);
+            let buttons = RawValue::from_string(buttons).unwrap();
+
+            let found = find_button(Some(&buttons), &wanted);
+
+            assert_eq!(found.as_deref(), Some("MJ::JOB::upsample::1::h"), "{odd}");
+        }
+    }
+
+    #[test]
+    fn buttons_may_stand_in_rows() {
+        let wanted = ParentButton { job: JobId::new("a").unwrap(), button: "V1".to_owned() };
+        let rows = [r#"[{"customId":"u","label":"U1"}]"#, r#"[{"customId":"v","label":"V1"}]"#];
+        for rows in [rows.join(","), rows.map(|row| format!(r#"{{"type":1,"components":{row}}}"#)).join(",")] {
+            let buttons = RawValue::from_string(format!("[{rows}]")).unwrap();
+
+            assert_eq!(find_button(Some(&buttons), &wanted).as_deref(), Some("v"), "{buttons}");
+        }
+    }
+
+    #[test]
+    fn a_button_has_a_label_an_emoji_a_custom_id_or_a_usual_name() {
+        let buttons = RawValue::from_string(
+            r#"[{"customId":"MJ::JOB::upsample::1::h","label":"U1","emoji":""},
+                {"customId":"MJ::JOB::variation::2::h","label":"","emoji":"x"},
+                {"customId":"MJ::JOB::reroll::0::h::SOLO","label":"","emoji":"🔄"}]"#
+                .into(),
+        )
+        .unwrap();
+        for (name, found) in [
+            ("u1", Some("MJ::JOB::upsample::1::h")),
+            ("V2", Some("MJ::JOB::variation::2::h")),
+            ("🔄", Some("MJ::JOB::reroll::0::h::SOLO")),
+            ("R", Some("MJ::JOB::reroll::0::h::SOLO")),
+            ("MJ::JOB::upsample::1::h", Some("MJ::JOB::upsample::1::h")),
+            ("U4", None),
+            ("", None),
+        ] {
+            let wanted = ParentButton { job: JobId::new("a").unwrap(), button: name.to_owned() };
+
+            assert_eq!(find_button(Some(&buttons), &wanted).as_deref(), found, "{name}");
+        }
+        assert_eq!(find_button(None, &ParentButton { job: JobId::new("a").unwrap(), button: "U1".into() }), None);
+    }
+}

@@ -1,0 +1,225 @@
+//! The settler: writes down what became of steps, many in one round trip.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::{JoinError, JoinSet},
+};
+use tokio_util::sync::DropGuard;
+use tracing::{error, warn};
+
+use crate::{
+    engine::{
+        alarm::Alarm,
+        claim::WishForRoom,
+        crash_point::{self, CrashPoint},
+        gather::fill,
+        recovery::LatestSubmits,
+    },
+    ledger::{Ledger, Settled, Settlement},
+    lifecycle::{Next, Phase, Pressure, Transition},
+};
+
+/// Where steps are handed in to be written down. Clones hand in to the same settler.
+#[derive(Debug, Clone)]
+pub(crate) struct SettlerHandle(mpsc::UnboundedSender<Handed>);
+
+type Handed = (Settlement, oneshot::Sender<Settled>);
+
+/// Writes settlements down until all its handles are gone.
+#[derive(Debug)]
+pub(crate) struct Settler {
+    handed: mpsc::UnboundedReceiver<Handed>,
+    told: Told,
+}
+
+/// Who is told of what was written down.
+#[derive(Debug, Clone)]
+struct Told {
+    /// The claimer may sleep beyond what was just put back.
+    alarm: Alarm,
+    /// The revisiter may sleep beyond the first look at a task that outlived its job.
+    revisits: Alarm,
+    /// Whether an end is worth a claim.
+    room: WishForRoom,
+    /// What Redis must not forget.
+    submits: LatestSubmits,
+}
+
+impl SettlerHandle {
+    /// Hands `settlement` in and waits until it is written; `None` if the pod had to leave before.
+    ///
+    /// Whoever stops waiting does not take it back: it is written all the same.
+    pub(crate) async fn settle(&self, settlement: Settlement) -> Option<Settled> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send((settlement, answer)).ok()?;
+        answered.await.ok()
+    }
+}
+
+impl Settler {
+    /// A script must not hold Redis for long.
+    const BATCH: usize = 64;
+    /// Full batches that are on their way at once: while Redis works at one, the next is made.
+    const CALLS: usize = 2;
+    const GATHER: Duration = Duration::from_millis(3);
+    /// How many times that looks which go on wait for others.
+    const PATIENCE: usize = 4;
+
+    /// Makes a settler and the handle to it. Its queue is bounded by the slots.
+    pub(crate) fn new(
+        alarm: Alarm,
+        revisits: Alarm,
+        room: WishForRoom,
+        submits: LatestSubmits,
+    ) -> (Self, SettlerHandle) {
+        let (sender, handed) = mpsc::unbounded_channel();
+        (Self { handed, told: Told { alarm, revisits, room, submits } }, SettlerHandle(sender))
+    }
+
+    /// Writes down what is handed in, until nobody is left to hand anything in. Lets go of `alive` when it ends, however
+    /// that comes.
+    pub(crate) async fn run(mut self, ledger: Ledger, alive: DropGuard) {
+        let _alive = alive;
+        let mut calls = JoinSet::new();
+        let mut batch = Vec::with_capacity(Self::BATCH);
+        while !batch.is_empty() || self.handed.recv_many(&mut batch, Self::BATCH).await > 0 {
+            self.gather(&mut batch).await;
+            // What does not fill a batch grows while another is on its way.
+            let others = if batch.len() == Self::BATCH { Self::CALLS - 1 } else { 0 };
+            while calls.len() > others {
+                end_of(calls.join_next().await);
+            }
+            fill(&mut batch, &mut self.handed, Self::BATCH);
+            let rest = batch.split_off(how_many_fit(batch.iter().map(|(settlement, _)| settlement.bytes())));
+            calls.spawn(self.told.clone().write_down(ledger.clone(), std::mem::replace(&mut batch, rest)));
+        }
+        while !calls.is_empty() {
+            end_of(calls.join_next().await);
+        }
+    }
+
+    /// What is handed in within a moment goes along: a script call costs more than a step in it. Nobody
+    /// waits for a look that goes on, so looks alone are gathered for a few moments.
+    async fn gather(&mut self, batch: &mut Vec<Handed>) {
+        let mut moments = 0..Self::PATIENCE;
+        while batch.len() < Self::BATCH && moments.next().is_some() {
+            tokio::time::sleep(Self::GATHER).await;
+            fill(batch, &mut self.handed, Self::BATCH);
+            if batch.iter().any(|(settlement, _)| is_urgent(settlement)) {
+                break;
+            }
+        }
+    }
+}
+
+/// How many of these sizes one call carries; one always goes.
+fn how_many_fit(sizes: impl Iterator<Item = usize>) -> usize {
+    let sums = sizes.scan(0, |sum, size| {
+        *sum += size;
+        Some(*sum)
+    });
+    sums.take_while(|sum| *sum <= Ledger::CALL_BYTES).count().max(1)
+}
+
+/// A call that panicked ends the settler too.
+fn end_of(call: Option<Result<(), JoinError>>) {
+    if let Some(Err(error)) = call
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+impl Told {
+    async fn write_down(self, ledger: Ledger, batch: Vec<Handed>) {
+        let (settlements, answers): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        crash_point::come_by(CrashPoint::BeforeSettle);
+        let Ok(settled) = ledger.settle(&settlements).await else {
+            error!(steps = settlements.len(), "{} steps could not be written down in time", settlements.len());
+            return;
+        };
+        crash_point::come_by(CrashPoint::AfterSettle);
+        let is_room_wanted = self.room.is_there();
+        if let Some(delay) = settlements.iter().filter_map(|it| next_claim_after(it, is_room_wanted)).min() {
+            self.alarm.ring_within(delay);
+        }
+        if let Some(delay) = settlements.iter().filter_map(|settlement| settlement.revisit_after).min() {
+            self.revisits.ring_within(delay);
+        }
+        count(&settled);
+        let restored = settlements.iter().zip(&settled).filter(|(_, settled)| **settled == Settled::Restored);
+        // Without an answer the pod has to leave, and whoever comes after it looks at what is there.
+        let _ = ledger.restore_requests(restored.filter_map(|(settlement, _)| settlement.enqueued())).await;
+        for ((settlement, answer), settled) in settlements.into_iter().zip(answers).zip(settled) {
+            note(&settlement, settled);
+            if settlement.may_have_cost() && settled.is_written() {
+                self.submits.keep(settlement);
+            }
+            // A step that was timed out no longer waits; that it is written is what counts.
+            let _ = answer.send(settled);
+        }
+    }
+}
+
+/// Whether somebody waits for it, or would miss it if this pod died now: an end, and whatever a submit came to.
+fn is_urgent(settlement: &Settlement) -> bool {
+    let Transition { record, next, pressure } = &settlement.transition;
+    let goes_on = matches!(next, Next::Poll(delay) if *delay > Duration::from_millis(100));
+    !goes_on || *pressure != Pressure::None || record.phase != Phase::Polling || record.polls == 0
+}
+
+/// When there may be something to claim because of this settlement.
+fn next_claim_after(settlement: &Settlement, is_room_wanted: bool) -> Option<Duration> {
+    if let Pressure::Unsent(_) = settlement.transition.pressure {
+        // Its place may be another's now.
+        return Some(Duration::ZERO);
+    }
+    match settlement.transition.next {
+        Next::Submit(delay) | Next::Poll(delay) => Some(delay),
+        // An end makes room under the limit of open tasks.
+        Next::End(_) => is_room_wanted.then_some(Duration::ZERO),
+    }
+}
+
+fn count(settled: &[Settled]) {
+    for answer in Settled::ALL {
+        let count = settled.iter().filter(|settled| **settled == answer).count() as u64;
+        if count > 0 {
+            metrics::counter!("mjq_settled_total", "answer" => answer.as_str()).increment(count);
+        }
+    }
+}
+
+fn note(settlement: &Settlement, settled: Settled) {
+    let Settlement { job, fence, .. } = settlement;
+    match settled {
+        Settled::Written | Settled::WrittenBefore => {}
+        Settled::Stale => {
+            warn!(job.id = %job, fence, "a step of job {job} came too late: another worker has taken it over");
+        }
+        Settled::Restored => {
+            error!(
+                job.id = %job,
+                fence,
+                "redis had lost what it knew of job {job}, and has it again: suspected_rollback"
+            );
+        }
+        Settled::Gone => error!(job.id = %job, fence, "redis has lost the record of job {job}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_carries_no_more_bytes_than_redis_takes_in_time() {
+        let quarter = Ledger::CALL_BYTES / 4;
+        assert_eq!(how_many_fit([100; 64].into_iter()), 64);
+        assert_eq!(how_many_fit([quarter; 64].into_iter()), 4);
+        assert_eq!(how_many_fit([9 * quarter, 1, 1].into_iter()), 1, "a larger one goes alone");
+        assert_eq!(how_many_fit([1, 9 * quarter, 1].into_iter()), 1);
+    }
+}

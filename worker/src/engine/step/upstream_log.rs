@@ -1,0 +1,170 @@
+//! The upstream log: says when and why the upstream stops taking jobs or showing tasks, and when it is well again.
+//!
+//! Limits and breaker are in Redis and show as metrics. This log is for those who have no metrics.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::lifecycle::{Observation, Pressure};
+
+/// What this pod has lately heard of the upstream as a whole.
+#[derive(Debug, Default)]
+pub(crate) struct UpstreamLog {
+    submits: Mutex<Option<Trouble>>,
+    looks: Mutex<Option<Trouble>>,
+}
+
+/// Trouble since the last good answer: a job was taken, or refused for what it is; a task was shown.
+#[derive(Debug)]
+struct Trouble {
+    since: Instant,
+    /// When it was last told, and as what.
+    told: Option<(Instant, &'static str)>,
+    /// Submits whose answer was lost.
+    lost: u32,
+}
+
+impl UpstreamLog {
+    /// While it goes on it is told again so often.
+    const AGAIN: Duration = Duration::from_secs(60);
+    /// At its limit an upstream refuses some and takes others all the time: only what lasts is worth a word.
+    const LASTING: Duration = Duration::from_secs(30);
+    /// Relays lose an answer now and then.
+    const MANY_LOST: u32 = 10;
+    /// A look that tells nothing is made again.
+    const BLIND: Duration = Duration::from_secs(10);
+
+    /// Takes note of what a step told of submits, for this `reason`.
+    pub(crate) fn note(&self, pressure: Pressure, reason: &str) {
+        let mut trouble = self.submits.lock().unwrap_or_else(PoisonError::into_inner);
+        let (what, patience) = match pressure {
+            Pressure::None | Pressure::Unsent(_) | Pressure::Throttled(_) => return,
+            Pressure::Accepted | Pressure::Up => return Trouble::end(&mut trouble),
+            Pressure::Down => ("does not let us in", Duration::ZERO),
+            Pressure::Away => ("cannot be reached", Duration::ZERO),
+            Pressure::Lost => ("leaves submits unanswered", Duration::ZERO),
+            Pressure::Saturated(_) => ("takes no more", Self::LASTING),
+        };
+        let trouble = Trouble::go_on(&mut trouble);
+        trouble.lost += u32::from(pressure == Pressure::Lost);
+        let is_much = pressure != Pressure::Lost || trouble.lost >= Self::MANY_LOST;
+        if is_much && trouble.is_news(what, patience) {
+            warn!("the upstream {what}; submits wait, and some are tried: {reason}");
+        }
+    }
+
+    /// Takes note of what a look saw.
+    pub(crate) fn note_look(&self, seen: &Observation) {
+        let mut trouble = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        let reason = match seen {
+            Observation::NoVerdict { .. } | Observation::Stranger { .. } => seen.reason(),
+            seen if seen.shows_the_task() || matches!(seen, Observation::Missing) => return Trouble::end(&mut trouble),
+            _ => return,
+        };
+        let what = "tells nothing of its tasks";
+        if Trouble::go_on(&mut trouble).is_news(what, Self::BLIND) {
+            warn!("the upstream {what}, which are looked at again and again: {reason}");
+        }
+    }
+}
+
+impl Trouble {
+    fn go_on(trouble: &mut Option<Self>) -> &mut Self {
+        trouble.get_or_insert_with(|| Self { since: Instant::now(), told: None, lost: 0 })
+    }
+
+    fn end(trouble: &mut Option<Self>) {
+        if let Some(Self { since, told: Some((_, what)), .. }) = trouble.take() {
+            let seconds = since.elapsed().as_secs();
+            info!(seconds, "the upstream, which {what}, answers as it should again after {seconds} s");
+        }
+    }
+
+    /// Whether it is to be told now, as `what`: it lasts, and was not told a moment ago.
+    fn is_news(&mut self, what: &'static str, patience: Duration) -> bool {
+        let is_news =
+            self.told.is_none_or(|(at, _)| at.elapsed() >= UpstreamLog::AGAIN) && self.since.elapsed() >= patience;
+        if is_news {
+            self.told = Some((Instant::now(), what));
+        }
+        is_news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was last told.
+    fn told(upstream_log: &UpstreamLog) -> Option<&'static str> {
+        what(&upstream_log.submits)
+    }
+
+    fn what(trouble: &Mutex<Option<Trouble>>) -> Option<&'static str> {
+        trouble.lock().unwrap().as_ref()?.told.map(|(_, what)| what)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn looks_that_tell_nothing_for_a_while_are_told_until_one_tells_something() {
+        let upstream_log = UpstreamLog::default();
+        let blind = Observation::NoVerdict { reason: "HTTP 401".to_owned(), retry_after: None };
+
+        upstream_log.note_look(&blind);
+        assert_eq!(what(&upstream_log.looks), None, "one may be a relay's hiccup");
+        tokio::time::advance(UpstreamLog::BLIND).await;
+        upstream_log.note_look(&Observation::NotBegun);
+        assert_eq!(what(&upstream_log.looks), None, "that was no look");
+        upstream_log.note_look(&blind);
+        assert_eq!(what(&upstream_log.looks), Some("tells nothing of its tasks"));
+
+        upstream_log.note_look(&Observation::Missing);
+        assert_eq!(what(&upstream_log.looks), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_key_is_told_at_once_and_forgotten_when_a_job_is_taken() {
+        let upstream_log = UpstreamLog::default();
+
+        upstream_log.note(Pressure::Down, "HTTP 401");
+        assert_eq!(told(&upstream_log), Some("does not let us in"));
+
+        upstream_log.note(Pressure::Unsent(1), "");
+        assert_eq!(told(&upstream_log), Some("does not let us in"), "that says nothing of it");
+        upstream_log.note(Pressure::Accepted, "");
+        assert_eq!(told(&upstream_log), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusals_are_told_only_where_nothing_is_taken_for_long() {
+        let upstream_log = UpstreamLog::default();
+        for _ in 0..100 {
+            upstream_log.note(Pressure::Saturated(Duration::ZERO), "code 23");
+            upstream_log.note(Pressure::Accepted, "");
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        upstream_log.note(Pressure::Saturated(Duration::ZERO), "code 23");
+        assert_eq!(told(&upstream_log), None);
+
+        tokio::time::advance(UpstreamLog::LASTING).await;
+        upstream_log.note(Pressure::Saturated(Duration::ZERO), "code 23");
+
+        assert_eq!(told(&upstream_log), Some("takes no more"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_lost_answer_is_told_with_its_job_and_many_are_told_of_the_upstream() {
+        let upstream_log = UpstreamLog::default();
+
+        for lost in 1..=UpstreamLog::MANY_LOST {
+            assert_eq!(told(&upstream_log), None, "{lost}");
+            upstream_log.note(Pressure::Lost, "no answer in time");
+        }
+
+        assert_eq!(told(&upstream_log), Some("leaves submits unanswered"));
+    }
+}
