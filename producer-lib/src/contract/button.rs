@@ -26,9 +26,11 @@ impl Button {
         let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let [custom_id, other_spelling, label, emoji] = ["customId", "custom_id", "label", "emoji"].map(text);
         let number = value.get("label").and_then(Value::as_u64);
+        // As Discord itself has it.
+        let in_object = || value.get("emoji")?.get("name")?.as_str();
         Self {
             label: number.map_or(label, |number| number.to_string()),
-            emoji,
+            emoji: in_object().map_or(emoji, str::to_owned),
             custom_id: if custom_id.is_empty() { other_spelling } else { custom_id },
         }
     }
@@ -60,9 +62,9 @@ mod tests {
     #[test]
     fn a_button_has_the_name_of_its_label_its_emoji_or_at_least_its_id() {
         let list = r#"[{"customId":"a","emoji":"","label":"U1"},{"customId":"b","emoji":"🔄","label":null},
-            {"customId":"c"},{"custom_id":"d"},{"customId":"e","label":2},7,{},null]"#;
+            {"customId":"c"},{"custom_id":"d"},{"customId":"e","label":2},7,{},null,{"emoji":{"name":"⬅️"}}]"#;
 
-        assert_eq!(names(list), ["U1", "🔄", "c", "d", "2"]);
+        assert_eq!(names(list), ["U1", "🔄", "c", "d", "2", "⬅️"]);
     }
 
     #[test]

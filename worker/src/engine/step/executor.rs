@@ -129,6 +129,7 @@ impl Executor {
             {
                 *seen
             }
+            seen if self.preparer.requests.is_anothers(&seen, &step.job, &step.record) => Observation::Missing,
             seen => step.record.recognise(seen, self.ledger.clock().now_ms()),
         }
     }
@@ -146,6 +147,9 @@ impl Executor {
         if let Some(task) = hint {
             // It is only a hint: the task is there when the upstream shows it.
             match self.upstream.fetch(task).await.without_stranger() {
+                seen if self.preparer.requests.is_anothers(&seen, &step.job, &step.record) => {
+                    return Observation::NotFound;
+                }
                 seen if seen.shows_the_task() => return Observation::Found(task.clone()),
                 Observation::Missing if self.has_lookup && self.poller.may_look_alone(false).await => {}
                 Observation::Missing => return Observation::NotFound,

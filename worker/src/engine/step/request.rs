@@ -1,9 +1,14 @@
 //! The request: what the upstream is sent for a job.
 
-use mjq_producer::contract::{Button, JobId, ModalInput, ParentButton, QueueName, Request, TaskId};
+use mjq_producer::contract::{Button, JobId, Kind, ModalInput, ParentButton, QueueName, Request, TaskId};
+use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use crate::{engine::hook::HookAddress, lifecycle::Record, settings::UpstreamState};
+use crate::{
+    engine::hook::HookAddress,
+    lifecycle::{Observation, Record},
+    settings::UpstreamState,
+};
 
 /// Makes the bodies of submits.
 #[derive(Debug, Clone)]
@@ -75,6 +80,23 @@ impl RequestMaker {
         self.state == UpstreamState::Token && state == self.last_token(job, record)
     }
 
+    /// Whether what was seen of a task that has ended bears the token of another job: the upstream has given an id a second
+    /// time, as some do when they have lost their memory.
+    pub(crate) fn is_anothers(&self, seen: &Observation, job: &JobId, record: &Record) -> bool {
+        #[derive(Deserialize)]
+        struct Task {
+            #[serde(default)]
+            state: Option<String>,
+        }
+        let (Observation::Succeeded(report) | Observation::TaskFailed(report, _)) = seen else { return false };
+        // What acts upon a task may be shown with that task's state.
+        let has_own_state = self.state == UpstreamState::Token && !matches!(record.kind, Kind::Action | Kind::Modal);
+        let state = || serde_json::from_str::<Task>(report.raw.as_deref()?).ok()?.state;
+        let (begins, ends) = (format!("mjq:{}:{job}:", self.queue), format!(":{:x}", record.enqueued_ms));
+        let is_ours = |state: &str| state.starts_with(&begins) && state.ends_with(&ends);
+        has_own_state && state().is_some_and(|state| state.starts_with("mjq:") && !is_ours(&state))
+    }
+
     /// What mjq puts into the upstream's `state` to find an attempt's task again. It is no other's: neither of a job
     /// with the same id in another queue, nor of one that had this id before.
     fn token(&self, job: &JobId, record: &Record, attempt: u32) -> String {
@@ -87,7 +109,9 @@ pub(crate) fn find_button(buttons: Option<&RawValue>, wanted: &ParentButton) -> 
     let buttons = Button::read_all(buttons?);
     let buttons: Vec<&Button> = buttons.iter().filter(|button| !button.custom_id.is_empty()).collect();
     let wanted = Some(wanted.button.trim()).filter(|wanted| !wanted.is_empty())?;
-    let is_named = |text: &str| text.trim().eq_ignore_ascii_case(wanted);
+    // Some write an emoji with a selector of its form behind it, and others without.
+    let bare = |text: &str| text.trim().replace('\u{fe0f}', "");
+    let is_named = |text: &str| bare(text).eq_ignore_ascii_case(&bare(wanted));
     let by_name = |button: &&&Button| is_named(&button.label) || is_named(&button.emoji) || button.custom_id == wanted;
     let usual = usual_part(wanted);
     let by_usual_part = |button: &&&Button| usual.as_ref().is_some_and(|part| button.custom_id.contains(part));
@@ -111,7 +135,7 @@ mod tests {
     use mjq_producer::contract::{Entry, Job};
 
     use super::*;
-    use crate::lifecycle::Policy;
+    use crate::lifecycle::{Policy, TaskReport};
 
     fn job(request: &str) -> Job {
         let json = format!(r#"{{"id":"a","kind":"imagine","request":{request}}}"#);
@@ -148,6 +172,37 @@ mod tests {
         let maker = RequestMaker { queue: QueueName::default(), state: UpstreamState::Token, hooks: None };
 
         assert_eq!(body(&maker, r#"{"prompt":"cat","state":"s"}"#), r#"{"prompt":"cat","state":"mjq:default:a:1:1"}"#);
+    }
+
+    #[test]
+    fn an_end_with_another_jobs_token_is_not_this_jobs() {
+        let ended = |state: &str| {
+            let raw = Some(format!(r#"{{"id":"7","status":"SUCCESS","state":"{state}"}}"#).into());
+            Observation::Succeeded(TaskReport { raw, ..TaskReport::default() })
+        };
+        let id = JobId::new("a").unwrap();
+        let record = Record::admit(&job(r#"{"prompt":"cat"}"#), 1, &Policy::default());
+        let action = Record { kind: Kind::Action, ..record.clone() };
+        let [token, forward] = [UpstreamState::Token, UpstreamState::Forward].map(|state| RequestMaker {
+            queue: QueueName::default(),
+            state,
+            hooks: None,
+        });
+
+        for (state, is_anothers) in [
+            ("mjq:default:b:1:1", true),
+            ("mjq:other:a:1:1", true),
+            ("mjq:default:a:1:2", true),
+            ("mjq:default:a:1:1", false),
+            ("mjq:default:a:2:1", false),
+            ("", false),
+            ("customer 7", false),
+        ] {
+            assert_eq!(token.is_anothers(&ended(state), &id, &record), is_anothers, "{state}");
+            assert!(
+                !token.is_anothers(&ended(state), &id, &action) && !forward.is_anothers(&ended(state), &id, &record)
+            );
+        }
     }
 
     #[test]
@@ -195,6 +250,7 @@ mod tests {
             ("u1", Some("MJ::JOB::upsample::1::h")),
             ("V2", Some("MJ::JOB::variation::2::h")),
             ("🔄", Some("MJ::JOB::reroll::0::h::SOLO")),
+            ("🔄\u{fe0f}", Some("MJ::JOB::reroll::0::h::SOLO")),
             ("R", Some("MJ::JOB::reroll::0::h::SOLO")),
             ("MJ::JOB::upsample::1::h", Some("MJ::JOB::upsample::1::h")),
             ("U4", None),
