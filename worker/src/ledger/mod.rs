@@ -121,6 +121,7 @@ struct Inner {
     /// How many claims that gave something Redis has counted, as far as this pod has heard.
     claims_heard: AtomicU64,
     pods_seen: PodsSeen,
+    kept_for_ms: AtomicU64,
     retention: Duration,
     /// Whether the last call was answered.
     is_reachable: watch::Sender<bool>,
@@ -173,6 +174,7 @@ impl Ledger {
             server_look: ServerLook::default(),
             claims_heard: AtomicU64::new(0),
             pods_seen: PodsSeen::default(),
+            kept_for_ms: AtomicU64::new(u64::MAX),
             retention,
             is_reachable,
             outages,

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -17,10 +17,17 @@ impl Ledger {
     /// # Errors
     /// Whatever Redis or the network says.
     pub async fn show_worker(&self, pod: &str, beat: &str) -> RedisResult<usize> {
-        let args: &[Vec<u8>] = &[arg(pod), arg(beat)];
-        let pods = scripts::BEAT.run(self.link(), &self.0.prefix, &args).await?;
+        let args: &[Vec<u8>] = &[arg(pod), arg(beat), arg(self.0.retention.as_millis())];
+        let (pods, shortest_ms): (usize, u64) = scripts::BEAT.run(self.link(), &self.0.prefix, &args).await?;
         self.0.pods_seen.note(pods);
+        self.0.kept_for_ms.store(shortest_ms, Ordering::Relaxed);
         Ok(pods)
+    }
+
+    /// How long every pod keeps the record of a job that has ended: the shortest retention of any, as last heard.
+    #[must_use]
+    pub fn kept_for(&self) -> Duration {
+        self.0.retention.min(Duration::from_millis(self.0.kept_for_ms.load(Ordering::Relaxed)))
     }
 
     /// Takes pods off the list of live workers.
@@ -65,7 +72,36 @@ impl PodsSeen {
 
 #[cfg(test)]
 mod tests {
+    use mjq_producer::{RedisLink, contract::QueueName};
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_pod_takes_for_lost_only_what_no_pod_can_have_swept() -> anyhow::Result<()> {
+        let redis = mjq_harness::shared_redis().await?;
+        let queue: QueueName = mjq_harness::unique_queue().parse()?;
+        let a_pod = |retention: u64| {
+            let link = RedisLink::open(redis.url())?;
+            let retention = Duration::from_secs(retention);
+            anyhow::Ok(Ledger::new(link, queue.clone(), retention, CancellationToken::new()))
+        };
+        let (long, short) = (a_pod(3600)?, a_pod(60)?);
+        assert_eq!(long.kept_for(), Duration::from_secs(3600));
+
+        for (name, pod) in [("a", &long), ("b", &short), ("a", &long)] {
+            pod.show_worker(name, "{}").await?;
+        }
+        assert_eq!((long.kept_for(), short.kept_for()), (Duration::from_secs(60), Duration::from_secs(60)));
+
+        // Nobody has had it for an hour.
+        let mut command = redis::cmd("HSET");
+        command.arg(long.key("upstream")).arg("retention_seen_ms").arg(1);
+        long.link().query::<u64>(&command).await?;
+        long.show_worker("a", "{}").await?;
+        assert_eq!(long.kept_for(), Duration::from_secs(3600));
+        Ok(())
+    }
 
     #[test]
     fn a_shorter_list_is_believed_after_a_while() {

@@ -47,7 +47,7 @@ impl Reasserter {
         loop {
             outages.mark_unchanged();
             // A record whose time is over must not rise again: nothing is told that could be as old.
-            let reach = Self::REACH.min(self.ledger.retention() / 2);
+            let reach = Self::REACH.min(self.ledger.kept_for() / 2);
             let since = Instant::now().checked_sub(reach).unwrap_or_else(Instant::now);
             if self.testify(since).await.is_err() {
                 return;
@@ -64,7 +64,7 @@ impl Reasserter {
     async fn testify(&self, since: Instant) -> Result<(), Abandoned> {
         let submits = self.submits.since(since);
         // First what is held: a job that is back in its lane may be claimed a moment later.
-        for steps in self.slots.under_way(self.ledger.retention(), self.ledger.clock().now_ms()).chunks(Self::BATCH) {
+        for steps in self.slots.under_way(self.ledger.kept_for(), self.ledger.clock().now_ms()).chunks(Self::BATCH) {
             let restored = self.ledger.reassert(&self.pod, steps, self.lease, false).await?;
             for (Asserted { step, .. }, _) in steps.iter().zip(restored).filter(|(_, restored)| *restored) {
                 tell(&step.job, step.fence, "is being worked on");

@@ -76,7 +76,7 @@ impl Recorder {
         }
         // If the pod has to leave before Redis has told the job, another pod ends it.
         let Ok(mut settlement) = self.settlement(step, seen, transition, at.now_ms).await else { return };
-        settlement.kept_until_ms = hold.kept_until_ms(self.ledger.retention(), at.now_ms);
+        settlement.kept_until_ms = hold.kept_until_ms(self.ledger.kept_for(), at.now_ms);
         planted::spoil(&self.ledger, &mut settlement, at.now_ms).await;
         let end = settlement.event.as_ref().map(|event| End::of(event, seen));
         let fence = settlement.fence;

@@ -1,11 +1,23 @@
 -- Shows a pod on the list of live workers. A list that nobody writes to any more goes by itself.
 --
+-- Pods may have different retentions, at least while a setting is rolled out. What a pod may take for lost, and write
+-- again, is what no pod can have swept: so the shortest retention is noted, until nobody has had it for as long as
+-- this pod keeps jobs.
+--
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
--- ARGV[1]  pod name    ARGV[2]  its beat, JSON
--- Returns how many pods are on the list
+-- ARGV[1]  pod name    ARGV[2]  its beat, JSON    ARGV[3]  its retention, ms
+-- Returns {how many pods are on the list, the shortest retention, ms}
 
-local WORKERS = P .. 'workers'
+local WORKERS, UPSTREAM = P .. 'workers', P .. 'upstream'
 write_although_full()
 redis.call('HSET', WORKERS, ARGV[1], ARGV[2])
 redis.call('EXPIRE', WORKERS, 3600)
-return redis.call('HLEN', WORKERS)
+
+local own_ms = tonumber(ARGV[3])
+local noted = redis.call('HMGET', UPSTREAM, 'retention_ms', 'retention_seen_ms')
+local shortest_ms, seen_ms = tonumber(noted[1] or own_ms), tonumber(noted[2] or 0)
+if own_ms <= shortest_ms or now - seen_ms > own_ms then
+  shortest_ms = own_ms
+  redis.call('HSET', UPSTREAM, 'retention_ms', own_ms, 'retention_seen_ms', now)
+end
+return { redis.call('HLEN', WORKERS), shortest_ms }
