@@ -1,7 +1,8 @@
 //! The admitter: takes jobs and commands out of the stream, into the ledger.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use futures_util::future::try_join_all;
 use mjq_producer::contract::{Command, Entry, Job, JobId, Malformed};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -112,12 +113,25 @@ impl Admitter {
                 warn!(entry = rejection.entry, "entry {} is rejected: {}", rejection.entry, rejection.reason);
             }
         }
-        // After the jobs of the same read: a command may be about one of them.
+        if sorted.commands.is_empty() {
+            return Ok(());
+        }
+        // After the jobs of the same read: a command may be about one of them. Those about one job are obeyed in order, those
+        // about different jobs together: thousands of cancels must not hold up the jobs behind them for a round trip each.
+        let mut by_job: HashMap<JobId, Vec<(String, Command)>> = HashMap::new();
         for (entry, command) in sorted.commands {
-            if self.obey(&entry, &command).await? {
-                self.ledger.forget_entry(&entry).await?;
+            by_job.entry(command.job().clone()).or_default().push((entry, command));
+        }
+        try_join_all(by_job.values().map(|commands| self.obey_in_order(commands))).await?;
+        self.alarm.ring_within(Duration::ZERO);
+        Ok(())
+    }
+
+    async fn obey_in_order(&self, commands: &[(String, Command)]) -> Result<(), Abandoned> {
+        for (entry, command) in commands {
+            if self.obey(entry, command).await? {
+                self.ledger.forget_entry(entry).await?;
             }
-            self.alarm.ring_within(Duration::ZERO);
         }
         Ok(())
     }
