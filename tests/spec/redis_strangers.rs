@@ -5,7 +5,7 @@ use std::time::Duration;
 use mjq_harness::Stack;
 use serde_json::{Value, json};
 
-use crate::support::{a_stack, imagine, one_event_for_each, submitted_once};
+use crate::support::{Cli, a_stack, imagine, metric, one_event_for_each, submitted_once};
 
 /// Does this to Redis, key names beginning within the queue.
 async fn write(stack: &Stack, command: &str, key: &str, words: &[&str]) -> anyhow::Result<()> {
@@ -26,12 +26,25 @@ async fn with_open_tasks(count: usize) -> anyhow::Result<Stack> {
     Ok(stack)
 }
 
+/// Pauses the queue until `resume`: a step that is under way would write its job anew.
+async fn pause(stack: &Stack) -> anyhow::Result<()> {
+    Cli::on(stack, &["pause"])?.run().await?;
+    let is_idle = async |stack: &Stack| Ok(metric(&stack.workers[0], "mjq_jobs", "in_step").await? == 0.0);
+    stack.eventually("no step is under way", is_idle).await
+}
+
+async fn resume(stack: &Stack) -> anyhow::Result<()> {
+    Cli::on(stack, &["resume"])?.run().await.map(|_| ())
+}
+
 #[tokio::test]
 async fn a_job_that_cannot_be_read_holds_up_no_other() -> anyhow::Result<()> {
     for junk in ["garbage", "", "99999999999999999999999999 polling {}"] {
         let stack = with_open_tasks(20).await?;
 
+        pause(&stack).await?;
         write(&stack, "SET", "job:open-3", &[junk]).await?;
+        resume(&stack).await?;
         stack.wire.xadd_jobs(&jobs("later", 5)).await?;
 
         let events = one_event_for_each(&stack, 24).await?;
@@ -44,6 +57,7 @@ async fn a_job_that_cannot_be_read_holds_up_no_other() -> anyhow::Result<()> {
 async fn keys_of_jobs_that_somebody_has_made_something_else_of_hold_up_no_other() -> anyhow::Result<()> {
     let stack = with_open_tasks(20).await?;
 
+    pause(&stack).await?;
     for (key, command, words) in [
         ("job:open-1", "HSET", &["a", "stranger's"][..]),
         ("request:open-2", "HSET", &["a", "stranger's"]),
@@ -57,6 +71,7 @@ async fn keys_of_jobs_that_somebody_has_made_something_else_of_hold_up_no_other(
         }
         write(&stack, command, key, words).await?;
     }
+    resume(&stack).await?;
     // A cancel has to write into what is not there any more.
     stack.xadd_job(&json!({ "cancel": "open-5" })).await?;
     stack.wire.xadd_jobs(&jobs("later", 5)).await?;
