@@ -1,7 +1,9 @@
 //! Steps: what a claimed step does, what is made of what it saw, and how that is written down.
 
 mod canceller;
+mod ended_log;
 mod executor;
+mod follow_ups;
 mod planted;
 mod preparer;
 mod recorder;

@@ -8,11 +8,13 @@ use std::{
     time::Duration,
 };
 
-use mjq_producer::contract::{Code, Event, FollowUp, Job, JobId, Kind, Options, Request};
-use serde_json::json;
-use tracing::{error, info, warn};
+use mjq_producer::contract::{Job, JobId};
+use tracing::{error, warn};
 
-use super::{canceller::CancellerHandle, planted, settler::SettlerHandle, upstream_log::UpstreamLog};
+use super::{
+    canceller::CancellerHandle, ended_log::End, follow_ups::follow_ups, planted, settler::SettlerHandle,
+    upstream_log::UpstreamLog,
+};
 use crate::{
     engine::{
         claim::{Hold, SlowStart},
@@ -147,22 +149,7 @@ impl Recorder {
             error!(job.id = %step.job, "redis has lost what was to follow job {}: it completes alone", step.job);
             return Ok(Vec::new());
         };
-        let state = job.request.state();
-        let child = |(position, follow_up): (usize, &FollowUp)| {
-            let mut request = json!({ "job": step.job, "button": follow_up.button });
-            if let Some(state) = follow_up.state.as_ref().or(state.as_ref()) {
-                request["state"] = state.as_str().into();
-            }
-            Some(Job {
-                id: Some(step.job.follow_up(position)),
-                kind: Kind::Action,
-                request: Request::from_json(request.to_string()).ok()?,
-                options: Options { run_at_ms: 0, ..job.options.clone() },
-                then: Vec::new(),
-                trace: job.trace.clone(),
-            })
-        };
-        Ok(job.then.iter().enumerate().filter_map(child).collect())
+        Ok(follow_ups(&step.job, &job))
     }
 }
 
@@ -188,53 +175,4 @@ fn set_aside(step: &Step) -> Transition {
         _ => Next::Poll(WHILE),
     };
     Transition { record: step.record.clone(), next, pressure: Pressure::None }
-}
-
-/// How a job ended, for counters and the log, once it is written.
-struct End {
-    job: String,
-    outcome: &'static str,
-    code: &'static str,
-    attempts: u32,
-    polls: u32,
-    task: String,
-    /// Why it has no result, in words.
-    reason: String,
-    /// When the task ended by the upstream's clock, if it succeeded and tells.
-    finished_ms: Option<u64>,
-}
-
-impl End {
-    fn of(event: &Event, seen: &Observation) -> Self {
-        let finished_ms = match seen {
-            Observation::Succeeded(task) => Some(task.finished_ms),
-            _ => None,
-        };
-        Self {
-            job: event.job.clone(),
-            outcome: event.event_type.as_str(),
-            code: event.code.as_str(),
-            attempts: event.data.attempts,
-            polls: event.data.polls,
-            task: event.task.clone(),
-            reason: event.data.reason.clone(),
-            finished_ms,
-        }
-    }
-
-    fn tell(&self, now_ms: u64) {
-        let Self { job, outcome, code, attempts, polls, task, reason, finished_ms } = self;
-        metrics::counter!("mjq_jobs_finished_total", "outcome" => *outcome, "code" => *code).increment(1);
-        // By two clocks; an upstream whose clock is wrong shows as a strange figure, not as a wrong job.
-        if let Some(finished_ms) = finished_ms.filter(|at| (1..=now_ms).contains(at)) {
-            metrics::histogram!("mjq_finish_to_event_seconds").record((now_ms - finished_ms) as f64 / 1000.0);
-        }
-        let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-        if *code == Code::SubmitUnknown.as_str() {
-            // Somebody may have paid for it, and has to look.
-            warn!(job.id = %job, outcome, code, task, attempts, polls, "job {job} {outcome}: {code}{why}");
-        } else {
-            info!(job.id = %job, outcome, code, task, attempts, polls, "job {job} {outcome}: {code}{why}");
-        }
-    }
 }
