@@ -28,7 +28,7 @@ macro_rules! scripts {
 }
 
 scripts! {
-    ADMIT = "admit" after "rights";
+    ADMIT = "admit" after "rights" and "event";
     ANNOTATE = "annotate" after "job";
     BEAT = "beat";
     CANCEL = "cancel" after "job";
@@ -41,12 +41,12 @@ scripts! {
     MODAL = "modal" after "job";
     PAUSE = "pause";
     REASSERT = "reassert" after "rights" and "job" and "server" and "standing";
-    REJECT = "reject" after "rights";
+    REJECT = "reject" after "rights" and "event";
     RENEW = "renew";
     RESTORE = "restore";
     RETRY = "retry" after "rights" and "job";
     REVISIT = "revisit" after "gate" and "rate";
-    SETTLE = "settle" after "rights" and "gate" and "pressure" and "standing";
+    SETTLE = "settle" after "rights" and "gate" and "pressure" and "standing" and "event";
     SWEEP = "sweep";
 }
 

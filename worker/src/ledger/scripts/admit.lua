@@ -71,9 +71,8 @@ local function admit(entry, id, request, text, score, run_at, deadline, large, s
   if is_conflict then
     local kind, data = string.match(conflict, '^(%S*) (.*)$')
     local length, from = string.match(request, '^%S+ %S+ (%d+) %S ()')
-    call('XADD', P .. 'events', '*', 'v', '1', 'type', 'rejected', 'job', id, 'kind', kind,
-      'state', string.sub(request, from, from + length - 1), 'task', '', 'status', '', 'code', 'conflict',
-      'image_url', '', 'data', data)
+    local state = string.sub(request, from, from + length - 1)
+    publish('rejected', id, kind, state, '', '', 'conflict', '', data)
     call('HINCRBY', P .. 'totals', 'rejected:conflict', 1)
     return 3
   end

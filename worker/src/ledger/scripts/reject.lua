@@ -16,8 +16,7 @@ for at = 1, #ARGV, 8 do
     redis.call('XADD', P .. 'rejected', 'MAXLEN', '~', 10000, '*', 'entry', entry, 'reason', reason, 'job', text)
     redis.call('HINCRBY', P .. 'totals', 'rejected:malformed', 1)
     if has_event == '1' then
-      redis.call('XADD', P .. 'events', '*', 'v', '1', 'type', 'rejected', 'job', job, 'kind', kind, 'state', state,
-        'task', '', 'status', '', 'code', 'malformed', 'image_url', '', 'data', data)
+      publish('rejected', job, kind, state, '', '', 'malformed', '', data)
     end
   end
   results[#results + 1] = result

@@ -20,7 +20,7 @@
 
 local SUBMIT, LATER, POLL = P .. 'due:submit', P .. 'due:later', P .. 'due:poll'
 local LEASES, DEADLINES = P .. 'leases', P .. 'deadlines'
-local EVENTS, ENDED = P .. 'events', P .. 'ended'
+local ENDED = P .. 'ended'
 local JOB, REQUEST = P .. 'job:', P .. 'request:'
 
 -- Writes to the sorted sets are gathered and made at the end, one command for each set.
@@ -105,8 +105,8 @@ local function finish(id, at)
   totals[outcome] = (totals[outcome] or 0) + 1
 end
 
--- Publishes the follow-ups and the event of an ended job, and writes its text, which names the event.
-local function publish(id, at)
+-- Enqueues the follow-ups of an ended job, publishes its event, and writes its text, which names the event.
+local function tell_end(id, at)
   local kind, code, kind_of_job, task, status, image_url, data = unpack(ARGV, at, at + 6)
   local where, state = state_of(requests[id] or '')
   -- A stream that somebody has given the highest id there is takes no more entries, and must not keep all others from
@@ -116,9 +116,7 @@ local function publish(id, at)
       totals.follow_up_refused = (totals.follow_up_refused or 0) + 1
     end
   end
-  local entry = redis.call('XADD', EVENTS, '*', 'v', '1', 'type', kind, 'job', id, 'kind', kind_of_job,
-    'state', state, 'task', task, 'status', status,
-    'code', code, 'image_url', image_url, 'data', data)
+  local entry = publish(kind, id, kind_of_job, state, task, status, code, image_url, data)
   write(id, ARGV[at - VERB + 2] .. '\n' .. entry)
   -- Only what has failed or was cancelled can be tried once more: nobody needs these pictures again.
   if where == 'S' and kind == 'completed' then redis.call('DEL', P .. 'large:' .. id) end
@@ -208,7 +206,7 @@ end
 for set, members in pairs(adds) do redis.call('ZADD', set, unpack(members)) end
 list_standing()
 local last_event
-for i, id in ipairs(finished) do last_event = publish(id, outcomes[i]) end
+for i, id in ipairs(finished) do last_event = tell_end(id, outcomes[i]) end
 if #texts > 0 then redis.call('MSET', unpack(texts)) end
 if #finished > 0 then
   -- Under the last event's id; where a later one is there (the clock went back), under the next.
