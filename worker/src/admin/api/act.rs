@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    extract::{Path, Query, State},
+    extract::{Path, State},
     http::{HeaderMap, header},
 };
 use mjq_producer::contract::JobId;
@@ -13,13 +13,18 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Admin, error::ApiError};
+use super::{
+    Admin,
+    asked::{Asked, Nothing},
+    error::ApiError,
+};
 use crate::ledger::{Abandoned, CommandAnswer, Paused, RetryError};
 
 /// How long Redis has for an act. One that comes later may still be carried out; each may be asked for again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Scope {
     /// Whether it is about submits only, and not about polls.
     submits: Option<String>,
@@ -39,6 +44,7 @@ pub(super) async fn cancel(
     State(admin): State<Admin>,
     headers: HeaderMap,
     Path(id): Path<String>,
+    _: Asked<Nothing>,
 ) -> Result<Json<Value>, ApiError> {
     let id = job_to_act_on(&admin, &headers, &id)?;
     match in_time(admin.ledger.cancel(&id)).await?? {
@@ -52,6 +58,7 @@ pub(super) async fn retry(
     State(admin): State<Admin>,
     headers: HeaderMap,
     Path(id): Path<String>,
+    _: Asked<Nothing>,
 ) -> Result<Json<Value>, ApiError> {
     let id = job_to_act_on(&admin, &headers, &id)?;
     match in_time(admin.ledger.retry(&id, &admin.policy)).await? {
@@ -65,7 +72,7 @@ pub(super) async fn retry(
 pub(super) async fn pause(
     admin: State<Admin>,
     headers: HeaderMap,
-    scope: Query<Scope>,
+    scope: Asked<Scope>,
 ) -> Result<Json<Value>, ApiError> {
     set_paused(admin, headers, scope, true).await
 }
@@ -73,7 +80,7 @@ pub(super) async fn pause(
 pub(super) async fn resume(
     admin: State<Admin>,
     headers: HeaderMap,
-    scope: Query<Scope>,
+    scope: Asked<Scope>,
 ) -> Result<Json<Value>, ApiError> {
     set_paused(admin, headers, scope, false).await
 }
@@ -81,7 +88,7 @@ pub(super) async fn resume(
 async fn set_paused(
     State(admin): State<Admin>,
     headers: HeaderMap,
-    Query(scope): Query<Scope>,
+    Asked(scope): Asked<Scope>,
     is_paused: bool,
 ) -> Result<Json<Value>, ApiError> {
     may_act(&admin, &headers)?;

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::ledger::ViewError;
 
 /// A request that gets no answer, and why not.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) enum ApiError {
     /// No such job, or no longer.
     NotKnown,
@@ -26,8 +26,10 @@ pub(super) enum ApiError {
     ReadOnly,
     /// The request bears another token, or none.
     WrongToken,
-    /// The limit is no number.
+    /// The limit is no number, or too small or too large.
     Limit,
+    /// A parameter that does not exist, or is there twice: in words, with those that exist.
+    Parameter(String),
     /// What is to be paused is neither all nor submits.
     Scope,
     /// Redis did not answer in time.
@@ -65,6 +67,10 @@ impl IntoResponse for ApiError {
                 (StatusCode::UNAUTHORIZED, "wrong_token", "changes need Authorization: Bearer with MJQ_ADMIN_TOKEN")
             }
             Self::Limit => (StatusCode::BAD_REQUEST, "bad_limit", "limit must be a number from 1 to 200"),
+            Self::Parameter(words) => {
+                let words = json!({ "error": "bad_parameter", "message": words });
+                return (StatusCode::BAD_REQUEST, Json(words)).into_response();
+            }
             Self::Scope => (StatusCode::BAD_REQUEST, "bad_scope", "submits must be true or false"),
             Self::RedisAway => (StatusCode::SERVICE_UNAVAILABLE, "redis_away", "redis did not answer in time"),
         };

@@ -1,18 +1,19 @@
 //! The JSON API, version 1: what the dashboard shows, for programs, and what operators may change.
 
 mod act;
+mod asked;
 mod error;
 
 use axum::{
     Json, Router,
-    extract::{Path, Query, State},
+    extract::{Path, State},
     routing::{get, post},
 };
 use mjq_producer::contract::JobId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use self::error::ApiError;
+use self::{asked::Asked, error::ApiError};
 use super::Admin;
 use crate::{
     ledger::{JobLine, Standing},
@@ -36,7 +37,9 @@ pub(super) fn router() -> Router<Admin> {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Page {
+    /// How many, in digits.
     limit: Option<String>,
 }
 
@@ -44,13 +47,13 @@ impl Page {
     const DEFAULT: usize = 20;
     const MAX: usize = 200;
 
-    /// How many were asked for, within what one answer gives.
+    /// How many were asked for. What one answer does not give is refused: whoever got fewer would take them for all.
     fn limit(&self) -> Result<usize, ApiError> {
         let limit = match &self.limit {
-            None => Ok(Self::DEFAULT),
-            Some(text) => text.parse().map_err(|_| ApiError::Limit),
+            None => return Ok(Self::DEFAULT),
+            Some(text) => text.parse().map_err(|_| ApiError::Limit)?,
         };
-        limit.map(|limit| limit.clamp(1, Self::MAX))
+        if (1..=Self::MAX).contains(&limit) { Ok(limit) } else { Err(ApiError::Limit) }
     }
 }
 
@@ -60,7 +63,7 @@ async fn queue(State(admin): State<Admin>) -> Result<Json<Value>, ApiError> {
     Ok(Json(json!({ "queue": admin.ledger.queue().as_str(), "counts": counts, "oldest_waiting_seconds": age })))
 }
 
-async fn jobs(State(admin): State<Admin>, Query(page): Query<Page>) -> Result<Json<Value>, ApiError> {
+async fn jobs(State(admin): State<Admin>, Asked(page): Asked<Page>) -> Result<Json<Value>, ApiError> {
     let limit = page.limit()?;
     let latest = admin.ledger.latest(limit).await?;
     let (failures, held, unknown) = tokio::try_join!(
@@ -91,6 +94,6 @@ async fn workers(State(admin): State<Admin>) -> Result<Json<Value>, ApiError> {
     Ok(Json(json!({ "workers": admin.ledger.workers().await? })))
 }
 
-async fn rejected(State(admin): State<Admin>, Query(page): Query<Page>) -> Result<Json<Value>, ApiError> {
+async fn rejected(State(admin): State<Admin>, Asked(page): Asked<Page>) -> Result<Json<Value>, ApiError> {
     Ok(Json(json!({ "rejected": admin.ledger.rejected(page.limit()?).await? })))
 }

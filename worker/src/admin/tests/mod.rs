@@ -381,12 +381,42 @@ async fn what_is_not_known_is_404_with_words() -> anyhow::Result<()> {
         let (status, body) = stage.get_json(path).await?;
         assert_eq!((status, &body["error"]), (404, &json!(error)), "{path}");
     }
-    assert_eq!(stage.get_json("/api/v1/jobs?limit=many").await?.0, 400);
     assert_eq!(stage.get("/jobs/nobody").await?.0, 404);
     let (status, page) = stage.get("/jobs?id=%3Cscript%3E").await?;
     assert_eq!(status, 404);
     assert!(page.contains("a job id must be"), "{page}");
     assert_eq!(stage.get("/nothing").await?.0, 404);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_question_with_a_typo_is_refused_and_changes_nothing() -> anyhow::Result<()> {
+    let (stage, token) = (stage().await?, Some(Stage::TOKEN));
+    stage.admit(&imagine("open", "{}")).await?;
+
+    for path in ["pause?submit=true", "resume?submits=true&all=1", "pause?submits=true&submits=false"] {
+        let (status, body) = stage.post(&format!("/api/v1/{path}"), token).await?;
+        assert_eq!((status, &body["error"]), (400, &json!("bad_parameter")), "{path}: {body}");
+        assert!(body["message"].as_str().unwrap().contains("`submits`"), "{path}: {body}");
+    }
+    assert_eq!(stage.post("/api/v1/pause?submits=yes", token).await?.1["error"], "bad_scope");
+    assert_eq!(stage.post("/api/v1/jobs/open/cancel?dry_run=true", token).await?.0, 400);
+    let upstream = stage.ledger.counts().await?.upstream;
+    assert!(!upstream.is_paused && !upstream.are_submits_paused);
+    assert_eq!(stage.get_json("/api/v1/jobs/open").await?.1["is_cancel_requested"], false);
+
+    for path in ["jobs?failed=true", "jobs?phase=bogus", "rejected?limits=5"] {
+        let (status, body) = stage.get_json(&format!("/api/v1/{path}")).await?;
+        assert_eq!((status, &body["error"]), (400, &json!("bad_parameter")), "{path}: {body}");
+        assert!(body["message"].as_str().unwrap().contains("`limit`"), "{path}: {body}");
+    }
+    for limit in ["many", "", "0", "-1", "201", "99999999"] {
+        let (status, body) = stage.get_json(&format!("/api/v1/jobs?limit={limit}")).await?;
+        assert_eq!((status, &body["error"]), (400, &json!("bad_limit")), "{limit}: {body}");
+    }
+    for limit in [1, 200] {
+        assert_eq!(stage.get_json(&format!("/api/v1/jobs?limit={limit}")).await?.0, 200, "{limit}");
+    }
     Ok(())
 }
 
