@@ -3,16 +3,16 @@
 //! Hooks come in here, from wherever the upstream is: whoever else finds the address must not use up the descriptors
 //! that the upstream and Redis are reached with.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::Request,
+    extract::{ConnectInfo, Request},
     http::StatusCode,
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use hyper::server::conn::http1;
+use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -23,6 +23,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 use tracing::warn;
 
 /// What connections may take.
@@ -47,7 +48,7 @@ impl Connections {
         let routes = routes.layer(middleware::from_fn(move |request, next| in_time(patience, request, next)));
         let (places, open) = (Arc::new(Semaphore::new(self.most)), GracefulShutdown::new());
         while let Some((place, accepted)) = shutdown.run_until_cancelled(next_connection(&listener, &places)).await {
-            let stream = match accepted {
+            let (stream, peer) = match accepted {
                 Ok(stream) => stream,
                 Err(error) => {
                     // Most often out of descriptors: others may end.
@@ -56,10 +57,15 @@ impl Connections {
                     continue;
                 }
             };
+            // Whoever changes anything is noted by it.
+            let routes = routes.clone().map_request(move |mut request: hyper::Request<Incoming>| {
+                request.extensions_mut().insert(ConnectInfo(peer));
+                request
+            });
             let serving = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(self.patience)
-                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes.clone()));
+                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
             let serving = open.watch(serving);
             tokio::spawn(async move {
                 // Whoever breaks it off does not want an answer.
@@ -75,10 +81,10 @@ impl Connections {
 async fn next_connection(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> (Option<OwnedSemaphorePermit>, io::Result<TcpStream>) {
+) -> (Option<OwnedSemaphorePermit>, io::Result<(TcpStream, SocketAddr)>) {
     // Nobody closes the semaphore.
     let place = Arc::clone(places).acquire_owned().await.ok();
-    (place, listener.accept().await.map(|(stream, _)| stream))
+    (place, listener.accept().await)
 }
 
 /// Answers within `patience`, however slowly the rest of the request comes.
@@ -89,8 +95,6 @@ async fn in_time(patience: Duration, request: Request, next: Next) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use axum::{body::Bytes, routing::post};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

@@ -5,18 +5,17 @@ use std::time::Duration;
 use axum::{
     Json,
     extract::{Path, State},
-    http::{HeaderMap, header},
 };
 use mjq_producer::contract::JobId;
-use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use tracing::info;
 
 use super::{
     Admin,
     asked::{Asked, Nothing},
     error::ApiError,
+    operator::Operator,
 };
 use crate::ledger::{Abandoned, CommandAnswer, Paused, RetryError};
 
@@ -42,13 +41,16 @@ impl Scope {
 
 pub(super) async fn cancel(
     State(admin): State<Admin>,
-    headers: HeaderMap,
+    operator: Operator,
     Path(id): Path<String>,
     _: Asked<Nothing>,
 ) -> Result<Json<Value>, ApiError> {
-    let id = job_to_act_on(&admin, &headers, &id)?;
+    let id = job_to_act_on(&id)?;
     match in_time(admin.ledger.cancel(&id)).await?? {
-        CommandAnswer::Taken => Ok(Json(json!({ "job": id, "is_cancel_requested": true }))),
+        CommandAnswer::Taken => {
+            info!(job.id = %id, from = %operator, "job {id}: cancel is taken over HTTP, from {operator}");
+            Ok(Json(json!({ "job": id, "is_cancel_requested": true })))
+        }
         CommandAnswer::Ended => Err(ApiError::Ended),
         CommandAnswer::NotKnown => Err(ApiError::NotKnown),
     }
@@ -56,13 +58,16 @@ pub(super) async fn cancel(
 
 pub(super) async fn retry(
     State(admin): State<Admin>,
-    headers: HeaderMap,
+    operator: Operator,
     Path(id): Path<String>,
     _: Asked<Nothing>,
 ) -> Result<Json<Value>, ApiError> {
-    let id = job_to_act_on(&admin, &headers, &id)?;
+    let id = job_to_act_on(&id)?;
     match in_time(admin.ledger.retry(&id, &admin.policy)).await? {
-        Ok(()) => Ok(Json(json!({ "job": id, "phase": "queued" }))),
+        Ok(()) => {
+            info!(job.id = %id, from = %operator, "job {id}: retry is taken over HTTP, from {operator}");
+            Ok(Json(json!({ "job": id, "phase": "queued" })))
+        }
         Err(RetryError::NotKnown) => Err(ApiError::NotKnown),
         Err(RetryError::NotEnded(_) | RetryError::Changed) => Err(ApiError::NotRetryable),
         Err(RetryError::Abandoned(_)) => Err(ApiError::RedisAway),
@@ -71,48 +76,38 @@ pub(super) async fn retry(
 
 pub(super) async fn pause(
     admin: State<Admin>,
-    headers: HeaderMap,
+    operator: Operator,
     scope: Asked<Scope>,
 ) -> Result<Json<Value>, ApiError> {
-    set_paused(admin, headers, scope, true).await
+    set_paused(admin, operator, scope, true).await
 }
 
 pub(super) async fn resume(
     admin: State<Admin>,
-    headers: HeaderMap,
+    operator: Operator,
     scope: Asked<Scope>,
 ) -> Result<Json<Value>, ApiError> {
-    set_paused(admin, headers, scope, false).await
+    set_paused(admin, operator, scope, false).await
 }
 
 async fn set_paused(
     State(admin): State<Admin>,
-    headers: HeaderMap,
+    operator: Operator,
     Asked(scope): Asked<Scope>,
     is_paused: bool,
 ) -> Result<Json<Value>, ApiError> {
-    may_act(&admin, &headers)?;
     let what = scope.paused()?;
     let has_changed = in_time(admin.ledger.pause(what, is_paused)).await??;
     let submits_only = matches!(what, Paused::Submits);
+    let (act, whole) = (if is_paused { "pause" } else { "resume" }, if submits_only { "submits" } else { "the queue" });
+    let already = if has_changed { "" } else { "; nothing changed" };
+    info!(from = %operator, "{act} of {whole} is taken over HTTP, from {operator}{already}");
     Ok(Json(json!({ "is_paused": is_paused, "submits_only": submits_only, "has_changed": has_changed })))
 }
 
-/// The job that is meant, once it is clear that whoever asks may change it.
-fn job_to_act_on(admin: &Admin, headers: &HeaderMap, id: &str) -> Result<JobId, ApiError> {
-    may_act(admin, headers)?;
+/// The job that is meant; what is no job's id is not known.
+fn job_to_act_on(id: &str) -> Result<JobId, ApiError> {
     JobId::new(id).map_err(|_| ApiError::NotKnown)
-}
-
-/// Whether whoever sent `headers` may change anything. A browser sends no such header on behalf of another page.
-fn may_act(admin: &Admin, headers: &HeaderMap) -> Result<(), ApiError> {
-    let token = admin.token.as_ref().ok_or(ApiError::ReadOnly)?;
-    let given =
-        headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().split_at_checked(b"Bearer ".len()));
-    let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer ")).map(|(_, token)| token);
-    // Of digests, the time that a comparison takes tells nothing.
-    let is_right = given.is_some_and(|given| Sha256::digest(given) == Sha256::digest(token.expose_secret().trim()));
-    is_right.then_some(()).ok_or(ApiError::WrongToken)
 }
 
 async fn in_time<T>(act: impl Future<Output = T>) -> Result<T, ApiError> {

@@ -3,6 +3,7 @@
 mod act;
 mod asked;
 mod error;
+mod operator;
 
 use axum::{
     Json, Router,

@@ -1,5 +1,6 @@
 //! The views and the server, on a real Redis and over HTTP.
 
+mod logs;
 mod stage;
 
 use std::time::{Duration, Instant};
@@ -9,7 +10,10 @@ use mjq_harness::{RedisOptions, RedisProcess, eventually, shared_redis};
 use mjq_producer::contract::{Code, JobId};
 use serde_json::json;
 
-use self::stage::{Stage, accepted, report, running, succeeded};
+use self::{
+    logs::Logs,
+    stage::{Stage, accepted, report, running, succeeded},
+};
 use crate::{
     ledger::{Paused, Place},
     lifecycle::{Busy, FailureClass, Observation, Phase, Policy},
@@ -111,6 +115,38 @@ async fn whoever_bears_the_token_cancels_retries_pauses_and_resumes_and_nobody_e
     assert_eq!((status, &body["is_cancel_requested"]), (200, &json!(true)), "{body}");
     assert_eq!(stage.get_json("/api/v1/jobs/open").await?.1["is_cancel_requested"], true);
     assert_eq!(stage.post("/api/v1/jobs/nobody/cancel", token).await?.0, 404);
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_act_leaves_a_line_that_says_what_was_done_and_from_where() -> anyhow::Result<()> {
+    let (stage, token, logs) = (stage().await?, Some(Stage::TOKEN), Logs::default());
+    stage.admit(&imagine("broken", "{}")).await?;
+    stage.admit(&imagine("open", "{}")).await?;
+    stage.play(&accepted("t1"), NOW).await?;
+    stage.play(&Observation::TaskFailed(report("FAILURE", 0, "", None), FailureClass::Upstream), NOW).await?;
+
+    // The server runs on the thread of its test.
+    let listening = logs.listen();
+    assert_eq!(stage.post("/api/v1/jobs/open/cancel", Some("guess")).await?.0, 401);
+    for path in ["jobs/open/cancel", "jobs/broken/retry", "pause", "pause?submits=true", "resume"] {
+        assert_eq!(stage.post(&format!("/api/v1/{path}"), token).await?.0, 200, "{path}");
+    }
+    assert_eq!(stage.post("/api/v1/resume", token).await?.0, 200);
+    drop(listening);
+
+    let lines: Vec<String> = logs.lines().into_iter().filter(|line| line.contains("over HTTP")).collect();
+    for (line, told) in lines.iter().zip([
+        "job open: cancel",
+        "job broken: retry",
+        "pause of the queue",
+        "pause of submits",
+        "resume of the queue",
+        "nothing changed",
+    ]) {
+        assert!(line.contains("INFO") && line.contains(told) && line.contains("from 127.0.0.1:"), "{told}: {line}");
+    }
+    assert_eq!(lines.len(), 6, "{lines:?}");
     Ok(())
 }
 
