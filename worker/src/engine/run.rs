@@ -102,9 +102,10 @@ impl Engine {
         let steps = WorkerBuilder::new(&*self.pod)
             .backend(LedgerBackend::new(claimed, hand_back))
             .catch_panic()
+            // Before the time-out: the wait for a place is none of a step's time, and a step that timed out frees its place.
+            .concurrency(self.settings.slots)
             // Each exchange has its own time-out; this one only ends a step that a bug has hung.
             .timeout(self.settings.upstream_timeout * 2 + Duration::from_secs(60))
-            .concurrency(self.settings.slots)
             .build(perform)
             .run_until(async move {
                 signal.cancelled().await;
