@@ -103,14 +103,18 @@ impl Admitter {
         let are_neighbours = sorted.rejections.is_empty() && sorted.commands.is_empty();
         for batch in by_size(sorted.admissions, |admission| admission.json.len()) {
             for (admission, admitted) in batch.iter().zip(self.ledger.admit(&batch, are_neighbours).await?) {
-                note(&admission.id, admitted);
+                note(admission, admitted);
             }
             self.alarm.ring_within(Duration::ZERO);
         }
         for batch in by_size(sorted.rejections, |rejection| rejection.text.len().min(Rejection::MAX_TEXT)) {
             self.ledger.reject(&batch).await?;
             for rejection in &batch {
-                warn!(entry = rejection.entry, "entry {} is rejected: {}", rejection.entry, rejection.reason);
+                let Rejection { entry, reason, .. } = rejection;
+                match rejection.job() {
+                    Some(job) => warn!(job.id = %job, entry, "entry {entry} of job {job} is rejected: {reason}"),
+                    None => warn!(entry, "entry {entry} is rejected: {reason}"),
+                }
             }
         }
         if sorted.commands.is_empty() {
@@ -222,7 +226,7 @@ fn by_size<T>(items: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
     batches
 }
 
-fn note(job: &JobId, admitted: Admitted) {
+fn note(Admission { id: job, entry, .. }: &Admission, admitted: Admitted) {
     let answer = match admitted {
         Admitted::New => "new",
         Admitted::Known => "known",
@@ -230,7 +234,12 @@ fn note(job: &JobId, admitted: Admitted) {
         Admitted::Elsewhere => "elsewhere",
     };
     metrics::counter!("mjq_jobs_admitted_total", "answer" => answer).increment(1);
-    debug!(job.id = %job, "job {job} is admitted: {answer}");
+    if admitted == Admitted::Conflict {
+        // A producer gives an id twice: nothing here is wrong, and it will not go away by itself.
+        warn!(job.id = %job, entry, "entry {entry} is rejected: job {job} was enqueued before with another body");
+    } else {
+        debug!(job.id = %job, "job {job} is admitted: {answer}");
+    }
 }
 
 #[cfg(test)]

@@ -56,6 +56,12 @@ pub struct Rejection {
 impl Rejection {
     /// How much of an unreadable entry is kept, in bytes.
     pub const MAX_TEXT: usize = 16 * 1024;
+
+    /// The job that it would have been; `None` where no usable id can be read.
+    #[must_use]
+    pub fn job(&self) -> Option<JobId> {
+        JobId::new(&self.event.as_ref()?.job).ok()
+    }
 }
 
 impl Ledger {
