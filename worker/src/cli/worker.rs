@@ -8,6 +8,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use url::Url;
 
 use super::{
     Failure,
@@ -45,7 +46,7 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
         "mjq {} works on queue {} for {}; health, metrics and the dashboard are at http://{}",
         env!("CARGO_PKG_VERSION"),
         settings.queue,
-        settings.upstream_url.origin().ascii_serialization(),
+        public_part(&settings.upstream_url),
         listener.local_addr()?
     );
 
@@ -65,6 +66,11 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
     signals.abort();
     serving.await.context("the admin broke down")?;
     result
+}
+
+/// Scheme, host, port and path of `url`: a user, a password or a query may be a key.
+fn public_part(url: &Url) -> String {
+    format!("{}{}", url.origin().ascii_serialization(), url.path().trim_end_matches('/'))
 }
 
 /// Raises the limit of open files as far as it may be: each exchange and each connection is one.
@@ -95,4 +101,19 @@ fn drain_on_signal(health: Health, draining: CancellationToken) -> anyhow::Resul
         health.set_draining();
         draining.cancel();
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_upstream_is_shown_with_its_path_and_without_secrets() {
+        for (url, shown) in [
+            ("https://user:secret@api.example.org:7400/v1/?key=secret#k", "https://api.example.org:7400/v1"),
+            ("https://api.example.org", "https://api.example.org"),
+        ] {
+            assert_eq!(public_part(&url.parse().unwrap()), shown);
+        }
+    }
 }
