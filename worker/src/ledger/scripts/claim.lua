@@ -94,7 +94,7 @@ local function lease_of(id, text)
 end
 
 local control = call('HMGET', UPSTREAM, 'paused', 'submits_paused', 'gate_ms', 'limit', 'down', 'down_until_ms',
-  'server', 'server_gate_ms', 'spared_ms', 'looks_gate_ms', 'lowered_ms', 'full', 'tried_ms', 'claims')
+  'server', 'server_gate_ms', 'spared_ms', 'looks_gate_ms', 'lowered_ms', 'full', 'tried_ms', 'claims', 'gated_ms')
 
 local is_paused, submits_paused, limit_open = control[1] == '1', control[2] == '1', tonumber(control[4] or '')
 -- How often the breaker's probes have failed; nil while it is closed.
@@ -133,7 +133,7 @@ local function nothing()
   -- Requests are numbered. One from before the last was sent long ago, and its pod has given up listening for it.
   if last and (tonumber(request) or 0) < (tonumber(string.match(last, '^%d+')) or 0) then return reply(0, now, 0) end
   local server_gate_ms = ARGV[12] == '1' and server_gate(control[7], control[8]) or noted_gate(control[8])
-  server_gate_ms = claims_gate(claims, claims_heard, server_gate_ms)
+  server_gate_ms = claims_gate(claims, claims_heard, server_gate_ms, number(control[15]))
   -- This pod had no answer for half a lease: Redis stood still, or the pod was cut off. It gets nothing, because it may
   -- not be listening any more; and expired leases are not taken back yet, because the settlements of other pods may
   -- still be on their way. At most once in four leases, or one slow pod would keep what dead ones left.

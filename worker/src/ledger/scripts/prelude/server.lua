@@ -16,7 +16,7 @@ local function close_server_gate(...)
   write_although_full()
   redis.call('DEL', P .. 'reported')
   redis.call('HDEL', P .. 'upstream', 'pods')
-  redis.call('HSET', P .. 'upstream', 'server_gate_ms', string.format('%d', gate_ms), ...)
+  redis.call('HSET', P .. 'upstream', 'server_gate_ms', string.format('%d', gate_ms), 'gated_ms', now, ...)
   return gate_ms
 end
 
@@ -32,10 +32,12 @@ local function server_gate(known, gate_ms)
   return noted_gate(gate_ms)
 end
 
--- The same after a look at how many claims a pod has heard of. `counted` is how many this server has counted.
-local function claims_gate(counted, heard, gate_ms)
+-- The same after a look at how many claims a pod has heard of. `counted` is how many this server has counted, and it last
+-- closed the gate at `gated_ms`. The pods find one loss one after the other: not each of them closes the gate anew.
+local function claims_gate(counted, heard, gate_ms, gated_ms)
   if heard <= counted then return gate_ms end
-  if gate_ms > now then
+  if math.abs(now - gated_ms) < 30000 then
+    write_although_full()
     redis.call('HSET', P .. 'upstream', 'claims', heard)
     return gate_ms
   end
