@@ -4,15 +4,16 @@
 -- acknowledged last, submits among it. So may the same one, when a replica's data have replaced its own: then it counts
 -- fewer claims than some pod has heard of. In both cases nothing is claimed until every pod has said what it holds
 -- (see reassert.lua), or until GATE_MS have passed: a pod that lives has come back by then. Its last call to a host that
--- is gone takes 5 s to fail, to connect to that host another 2 s (link.rs), then it waits for half a second.
+-- is gone takes 5 s to fail, to connect to that host another 2 s (link.rs), then it waits for half a second. A server
+-- that has just started was the one that died: connections to it broke at once, and RESTART_GATE_MS are enough.
 
-local GATE_MS = 8000
+local GATE_MS, RESTART_GATE_MS, JUST_STARTED_S = 8000, 4000, 10
 
 -- Until when nothing is claimed, Unix ms, as the upstream's hash says.
 local function noted_gate(gate_ms) return tonumber(gate_ms or 0) end
 
-local function close_server_gate(...)
-  local gate_ms = now + GATE_MS
+local function close_server_gate(while_ms, ...)
+  local gate_ms = now + while_ms
   write_although_full()
   redis.call('DEL', P .. 'reported')
   redis.call('HDEL', P .. 'upstream', 'pods')
@@ -25,7 +26,10 @@ local function server_gate(known, gate_ms)
   local info = redis.pcall('INFO', 'server')
   local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
   if not server or server == known then return noted_gate(gate_ms) end
-  if known then return close_server_gate('server', server) end
+  if known then
+    local has_just_started = tonumber(string.match(info, 'uptime_in_seconds:(%d+)') or 0) < JUST_STARTED_S
+    return close_server_gate(has_just_started and RESTART_GATE_MS or GATE_MS, 'server', server)
+  end
   -- The first server of a queue has lost nothing of it.
   write_although_full()
   redis.call('HSET', P .. 'upstream', 'server', server)
@@ -42,6 +46,6 @@ local function claims_gate(counted, heard, gate_ms, gated_ms)
     return gate_ms
   end
   redis.call('HINCRBY', P .. 'totals', 'suspected_rollback', 1)
-  return close_server_gate('claims', heard)
+  return close_server_gate(GATE_MS, 'claims', heard)
 end
 
