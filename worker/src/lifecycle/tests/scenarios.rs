@@ -120,8 +120,22 @@ fn a_job_that_cannot_be_submitted_until_its_deadline_says_why() {
     };
 
     assert_eq!(last.next, failed(Code::DeadlineExceeded));
-    assert_eq!(last.record.reason, "queue full");
+    assert_eq!(last.record.reason, "the deadline passed before the upstream took the job: queue full");
     assert_eq!(job.now_ms, job.record.deadline_ms);
+}
+
+#[test]
+fn a_job_whose_turn_does_not_come_before_its_deadline_says_that_it_was_never_submitted() {
+    let mut waiting = an_imagine_job();
+    waiting.pass_to_deadline();
+    let mut taken = an_accepted_job();
+    taken.pass_to_deadline();
+
+    let (waiting, taken) = (waiting.observe(&Observation::DeadlinePassed), taken.observe(&Observation::DeadlinePassed));
+
+    assert_eq!((&waiting.next, &taken.next), (&failed(Code::DeadlineExceeded), &failed(Code::DeadlineExceeded)));
+    assert_eq!(waiting.record.reason, "the deadline passed before the job was submitted");
+    assert_eq!(taken.record.reason, "the deadline passed");
 }
 
 #[test]

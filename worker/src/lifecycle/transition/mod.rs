@@ -255,8 +255,14 @@ impl Decision<'_> {
             self.record.reason = format!("the task waited for input until the deadline{}", why.unwrap_or_default());
             return self.end(Phase::Failed, Code::NeedsInput);
         }
-        if self.record.reason.is_empty() {
-            "the deadline passed".clone_into(&mut self.record.reason);
+        let record = &mut self.record;
+        // Nothing was charged and nothing was made: that tells a long line from a slow upstream.
+        let was_taken = record.attempts > 0 || record.task.is_some() || record.unknown_ms > 0;
+        match (was_taken, record.reason.is_empty()) {
+            (true, false) => {}
+            (true, true) => "the deadline passed".clone_into(&mut record.reason),
+            (false, true) => "the deadline passed before the job was submitted".clone_into(&mut record.reason),
+            (false, false) => record.reason.insert_str(0, "the deadline passed before the upstream took the job: "),
         }
         self.end(Phase::Failed, Code::DeadlineExceeded)
     }
