@@ -77,8 +77,8 @@ impl RedisLink {
     pub fn topology(&self) -> RedisTopology {
         match self.0.source {
             Source::Single(_) => RedisTopology::Single,
-            Source::Sentinel(_) => RedisTopology::Sentinel,
-            Source::Cluster(_) => RedisTopology::Cluster,
+            Source::Sentinel(..) => RedisTopology::Sentinel,
+            Source::Cluster(..) => RedisTopology::Cluster,
         }
     }
 
@@ -198,10 +198,10 @@ impl Source {
                 Self::Single(client) => {
                     client.get_multiplexed_async_connection_with_config(&config).await.map(Connection::Single)
                 }
-                Self::Sentinel(client) => {
+                Self::Sentinel(client, _) => {
                     client.lock().await.get_async_connection_with_config(&config).await.map(Connection::Single)
                 }
-                Self::Cluster(client) => client.get_async_connection().await.map(Connection::Cluster),
+                Self::Cluster(client, _) => client.get_async_connection().await.map(Connection::Cluster),
             }
         };
         // Sentinels and Cluster nodes are asked one after the other, each with its own time-out.
@@ -209,7 +209,23 @@ impl Source {
             Ok(result) => result,
             Err(_) => Err(timed_out()),
         }
+        .map_err(|error| at_place(error, &self.place()))
     }
+}
+
+/// Names the server that the network did not lead to; what a server has said is not changed.
+fn at_place(error: RedisError, place: &str) -> RedisError {
+    if !error.is_io_error() {
+        return error;
+    }
+    // The kind must stay: callers go by it.
+    let kind = match () {
+        () if error.is_connection_refusal() => std::io::ErrorKind::ConnectionRefused,
+        () if error.is_timeout() => std::io::ErrorKind::TimedOut,
+        () if error.is_connection_dropped() => std::io::ErrorKind::ConnectionReset,
+        () => std::io::ErrorKind::Other,
+    };
+    std::io::Error::new(kind, format!("{place}: {error}")).into()
 }
 
 #[cfg(test)]
@@ -227,6 +243,19 @@ mod tests {
         let answer = tokio::time::timeout(Duration::from_millis(200), link.bounded::<()>(1, failed)).await;
 
         assert!(answer?.is_err());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_named_without_its_password() -> anyhow::Result<()> {
+        let free = tokio::net::TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+        let link = RedisLink::open(&format!("redis://user:secret@{free}/"))?;
+
+        let error = link.query::<String>(&redis::cmd("PING")).await.unwrap_err();
+
+        let words = error.to_string();
+        assert!(words.starts_with(&format!("{free}: ")) && words.contains("refused"), "{words}");
+        assert!(error.is_io_error() && error.is_connection_refusal() && !words.contains("secret"), "{words}");
         Ok(())
     }
 

@@ -41,8 +41,10 @@ pub enum LinkError {
 /// Where connections come from.
 pub(crate) enum Source {
     Single(Box<Client>),
-    Sentinel(Box<Mutex<SentinelClient>>),
-    Cluster(Box<ClusterClient>),
+    /// With the addresses of the Sentinels.
+    Sentinel(Box<Mutex<SentinelClient>>, String),
+    /// With the addresses of the nodes that the URL names.
+    Cluster(Box<ClusterClient>, String),
 }
 
 impl Source {
@@ -58,6 +60,14 @@ impl Source {
             "redis+cluster" => Nodes::read(rest, "redis")?.in_a_cluster(response_timeout),
             "rediss+cluster" => Nodes::read(rest, "rediss")?.in_a_cluster(response_timeout),
             _ => Err(LinkError::Scheme),
+        }
+    }
+
+    /// Where it connects to, as `host:port`: never the user or the password.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self::Single(client) => client.get_connection_info().addr().to_string(),
+            Self::Sentinel(_, nodes) | Self::Cluster(_, nodes) => nodes.clone(),
         }
     }
 }
@@ -81,11 +91,16 @@ impl<'a> Nodes<'a> {
         Ok(Self { nodes, has_tls: scheme == "rediss", path })
     }
 
+    fn places(&self) -> String {
+        self.nodes.iter().map(|node| node.addr().to_string()).collect::<Vec<_>>().join(",")
+    }
+
     fn in_a_cluster(self, response_timeout: Duration) -> Result<Source, LinkError> {
+        let places = self.places();
         let builder = ClusterClientBuilder::new(self.nodes)
             .connection_timeout(RedisLink::CONNECT_TIMEOUT)
             .response_timeout(response_timeout);
-        builder.build().map(|client| Source::Cluster(Box::new(client))).map_err(LinkError::Url)
+        builder.build().map(|client| Source::Cluster(Box::new(client), places)).map_err(LinkError::Url)
     }
 
     /// The path names the master, and perhaps the number of a database.
@@ -94,6 +109,7 @@ impl<'a> Nodes<'a> {
         if master.is_empty() {
             return Err(LinkError::MasterName);
         }
+        let places = self.places();
         let redis = self.nodes[0].redis_settings();
         let (username, password) = (redis.username().map(str::to_owned), redis.password().map(str::to_owned));
         let addresses: Vec<ConnectionAddr> = self.nodes.iter().map(|node| node.addr().clone()).collect();
@@ -110,7 +126,7 @@ impl<'a> Nodes<'a> {
             builder =
                 builder.set_client_to_redis_tls_mode(TlsMode::Secure).set_client_to_sentinel_tls_mode(TlsMode::Secure);
         }
-        builder.build().map(|client| Source::Sentinel(Box::new(Mutex::new(client)))).map_err(LinkError::Url)
+        builder.build().map(|client| Source::Sentinel(Box::new(Mutex::new(client)), places)).map_err(LinkError::Url)
     }
 }
 

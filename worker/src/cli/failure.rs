@@ -25,6 +25,9 @@ pub enum Failure {
     /// Whoever waited for the job was told to stop. The number is the signal's.
     #[error("interrupted")]
     Interrupted(u8),
+    /// Redis wants another user or password than MJQ_REDIS_URL has.
+    #[error("{0}")]
+    Login(String),
     /// The doctor found something wrong. It was printed already.
     #[error("something is wrong")]
     Unwell,
@@ -52,7 +55,7 @@ impl Failure {
             Self::Interrupted(signal) => 128 + signal,
             // `mjq events | head` has seen enough: nothing went wrong.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-            Self::NoResult | Self::NotDone(_) | Self::Unwell | Self::Output(_) | Self::Worker(_) => 1,
+            Self::NoResult | Self::NotDone(_) | Self::Login(_) | Self::Unwell | Self::Output(_) | Self::Worker(_) => 1,
         }
     }
 
@@ -81,6 +84,12 @@ impl Failure {
 impl Failure {
     fn denied(words: &str) -> Self {
         let words = first_failure(words);
+        if words.contains("WRONGPASS") {
+            return Self::Login(format!("the user or the password in MJQ_REDIS_URL is wrong ({words})"));
+        }
+        if words.contains("NOAUTH") {
+            return Self::Login(format!("Redis wants a user and a password, and MJQ_REDIS_URL has none ({words})"));
+        }
         Self::NotDone(format!("Redis refuses that to the user of MJQ_REDIS_URL ({words}); see `mjq doctor`"))
     }
 }
@@ -190,6 +199,22 @@ mod tests {
         let failure = Failure::Redis(io_error(io::ErrorKind::ConnectionRefused).into());
 
         assert_eq!(failure.message().as_deref(), Some("Redis cannot be reached: connection refused"));
+    }
+
+    #[test]
+    fn a_wrong_login_is_told_from_a_right_that_is_missing() {
+        for (words, told) in [
+            ("-WRONGPASS invalid username-password pair or user is disabled.", "is wrong (WRONGPASS"),
+            ("-NOAUTH Authentication required.", "has none (NOAUTH"),
+            ("-NOPERM this user has no permissions to run the 'xadd' command", "Redis refuses that to the user of"),
+        ] {
+            let value = redis::parse_redis_value(format!("{words}\r\n").as_bytes()).unwrap();
+            let failure = Failure::from(value.extract_error().unwrap_err());
+
+            let message = failure.message().unwrap();
+            assert!(message.contains(told) && message.contains("MJQ_REDIS_URL"), "{message}");
+            assert_eq!(failure.exit_code(), 1, "{message}");
+        }
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub(super) async fn examine(settings: &Settings) -> (Vec<Finding>, Option<Ledger
 fn unreachable(failure: &Failure) -> Finding {
     let cure = match failure {
         Failure::NotDone(_) => "it is there, and refuses: look at its rights, its memory, its disk and its own log",
+        Failure::Login(_) => "correct the login in MJQ_REDIS_URL (`mjq check-config` shows where its value comes from)",
         _ => "start Redis, or correct MJQ_REDIS_URL (`mjq check-config` shows where its value comes from)",
     };
     Finding::bad(failure.message().unwrap_or_default(), cure)
