@@ -17,7 +17,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Shows open jobs, of each lane those that come next, and then those that ended last.
+Shows open jobs, of each lane and priority those that come next, the newest first; then those that ended last.
 
 Examples:
   mjq jobs

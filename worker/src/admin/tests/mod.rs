@@ -385,6 +385,26 @@ async fn the_lists_show_what_is_open_what_ended_and_what_failed() -> anyhow::Res
 }
 
 #[tokio::test]
+async fn of_a_long_line_the_jobs_that_come_next_are_listed() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    for number in 1..=9 {
+        stage.admit(&imagine(&format!("bulk-{number}"), "{}")).await?;
+    }
+    stage.admit(&imagine("urgent", r#"{"priority":"high"}"#)).await?;
+
+    let (_, jobs) = stage.get_json("/api/v1/jobs?limit=3").await?;
+
+    let open = jobs["open"].as_array().context("a list")?.iter().filter_map(|job| job["id"].as_str());
+    let mut open: Vec<&str> = open.collect();
+    // Jobs of one millisecond have no order.
+    open.sort_unstable();
+    assert_eq!(open, ["bulk-1", "bulk-2", "urgent"]);
+    assert_eq!(stage.claim().await?.job.as_str(), "urgent");
+    assert_eq!(stage.claim().await?.job.as_str(), "bulk-1");
+    Ok(())
+}
+
+#[tokio::test]
 async fn workers_are_listed_until_they_say_goodbye() -> anyhow::Result<()> {
     let stage = stage().await?;
     // A claim tells the ledger Redis's time.

@@ -89,7 +89,7 @@ impl Standing {
 /// What is going on.
 #[derive(Debug, Clone, Default)]
 pub struct Latest {
-    /// Some of the open jobs, of each lane those that come next or came last; the newest first.
+    /// Some of the open jobs, of each lane and priority those that come next; the newest first.
     pub open: Vec<JobLine>,
     /// The jobs that ended last, the latest first.
     pub ended: Vec<JobLine>,
@@ -132,9 +132,9 @@ impl Ledger {
             commands.cmd("ZRANGE").arg(self.key(key)).arg(0).arg(last).arg("WITHSCORES");
         }
         for rank in 0..3_u64 {
-            // The newest of each priority: its scores are rank * 10^13 + age.
+            // Those of each priority that come next: their scores are rank * 10^13 + age.
             let (from, below) = (rank * Record::SCORE_RANK, (rank + 1) * Record::SCORE_RANK);
-            commands.cmd("ZREVRANGEBYSCORE").arg(self.key("due:submit")).arg(format!("({below}")).arg(from);
+            commands.cmd("ZRANGEBYSCORE").arg(self.key("due:submit")).arg(from).arg(format!("({below}"));
             commands.arg("WITHSCORES").arg("LIMIT").arg(0).arg(limit);
         }
         // An entry lists one job or many, and some of them may have been tried once more.
