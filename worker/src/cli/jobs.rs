@@ -10,7 +10,7 @@ use super::{
     words::{clipped, plain},
 };
 use crate::{
-    ledger::{JobLine, Ledger, Standing},
+    ledger::{JobLine, Ledger, Paused, Standing},
     settings::Settings,
     shown::{LineBody, next_step, span},
 };
@@ -23,7 +23,8 @@ Examples:
   mjq jobs
   mjq jobs --held
   mjq jobs --failed --limit 100
-  mjq jobs --failed --limit 1000 --json | jq -r 'select(.code == \"poison\") | .id' | xargs -n1 mjq retry")]
+  mjq jobs --failed --limit 1000 --json \\
+    | jq -r 'select(.code == \"poison\") | .id' | xargs -n1 mjq retry")]
 pub(super) struct Jobs {
     /// Only jobs that failed, the latest first, as far back as the retention goes
     #[arg(long, group = "which")]
@@ -78,7 +79,8 @@ impl Jobs {
             return Ok(());
         }
         let now_ms = ledger.clock().now_ms();
-        let rows: Vec<_> = jobs.iter().map(|job| row(job, now_ms)).collect();
+        let paused = ledger.paused().await?;
+        let rows: Vec<_> = jobs.iter().map(|job| row(job, now_ms, paused)).collect();
         table(&rows).try_for_each(|line| output::line(&line))
     }
 }
@@ -100,24 +102,24 @@ fn waiting(entries: u64, is_nobody_alive: bool) -> String {
 
 const TITLES: [&str; 5] = ["JOB", "KIND", "PHASE", "AGE", ""];
 
-fn row(job: &JobLine, now_ms: u64) -> [String; 5] {
+fn row(job: &JobLine, now_ms: u64, paused: Option<Paused>) -> [String; 5] {
     [
         job.id.to_string(),
         job.record.kind.as_str().to_owned(),
         job.phase.to_string(),
         span(now_ms.saturating_sub(job.record.enqueued_ms)),
-        clipped(&plain(&what(job, now_ms)), 100),
+        clipped(&plain(&what(job, now_ms, paused)), 100),
     ]
 }
 
 /// How it ended, or how far it is and what comes next.
-fn what(job: &JobLine, now_ms: u64) -> String {
+fn what(job: &JobLine, now_ms: u64, paused: Option<Paused>) -> String {
     match &job.event {
         Some(event) if !event.image_url.is_empty() => event.image_url.clone(),
         Some(event) if job.phase.is_terminal() => with_reason(event.code.as_str(), &event.data.reason),
         _ if job.phase.is_terminal() => job.record.reason.clone(),
         _ => {
-            let next = next_step(job.phase, job.place, now_ms);
+            let next = next_step(job.phase, job.place, now_ms, paused);
             let next = if job.record.progress > 0 { format!("{} %, {next}", job.record.progress) } else { next };
             with_reason(&next, &job.record.reason)
         }

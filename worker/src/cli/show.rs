@@ -97,7 +97,7 @@ fn report(view: &JobView) -> String {
 }
 
 fn now(view: &JobView) -> String {
-    let next = next_step(view.phase, view.place, view.now_ms);
+    let next = next_step(view.phase, view.place, view.now_ms, view.paused);
     match view.is_cancel_requested && !view.phase.is_terminal() {
         true => format!("{next}; it is to be cancelled"),
         false => next,

@@ -1,24 +1,39 @@
 //! What a job waits for, in words.
 
 use super::format::{counted, due};
-use crate::{ledger::Place, lifecycle::Phase};
+use crate::{
+    ledger::{Paused, Place},
+    lifecycle::Phase,
+};
 
-/// What comes next for a job that stands in `phase` and is found at `place`; empty for one that has ended.
-pub(crate) fn next_step(phase: Phase, place: Place, now_ms: u64) -> String {
+/// What comes next for a job that stands in `phase` and is found at `place`, in a queue of which this is `paused`;
+/// empty for one that has ended.
+pub(crate) fn next_step(phase: Phase, place: Place, now_ms: u64, paused: Option<Paused>) -> String {
     match place {
         Place::InStep { lease_ms } if lease_ms < now_ms => "its worker went silent; taken over next".to_owned(),
         Place::InStep { .. } => "a worker is at it".to_owned(),
         Place::Poll { due_ms } => {
-            let when = due(due_ms, now_ms);
+            let when = match paused {
+                Some(Paused::All) => "after the pause".to_owned(),
+                Some(Paused::Submits) | None => due(due_ms, now_ms),
+            };
             match phase {
                 Phase::Held => format!("waits for input (mjq modal), next look {when}"),
                 Phase::Unknown => format!("its task is searched for, next look {when}"),
                 _ => format!("next look {when}"),
             }
         }
+        Place::Submit { before } if paused.is_some() => match before {
+            None | Some(0) => "submitted after the pause".to_owned(),
+            Some(before) => format!("submitted after the pause and {}", counted(before, "other")),
+        },
         Place::Submit { before: None } => "waits for its turn".to_owned(),
         Place::Submit { before: Some(0) } => "submitted next".to_owned(),
         Place::Submit { before: Some(before) } => format!("submitted after {}", counted(before, "other")),
+        Place::Later { due_ms } if paused.is_some() => match due_ms > now_ms {
+            true => format!("submitted {}, or after the pause", due(due_ms, now_ms)),
+            false => "submitted after the pause".to_owned(),
+        },
         Place::Later { due_ms } => format!("submitted {}", due(due_ms, now_ms)),
         Place::Ended { .. } => String::new(),
         Place::Moving => "between two steps".to_owned(),
@@ -42,7 +57,29 @@ mod tests {
             (Phase::Queued, Place::Later { due_ms: 3_500 }, "submitted in 2.5 s"),
             (Phase::Completed, Place::Ended { at_ms: 9 }, ""),
         ] {
-            assert_eq!(next_step(phase, place, 1_000), said);
+            assert_eq!(next_step(phase, place, 1_000, None), said);
+        }
+    }
+
+    #[test]
+    fn what_a_pause_holds_back_is_not_promised() {
+        let (all, submits) = (Some(Paused::All), Some(Paused::Submits));
+        for (phase, place, paused, said) in [
+            (Phase::Polling, Place::Poll { due_ms: 0 }, all, "next look after the pause"),
+            (Phase::Polling, Place::Poll { due_ms: 0 }, submits, "next look now"),
+            (Phase::Queued, Place::Submit { before: None }, all, "submitted after the pause"),
+            (Phase::Queued, Place::Submit { before: Some(0) }, submits, "submitted after the pause"),
+            (
+                Phase::Queued,
+                Place::Submit { before: Some(2_731) },
+                submits,
+                "submitted after the pause and 2,731 others",
+            ),
+            (Phase::Queued, Place::Later { due_ms: 3_500 }, all, "submitted in 2.5 s, or after the pause"),
+            (Phase::Queued, Place::Later { due_ms: 0 }, submits, "submitted after the pause"),
+            (Phase::Submitting, Place::InStep { lease_ms: 9_000 }, all, "a worker is at it"),
+        ] {
+            assert_eq!(next_step(phase, place, 1_000, paused), said);
         }
     }
 }

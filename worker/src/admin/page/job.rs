@@ -57,7 +57,7 @@ fn next(view: &JobView) -> Markup {
                         Some(event) => { b { (event.code.as_str()) } " · " }
                         None => {}
                     }
-                    (next_step(view.phase, view.place, view.now_ms))
+                    (next_step(view.phase, view.place, view.now_ms, view.paused))
                     @if !view.record.reason.is_empty() && view.phase != Phase::Completed {
                         div .soft { (reason(&view.record.reason)) }
                     }
@@ -75,7 +75,7 @@ fn next(view: &JobView) -> Markup {
             } @else {
                 h2 { "Next" }
                 div .next {
-                    (next_step(view.phase, view.place, view.now_ms))
+                    (next_step(view.phase, view.place, view.now_ms, view.paused))
                     @if !view.record.reason.is_empty() { div .soft { "last: " (reason(&view.record.reason)) } }
                 }
             }

@@ -129,7 +129,7 @@ impl Overview {
             @if !self.standing.is_empty() {
                 section #standing .card {
                     h2 { "Held and unknown jobs" @if all > self.standing.len() as u64 { small { "some of " (count(all)) } } }
-                    (open_jobs(&self.standing, self.counts.now_ms))
+                    (open_jobs(&self.standing, &self.counts))
                 }
             }
         }
@@ -143,7 +143,7 @@ impl Overview {
                     small { "some of " (count(self.counts.open)) }
                 } }
                 @if lines.is_empty() { div .none { "Nothing is open." } } @else {
-                    (open_jobs(lines, self.counts.now_ms))
+                    (open_jobs(lines, &self.counts))
                 }
             }
         }
@@ -240,7 +240,8 @@ impl Overview {
     }
 }
 
-fn open_jobs(lines: &[JobLine], now_ms: u64) -> Markup {
+fn open_jobs(lines: &[JobLine], counts: &Counts) -> Markup {
+    let (now_ms, paused) = (counts.now_ms, counts.upstream.paused());
     html! {
         div .scroll { table {
             thead { tr {
@@ -253,7 +254,7 @@ fn open_jobs(lines: &[JobLine], now_ms: u64) -> Markup {
                 td { (badge(line.phase)) }
                 td { (progress(&line.record)) }
                 td .step {
-                    (next_step(line.phase, line.place, now_ms))
+                    (next_step(line.phase, line.place, now_ms, paused))
                     @if !line.record.reason.is_empty() {
                         small title=(escape_bidi(&line.record.reason)) { (reason(&line.record.reason)) }
                     }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use mjq_producer::contract::JobId;
 
 use crate::{
-    ledger::{JobLine, Place},
+    ledger::{JobLine, Paused, Place},
     lifecycle::{Phase, Record},
     shown::{self, escape_bidi, instant, span},
 };
@@ -46,11 +46,11 @@ pub(super) fn progress(record: &Record) -> Markup {
 }
 
 /// What happens next with a job, or when it ended.
-pub(super) fn next_step(phase: Phase, place: Place, now_ms: u64) -> Markup {
+pub(super) fn next_step(phase: Phase, place: Place, now_ms: u64, paused: Option<Paused>) -> Markup {
     html! {
         @match place {
             Place::Ended { at_ms } => { "ended " (ago(at_ms, now_ms)) }
-            place => { (shown::next_step(phase, place, now_ms)) }
+            place => { (shown::next_step(phase, place, now_ms, paused)) }
         }
     }
 }

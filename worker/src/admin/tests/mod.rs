@@ -286,6 +286,11 @@ async fn an_open_job_tells_what_comes_next() -> anyhow::Result<()> {
     assert!(page.contains("next look in ") && page.contains(r#"data-live="2000""#), "{page}");
     assert!(page.contains(r#"http-equiv="refresh" content="2""#), "{page}");
     assert_eq!(stage.get_json("/api/v1/jobs/first").await?.1["next"]["lane"], "poll");
+
+    stage.ledger.pause(Paused::All, true).await?;
+
+    assert!(stage.get("/jobs/first").await?.1.contains("next look after the pause"));
+    assert_eq!(stage.ledger.paused().await?, Some(Paused::All));
     Ok(())
 }
 

@@ -3,10 +3,14 @@
 use mjq_producer::contract::{Event, Job, JobId};
 use redis::streams::StreamRangeReply;
 
-use super::{Ledger, Place, ViewError, hide_images, lines::read_event};
+use super::{
+    Ledger, Place, ViewError, hide_images,
+    lines::read_event,
+    pauses::{PAUSE_FIELDS, PauseMarks, read_pause},
+};
 use crate::{
     ledger::{
-        EntryId,
+        EntryId, Paused,
         claim_reply::read_hint,
         kept::{KeptJob, KeptRequest},
         renewal::lease_of,
@@ -33,6 +37,8 @@ pub struct JobView {
     pub hinted_task: Option<String>,
     /// Where it is found, and so what comes next.
     pub place: Place,
+    /// What is paused, and so whether that comes at all.
+    pub paused: Option<Paused>,
     /// Its record.
     pub record: Record,
     /// The size of the job as it is kept, in bytes: as it was enqueued, or without its pictures once it has completed.
@@ -50,7 +56,7 @@ pub struct JobView {
 /// Reclaims, cancel mark, hint.
 type More = (Option<u32>, Option<String>, Option<String>);
 type Scores = (Option<f64>, Option<f64>, Option<f64>, Option<u64>);
-type JobReply = (Option<String>, Option<String>, More, u64, u64, Option<f64>, Option<f64>, Option<u64>);
+type JobReply = (Option<String>, Option<String>, More, u64, u64, Option<f64>, Option<f64>, Option<u64>, PauseMarks);
 
 impl Ledger {
     /// Larger jobs are not read for a page: claims and settlements wait behind it on the same connection.
@@ -70,7 +76,8 @@ impl Ledger {
         commands.cmd("ZSCORE").arg(self.key("due:poll")).arg(id.as_str());
         commands.cmd("ZSCORE").arg(self.key("due:later")).arg(id.as_str());
         commands.cmd("ZRANK").arg(self.key("due:submit")).arg(id.as_str());
-        let (text, request, more, large, shown, poll, later, rank): JobReply = self.read(&commands).await?;
+        commands.cmd("HMGET").arg(self.key("upstream")).arg(&PAUSE_FIELDS);
+        let (text, request, more, large, shown, poll, later, rank, pauses): JobReply = self.read(&commands).await?;
         let Some(kept) = text.as_deref().and_then(KeptJob::read) else { return Ok(None) };
         let Some(record) = kept.record() else { return Ok(None) };
         let request = request.as_deref().and_then(KeptRequest::read);
@@ -98,6 +105,7 @@ impl Ledger {
             is_cancel_requested: cancelled.is_some(),
             hinted_task: hint.map(|hint| read_hint(&hint).0.to_owned()).filter(|task| !task.is_empty()),
             place: place_of(kept.event.map(|entry| EntryId::read(entry).ms), (lease, poll, later, rank)),
+            paused: read_pause(&pauses),
             record,
             job_bytes: small.map_or(if large > 0 { large } else { shown }, |job| job.len() as u64),
             job,

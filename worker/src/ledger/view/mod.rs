@@ -9,6 +9,7 @@ mod event_groups;
 mod images;
 mod job;
 mod lines;
+mod pauses;
 mod pods;
 mod rejected;
 
