@@ -17,7 +17,7 @@ use crate::settings::Settings;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The command travels through the queue like a job; the job's event tells how it ended.
+The command travels through the queue like a job; the job's event tells how it ended. \
 A job that was submitted may have been paid for already.")]
 pub(super) struct Cancel {
     /// The job's id

@@ -12,7 +12,7 @@ use crate::settings::{Effective, Loaded};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Prints each setting as it would stand in a TOML file, and where its value comes from.
+Prints each setting as it would stand in a TOML file, and where its value comes from. \
 With bad settings it says what was expected of each and exits with 78.")]
 pub(super) struct CheckConfig {
     /// Print one JSON object

@@ -43,8 +43,8 @@ Prints the job's id; with --wait, the result. The same --id with the same job is
 
 Examples:
   mjq enqueue imagine --prompt 'a lighthouse in a storm --ar 3:2' --wait
-  mjq enqueue imagine --prompt - --id order-1842 --state 'customer 7' --then U1 < prompt.txt
-  mjq enqueue imagine --prompt 'in the style of this' --image a.png b.jpg --model mj-relax")]
+  mjq enqueue imagine --prompt - --id order-1842 --then U1 < prompt.txt
+  mjq enqueue imagine --prompt 'like this' --image a.png b.jpg --model mj-relax")]
 struct Imagine {
     /// What to paint; - reads it from stdin
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
@@ -68,7 +68,7 @@ Prints the job's id; with --wait, the result.
 
 Examples:
   mjq enqueue action --job order-1842 --button U1 --wait
-  mjq enqueue action --task 1748339029401828 --custom-id MJ::JOB::upsample::1::0ddb")]
+  mjq enqueue action --task 1748339029401828 --custom-id MJ::JOB::upsample::1")]
 struct Action {
     /// The earlier job whose button is pressed, as soon as it has completed
     #[arg(long, requires = "button", required_unless_present = "task", conflicts_with_all = ["task", "custom_id"])]

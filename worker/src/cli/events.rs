@@ -16,7 +16,7 @@ use crate::settings::Settings;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without --group, it only looks: nothing is taken from anybody. With --group, it is a consumer of that
+Without --group, it only looks: nothing is taken from anybody. With --group, it is a consumer of that \
 group: it shows what the group was not given yet, and acknowledges what it has shown.
 
 Examples:

@@ -50,7 +50,7 @@ Examples:
   mjq jobs --failed
   mjq doctor
 
-Exit codes: 0 done; 1 not done: the job has no result, cannot be retried, is not there, something is wrong;
+Exit codes: 0 done; 1 not done: the job has no result, cannot be retried, is not there, something is wrong; \
 64 bad usage; 69 Redis cannot be reached; 78 bad settings.";
 
 /// A durable job queue for Midjourney-style image APIs.
@@ -163,6 +163,30 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// The command and all below it.
+    fn with_all_below(command: &clap::Command) -> Vec<clap::Command> {
+        command.get_subcommands().flat_map(with_all_below).chain([command.clone()]).collect()
+    }
+
+    #[test]
+    fn no_line_of_a_help_that_was_broken_by_hand_is_broken_again() {
+        const COLUMNS: usize = 80;
+        for command in with_all_below(&Cli::command()) {
+            let Some(text) = command.get_after_help().map(ToString::to_string) else { continue };
+            let is_example = |line: &str| line.starts_with("  ");
+            let lines: Vec<&str> = text.lines().collect();
+
+            for line in lines.iter().filter(|line| is_example(line)) {
+                assert!(line.chars().count() <= COLUMNS, "{}: {line}", command.get_name());
+            }
+            for pair in lines.windows(2) {
+                // A paragraph is one line: clap breaks it where the terminal ends.
+                let is_broken = pair.iter().all(|line| !line.is_empty() && !is_example(line));
+                assert!(!is_broken, "{}: {pair:?}", command.get_name());
+            }
+        }
     }
 
     #[test]

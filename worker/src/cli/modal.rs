@@ -21,7 +21,7 @@ use crate::{lifecycle::Phase, settings::Settings};
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("input").args(["prompt", "mask", "unchanged"]).required(true).multiple(true))]
 #[command(after_help = "\
-For a job that `mjq show` calls held. The command travels through the queue like a job; with a mask alone, the
+For a job that `mjq show` calls held. The command travels through the queue like a job; with a mask alone, the \
 upstream takes the prompt that it has.
 
 Examples:

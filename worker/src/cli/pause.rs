@@ -12,7 +12,7 @@ use crate::{ledger::Paused, settings::Settings};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Jobs are still taken in, and what was begun is finished. A paused queue neither submits nor polls; with
+Jobs are still taken in, and what was begun is finished. A paused queue neither submits nor polls; with \
 --submits, open tasks are still watched to their end. Deadlines go on. `mjq resume` ends it.
 
 Examples:

@@ -16,7 +16,7 @@ use crate::{admin::Readiness, root_cause::root_cause, settings::Settings};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exits with 0 when the worker that listens at MJQ_ADMIN_ADDR is ready, else with 1 and the reason. It is
+Exits with 0 when the worker that listens at MJQ_ADMIN_ADDR is ready, else with 1 and the reason. It is \
 made for the health checks of containers whose image has no shell:
 
   healthcheck: { test: [\"CMD\", \"mjq\", \"ready\"], interval: 5s }")]

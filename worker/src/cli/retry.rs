@@ -13,8 +13,8 @@ use crate::settings::Settings;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The job is submitted once more, which may be a new charge: after submit_unknown, upstream_lost or
-deadline_exceeded the upstream may still have, and bill, the earlier task. Look there first.
+The job is submitted once more, which may be a new charge: after submit_unknown, upstream_lost or \
+deadline_exceeded the upstream may still have, and bill, the earlier task. Look there first. \
 It keeps its id, its history and its counts, gets a new deadline, and ends with a second event.
 
 Examples:

@@ -22,7 +22,7 @@ use crate::settings::Settings;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Run it with the settings of a worker: what it may do in Redis, and what the upstream answers, depend on
+Run it with the settings of a worker: what it may do in Redis, and what the upstream answers, depend on \
 them. Exits with 1 when anything is wrong (✗), also when Redis cannot be reached.
 
 Examples:
