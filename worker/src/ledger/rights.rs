@@ -9,18 +9,8 @@ use redis::RedisResult;
 use super::{Ledger, scripts};
 
 /// What the ledger and the engine call themselves, and no script does.
-const OUTSIDE_OF_SCRIPTS: [&str; 10] = [
-    "MEMORY USAGE",
-    "STRLEN",
-    "XGROUP CREATE",
-    "XLEN",
-    "XPENDING",
-    "XREADGROUP",
-    "XREVRANGE",
-    "ZRANK",
-    "ZREVRANGE",
-    "ZREVRANGEBYSCORE",
-];
+const OUTSIDE_OF_SCRIPTS: [&str; 9] =
+    ["MEMORY USAGE", "STRLEN", "XGROUP CREATE", "XLEN", "XPENDING", "XREADGROUP", "XREVRANGE", "ZRANK", "ZREVRANGE"];
 
 /// Gives each command of ARGV to a key that is not there, and returns those that the user may not give.
 ///
@@ -122,7 +112,8 @@ mod tests {
         const NOT_TRIED: [&str; 3] = ["EVAL", "PING", "CONFIG"];
         let tried: BTreeSet<String> = needed().iter().map(|command| first_word(command).to_owned()).collect();
         let mut called = BTreeSet::new();
-        for folder in ["ledger", "ledger/view", "engine"] {
+        for folder in ["ledger", "ledger/view", "engine", "engine/claim", "engine/poll", "engine/step", "engine/upkeep"]
+        {
             let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder)).expect("sources");
             for file in files.map(|file| file.unwrap().path()).filter(|path| path.is_file()) {
                 let source = fs::read_to_string(file).unwrap();

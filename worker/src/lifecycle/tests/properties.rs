@@ -51,7 +51,7 @@ proptest! {
 
         let mut left = Vec::new();
         for stage in &path.stages {
-            let lacks_capacity = matches!(stage.seen, Observation::TaskFailed(_, FailureClass::Capacity));
+            let lacks_capacity = lacks_capacity(&stage.seen);
             if lacks_capacity && matches!(stage.after.next, Next::Submit(_)) {
                 prop_assert_eq!(stage.before.on_capacity, OnCapacity::Resubmit);
                 left.extend(stage.before.task.clone());
@@ -367,7 +367,7 @@ impl Stage {
             }
             Observation::Refused { retry_after: Some(pause), .. } => (min.max(*pause), max.max(*pause)),
             Observation::Refused { .. } | Observation::Unanswered { .. } | Observation::WorkerDied => (min, max),
-            Observation::TaskFailed(_, FailureClass::Capacity) => (min, max),
+            seen if lacks_capacity(seen) => (min, max),
             _ => {
                 assert_eq!(self.before.phase, Phase::Unknown);
                 (min, max)
@@ -541,4 +541,13 @@ fn on_capacities() -> impl Strategy<Value = OnCapacity> {
 
 fn priorities() -> impl Strategy<Value = Priority> {
     select(&[Priority::High, Priority::Normal, Priority::Low][..])
+}
+
+/// Whether the task failed, or seems to have failed, because the upstream had no capacity.
+fn lacks_capacity(seen: &Observation) -> bool {
+    match seen {
+        Observation::TaskFailed(_, class) => *class == FailureClass::Capacity,
+        Observation::Running(task) => task.seems_failed == Some(FailureClass::Capacity),
+        _ => false,
+    }
 }
