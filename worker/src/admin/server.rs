@@ -2,7 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, extract::State, http::header, middleware, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, Uri, header},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::get,
+};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -51,6 +58,7 @@ impl Admin {
             .route("/metrics", get(show_metrics))
             .nest("/api/v1", api::router())
             .merge(page::router())
+            .fallback(nothing_here)
             .layer(middleware::from_fn(headers::add))
             .with_state(self)
     }
@@ -75,6 +83,20 @@ impl Admin {
     /// The counts of the last second; `None` when Redis did not answer.
     pub(super) async fn counts(&self) -> Option<Counts> {
         self.counted.counts(&self.ledger).await
+    }
+}
+
+/// Answers where no route leads, as whoever asks there understands it.
+async fn nothing_here(State(admin): State<Admin>, uri: Uri) -> Response {
+    let is_below =
+        |path: &str| uri.path().strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if is_below("/hooks") {
+        // The internet may come here: it is told neither what this is nor its version.
+        StatusCode::NOT_FOUND.into_response()
+    } else if is_below("/api") {
+        api::nothing_here()
+    } else {
+        page::nothing_here(&admin)
     }
 }
 

@@ -8,6 +8,7 @@ mod operator;
 use axum::{
     Json, Router,
     extract::{Path, State},
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use mjq_producer::contract::JobId;
@@ -35,6 +36,11 @@ pub(super) fn router() -> Router<Admin> {
         .route("/rejected", get(rejected))
         .fallback(async || ApiError::NoSuchPath)
         .method_not_allowed_fallback(async || ApiError::WrongMethod)
+}
+
+/// What is said about a path that the API does not have.
+pub(super) fn nothing_here() -> Response {
+    ApiError::NoSuchPath.into_response()
 }
 
 #[derive(Deserialize)]

@@ -39,7 +39,6 @@ pub(super) fn router() -> Router<Admin> {
         .route("/jobs", get(find))
         .route("/jobs/{id}", get(job))
         .route("/favicon.svg", get(async || ([(header::CONTENT_TYPE, "image/svg+xml")], ICON)))
-        .fallback(nothing_here)
 }
 
 async fn overview(State(admin): State<Admin>) -> Response {
@@ -104,8 +103,9 @@ async fn show_job(admin: &Admin, id: &JobId) -> Response {
     }
 }
 
-async fn nothing_here(State(admin): State<Admin>) -> Response {
-    not_found(&Layout::of(&admin), "There is nothing here", "The overview is behind the name in the upper left.")
+/// The page for an address that leads nowhere.
+pub(super) fn nothing_here(admin: &Admin) -> Response {
+    not_found(&Layout::of(admin), "There is nothing here", "The overview is behind the name in the upper left.")
 }
 
 fn not_found(layout: &Layout, title: &str, words: &str) -> Response {

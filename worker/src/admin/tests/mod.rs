@@ -438,6 +438,9 @@ async fn what_is_not_known_is_404_with_words() -> anyhow::Result<()> {
         ("/api/v1/jobs/nobody", "not_known"),
         ("/api/v1/jobs/%3Cscript%3E", "not_known"),
         ("/api/v1/nothing", "no_such_path"),
+        ("/api/v1/", "no_such_path"),
+        ("/api/v1", "no_such_path"),
+        ("/api/v2/jobs", "no_such_path"),
     ] {
         let (status, body) = stage.get_json(path).await?;
         assert_eq!((status, &body["error"]), (404, &json!(error)), "{path}");
@@ -446,7 +449,11 @@ async fn what_is_not_known_is_404_with_words() -> anyhow::Result<()> {
     let (status, page) = stage.get("/jobs?id=%3Cscript%3E").await?;
     assert_eq!(status, 404);
     assert!(page.contains("a job id must be"), "{page}");
-    assert_eq!(stage.get("/nothing").await?.0, 404);
+    let (status, page) = stage.get("/nothing").await?;
+    assert!(status == 404 && page.contains(env!("CARGO_PKG_VERSION")), "{page}");
+    for path in ["/hooks", "/hooks/", "/hooks/a/b", "/hooks/a/b/c/d"] {
+        assert_eq!(stage.get(path).await?, (404, String::new()), "{path} tells the internet nothing");
+    }
     Ok(())
 }
 
