@@ -198,12 +198,6 @@ impl Ledger {
         &self.0.link
     }
 
-    /// How long the record of an ended job is kept.
-    #[must_use]
-    pub fn retention(&self) -> Duration {
-        self.0.retention
-    }
-
     /// The queue's name.
     #[must_use]
     pub fn queue(&self) -> &QueueName {
