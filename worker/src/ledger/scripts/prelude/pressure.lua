@@ -36,8 +36,8 @@ end
 
 -- Closes a gate for a while. A shorter wish does not cut a longer one short.
 local function close(gate, pause_ms)
-  local until_ms = math.max(now + pause_ms, closed_until(gate, redis.call('HGET', UPSTREAM, gate)))
-  redis.call('HSET', UPSTREAM, gate, string.format('%d', until_ms))
+  local opens_ms = math.max(now + pause_ms, closed_until(gate, redis.call('HGET', UPSTREAM, gate)))
+  redis.call('HSET', UPSTREAM, gate, string.format('%d', opens_ms))
 end
 
 local function open_breaker(pressure)
