@@ -6,7 +6,7 @@ use mjq_simulator::busiest_second;
 use serde_json::{Value, json};
 
 use crate::support::{
-    a_stack, action, imagine, job_view, now_ms, one_event_for_each, submitted_once, wait_for_phase, with,
+    a_stack, action, imagine, job_view, metric, now_ms, one_event_for_each, submitted_once, wait_for_phase, with,
 };
 
 #[tokio::test]
@@ -63,6 +63,24 @@ async fn actions_that_wait_for_their_parent_use_up_no_submits() -> anyhow::Resul
     assert_eq!(submits_ms.len(), 6);
     assert!(busiest_second(&submits_ms) <= 2, "{submits_ms:?}");
     Ok(())
+}
+
+#[tokio::test]
+async fn an_action_that_waits_is_claimed_once_and_submitted_when_its_parent_ends() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    stack.xadd_job(&imagine("grid", "a red fox [sim: duration=6s]")).await?;
+    wait_for_phase(&stack, "grid", "polling").await?;
+    let buttons = ["U1", "U2", "U3", "U4"];
+    let waiting: Vec<_> = buttons.iter().map(|button| action(button, "grid", button)).collect();
+    stack.wire.xadd_jobs(&waiting).await?;
+
+    for button in buttons {
+        assert_eq!(stack.event_of(button).await?.code(), "ok");
+    }
+
+    let claims = metric(&stack.workers[0], "mjq_steps_total", "parent_pending").await?;
+    assert_eq!(claims as usize, buttons.len());
+    submitted_once(&stack, 5)
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ fn wrong(history: &History, key: &str, seen: KeySeen) -> Option<String> {
     let Some(part) = part(key) else { return Some(format!("{key} belongs to no queue")) };
     let (family, _) = part.split_once(':').unwrap_or((part, ""));
     match (family, part) {
-        ("claim", _) => (!seen.expires).then(|| format!("{key} would stay for ever")),
+        ("claim" | "children", _) => (!seen.expires).then(|| format!("{key} would stay for ever")),
         (family, _) if JOB_FAMILIES.contains(&family) => {
             let is_indexed = part.split_once(':').is_some_and(|(_, id)| history.swept_in_time.contains(id));
             (!seen.expires && !is_indexed).then(|| format!("{key} would stay for ever"))

@@ -141,6 +141,7 @@ const STEPS: [(&str, &[&str]); 4] = [
             "unsendable",
             "unanswered",
             "parent_pending",
+            "parent_not_known",
             "not_begun",
             "found",
             "missing",

@@ -141,6 +141,11 @@ impl Settlement {
                 args.push_text("submit");
                 args.push(delay.as_millis());
             }
+            Next::AfterParent(delay) => {
+                args.push_text("after");
+                let parent = record.follows.as_ref().map_or("", JobId::as_str);
+                args.push(format_args!("{} {parent}", delay.as_millis()));
+            }
             Next::Poll(delay) => {
                 args.push_text("poll");
                 args.push(delay.as_millis());

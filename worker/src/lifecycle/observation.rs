@@ -46,8 +46,10 @@ pub enum Observation {
         /// The id in it that may be the new task's: a look at it will tell.
         lead: Option<TaskId>,
     },
-    /// The job that this one acts upon has not finished yet.
+    /// The job that this one acts upon is open.
     ParentPending,
+    /// The job that this one acts upon is not known yet.
+    ParentNotKnown,
 
     // What a poll sees.
     /// The task goes on.
@@ -139,6 +141,7 @@ impl Observation {
             Self::Unsendable { .. } => "unsendable",
             Self::Unanswered { .. } => "unanswered",
             Self::ParentPending => "parent_pending",
+            Self::ParentNotKnown => "parent_not_known",
             Self::Running(_) => "running",
             Self::Succeeded(_) => "succeeded",
             Self::TaskFailed(..) => "task_failed",

@@ -109,7 +109,7 @@ impl Stage {
         let mut transition = next(&record, seen, at)?;
         let event = match &mut transition.next {
             Next::End(ending) => Some(event_of(&job, &transition.record, *ending, seen, now_ms, Vec::new())),
-            Next::Submit(planned) | Next::Poll(planned) => {
+            Next::Submit(planned) | Next::AfterParent(planned) | Next::Poll(planned) => {
                 *planned = delay;
                 None
             }

@@ -141,7 +141,7 @@ impl Preparer {
             Parent::NotKnown => {
                 let waited_ms = self.ledger.clock().now_ms().saturating_sub(step.record.enqueued_ms);
                 if Duration::from_millis(waited_ms) < Self::PARENT_MAY_COME {
-                    return Err(Box::new(Observation::ParentPending));
+                    return Err(Box::new(Observation::ParentNotKnown));
                 }
                 gone(format!("job {} is not known", wanted.job))
             }

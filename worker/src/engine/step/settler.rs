@@ -177,7 +177,7 @@ fn next_claim_after(settlement: &Settlement, is_room_wanted: bool) -> Option<Dur
         return Some(Duration::ZERO);
     }
     match settlement.transition.next {
-        Next::Submit(delay) | Next::Poll(delay) => Some(delay),
+        Next::Submit(delay) | Next::AfterParent(delay) | Next::Poll(delay) => Some(delay),
         // An end makes room under the limit of open tasks.
         Next::End(_) => is_room_wanted.then_some(Duration::ZERO),
     }

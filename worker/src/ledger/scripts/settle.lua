@@ -13,6 +13,7 @@
 --   until when the record cannot have been swept, a space and the deadline (both Unix ms),
 --   pressure, see prelude/pressure.lua,
 --   then: 'submit' or 'poll', delay ms
+--     or: 'after', delay ms, a space and the parent: to be submitted when that has ended, or after the delay at the latest
 --     or: 'end', type, code, kind, task, status, image url, data, pace class, ms that the task ran (0: not
 --     known), ms until the task is looked at once more ('': never), number of follow-ups, job JSON …
 -- Returns a digit for each step: 1 written, 2 was written before, 0 the fence is stale, 4 the record is
@@ -21,7 +22,7 @@
 local SUBMIT, LATER, POLL = P .. 'due:submit', P .. 'due:later', P .. 'due:poll'
 local LEASES, DEADLINES = P .. 'leases', P .. 'deadlines'
 local ENDED = P .. 'ended'
-local JOB, REQUEST = P .. 'job:', P .. 'request:'
+local JOB, REQUEST, CHILDREN = P .. 'job:', P .. 'request:', P .. 'children:'
 
 -- Writes to the sorted sets are gathered and made at the end, one command for each set.
 local adds = {}
@@ -123,6 +124,29 @@ local function tell_end(id, at)
   return entry
 end
 
+-- Puts a job behind its parent, whose mark says that jobs wait for it. No delay is as long as the set of these is kept.
+local function put_behind(id, parent, delay_ms)
+  local text = try('GET', JOB .. parent)
+  -- It has ended meanwhile.
+  if phases[parent] == '' or not text or string.find(text, '\n', 1, true) then
+    return add(SUBMIT, submit_score(id) or now, id)
+  end
+  if try('SADD', CHILDREN .. parent, id) then
+    redis.call('PEXPIRE', CHILDREN .. parent, 120000)
+    redis.call('SADD', P .. 'marked', parent)
+  end
+  add(LATER, now + delay_ms, id)
+end
+
+-- Lets the jobs that wait for this one be submitted. Of very many the others come when their delay is over.
+local function call_children(id)
+  for _, child in ipairs(try('SPOP', CHILDREN .. id, 1000) or {}) do
+    if redis.call('ZREM', LATER, child) == 1 then
+      redis.call('ZADD', SUBMIT, submit_score(child) or now, child)
+    end
+  end
+end
+
 local function put_back(id, text, verb, delay_ms)
   local phase = phase_of(text)
   write(id, text)
@@ -131,6 +155,8 @@ local function put_back(id, text, verb, delay_ms)
     -- The input that its task waits for may have come before.
     if phase == 'held' and try('HDEL', P .. 'more:' .. id, 'mw') == 1 then delay_ms = 0 end
     add(POLL, now + delay_ms, id)
+  elseif verb == 'after' then
+    put_behind(id, string.match(delay_ms, '^%d+ (.*)$'), tonumber(string.match(delay_ms, '^%d+')))
   elseif tonumber(delay_ms) > 0 then
     add(LATER, now + delay_ms, id)
   else
@@ -196,14 +222,17 @@ local function settle(at)
   return result
 end
 
-local results = {}
+local results, are_any_marked = {}, false
 for i, at in ipairs(steps) do results[i] = settle(at) end
 if #finished > 0 then
   redis.call('ZREM', DEADLINES, unpack(finished))
-  redis.call('SREM', P .. 'marked', unpack(finished))
+  are_any_marked = redis.call('SREM', P .. 'marked', unpack(finished)) > 0
   totals.ended = #finished
 end
 for set, members in pairs(adds) do redis.call('ZADD', set, unpack(members)) end
+if are_any_marked then
+  for _, id in ipairs(finished) do call_children(id) end
+end
 list_standing()
 local last_event
 for i, id in ipairs(finished) do last_event = tell_end(id, outcomes[i]) end

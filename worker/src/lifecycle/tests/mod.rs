@@ -52,7 +52,7 @@ impl Life {
 
     /// Waits until the next step is due, claims it and sees this.
     fn step(&mut self, seen: &Observation) -> Transition {
-        if let Next::Submit(delay) | Next::Poll(delay) = self.next {
+        if let Next::Submit(delay) | Next::AfterParent(delay) | Next::Poll(delay) = self.next {
             self.pass(delay);
         }
         self.claim();

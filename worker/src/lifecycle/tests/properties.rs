@@ -93,7 +93,9 @@ proptest! {
 
         for stage in &path.stages {
             match stage.after.next {
-                Next::Submit(delay) => prop_assert!(stage.left > Duration::ZERO && delay <= stage.left, "{stage:?}"),
+                Next::Submit(delay) | Next::AfterParent(delay) => {
+                    prop_assert!(stage.left > Duration::ZERO && delay <= stage.left, "{stage:?}");
+                }
                 Next::Poll(delay) => prop_assert!(delay <= stage.left, "{stage:?}"),
                 Next::End(_) => {}
             }
@@ -287,7 +289,7 @@ impl Path {
     fn play(&mut self, scene: &Scene) {
         let life = &mut self.life;
         let due = match life.next {
-            Next::Submit(delay) | Next::Poll(delay) if !scene.is_early => delay,
+            Next::Submit(delay) | Next::AfterParent(delay) | Next::Poll(delay) if !scene.is_early => delay,
             _ => Duration::ZERO,
         };
         life.pass(due + scene.late_by);
@@ -360,7 +362,7 @@ impl Stage {
         let (min, max) = (first.min(longest).mul_f64(0.8).saturating_sub(GRAIN), longest.mul_f64(1.2) + GRAIN);
         match &self.seen {
             Observation::NotBegun => (Duration::ZERO, Duration::ZERO),
-            Observation::ParentPending => (policy.poll_min, policy.poll_max),
+            Observation::ParentNotKnown => (policy.poll_min, policy.poll_max),
             Observation::Missing => {
                 let pause = policy.after_missing(0.5).mul_f64(0.8);
                 (pause.max(policy.poll_min).saturating_sub(GRAIN), policy.poll_max)
@@ -465,6 +467,7 @@ fn seen_by_submit() -> impl Strategy<Value = Observation> {
         4 => (reasons(), prop::option::of(tasks())).prop_map(|(reason, lead)| Observation::Unanswered { reason, lead }),
         2 => Just(Observation::WorkerDied),
         2 => Just(Observation::ParentPending),
+        2 => Just(Observation::ParentNotKnown),
     ]
 }
 

@@ -20,7 +20,8 @@ denied                 | -                    | failed, too_large         | -   
 unsendable             | -                    | failed, parent_gone       | -                       | -                      | -                       | - | - | -
 unanswered             | -                    | unknown, poll             | -                       | -                      | -                       | - | - | -
 worker died            | -                    | unknown, poll             | -                       | -                      | -                       | - | - | -
-parent pending         | -                    | queued, submit            | -                       | -                      | -                       | - | - | -
+parent pending         | -                    | queued, after parent      | -                       | -                      | -                       | - | - | -
+parent not known       | -                    | queued, submit            | -                       | -                      | -                       | - | - | -
 running                | -                    | -                         | polling, poll           | -                      | polling, poll           | - | - | -
 succeeded              | -                    | -                         | completed, ok           | -                      | completed, ok           | - | - | -
 succeeded: no image    | -                    | -                         | polling, poll           | -                      | polling, poll           | - | - | -
@@ -57,6 +58,7 @@ unsendable             | -                    | failed, parent_gone       | -   
 unanswered             | -                    | failed, submit_unknown    | -                       | -                      | -                       | - | - | -
 worker died            | -                    | failed, submit_unknown    | -                       | -                      | -                       | - | - | -
 parent pending         | -                    | failed, deadline_exceeded | -                       | -                      | -                       | - | - | -
+parent not known       | -                    | failed, deadline_exceeded | -                       | -                      | -                       | - | - | -
 running                | -                    | -                         | failed, deadline_exceeded | -                    | failed, deadline_exceeded | - | - | -
 succeeded              | -                    | -                         | completed, ok           | -                      | completed, ok           | - | - | -
 succeeded: no image    | -                    | -                         | completed, ok           | -                      | completed, ok           | - | - | -
@@ -220,6 +222,7 @@ observations! {
     "unanswered": Observation::Unanswered { .. } => unanswered(),
     "worker died": Observation::WorkerDied => Observation::WorkerDied,
     "parent pending": Observation::ParentPending => Observation::ParentPending,
+    "parent not known": Observation::ParentNotKnown => Observation::ParentNotKnown,
     "running": Observation::Running(_) => running(40),
     "succeeded: no image": Observation::Succeeded(task) if task.image_url.is_empty() => succeeded(""),
     "succeeded": Observation::Succeeded(_) => succeeded("https://example.org/a.png"),
@@ -301,6 +304,7 @@ fn cell(job: &Life, seen: &Observation) -> String {
             "-".to_owned()
         }
         Ok(Transition { record, next: Next::Submit(_), .. }) => format!("{}, submit", record.phase),
+        Ok(Transition { record, next: Next::AfterParent(_), .. }) => format!("{}, after parent", record.phase),
         Ok(Transition { record, next: Next::Poll(_), .. }) => format!("{}, poll", record.phase),
         Ok(Transition { record, next: Next::End(ending), .. }) => {
             assert_eq!(ending.event_type.as_str(), record.phase.as_str());

@@ -52,6 +52,8 @@ pub struct Transition {
 pub enum Next {
     /// It is submitted (again) after this delay.
     Submit(Duration),
+    /// It is submitted when its parent has ended, or after this delay at the latest.
+    AfterParent(Duration),
     /// It is looked at after this delay.
     Poll(Duration),
     /// It has ended.
@@ -110,7 +112,7 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
     use Phase as P;
     let mut decision = Decision { record: record.clone(), at, pressure: Pressure::None };
     decision.record.survived_reclaims = at.reclaims;
-    if record.phase == P::Submitting && !matches!(seen, O::NotBegun | O::ParentPending) {
+    if record.phase == P::Submitting && !matches!(seen, O::NotBegun | O::ParentPending | O::ParentNotKnown) {
         // The ledger wrote the intent down with the claim; the timeline gets it now.
         decision.record.enter(P::Submitting, at.claimed_ms, at.fence);
     }
@@ -125,6 +127,7 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
         (P::Submitting, O::Missing) => decision.missing_before_submit(),
         (P::Submitting, O::WorkerDied) => decision.left_unknown("the worker died between intent and answer"),
         (P::Submitting, O::ParentPending) => decision.parent_pending(),
+        (P::Submitting, O::ParentNotKnown) => decision.parent_not_known(),
         (P::Submitting | P::Queued, O::NotBegun) => decision.not_begun(),
         (P::Submitting | P::Queued, O::DeadlinePassed) => decision.end_at_deadline(),
         (P::Submitting | P::Queued, O::CancelRequested) => decision.cancelled(),
@@ -162,7 +165,8 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
             | O::Unsendable { .. }
             | O::Unanswered { .. }
             | O::WorkerDied
-            | O::ParentPending,
+            | O::ParentPending
+            | O::ParentNotKnown,
         )
         | (P::Queued | P::Submitting | P::Unknown, O::Stranger { .. })
         | (
@@ -302,8 +306,9 @@ impl Decision<'_> {
         // No step is planned beyond the deadline: the one at the deadline ends the job.
         let left = Duration::from_millis(self.record.deadline_ms.saturating_sub(self.at.now_ms));
         let next = match next {
-            Next::Submit(_) if self.is_overdue() => self.end_at_deadline(),
+            Next::Submit(_) | Next::AfterParent(_) if self.is_overdue() => self.end_at_deadline(),
             Next::Submit(delay) => Next::Submit(delay.min(left)),
+            Next::AfterParent(delay) => Next::AfterParent(delay.min(left)),
             Next::Poll(delay) => Next::Poll(delay.min(left)),
             end @ Next::End(_) => end,
         };

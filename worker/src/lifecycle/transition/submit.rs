@@ -93,6 +93,14 @@ impl Decision<'_> {
     }
 
     pub(super) fn parent_pending(&mut self) -> Next {
+        /// Until it is looked whether the parent's end was missed: Redis may have lost who waits for it.
+        const LONGEST: Duration = Duration::from_secs(60);
+        self.pressure = Pressure::Unsent(self.at.claimed_ms);
+        self.enter(Phase::Queued);
+        Next::AfterParent(LONGEST)
+    }
+
+    pub(super) fn parent_not_known(&mut self) -> Next {
         self.pressure = Pressure::Unsent(self.at.claimed_ms);
         self.enter(Phase::Queued);
         let waited = Duration::from_millis(self.at.now_ms.saturating_sub(self.record.enqueued_ms));

@@ -17,6 +17,7 @@ local function denied()
     or not may('HSET', key, '', '') and 'hset' or not may('HDEL', key, '') and 'hdel'
     or not may('HINCRBY', key, '', '1') and 'hincrby'
     or not may('SADD', key, '') and 'sadd' or not may('SREM', key, '') and 'srem'
+    or not may('SPOP', key) and 'spop'
     or not may('LPUSH', key, '') and 'lpush' or not may('LTRIM', key, '0', '0') and 'ltrim'
     or not may('LREM', key, '1', '') and 'lrem' or nil
 end

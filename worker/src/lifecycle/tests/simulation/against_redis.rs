@@ -257,6 +257,7 @@ impl Both {
             Phase::Completed => ended(EventType::Completed, Code::Ok),
             Phase::Failed => ended(EventType::Failed, Code::UpstreamFailed),
             Phase::Cancelled => ended(EventType::Cancelled, Code::Cancelled),
+            Phase::Queued if dice.permille(400) => Next::AfterParent(HOUR),
             Phase::Queued => Next::Submit(delay),
             _ => Next::Poll(delay),
         };
@@ -278,6 +279,9 @@ impl Both {
         let mut record = Record { phase, polls: step.record.polls + 1, ..step.record.clone() };
         // As each transition does: the text of a record tells its phase by nothing else.
         record.timeline.push(Moment(self.now_ms, step.fence, phase));
+        if matches!(next, Next::AfterParent(_)) {
+            record.follows = Some(self.some_job());
+        }
         let event = match next {
             Next::End(ending) => {
                 let seen = Observation::NotBegun;

@@ -20,6 +20,8 @@ pub(super) struct LedgerModel {
     /// Claims, as [`lease_of`] names them.
     pub(super) leases: Lane,
     pub(super) deadlines: Lane,
+    /// Jobs that wait for this one's end.
+    children: BTreeMap<JobId, BTreeSet<JobId>>,
     pub(super) upstream: Shared,
     /// Each pod's last claim.
     memos: BTreeMap<String, Memo>,
@@ -296,6 +298,7 @@ impl LedgerModel {
             }
             answers.push(answer);
         }
+        let mut ended = Vec::new();
         for (outcome, lease, place) in places {
             self.leases.remove(&lease);
             match place {
@@ -304,10 +307,23 @@ impl LedgerModel {
                 Place::Poll(at_ms) => self.poll.add(&outcome.job, at_ms),
                 Place::Ended => {
                     self.deadlines.remove(&outcome.job);
+                    ended.push(&outcome.job);
                 }
             }
         }
+        for parent in ended {
+            self.call_children(parent);
+        }
         answers
+    }
+
+    fn call_children(&mut self, parent: &JobId) {
+        for child in self.children.remove(parent).into_iter().flatten() {
+            if self.later.score(&child).is_some() {
+                self.later.remove(&child);
+                self.submit.add(&child, self.jobs[&child].record.submit_score());
+            }
+        }
     }
 
     /// The jobs whose claims no longer hold.
@@ -508,6 +524,13 @@ impl LedgerModel {
             Next::Poll(delay) => Place::Poll(now_ms + delay.as_millis() as u64),
             Next::Submit(delay) if delay.as_millis() > 0 => Place::Later(now_ms + delay.as_millis() as u64),
             Next::Submit(_) => Place::Submit(record.submit_score()),
+            Next::AfterParent(delay) => match record.follows.clone() {
+                Some(parent) if self.jobs.get(&parent).is_some_and(|row| !row.phase.is_terminal()) => {
+                    self.children.entry(parent).or_default().insert(outcome.job.clone());
+                    Place::Later(now_ms + delay.as_millis() as u64)
+                }
+                _ => Place::Submit(record.submit_score()),
+            },
         }
     }
 
