@@ -152,7 +152,8 @@ impl RedisLink {
         if let Some(connection) = &current.connection {
             return Ok((current.generation, connection.clone()));
         }
-        let connection = self.0.source.connect(self.0.response_timeout).await?;
+        // Boxed: it is large and rare, and every call would have to keep room for it.
+        let connection = Box::pin(self.0.source.connect(self.0.response_timeout)).await?;
         let generation = current.generation + 1;
         *current = Current { generation, begun: Instant::now(), connection: Some(connection.clone()) };
         Ok((generation, connection))

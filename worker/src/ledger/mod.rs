@@ -97,7 +97,7 @@ pub use rate::{Grant, Rate, RateKind};
 pub use reassertion::Asserted;
 pub use renewal::Holding;
 pub use retry::RetryError;
-pub use settlement::{Settled, Settlement};
+pub use settlement::{JobEnd, Settled, Settlement};
 pub use view::{
     BlindLooks, BreakerCause, Counts, EventGroup, JobLine, JobView, Latest, Place, Pod, RejectedEntry, Standing,
     Upstream, ViewError, hide_images,

@@ -23,16 +23,23 @@ pub struct Settlement {
     pub kept_until_ms: u64,
     /// The new record, the next step or the end, and what it told about the upstream.
     pub transition: Transition,
+    /// What goes with the job's end, when it has ended.
+    pub end: Option<Box<JobEnd>>,
+    /// The job as it was enqueued, of a submit of one that is not large: should Redis lose it.
+    pub job_json: Option<String>,
+}
+
+/// What goes with a job's end.
+#[derive(Debug, Clone)]
+pub struct JobEnd {
+    /// The event that tells it.
+    pub event: Event,
     /// How its task ran, when the job has completed.
     pub ran: Option<Ran>,
-    /// The event, when the job has ended.
-    pub event: Option<Event>,
     /// When its task is looked at once more, although the job has ended.
     pub revisit_after: Option<Duration>,
     /// Jobs that are enqueued in the same moment, when it has completed.
     pub follow_ups: Vec<Job>,
-    /// The job as it was enqueued, of a submit of one that is not large: should Redis lose it.
-    pub job_json: Option<String>,
 }
 
 closed_set! {
@@ -64,7 +71,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered. Their leases then run out.
-    pub async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>, Abandoned> {
+    pub async fn settle(&self, settlements: impl IntoIterator<Item = &Settlement>) -> Result<Vec<Settled>, Abandoned> {
         let mut args = Args::default();
         for settlement in settlements {
             settlement.write_to(&mut args);
@@ -106,11 +113,10 @@ impl Settlement {
     /// Roughly how large it is: what the upstream made it, and the jobs that follow.
     #[must_use]
     pub fn bytes(&self) -> usize {
+        let Some(JobEnd { event, follow_ups, .. }) = self.end.as_deref() else { return 0 };
         let raw = |json: &Option<Box<RawValue>>| json.as_ref().map_or(0, |json| json.get().len());
-        let event = self.event.as_ref();
-        let event = event.map_or(0, |event| event.image_url.len() + raw(&event.data.task) + raw(&event.data.buttons));
-        let follow_ups: usize = self.follow_ups.iter().map(|job| job.request.as_json().len()).sum();
-        event + follow_ups
+        let follow_ups: usize = follow_ups.iter().map(|job| job.request.as_json().len()).sum();
+        event.image_url.len() + raw(&event.data.task) + raw(&event.data.buttons) + follow_ups
     }
 
     /// The job as it was enqueued, with its record, as [`Ledger::restore_requests`] takes it.
@@ -156,8 +162,8 @@ impl Settlement {
 
     fn write_end_to(&self, ending: Ending, args: &mut Args) {
         let record = &self.transition.record;
-        let event = self.event.as_ref();
-        let text = |field: fn(&Event) -> &String| event.map(field).map_or("", String::as_str);
+        let end = self.end.as_deref();
+        let text = |field: fn(&Event) -> &String| end.map_or("", |end| field(&end.event).as_str());
         args.push_text("end");
         args.push_text(ending.event_type.as_str());
         args.push_text(ending.code.as_str());
@@ -165,14 +171,16 @@ impl Settlement {
         args.push_text(text(|event| &event.task));
         args.push_text(text(|event| &event.status));
         args.push_text(text(|event| &event.image_url));
-        match event {
-            Some(event) => args.push_json(&event.data),
+        match end {
+            Some(end) => args.push_json(&end.event.data),
             None => args.push_text(""),
         }
         args.push(PaceClass::of(record));
-        args.push(self.ran.map_or_else(|| "0".to_owned(), |ran| ran.to_string()));
-        args.push(self.revisit_after.map(|delay| delay.as_millis().to_string()).unwrap_or_default());
-        args.push(self.follow_ups.len());
-        self.follow_ups.iter().for_each(|job| args.push_json(job));
+        args.push(end.and_then(|end| end.ran).map_or_else(|| "0".to_owned(), |ran| ran.to_string()));
+        let revisit_after = end.and_then(|end| end.revisit_after);
+        args.push(revisit_after.map(|delay| delay.as_millis().to_string()).unwrap_or_default());
+        let follow_ups = end.map_or(&[][..], |end| &end.follow_ups);
+        args.push(follow_ups.len());
+        follow_ups.iter().for_each(|job| args.push_json(job));
     }
 }

@@ -14,7 +14,7 @@ use mjq_producer::{
     contract::{Entry, JobId, QueueName, TaskId},
 };
 use mjq_worker::{
-    ledger::{Admission, ClaimLimits, Intake, Ledger, Rate, RawEntry, Settlement, Step, Wanted},
+    ledger::{Admission, ClaimLimits, Intake, JobEnd, Ledger, Rate, RawEntry, Settlement, Step, Wanted},
     lifecycle::{Circumstances, Next, Observation, Policy, Record, TaskReport, event_of, next},
 };
 use tokio::{
@@ -155,17 +155,8 @@ fn settlement(step: Step, policy: &Policy) -> anyhow::Result<Settlement> {
     let Next::End(ending) = transition.next else { anyhow::bail!("the job goes on") };
     let then: Vec<JobId> = Vec::new();
     let event = event_of(&job, &transition.record, ending, &seen, now_ms, then);
-    Ok(Settlement {
-        job,
-        fence,
-        kept_until_ms: u64::MAX,
-        transition,
-        ran: None,
-        revisit_after: None,
-        event: Some(event),
-        follow_ups: Vec::new(),
-        job_json: None,
-    })
+    let end = Some(Box::new(JobEnd { event, ran: None, revisit_after: None, follow_ups: Vec::new() }));
+    Ok(Settlement { job, fence, kept_until_ms: u64::MAX, transition, end, job_json: None })
 }
 
 async fn settle(ledger: Ledger, mut handed: mpsc::Receiver<Settlement>) -> anyhow::Result<()> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mjq_producer::contract::TaskId;
 use mjq_worker::{
-    ledger::{Settlement, Step},
+    ledger::{JobEnd, Settlement, Step},
     lifecycle::{Next, Observation, Policy, Ran, TaskReport, event_of, next},
 };
 use serde_json::json;
@@ -51,12 +51,14 @@ pub(super) fn ended(step: Step, policy: &Policy) -> anyhow::Result<Settlement> {
 fn settlement(step: Step, seen: &Observation, policy: &Policy) -> anyhow::Result<Settlement> {
     let Step { job, fence, record, claimed_ms: now_ms, .. } = step;
     let mut transition = next(&record, seen, at_once(now_ms, fence, policy))?;
-    let mut event = None;
+    let mut end = None;
     match transition.next {
-        Next::End(ending) => event = Some(event_of(&job, &transition.record, ending, seen, now_ms, Vec::new())),
+        Next::End(ending) => {
+            let event = event_of(&job, &transition.record, ending, seen, now_ms, Vec::new());
+            let ran = Some(Ran { ms: 2_000, told: None });
+            end = Some(Box::new(JobEnd { event, ran, revisit_after: None, follow_ups: Vec::new() }));
+        }
         _ => transition.next = Next::Poll(Duration::ZERO),
     }
-    let ran = event.as_ref().map(|_| Ran { ms: 2_000, told: None });
-    let (revisit_after, follow_ups, job_json) = (None, Vec::new(), None);
-    Ok(Settlement { job, fence, kept_until_ms: u64::MAX, transition, ran, revisit_after, event, follow_ups, job_json })
+    Ok(Settlement { job, fence, kept_until_ms: u64::MAX, transition, end, job_json: None })
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{Admin, Health, metrics},
-    ledger::{Admission, Admitted, ClaimLimits, Ledger, Rate, Rejection, Settlement, Step, Wanted},
+    ledger::{Admission, Admitted, ClaimLimits, JobEnd, Ledger, Rate, Rejection, Settlement, Step, Wanted},
     lifecycle::{Circumstances, Next, Observation, Policy, Record, TaskReport, event_of, next},
 };
 
@@ -118,11 +118,8 @@ impl Stage {
             job,
             fence,
             kept_until_ms: 0,
-            ran: None,
             transition,
-            event,
-            revisit_after: None,
-            follow_ups: Vec::new(),
+            end: event.map(|event| Box::new(JobEnd { event, ran: None, revisit_after: None, follow_ups: Vec::new() })),
             job_json: None,
         };
         self.ledger.settle(&[settlement]).await?;

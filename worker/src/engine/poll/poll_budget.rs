@@ -35,7 +35,8 @@ impl PollBudget {
     /// Spends the place of one request, or waits for another; says whether the request may go out.
     pub(crate) async fn spend(&self) -> bool {
         let has_place = self.rate.count == 0 || self.prepaid().pop_front().is_some();
-        has_place || place::ask(&self.ledger, RateKind::Poll, self.rate).await
+        // Boxed: it is rare, and every look would have to keep room for it.
+        has_place || Box::pin(place::ask(&self.ledger, RateKind::Poll, self.rate)).await
     }
 
     /// The places that last.

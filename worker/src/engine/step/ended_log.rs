@@ -6,7 +6,7 @@ use tracing::{info, warn};
 use crate::lifecycle::Observation;
 
 /// How a job ended, for counters and the log, once it is written.
-pub(super) struct End {
+pub(super) struct EndLog {
     job: String,
     outcome: &'static str,
     code: &'static str,
@@ -19,7 +19,7 @@ pub(super) struct End {
     finished_ms: Option<u64>,
 }
 
-impl End {
+impl EndLog {
     /// How the job of this event ended, with what was seen last.
     pub(super) fn of(event: &Event, seen: &Observation) -> Self {
         let finished_ms = match seen {

@@ -29,7 +29,7 @@ async fn steal_fence(ledger: &Ledger, settlement: &mut Settlement, now_ms: u64) 
 
 /// The event goes out before anybody has checked the fence.
 async fn publish_apart(ledger: &Ledger, settlement: &Settlement) {
-    let Some(mut event) = settlement.event.clone() else { return };
+    let Some(mut event) = settlement.end.as_ref().map(|end| end.event.clone()) else { return };
     // An event without the caller's state would be another bug. Where Redis is away, none goes out at all.
     let Ok(Some(view)) = ledger.job(&settlement.job).await else { return };
     event.state = view.state.unwrap_or_default();

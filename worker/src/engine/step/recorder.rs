@@ -12,7 +12,7 @@ use mjq_producer::contract::{Job, JobId};
 use tracing::{error, warn};
 
 use super::{
-    canceller::CancellerHandle, ended_log::End, follow_ups::follow_ups, planted, settler::SettlerHandle,
+    canceller::CancellerHandle, ended_log::EndLog, follow_ups::follow_ups, planted, settler::SettlerHandle,
     upstream_log::UpstreamLog,
 };
 use crate::{
@@ -20,10 +20,10 @@ use crate::{
         claim::{Hold, SlowStart},
         poll::Paces,
     },
-    ledger::{Abandoned, Ledger, Settled, Settlement, Step},
+    ledger::{Abandoned, JobEnd, Ledger, Settled, Settlement, Step},
     lifecycle::{
-        Circumstances, Next, Observation, Phase, Policy, Pressure, Ran, Record, Transition, event_of, first_revisit,
-        next,
+        Circumstances, Ending, Next, Observation, Phase, Policy, Pressure, Ran, Record, Transition, event_of,
+        first_revisit, next,
     },
 };
 
@@ -46,9 +46,72 @@ pub(crate) struct Recorder {
 impl Recorder {
     /// Decides, and waits until that is written, or known to be in vain.
     pub(crate) async fn settle(&self, step: &Step, hold: &Hold, seen: &Observation) {
+        let now_ms = self.ledger.clock().now_ms();
+        // Boxed: it goes through several hands.
+        let mut settlement = Box::new(self.settlement(step, hold, seen, now_ms));
+        match settlement.transition.next {
+            // Boxed: no other step has to keep room for it.
+            Next::End(ending) => Box::pin(self.settle_end(step, seen, settlement, ending, now_ms)).await,
+            _ => {
+                planted::spoil(&self.ledger, &mut settlement, now_ms).await;
+                self.settler.settle(settlement).await;
+            }
+        }
+    }
+
+    /// The rest of a job's last settlement. Its event comes first: the log and the upstream hear of the end when it is
+    /// written, and whoever lost the job leaves its task to the one who has it.
+    async fn settle_end(
+        &self,
+        step: &Step,
+        seen: &Observation,
+        mut settlement: Box<Settlement>,
+        ending: Ending,
+        now_ms: u64,
+    ) {
+        // If the pod has to leave before Redis has told the job, another pod ends it.
+        let Ok(end) = self.end(step, seen, &settlement.transition.record, ending, now_ms).await else { return };
+        let logged = EndLog::of(&end.event, seen);
+        settlement.end = Some(Box::new(end));
+        planted::spoil(&self.ledger, &mut settlement, now_ms).await;
+        let fence = settlement.fence;
+        let cancelled = &settlement.transition.record;
+        let cancelled = (cancelled.phase == Phase::Cancelled).then(|| cancelled.clone());
+        if !self.settler.settle(settlement).await.is_some_and(Settled::is_written) {
+            return;
+        }
+        logged.tell(now_ms);
+        if let Some(record) = cancelled {
+            self.canceller.hand_in(&step.job, fence, &record);
+        }
+    }
+
+    /// What is to be written down, but for what goes with an end.
+    fn settlement(&self, step: &Step, hold: &Hold, seen: &Observation, now_ms: u64) -> Settlement {
+        let transition = self.decide(step, seen, now_ms);
+        tell_of_pause(step, &transition);
+        self.upstream_log.note(transition.pressure, &transition.record.reason);
+        if matches!(step.record.phase, Phase::Polling | Phase::Held) {
+            self.upstream_log.note_look(seen);
+        }
+        self.slow_start.note(transition.pressure);
+        if transition.pressure == Pressure::Accepted {
+            self.accepted_ms.fetch_max(now_ms, Ordering::Relaxed);
+        }
+        Settlement {
+            job: step.job.clone(),
+            fence: step.fence,
+            kept_until_ms: hold.kept_until_ms(self.ledger.kept_for(), now_ms),
+            job_json: step.job_json.as_ref().filter(|_| transition.pressure.may_have_cost()).cloned(),
+            transition,
+            end: None,
+        }
+    }
+
+    fn decide(&self, step: &Step, seen: &Observation, now_ms: u64) -> Transition {
         let pace = self.paces.of(&step.record);
         let at = Circumstances {
-            now_ms: self.ledger.clock().now_ms(),
+            now_ms,
             claimed_ms: step.claimed_ms,
             jitter: rand::random(),
             fence: step.fence,
@@ -59,80 +122,35 @@ impl Recorder {
             polls_late: if self.polls_are_paced { self.paces.late() } else { Duration::ZERO },
             policy: &self.policy,
         };
-        let transition = match next(&step.record, seen, at) {
-            Ok(transition) => transition,
-            Err(illegal) => {
-                error!(job.id = %step.job, "job {}: {illegal}; this is a bug, and costs the job its step", step.job);
-                // Nobody knows any more whether a submit was sent.
-                next(&step.record, &Observation::WorkerDied, at).unwrap_or_else(|_| set_aside(step))
-            }
-        };
-        tell_of_pause(step, &transition);
-        self.upstream_log.note(transition.pressure, &transition.record.reason);
-        if matches!(step.record.phase, Phase::Polling | Phase::Held) {
-            self.upstream_log.note_look(seen);
-        }
-        self.slow_start.note(transition.pressure);
-        if transition.pressure == Pressure::Accepted {
-            self.accepted_ms.fetch_max(at.now_ms, Ordering::Relaxed);
-        }
-        // If the pod has to leave before Redis has told the job, another pod ends it.
-        let Ok(mut settlement) = self.settlement(step, seen, transition, at.now_ms).await else { return };
-        settlement.kept_until_ms = hold.kept_until_ms(self.ledger.kept_for(), at.now_ms);
-        planted::spoil(&self.ledger, &mut settlement, at.now_ms).await;
-        let end = settlement.event.as_ref().map(|event| End::of(event, seen));
-        let fence = settlement.fence;
-        let cancelled = &settlement.transition.record;
-        let cancelled = (cancelled.phase == Phase::Cancelled).then(|| cancelled.clone());
-        let settled = self.settler.settle(settlement).await;
-        // The end and its event come first; whoever lost the job leaves its task to the one who has it.
-        let is_written = settled.is_some_and(Settled::is_written);
-        if let Some(end) = end.filter(|_| is_written) {
-            end.tell(at.now_ms);
-        }
-        if let Some(record) = cancelled.filter(|_| is_written) {
-            self.canceller.hand_in(&step.job, fence, &record);
-        }
+        next(&step.record, seen, at).unwrap_or_else(|illegal| {
+            error!(job.id = %step.job, "job {}: {illegal}; this is a bug, and costs the job its step", step.job);
+            // Nobody knows any more whether a submit was sent.
+            next(&step.record, &Observation::WorkerDied, at).unwrap_or_else(|_| set_aside(step))
+        })
     }
 
-    async fn settlement(
+    /// What goes with the end of a job, whose `record` is its last.
+    async fn end(
         &self,
         step: &Step,
         seen: &Observation,
-        transition: Transition,
+        record: &Record,
+        ending: Ending,
         now_ms: u64,
-    ) -> Result<Settlement, Abandoned> {
-        let job_json = step.job_json.as_ref().filter(|_| transition.pressure.may_have_cost()).cloned();
-        let Next::End(ending) = transition.next else {
-            let (job, fence) = (step.job.clone(), step.fence);
-            return Ok(Settlement {
-                job,
-                fence,
-                kept_until_ms: 0,
-                transition,
-                ran: None,
-                event: None,
-                revisit_after: None,
-                follow_ups: Vec::new(),
-                job_json,
-            });
-        };
-        let completed = transition.record.phase == Phase::Completed;
-        let follow_ups =
-            if completed && step.record.has_follow_ups { Box::pin(self.follow_ups(step)).await? } else { Vec::new() };
+    ) -> Result<JobEnd, Abandoned> {
+        let has_follow_ups = record.phase == Phase::Completed && step.record.has_follow_ups;
+        let follow_ups = if has_follow_ups { self.follow_ups(step).await? } else { Vec::new() };
         let then: Vec<JobId> = follow_ups.iter().filter_map(|job| job.id.clone()).collect();
-        let event = event_of(&step.job, &transition.record, ending, seen, now_ms, then);
+        let event = event_of(&step.job, record, ending, seen, now_ms, then);
         let ran = match seen {
             Observation::Succeeded(task) => {
                 let told = self.proves_hooks(&step.record).then_some(step.flags.is_end_told);
-                Ran::of(&transition.record, task, told, now_ms)
+                Ran::of(record, task, told, now_ms)
             }
             _ => None,
         };
-        let revisit_after = first_revisit(&transition.record, ending, &self.policy);
-        let (job, fence, kept_until_ms) = (step.job.clone(), step.fence, 0);
-        let event = Some(event);
-        Ok(Settlement { job, fence, kept_until_ms, transition, ran, event, revisit_after, follow_ups, job_json })
+        let revisit_after = first_revisit(record, ending, &self.policy);
+        Ok(JobEnd { event, ran, revisit_after, follow_ups })
     }
 
     /// Whether the end of the job's task says something about hooks: the upstream was asked to call us, and has

@@ -25,7 +25,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct SettlerHandle(mpsc::UnboundedSender<Handed>);
 
-type Handed = (Settlement, oneshot::Sender<Settled>);
+type Handed = (Box<Settlement>, oneshot::Sender<Settled>);
 
 /// Writes settlements down until all its handles are gone.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl SettlerHandle {
     /// Hands `settlement` in and waits until it is written; `None` if the pod had to leave before.
     ///
     /// Whoever stops waiting does not take it back: it is written all the same.
-    pub(crate) async fn settle(&self, settlement: Settlement) -> Option<Settled> {
+    pub(crate) async fn settle(&self, settlement: Box<Settlement>) -> Option<Settled> {
         let (answer, answered) = oneshot::channel();
         self.0.send((settlement, answer)).ok()?;
         answered.await.ok()
@@ -136,7 +136,7 @@ impl Told {
     async fn write_down(self, ledger: Ledger, batch: Vec<Handed>) {
         let (settlements, answers): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
         crash_point::come_by(CrashPoint::BeforeSettle);
-        let Ok(settled) = ledger.settle(&settlements).await else {
+        let Ok(settled) = ledger.settle(settlements.iter().map(Box::as_ref)).await else {
             error!(steps = settlements.len(), "{} steps could not be written down in time", settlements.len());
             return;
         };
@@ -145,7 +145,7 @@ impl Told {
         if let Some(delay) = settlements.iter().filter_map(|it| next_claim_after(it, is_room_wanted)).min() {
             self.alarm.ring_within(delay);
         }
-        if let Some(delay) = settlements.iter().filter_map(|settlement| settlement.revisit_after).min() {
+        if let Some(delay) = settlements.iter().filter_map(|it| it.end.as_ref()?.revisit_after).min() {
             self.revisits.ring_within(delay);
         }
         count(&settled);
@@ -155,7 +155,7 @@ impl Told {
         for ((settlement, answer), settled) in settlements.into_iter().zip(answers).zip(settled) {
             note(&settlement, settled);
             if settlement.may_have_cost() && settled.is_written() {
-                self.submits.keep(settlement);
+                self.submits.keep(*settlement);
             }
             // A step that was timed out no longer waits; that it is written is what counts.
             let _ = answer.send(settled);

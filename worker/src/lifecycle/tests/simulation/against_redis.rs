@@ -25,8 +25,8 @@ use super::{
 };
 use crate::{
     ledger::{
-        Admission, Admitted, Asserted, ClaimLimits, Holding, Ledger, Paused, Rate, Settled, Settlement, Step, TaskHint,
-        Wanted,
+        Admission, Admitted, Asserted, ClaimLimits, Holding, JobEnd, Ledger, Paused, Rate, Settled, Settlement, Step,
+        TaskHint, Wanted,
     },
     lifecycle::{Ending, Flags, Moment, Next, Observation, Phase, Policy, Pressure, Record, Transition, event_of},
 };
@@ -330,9 +330,9 @@ impl Both {
         if let Pressure::Unsent(claimed_ms) = &mut transition.pressure {
             *claimed_ms = self.granted_ms.get(&(job.clone(), fence)).copied().unwrap_or(0);
         }
-        let (revisit_after, follow_ups, job_json) = (None, Vec::new(), None);
-        let (kept_until_ms, ran) = (kept_until_ms(is_recent), None);
-        Settlement { job, fence, kept_until_ms, transition, ran, event, revisit_after, follow_ups, job_json }
+        let kept_until_ms = kept_until_ms(is_recent);
+        let end = event.map(|event| Box::new(JobEnd { event, ran: None, revisit_after: None, follow_ups: Vec::new() }));
+        Settlement { job, fence, kept_until_ms, transition, end, job_json: None }
     }
 
     async fn renew(&mut self) -> anyhow::Result<()> {
