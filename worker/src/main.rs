@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let traces = telemetry::traces::start();
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
 
-    let result = run(|| cli.run(loaded));
+    let result = run(loaded.settings.threads, || cli.run(loaded));
     if let Some(traces) = traces {
         traces.stop();
     }
@@ -51,7 +51,9 @@ fn complain(message: &str) {
     let _ = writeln!(io::stderr(), "mjq: {message}");
 }
 
-#[tokio::main]
-async fn run<F: Future<Output = Result<(), Failure>>>(command: impl FnOnce() -> F) -> Result<(), Failure> {
-    command().await
+/// Runs a command on as many threads.
+fn run<F: Future<Output = Result<(), Failure>>>(threads: usize, command: impl FnOnce() -> F) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::NotDone(format!("no threads can be started: {error}")))?;
+    runtime.block_on(command())
 }

@@ -88,6 +88,8 @@ settings! {
 
     /// The most steps that one pod performs at once
     [Worker Open] slots: usize = "slots" ("256") by value::whole(1..=100_000);
+    /// Threads of one pod; one performs thousands of steps a second, and pays nothing for waking others
+    [Worker Open] threads: usize = "threads" ("1") by value::whole(1..=256);
     /// How long a crashed pod's steps stay with it, in ms; renewed while a step runs
     [Worker Open] lease: Duration = "lease_ms" ("15000") by value::millis(1000);
     /// The shortest time between two polls of one task, in ms
