@@ -2,7 +2,8 @@
 //!
 //! A [`RedisLink`] connects when it is first used and again after each failure, and no call on it
 //! can hang: every command has a deadline. It does not retry a command, because only the caller
-//! knows whether doing it twice is harmless.
+//! knows whether doing it twice is harmless. A Cluster's client, however, sends a command again by
+//! itself after it has lost a connection: a command to a Cluster must be harmless to repeat.
 
 use std::{
     fmt,

@@ -3,7 +3,7 @@
 use redis::{Cmd, RedisError};
 
 use crate::{
-    LinkError, RedisLink,
+    LinkError, RedisLink, RedisTopology,
     contract::{Command, Job, JobId, MAX_JOB_BYTES, QueueName, RequestError, VERSION},
 };
 
@@ -13,6 +13,13 @@ pub struct Producer {
     link: RedisLink,
     stream: String,
     max_job_bytes: usize,
+}
+
+/// A job as it is sent.
+struct Outgoing {
+    /// Its id; without one, the stream entry's id becomes the job's.
+    id: Option<JobId>,
+    json: String,
 }
 
 /// A job could not be enqueued.
@@ -72,15 +79,18 @@ impl Producer {
         Self { max_job_bytes, ..self }
     }
 
-    /// Enqueues one job and returns its id: its own, else the stream entry's.
+    /// Enqueues one job and returns its id: its own, else the stream entry's; on a Cluster, else a random one.
+    ///
+    /// A Cluster's client sends a command again after it has lost a connection. With an id of its own, a job that
+    /// arrives twice is still one job.
     ///
     /// # Errors
     /// [`EnqueueError::Invalid`] and [`EnqueueError::TooLarge`] before anything is sent; [`EnqueueError::Redis`] if Redis
     /// did not answer.
     pub async fn enqueue(&self, job: &Job) -> Result<JobId, EnqueueError> {
-        let json = self.json_of(job)?;
+        let Outgoing { id, json } = self.outgoing(job)?;
         let entry: String = self.link.query(&self.xadd(&json)).await.map_err(|cause| self.error(cause))?;
-        self.id_of(job, &entry)
+        self.id_of(id, &entry)
     }
 
     /// Enqueues many jobs, up to 500 and 4 MiB to a round trip, and returns their ids in order.
@@ -90,21 +100,21 @@ impl Producer {
     /// # Errors
     /// As [`Producer::enqueue`]. After [`EnqueueError::Redis`] some of them may be enqueued.
     pub async fn enqueue_many(&self, jobs: &[Job]) -> Result<Vec<JobId>, EnqueueError> {
-        let texts: Vec<String> = jobs.iter().map(|job| self.json_of(job)).collect::<Result<_, _>>()?;
+        let outgoing: Vec<Outgoing> = jobs.iter().map(|job| self.outgoing(job)).collect::<Result<_, _>>()?;
         let mut ids = Vec::with_capacity(jobs.len());
         while ids.len() < jobs.len() {
             let (from, mut bytes) = (ids.len(), 0);
             let mut pipeline = redis::pipe();
-            for text in texts[from..].iter().take(Self::BATCH) {
-                bytes += text.len();
+            for Outgoing { json, .. } in outgoing[from..].iter().take(Self::BATCH) {
+                bytes += json.len();
                 if bytes > Self::BATCH_BYTES && !pipeline.is_empty() {
                     break;
                 }
-                pipeline.add_command(self.xadd(text));
+                pipeline.add_command(self.xadd(json));
             }
             let entries: Vec<String> = self.link.pipeline(&pipeline).await.map_err(|cause| self.error(cause))?;
-            for (job, entry) in jobs[from..].iter().zip(&entries) {
-                ids.push(self.id_of(job, entry)?);
+            for (outgoing, entry) in outgoing[from..].iter().zip(&entries) {
+                ids.push(self.id_of(outgoing.id.clone(), entry)?);
             }
         }
         Ok(ids)
@@ -121,14 +131,30 @@ impl Producer {
     }
 
     /// The job as it is sent, if it may be.
-    fn json_of(&self, job: &Job) -> Result<String, EnqueueError> {
+    fn outgoing(&self, job: &Job) -> Result<Outgoing, EnqueueError> {
         job.validate()?;
+        let needs_id = job.id.is_none() && self.link.topology() == RedisTopology::Cluster;
+        let random_id = if needs_id { Some(self.random_id()?) } else { None };
         // Strings, numbers and JSON that was read before: there is nothing here that serde_json refuses.
-        let json = serde_json::to_string(job).unwrap_or_default();
+        let json = match random_id.clone() {
+            Some(id) => serde_json::to_string(&Job { id: Some(id), ..job.clone() }),
+            None => serde_json::to_string(job),
+        };
+        let (id, json) = (random_id.or_else(|| job.id.clone()), json.unwrap_or_default());
         match json.len() {
             bytes if bytes > self.max_job_bytes => Err(EnqueueError::TooLarge { bytes, max_bytes: self.max_job_bytes }),
-            _ => Ok(json),
+            _ => Ok(Outgoing { id, json }),
         }
+    }
+
+    /// 32 hex digits that no other job has.
+    fn random_id(&self) -> Result<JobId, EnqueueError> {
+        let mut bytes = [0; 16];
+        let filled = rustls::crypto::ring::default_provider().secure_random.fill(&mut bytes);
+        let text = format!("{:032x}", u128::from_be_bytes(bytes));
+        filled.ok().and_then(|()| JobId::new(&text).ok()).ok_or_else(|| {
+            self.error((redis::ErrorKind::Client, "the operating system gave no random bytes for the job's id").into())
+        })
     }
 
     fn xadd(&self, json: &str) -> Cmd {
@@ -137,9 +163,9 @@ impl Producer {
         command
     }
 
-    fn id_of(&self, job: &Job, entry: &str) -> Result<JobId, EnqueueError> {
-        match &job.id {
-            Some(id) => Ok(id.clone()),
+    fn id_of(&self, id: Option<JobId>, entry: &str) -> Result<JobId, EnqueueError> {
+        match id {
+            Some(id) => Ok(id),
             // Redis names entries like 1700000000000-0, which is always a job id.
             None => JobId::new(entry).map_err(|_| {
                 self.error((redis::ErrorKind::UnexpectedReturnType, "XADD did not answer with an entry id").into())

@@ -23,6 +23,8 @@ pub enum Network {
     Slow(Duration),
     /// Resets what is connected, and each new connection.
     Resets,
+    /// Resets what is connected now. New connections are fine.
+    Breaks,
     /// Takes everything and delivers nothing; new connections are taken too.
     BlackHole,
     /// What is connected now never carries anything again, not even afterwards, and nobody is told. New ones are fine.
@@ -114,8 +116,8 @@ async fn accept(listener: Option<&TcpListener>) -> Option<TcpStream> {
 }
 
 async fn carry(client: TcpStream, target: SocketAddr, mut network: watch::Receiver<Network>) {
-    // Half open is what was open when it happened; this one comes later.
-    let is_new = *network.borrow_and_update() == Network::HalfOpen;
+    // Half open or broken is what was open when it happened; this one comes later.
+    let is_new = matches!(*network.borrow_and_update(), Network::HalfOpen | Network::Breaks);
     let Ok(server) = TcpStream::connect(target).await else { return reset(&client) };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (from_client, to_client) = client.into_split();
@@ -162,6 +164,7 @@ async fn copy(
         is_dead |= now == Network::HalfOpen && !is_new;
         match now {
             Network::Resets | Network::Refuses if !is_dead => break End::Reset,
+            Network::Breaks if !is_new && !is_dead => break End::Reset,
             Network::CutsAfter(bytes) if is_way_back && carried >= bytes && !is_dead => break End::Closed,
             _ => {}
         }
@@ -296,6 +299,20 @@ mod tests {
         proxy.set(Network::Fine);
         assert_eq!(say(&mut old, "ab").await?, "(silence)");
         assert_eq!(say(&mut new, "ab").await?, "abab");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_broken_connection_is_reset_and_a_new_one_is_fine() -> anyhow::Result<()> {
+        let proxy = a_proxy().await?;
+        let mut old = TcpStream::connect(proxy.address()).await?;
+        assert_eq!(say(&mut old, "ab").await?, "abab");
+
+        proxy.set(Network::Breaks);
+        let mut new = TcpStream::connect(proxy.address()).await?;
+
+        assert_eq!(say(&mut new, "ab").await?, "abab");
+        assert_ne!(say(&mut old, "ab").await.unwrap_or_default(), "abab");
         Ok(())
     }
 

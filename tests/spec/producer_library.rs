@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context;
-use mjq_harness::{RedisOptions, Stack};
+use mjq_harness::{FaultProxy, Network, RedisOptions, Stack, eventually, unique_queue};
 use mjq_producer::contract::{Command, EventType, Job, JobId, QueueName};
 use mjq_producer::{ActionJob, Delivery, EnqueueError, EventReader, ImagineJob, Producer, ReadError};
 use redis::AsyncCommands;
 
-use crate::support::{a_stack, submitted_once};
+use crate::support::{ClusterNode, a_stack, submitted_once};
 
 async fn producer(stack: &Stack) -> anyhow::Result<Producer> {
     Ok(Producer::connect(stack.redis_url(), &QueueName::new(stack.wire.queue())?).await?)
@@ -68,6 +68,32 @@ async fn a_job_without_an_id_is_known_by_what_enqueue_returns() -> anyhow::Resul
     let id = producer(&stack).await?.enqueue(&ImagineJob::new("a red fox").build()?).await?;
 
     assert_eq!(stack.event_of(id.as_str()).await?.outcome(), "completed");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_job_that_a_clusters_client_sends_twice_has_one_id() -> anyhow::Result<()> {
+    let proxy = FaultProxy::before(([127, 0, 0, 1], 1).into()).await?;
+    let cluster = ClusterNode::start_behind(proxy.address().port()).await?;
+    proxy.lead_to(cluster.server_url().trim_start_matches("redis://").trim_end_matches('/').parse()?);
+    let queue = QueueName::new(&unique_queue())?;
+    let producer = Producer::connect(&format!("redis+cluster://{}/", proxy.address()), &queue).await?;
+    let mut server = redis::Client::open(cluster.server_url())?.get_multiplexed_async_connection().await?;
+    let job = ImagineJob::new("a red fox").build()?;
+
+    // The entry arrives, its answer does not.
+    proxy.set(Network::Slow(Duration::from_millis(500)));
+    let enqueueing = tokio::spawn(async move { producer.enqueue(&job).await });
+    eventually("the entry arrives", async || Ok(server.xlen::<_, usize>(queue.jobs_stream()).await? == 1)).await?;
+    proxy.set(Network::Breaks);
+    let id = enqueueing.await??;
+
+    let entries: redis::streams::StreamRangeReply = server.xrange_all(queue.jobs_stream()).await?;
+    let ids = entries.ids.iter().map(|entry| {
+        let job: Job = serde_json::from_str(&entry.get::<String>("job").context("no job")?)?;
+        anyhow::Ok(job.id)
+    });
+    assert_eq!(ids.collect::<anyhow::Result<Vec<_>>>()?, [Some(id.clone()), Some(id)]);
     Ok(())
 }
 

@@ -30,6 +30,15 @@ pub(crate) struct TlsRedis {
 
 impl ClusterNode {
     pub(crate) async fn start() -> anyhow::Result<Self> {
+        Self::start_with(RedisOptions::default()).await
+    }
+
+    /// Starts one whose clients come by a proxy on `port`.
+    pub(crate) async fn start_behind(port: u16) -> anyhow::Result<Self> {
+        Self::start_with(RedisOptions::default().set("cluster-announce-port", &port.to_string())).await
+    }
+
+    async fn start_with(options: RedisOptions) -> anyhow::Result<Self> {
         let dir = Dir::new()?;
         let (port, bus) = (free_port()?, free_port()?);
         // With its slots in the file of nodes it is whole from the beginning.
@@ -38,13 +47,18 @@ impl ClusterNode {
             "{id} 127.0.0.1:{port}@{bus} myself,master - 0 0 1 connected 0-16383\nvars currentEpoch 1 lastVoteEpoch 0\n"
         );
         fs::write(dir.path().join("nodes.conf"), nodes)?;
-        let options = RedisOptions::default().port(port).dir(dir.path()).set("cluster-enabled", "yes");
+        let options = options.port(port).dir(dir.path()).set("cluster-enabled", "yes");
         let options = options.set("cluster-port", &bus.to_string()).set("cluster-config-file", "nodes.conf");
         Ok(Self { server: RedisProcess::spawn(options).await?, _dir: dir })
     }
 
     pub(crate) fn url(&self) -> String {
-        self.server.url().replace("redis://", "redis+cluster://")
+        self.server_url().replace("redis://", "redis+cluster://")
+    }
+
+    /// The same node as a plain server, past any proxy.
+    pub(crate) fn server_url(&self) -> String {
+        self.server.url().to_owned()
     }
 }
 
