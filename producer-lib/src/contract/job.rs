@@ -11,7 +11,7 @@ pub const MAX_JOB_BYTES: usize = 10 << 20;
 
 /// The most follow-ups of a job. A result has some ten buttons.
 const MAX_FOLLOW_UPS: usize = 100;
-/// The most bytes of its `state` that a job may hand on to all its follow-ups, which are enqueued at once.
+/// The most bytes of its `state` and `trace` that a job may hand on to all its follow-ups, which are enqueued at once.
 const MAX_HANDED_ON_BYTES: usize = 16 * 1024 * 1024;
 
 /// One job, as it stands in the field `job` of a stream entry.
@@ -55,9 +55,14 @@ impl Job {
         if self.then.len() > MAX_FOLLOW_UPS {
             return Err(RequestError::new("then", "at most 100 follow-ups"));
         }
+        let traces = self.trace.as_ref().map_or(0, |trace| trace.get().len()) * self.then.len();
+        if traces > MAX_HANDED_ON_BYTES {
+            return Err(RequestError::new("trace", "at most 16 MiB in all for its follow-ups"));
+        }
         let heirs = self.then.iter().filter(|follow_up| follow_up.state.is_none()).count();
-        if heirs > 0 && self.request.state().is_some_and(|state| state.len() > MAX_HANDED_ON_BYTES / heirs) {
-            return Err(RequestError::new("request.state", "at most 16 MiB in all for its follow-ups"));
+        let left = MAX_HANDED_ON_BYTES - traces;
+        if heirs > 0 && self.request.state().is_some_and(|state| state.len() > left / heirs) {
+            return Err(RequestError::new("request.state", "at most 16 MiB in all, with `trace`, for its follow-ups"));
         }
         self.options.validate()
     }
@@ -179,5 +184,22 @@ mod tests {
         assert_eq!(wrong(with(3, 5 << 20, "")), "");
         assert!(wrong(with(4, 5 << 20, "")).contains("request.state"));
         assert_eq!(wrong(with(4, 5 << 20, r#","state":"its own""#)), "");
+    }
+
+    #[test]
+    fn the_trace_counts_with_the_state_for_each_follow_up() {
+        let with = |follow_ups: usize, trace_bytes: usize, state_bytes: usize| {
+            let request = format!(r#"{{"prompt":"cat","state":"{}"}}"#, "s".repeat(state_bytes));
+            let then = vec![r#"{"button":"U1"}"#; follow_ups].join(",");
+            let trace = format!(r#"{{"traceparent":"{}"}}"#, "t".repeat(trace_bytes));
+            job(&format!(r#"{{"kind":"imagine","request":{request},"then":[{then}],"trace":{trace}}}"#)).validate()
+        };
+        let wrong = |job: Result<(), RequestError>| job.map_or_else(|error| error.to_string(), |()| String::new());
+
+        assert_eq!(wrong(with(100, 1000, 1000)), "");
+        assert_eq!(wrong(with(0, 9 << 20, 0)), "");
+        assert!(wrong(with(100, 9 << 20, 0)).contains("trace"));
+        assert_eq!(wrong(with(3, 2 << 20, 3 << 20)), "");
+        assert!(wrong(with(3, 2 << 20, 4 << 20)).contains("request.state"));
     }
 }

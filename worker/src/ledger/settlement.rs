@@ -115,7 +115,7 @@ impl Settlement {
     pub fn bytes(&self) -> usize {
         let Some(JobEnd { event, follow_ups, .. }) = self.end.as_deref() else { return 0 };
         let raw = |json: &Option<Box<RawValue>>| json.as_ref().map_or(0, |json| json.get().len());
-        let follow_ups: usize = follow_ups.iter().map(|job| job.request.as_json().len()).sum();
+        let follow_ups: usize = follow_ups.iter().map(|job| job.request.as_json().len() + raw(&job.trace)).sum();
         event.image_url.len() + raw(&event.data.task) + raw(&event.data.buttons) + follow_ups
     }
 
