@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use mjq_harness::Stack;
 use mjq_simulator::busiest_second;
+use redis::AsyncCommands;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -154,6 +156,24 @@ async fn an_action_without_its_parents_result_ends_as_parent_gone() -> anyhow::R
         assert_eq!(event.data()?["attempts"], 0, "{job}");
     }
     submitted_once(&stack, 1)
+}
+
+#[tokio::test]
+async fn an_action_that_was_in_the_stream_for_minutes_still_waits_for_its_parent() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    let old = format!("{}-0", now_ms() - 120_000);
+    let early = action("early", "grid", "U1").to_string();
+    let _: String = stack.wire.redis().await?.xadd(stack.wire.key("jobs"), old, &[("v", "1"), ("job", &early)]).await?;
+    let is_missed = async |stack: &Stack| {
+        let labels = r#"act="submit",observation="parent_not_known""#;
+        Ok(metric(&stack.workers[0], "mjq_steps_total", labels).await? > 0.0)
+    };
+    stack.eventually("its parent is missed", is_missed).await?;
+
+    stack.xadd_job(&imagine("grid", "a red fox")).await?;
+
+    assert_eq!(stack.event_of("early").await?.code(), "ok");
+    submitted_once(&stack, 2)
 }
 
 #[tokio::test]

@@ -80,6 +80,9 @@ pub struct Record {
     /// The job whose result this one acts upon.
     #[serde(rename = "fo", default, skip_serializing_if = "is_default")]
     pub follows: Option<JobId>,
+    /// When that job was first looked for and was not known.
+    #[serde(rename = "pm", default, skip_serializing_if = "is_default")]
+    pub parent_missed_ms: u64,
     /// Whether follow-ups are to be enqueued when it completes.
     #[serde(rename = "th", default, skip_serializing_if = "is_default")]
     pub has_follow_ups: bool,
@@ -205,6 +208,8 @@ impl Record {
     /// Scores of the submit lane hold the priority in what is above this. As milliseconds it is the year 2286; three
     /// ranks of it stay below 2^53, exact as a double.
     pub const SCORE_RANK: u64 = 10_000_000_000_000;
+    /// How long an action waits for a parent that is not known, from when that was first found.
+    const PARENT_MAY_COME_MS: u64 = 30_000;
     /// The longest timeline: a job that is refused for hours must not grow without end.
     const MAX_TIMELINE: usize = 32;
     /// The most notes, of which the oldest go first.
@@ -232,6 +237,7 @@ impl Record {
             on_unknown: job.options.on_unknown.unwrap_or(policy.on_unknown),
             on_capacity: job.options.on_capacity.unwrap_or(policy.on_capacity),
             follows: parent.map(|parent| parent.job),
+            parent_missed_ms: 0,
             has_follow_ups: !job.then.is_empty(),
             has_own_hook: job.request.text_field("notifyHook").is_some_and(|hook| !hook.is_empty()),
             traceparent: job.traceparent(),
@@ -280,6 +286,7 @@ impl Record {
             refusals: 0,
             refused_ms: 0,
             faults: 0,
+            parent_missed_ms: 0,
             // What was answered to the task before is the answer to the next one, too.
             inputs_used: 0,
             // A duplicate stays possible: a lost submit before is one that may have been taken.
@@ -317,6 +324,12 @@ impl Record {
     #[must_use]
     pub fn entered_ms(&self) -> u64 {
         self.timeline.last().map_or(self.enqueued_ms, |moment| moment.0)
+    }
+
+    /// Whether an action still waits for a parent that the ledger does not know: the parent may not be admitted yet.
+    #[must_use]
+    pub fn parent_may_come(&self, now_ms: u64) -> bool {
+        self.parent_missed_ms == 0 || now_ms.saturating_sub(self.parent_missed_ms) < Self::PARENT_MAY_COME_MS
     }
 
     /// Where the job stands in the submit lane: smaller is sooner. Priority first, then age.

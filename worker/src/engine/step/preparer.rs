@@ -49,9 +49,6 @@ pub(crate) struct Ready<'a> {
 impl Preparer {
     /// How much of large jobs the submits of one pod hold at once, in KiB; a larger one goes alone.
     pub(crate) const LARGE_KIB: usize = 16 * 1024;
-    /// How long an action waits for a parent that the ledger does not know (yet).
-    const PARENT_MAY_COME: Duration = Duration::from_secs(30);
-
     /// Makes the request of a submit, and sees to it that it may be sent; else says what is seen instead of an answer.
     pub(crate) async fn prepare(&self, step: &Step, hold: &Hold) -> Result<Ready<'_>, Box<Observation>> {
         if let Some(task) = waiting_task(step) {
@@ -139,8 +136,7 @@ impl Preparer {
             Parent::Open => Err(Box::new(Observation::ParentPending)),
             Parent::Ended => gone(format!("job {} ended without a result", wanted.job)),
             Parent::NotKnown => {
-                let waited_ms = self.ledger.clock().now_ms().saturating_sub(step.record.enqueued_ms);
-                if Duration::from_millis(waited_ms) < Self::PARENT_MAY_COME {
+                if step.record.parent_may_come(self.ledger.clock().now_ms()) {
                     return Err(Box::new(Observation::ParentNotKnown));
                 }
                 gone(format!("job {} is not known", wanted.job))

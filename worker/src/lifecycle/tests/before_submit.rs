@@ -15,6 +15,26 @@ fn a_submit_that_cannot_be_made_tells_nothing_of_the_upstream() {
 }
 
 #[test]
+fn an_action_waits_for_its_parent_from_when_it_was_first_missed() {
+    let mut job = an_imagine_job();
+    // The action lay in the stream while no worker was there.
+    job.now_ms += 120_000;
+    let first_ms = job.now_ms;
+
+    while job.record.parent_may_come(job.now_ms) {
+        let after = job.step(&Observation::ParentNotKnown);
+        assert_eq!(after.record.phase, Phase::Queued);
+    }
+
+    let waited = Duration::from_millis(job.now_ms - first_ms);
+    assert!((S(30)..S(30) + job.policy.poll_max).contains(&waited), "{waited:?}");
+    assert_eq!(job.record.parent_missed_ms, first_ms);
+
+    job.step(&Observation::ParentPending);
+    assert!(job.record.parent_may_come(job.now_ms), "it was found; should Redis lose it, it may come again");
+}
+
+#[test]
 fn a_task_that_a_hook_told_of_is_looked_for_until_it_counts_as_lost() {
     let mut job = an_imagine_job();
     job.step(&refused(Busy::Saturated));

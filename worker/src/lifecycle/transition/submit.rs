@@ -96,6 +96,7 @@ impl Decision<'_> {
         /// Until it is looked whether the parent's end was missed: Redis may have lost who waits for it.
         const LONGEST: Duration = Duration::from_secs(60);
         self.pressure = Pressure::Unsent(self.at.claimed_ms);
+        self.record.parent_missed_ms = 0;
         self.enter(Phase::Queued);
         Next::AfterParent(LONGEST)
     }
@@ -103,7 +104,11 @@ impl Decision<'_> {
     pub(super) fn parent_not_known(&mut self) -> Next {
         self.pressure = Pressure::Unsent(self.at.claimed_ms);
         self.enter(Phase::Queued);
-        let waited = Duration::from_millis(self.at.now_ms.saturating_sub(self.record.enqueued_ms));
+        // Not from when it was enqueued: the action may have been read long after that, and before its parent.
+        if self.record.parent_missed_ms == 0 {
+            self.record.parent_missed_ms = self.at.now_ms;
+        }
+        let waited = Duration::from_millis(self.at.now_ms.saturating_sub(self.record.parent_missed_ms));
         Next::Submit((waited / 8).clamp(self.at.policy.poll_min, self.at.policy.poll_max))
     }
 
