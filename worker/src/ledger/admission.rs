@@ -167,11 +167,14 @@ impl Admission {
 mod tests {
     use std::time::Duration;
 
-    use mjq_producer::{RedisLink, contract::Entry};
+    use mjq_producer::{
+        RedisLink,
+        contract::{Entry, Malformed},
+    };
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::lifecycle::Policy;
+    use crate::lifecycle::{Policy, rejection};
 
     async fn a_ledger() -> anyhow::Result<Ledger> {
         let link = RedisLink::open(mjq_harness::shared_redis().await?.url())?;
@@ -237,6 +240,52 @@ mod tests {
 
         assert_eq!(ledger.admit(&twins, true).await?, [Admitted::New, Admitted::Known]);
         assert_eq!(left(&ledger).await?, 0);
+        Ok(())
+    }
+
+    /// Makes `events` something else than a stream, and says whether `call` waits for it to be one again.
+    async fn waits_for_the_event_stream(
+        ledger: &Ledger,
+        call: impl Future<Output = Result<(), Abandoned>>,
+    ) -> anyhow::Result<bool> {
+        let events = ledger.queue().events_stream();
+        ledger.link().query::<()>(redis::cmd("SET").arg(&events).arg("not a stream")).await?;
+        tokio::pin!(call);
+        let waits = tokio::time::timeout(Duration::from_millis(300), &mut call).await.is_err();
+        let are_all_left = left(ledger).await? == 1;
+        ledger.link().query::<()>(redis::cmd("DEL").arg(&events)).await?;
+        if waits {
+            call.await?;
+        }
+        let published: u64 = ledger.link().query(redis::cmd("XLEN").arg(&events)).await?;
+        Ok(waits && are_all_left && published == 1 && left(ledger).await? == 0)
+    }
+
+    #[tokio::test]
+    async fn an_entry_stays_in_the_stream_until_its_rejection_can_be_told() -> anyhow::Result<()> {
+        let ledger = a_ledger().await?;
+        let entry = enqueue(&ledger, "*", "a").await?.entry;
+        let malformed = Malformed { reason: "no job".to_owned(), id: Some("a".to_owned()), ..Malformed::default() };
+        let event = rejection(&malformed, &JobId::new(&entry)?, 1, 1);
+        assert!(event.is_some());
+
+        let rejections = [Rejection { entry, reason: malformed.reason, text: Vec::new(), event }];
+
+        assert!(waits_for_the_event_stream(&ledger, ledger.reject(&rejections)).await?);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn an_entry_stays_in_the_stream_until_its_conflict_can_be_told() -> anyhow::Result<()> {
+        let ledger = a_ledger().await?;
+        ledger.admit(&[enqueue(&ledger, "*", "a").await?], true).await?;
+        let mut other = enqueue(&ledger, "*", "a").await?;
+        other.job.options.max_attempts = Some(7);
+
+        let admit =
+            async { ledger.admit(&[other], true).await.map(|answers| assert_eq!(answers, [Admitted::Conflict])) };
+
+        assert!(waits_for_the_event_stream(&ledger, admit).await?);
         Ok(())
     }
 }

@@ -128,6 +128,9 @@ if admit_all_as_new() then
   results[1] = string.rep('1', (#ARGV - FIRST + 1) / EACH)
 else
   texts = {}
+  -- The same for what a conflict writes.
+  call('XLEN', P .. 'events')
+  call('HGET', P .. 'totals', 'rejected:conflict')
   for at = FIRST, #ARGV, EACH do results[#results + 1] = admit(unpack(ARGV, at, at + EACH - 1)) end
 end
 if #marked > 0 then call('SADD', P .. 'marked', unpack(marked)) end

@@ -8,6 +8,11 @@
 --   entry id, reason, the entry's text (cut), '1' if it has an event, job, kind, state, data of the event
 -- Returns for each entry: 1 rejected, 0 dealt with by somebody else
 
+-- A key that somebody has made something else of fails here, before anything has left the stream.
+redis.call('XLEN', P .. 'events')
+redis.call('XLEN', P .. 'rejected')
+redis.call('HGET', P .. 'totals', 'rejected:malformed')
+
 local results = {}
 for at = 1, #ARGV, 8 do
   local entry, reason, text, has_event, job, kind, state, data = unpack(ARGV, at, at + 7)
