@@ -133,9 +133,7 @@ impl Admitter {
 
     async fn obey_in_order(&self, commands: &[(String, Command)]) -> Result<(), Abandoned> {
         for (entry, command) in commands {
-            if self.obey(entry, command).await? {
-                self.ledger.forget_entry(entry).await?;
-            }
+            self.obey(entry, command).await?;
         }
         Ok(())
     }
@@ -162,24 +160,28 @@ impl Admitter {
         Rejection { entry, reason: malformed.reason.clone(), text, event }
     }
 
-    /// Obeys a command, and says whether it has been dealt with.
-    async fn obey(&self, entry: &str, command: &Command) -> Result<bool, Abandoned> {
+    /// Obeys a command. One for a job that is not known yet stays in the stream.
+    async fn obey(&self, entry: &str, command: &Command) -> Result<(), Abandoned> {
         /// Another pod may be about to admit the job that came before its command.
         const JOB_MAY_COME_MS: u64 = 60_000;
         let job = command.job();
         let (wish, answer) = match command {
-            Command::Cancel(job) => ("cancel", self.ledger.cancel(job).await?),
+            Command::Cancel(job) => ("cancel", self.ledger.cancel(job, Some(entry)).await?),
             Command::Modal(input) => ("modal", self.ledger.give_input(entry, input).await?),
         };
         let age_ms = self.ledger.clock().now_ms().saturating_sub(EntryId::read(entry).ms);
         match answer {
             CommandAnswer::Taken => info!(job.id = %job, "job {job}: {wish} is taken"),
             CommandAnswer::Ended => info!(job.id = %job, "job {job}: {wish} comes too late, it has ended"),
+            CommandAnswer::Before => debug!(job.id = %job, "job {job}: {wish} was taken before"),
             // Left in the stream, it is found by the next that looks back.
-            CommandAnswer::NotKnown if age_ms < JOB_MAY_COME_MS => return Ok(false),
-            CommandAnswer::NotKnown => warn!(job.id = %job, "job {job}: {wish} is dropped, it is not known"),
+            CommandAnswer::NotKnown if age_ms < JOB_MAY_COME_MS => {}
+            CommandAnswer::NotKnown => {
+                self.ledger.forget_entry(entry).await?;
+                warn!(job.id = %job, "job {job}: {wish} is dropped, it is not known");
+            }
         }
-        Ok(true)
+        Ok(())
     }
 }
 

@@ -113,10 +113,10 @@ impl Ledger {
         self.until_answered("read_jobs_again", || intake.read_again(from, until, counts())).await
     }
 
-    /// Deletes an entry of the job stream that has been dealt with: a command.
+    /// Deletes a command from the job stream that nobody will obey.
     ///
     /// # Errors
-    /// [`Abandoned`] if the pod had to leave before Redis answered. The command may then be obeyed again.
+    /// [`Abandoned`] if the pod had to leave before Redis answered. The command may then be obeyed after all.
     pub async fn forget_entry(&self, entry: &str) -> Result<(), Abandoned> {
         let stream = self.queue().jobs_stream();
         let mut command = redis::cmd("XDEL");

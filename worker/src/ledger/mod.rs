@@ -11,7 +11,7 @@
 //! | `job:<id>` | string | fence of the claim under way, else of the next; phase; record; entry of its event. See `kept` |
 //! | `request:<id>` | string | digest of the body, submit score, state, and the job unless it is large. See `kept` |
 //! | `large:<id>`, `shown:<id>` | string | a large job, and the same without its pictures. Of a completed job whose pictures made it large, only the second stays |
-//! | `more:<id>` | hash | what few jobs have: `rc` reclaims, `rn` fence of the last one, `c` cancel mark, `hint` task a hook told, with `+` before it when it told its end, `modal` the latest input, `me` its entry, `mn` how many, `mw` that it came before its task waited |
+//! | `more:<id>` | hash | what few jobs have: `rc` reclaims, `rn` fence of the last one, `c` cancel mark, `hint` task a hook told, with `+` before it when it told its end, `modal` the latest input, `mn` how many, `mw` that it came before its task waited |
 //! | `children:<id>` | set | actions that wait for this open job, in `due:later` until it has ended |
 //! | `marked` | set | open jobs that have any of `more:<id>` or `children:<id>`, or are large |
 //! | `due:submit` | zset | queued jobs by priority, then age |

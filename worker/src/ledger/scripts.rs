@@ -31,14 +31,14 @@ scripts! {
     ADMIT = "admit" after "rights" and "event";
     ANNOTATE = "annotate" after "job";
     BEAT = "beat";
-    CANCEL = "cancel" after "job";
+    CANCEL = "cancel" after "rights" and "job" and "command";
     CLAIM = "claim" after "rights" and "gate" and "rate" and "server";
     FORGET = "forget";
     GRANT = "grant" after "gate" and "rate";
     HINT = "hint" after "job";
     HOOK_SECRET = "hook_secret";
     LOOK_BACK = "look_back";
-    MODAL = "modal" after "job";
+    MODAL = "modal" after "rights" and "job" and "command";
     PAUSE = "pause";
     REASSERT = "reassert" after "rights" and "job" and "server" and "standing";
     REJECT = "reject" after "rights" and "event";

@@ -46,8 +46,8 @@ pub(super) async fn cancel(
     _: Asked<Nothing>,
 ) -> Result<Json<Value>, ApiError> {
     let id = job_to_act_on(&id)?;
-    match in_time(admin.ledger.cancel(&id)).await?? {
-        CommandAnswer::Taken => {
+    match in_time(admin.ledger.cancel(&id, None)).await?? {
+        CommandAnswer::Taken | CommandAnswer::Before => {
             info!(job.id = %id, from = %operator, "job {id}: cancel is taken over HTTP, from {operator}");
             Ok(Json(json!({ "job": id, "is_cancel_requested": true })))
         }

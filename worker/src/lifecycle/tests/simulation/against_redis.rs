@@ -53,6 +53,8 @@ struct Both {
     granted_ms: BTreeMap<(JobId, u64), u64>,
     last_claim: Option<Claim>,
     last_outcomes: Vec<Outcome>,
+    /// Inputs, each with the entry that brought it.
+    inputs: Vec<(JobId, String)>,
     story: String,
 }
 
@@ -88,6 +90,7 @@ impl Both {
             granted_ms: BTreeMap::new(),
             last_claim: None,
             last_outcomes: Vec::new(),
+            inputs: Vec::new(),
             story: String::new(),
         })
     }
@@ -369,7 +372,7 @@ impl Both {
     async fn cancel(&mut self) -> anyhow::Result<()> {
         let job = self.some_job();
         writeln!(self.story, "cancel {job}")?;
-        self.real.cancel(&job).await?;
+        self.real.cancel(&job, None).await?;
         self.model.cancel(&job);
         Ok(())
     }
@@ -383,7 +386,14 @@ impl Both {
     }
 
     async fn give_input(&mut self) -> anyhow::Result<()> {
-        let (job, entry) = (self.some_job(), format!("1-{}", self.dice.below(3)));
+        if self.inputs.is_empty() || self.dice.permille(700) {
+            let mut command = redis::cmd("XADD");
+            command.arg(self.real.queue().jobs_stream()).arg("*").arg("v").arg(1).arg("job").arg("an input");
+            let entry = self.query(&command).await?;
+            self.inputs.push((self.some_job(), entry));
+        }
+        // Or one that was read before is read again.
+        let (job, entry) = self.dice.pick(&self.inputs).clone();
         writeln!(self.story, "input {entry} for {job}")?;
         let input = ModalInput { job: job.clone(), prompt: None, mask_base64: None };
         self.real.give_input(&entry, &input).await?;

@@ -56,7 +56,8 @@ pub(super) struct Row {
     pub(super) hint: Option<TaskId>,
     pub(super) is_end_told: bool,
     pub(super) inputs: u32,
-    last_input: String,
+    /// The entries that brought them; each brings one.
+    input_entries: BTreeSet<String>,
     /// Whether an input came before the task was known to wait for one.
     has_early_input: bool,
     /// The pod that claimed it last.
@@ -363,10 +364,10 @@ impl LedgerModel {
 
     pub(super) fn give_input(&mut self, job: &JobId, entry: &str) {
         let Some(row) = self.jobs.get_mut(job).filter(|row| !row.phase.is_terminal()) else { return };
-        if row.last_input != entry {
-            entry.clone_into(&mut row.last_input);
-            row.inputs += 1;
+        if !row.input_entries.insert(entry.to_owned()) {
+            return;
         }
+        row.inputs += 1;
         match self.poll.score(job) {
             Some(1..) if row.phase == Phase::Held => self.poll.add(job, 0),
             _ => row.has_early_input = true,
@@ -643,7 +644,7 @@ impl Row {
             hint: None,
             is_end_told: false,
             inputs: 0,
-            last_input: String::new(),
+            input_entries: BTreeSet::new(),
             has_early_input: false,
             holder: String::new(),
         }
