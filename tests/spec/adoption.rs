@@ -8,7 +8,7 @@ use mjq_simulator::{Fault, Script, SubmitStep};
 use serde_json::json;
 
 use crate::support::{
-    Recorder, a_stack, a_stack_with_hooks, creation_of, imagine, metric, now_ms, one_event_for_each, with,
+    Recorder, a_stack, a_stack_with_hooks, creation_of, imagine, job_view, metric, now_ms, one_event_for_each, with,
 };
 
 /// One worker that the upstream's hooks reach, and that waits for them.
@@ -202,6 +202,32 @@ async fn a_task_is_looked_for_by_state_even_if_its_worker_died_before_the_answer
     stack.add_worker().await?;
 
     each_was_adopted(&stack, 1).await
+}
+
+#[tokio::test]
+async fn a_task_that_a_frozen_worker_hears_of_too_late_is_adopted_by_the_others() -> anyhow::Result<()> {
+    // Nobody else tells of the task: no hook comes, and no lookup is made.
+    let stack = a_stack().knobs(|knobs| knobs.hooks = false).set("MJQ_HOOK_URL", "http://127.0.0.1:1");
+    let mut stack = stack.set("MJQ_UNKNOWN_GRACE_MS", 20_000).set("MJQ_LEASE_MS", 1_000).await?;
+    let prompt = "a red fox [sim: delay=3s]";
+    stack.xadd_job(&imagine("order-1842", prompt)).await?;
+    stack.eventually("the submit is on its way", async |stack| Ok(stack.simulator.attempted(prompt) == 1)).await?;
+
+    stack.workers[0].pause()?;
+    stack.add_worker().await?;
+    let is_unknown = async |stack: &Stack| {
+        Ok(job_view(&stack.workers[1], "order-1842").await.is_ok_and(|view| view["phase"] == "unknown"))
+    };
+    stack.eventually("the other worker has taken it over", is_unknown).await?;
+    stack.workers[0].resume()?;
+
+    let event = stack.event_of("order-1842").await?;
+    let data = event.data()?;
+    assert_eq!((event.code(), &data["attempts"], &data["adopted"]), ("ok", &json!(1), &json!(true)), "{event:?}");
+    assert_eq!(event.field("task"), creation_of(&stack, prompt)?.task);
+    assert!(stack.workers[0].logs().contains(&format!("accepted it as task {}", event.field("task"))));
+    one_event_for_each(&stack, 1).await?;
+    made_once(&stack, 1)
 }
 
 #[tokio::test]

@@ -13,6 +13,9 @@ pub struct TaskHint {
     pub task: Option<TaskId>,
     /// Whether the task goes on: then it is looked at only if it was being looked for.
     pub goes_on: bool,
+    /// When the job came that the hint is about, Unix milliseconds. A later job with the same id does not get the hint.
+    /// `None` if the source of the hint does not know it.
+    pub enqueued_ms: Option<u64>,
 }
 
 /// What became of a hint.
@@ -58,6 +61,7 @@ impl Ledger {
             args.push_text(hint.job.as_str());
             args.push_text(hint.task.as_ref().map(TaskId::as_str).unwrap_or_default());
             args.push(u8::from(hint.goes_on));
+            args.push(hint.enqueued_ms.map(|ms| ms.to_string()).unwrap_or_default());
         }
         let answers: Vec<u8> = self.call_with(&scripts::HINT, &args).await?;
         Ok(answers.into_iter().map(Hinted::read).collect())

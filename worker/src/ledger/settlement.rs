@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mjq_producer::{
     closed_set,
-    contract::{Event, Job, JobId},
+    contract::{Event, Job, JobId, TaskId},
 };
 use serde_json::value::RawValue;
 
@@ -108,6 +108,13 @@ impl Settlement {
     #[must_use]
     pub fn may_have_cost(&self) -> bool {
         self.transition.pressure.may_have_cost()
+    }
+
+    /// The task that the upstream made, if this is the settlement of a submit that it accepted.
+    #[must_use]
+    pub fn accepted_task(&self) -> Option<&TaskId> {
+        let Transition { record, pressure, .. } = &self.transition;
+        record.task.as_ref().filter(|_| *pressure == Pressure::Accepted)
     }
 
     /// Roughly how large it is: what the upstream made it, and the jobs that follow.

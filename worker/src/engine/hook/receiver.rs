@@ -75,7 +75,7 @@ async fn receive(
     tokio::spawn(async move {
         debug!(job.id = %job, "a hook about job {job} came");
         let Hint { task, goes_on } = Hint::read(&body);
-        let answer = match hooks.pass_on(TaskHint { job, task, goes_on }).await {
+        let answer = match hooks.pass_on(TaskHint { job, task, goes_on, enqueued_ms: None }).await {
             Hinted::Moved => {
                 hooks.alarm.ring_within(Duration::ZERO);
                 "moved"

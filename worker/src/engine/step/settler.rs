@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mjq_producer::contract::TaskId;
 use tokio::{
     sync::{mpsc, oneshot},
     task::{JoinError, JoinSet},
@@ -17,7 +18,7 @@ use crate::{
         gather::fill,
         recovery::LatestSubmits,
     },
-    ledger::{Ledger, Settled, Settlement},
+    ledger::{Hinted, Ledger, Settled, Settlement, TaskHint},
     lifecycle::{Next, Phase, Pressure, Transition},
 };
 
@@ -137,7 +138,7 @@ impl Told {
         let (settlements, answers): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
         crash_point::come_by(CrashPoint::BeforeSettle);
         let Ok(settled) = ledger.settle(settlements.iter().map(Box::as_ref)).await else {
-            error!(steps = settlements.len(), "{} steps could not be written down in time", settlements.len());
+            settlements.iter().for_each(|it| note_unwritten(it));
             return;
         };
         crash_point::come_by(CrashPoint::AfterSettle);
@@ -152,6 +153,7 @@ impl Told {
         let restored = settlements.iter().zip(&settled).filter(|(_, settled)| **settled == Settled::Restored);
         // Without an answer the pod has to leave, and whoever comes after it looks at what is there.
         let _ = ledger.restore_requests(restored.filter_map(|(settlement, _)| settlement.enqueued())).await;
+        self.hint_at_late_tasks(&ledger, &settlements, &settled).await;
         for ((settlement, answer), settled) in settlements.into_iter().zip(answers).zip(settled) {
             note(&settlement, settled);
             if settlement.may_have_cost() && settled.is_written() {
@@ -161,6 +163,29 @@ impl Told {
             let _ = answer.send(settled);
         }
     }
+
+    /// Tells the ledger of tasks whose acceptance came too late, because another worker had taken the job over. If the job
+    /// is unknown or is about to be submitted again, it looks at that task first. A step that is under way now may not see
+    /// the hint; the one after it does.
+    async fn hint_at_late_tasks(&self, ledger: &Ledger, settlements: &[Box<Settlement>], settled: &[Settled]) {
+        let stale = settlements.iter().zip(settled).filter(|(_, settled)| **settled == Settled::Stale);
+        let hints: Vec<TaskHint> = stale.filter_map(|(settlement, _)| late_task(settlement)).collect();
+        if hints.is_empty() {
+            return;
+        }
+        // Without an answer the pod has to leave, and the log has the tasks.
+        let hinted = ledger.hint(&hints).await.unwrap_or_default();
+        if hinted.contains(&Hinted::Moved) {
+            self.alarm.ring_within(Duration::ZERO);
+        }
+    }
+}
+
+/// The hint at the task that the upstream made for a submit, if it accepted it.
+fn late_task(settlement: &Settlement) -> Option<TaskHint> {
+    let task = settlement.accepted_task()?.clone();
+    let enqueued_ms = Some(settlement.transition.record.enqueued_ms);
+    Some(TaskHint { job: settlement.job.clone(), task: Some(task), goes_on: true, enqueued_ms })
 }
 
 /// Whether somebody waits for it, or would miss it if this pod died now: an end, and whatever a submit came to.
@@ -197,7 +222,13 @@ fn note(settlement: &Settlement, settled: Settled) {
     match settled {
         Settled::Written | Settled::WrittenBefore => {}
         Settled::Stale => {
-            warn!(job.id = %job, fence, "a step of job {job} came too late: another worker has taken it over");
+            let (task, and_task) = (task_of(settlement), in_words(settlement));
+            warn!(
+                job.id = %job,
+                fence,
+                task,
+                "a step of job {job} came too late: another worker has taken it over{and_task}"
+            );
         }
         Settled::Restored => {
             error!(
@@ -206,8 +237,27 @@ fn note(settlement: &Settlement, settled: Settled) {
                 "redis had lost what it knew of job {job}, and has it again: suspected_rollback"
             );
         }
-        Settled::Gone => error!(job.id = %job, fence, "redis has lost the record of job {job}"),
+        Settled::Gone => {
+            let (task, and_task) = (task_of(settlement), in_words(settlement));
+            error!(job.id = %job, fence, task, "redis has lost the record of job {job}{and_task}");
+        }
     }
+}
+
+fn note_unwritten(settlement: &Settlement) {
+    let Settlement { job, fence, .. } = settlement;
+    let (task, and_task) = (task_of(settlement), in_words(settlement));
+    error!(job.id = %job, fence, task, "a step of job {job} could not be written down in time{and_task}");
+}
+
+/// The task that the step's submit was accepted as; empty for any other step.
+fn task_of(settlement: &Settlement) -> &str {
+    settlement.accepted_task().map_or("", TaskId::as_str)
+}
+
+/// The same as the end of a sentence.
+fn in_words(settlement: &Settlement) -> String {
+    settlement.accepted_task().map(|task| format!("; the upstream accepted it as task {task}")).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -6,13 +6,20 @@
 --   job id
 --   the task id that the hook told, or ''
 --   '1' if the task goes on: then only a job whose task is being looked for is looked at
+--   when the job came that the hint is about, Unix ms, or '' if that is not known
 -- Returns for each hint
 --   1 the look was moved to now, 2 the same for a job that its deadline has ended, 0 there is nothing to look at,
 --   3 a step is under way that may see less than the hook tells: ask again when it has come to its end
 
-local function hint(id, task, goes_on)
+-- Whether the id now belongs to a later job. The job's score tells when it came, below its priority (record.rs, SCORE_RANK).
+local function is_of_another_job(id, enqueued_ms)
+  local score = enqueued_ms ~= '' and submit_score(id)
+  return score and score % 1e13 ~= tonumber(enqueued_ms)
+end
+
+local function hint(id, task, goes_on, enqueued_ms)
   local fence, phase = read_job(id)
-  if not fence then return 0 end
+  if not fence or is_of_another_job(id, enqueued_ms) then return 0 end
   -- Kept also while the submit is under way, since its answer may get lost after this hook has come; and after a
   -- refusal, since a task that is there all the same must not be asked for again. With the end goes a mark, by which
   -- the look that finds it knows that it was told.
@@ -30,5 +37,7 @@ local function hint(id, task, goes_on)
 end
 
 local answers = {}
-for at = 1, #ARGV, 3 do answers[#answers + 1] = hint(ARGV[at], ARGV[at + 1], ARGV[at + 2] == '1') end
+for at = 1, #ARGV, 4 do
+  answers[#answers + 1] = hint(ARGV[at], ARGV[at + 1], ARGV[at + 2] == '1', ARGV[at + 3])
+end
 return answers

@@ -379,9 +379,14 @@ impl Both {
 
     async fn hint(&mut self) -> anyhow::Result<()> {
         let (job, task, goes_on) = (self.some_job(), TaskId::new("12463258"), self.dice.permille(500));
-        writeln!(self.story, "hint {job}, goes on: {goes_on}")?;
-        self.real.hint(&[TaskHint { job: job.clone(), task: Some(task.clone()), goes_on }]).await?;
-        self.model.hint(&job, &task, goes_on, self.now_ms);
+        let came_ms = self.model.jobs.get(&job).map(|row| row.record.enqueued_ms);
+        let is_of_earlier_job = self.dice.permille(200);
+        let enqueued_ms = if is_of_earlier_job { Some(1) } else { came_ms.filter(|_| self.dice.permille(500)) };
+        writeln!(self.story, "hint {job} of {enqueued_ms:?}, goes on: {goes_on}")?;
+        self.real.hint(&[TaskHint { job: job.clone(), task: Some(task.clone()), goes_on, enqueued_ms }]).await?;
+        if !is_of_earlier_job {
+            self.model.hint(&job, &task, goes_on, self.now_ms);
+        }
         Ok(())
     }
 

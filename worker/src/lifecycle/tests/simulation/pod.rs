@@ -353,6 +353,8 @@ impl Pod {
             Next::End(ending) => Some(event_of(&step.job, &transition.record, *ending, seen, now_ms, Vec::new())),
             _ => None,
         };
+        let accepted = transition.record.task.clone().filter(|_| transition.pressure == Pressure::Accepted);
+        let accepted = accepted.map(|task| (step.job.clone(), task));
         // Nothing is swept.
         let outcome = Outcome { job: step.job.clone(), fence: step.fence, is_recent: true, transition, event };
         // Waits for its turn, with others.
@@ -377,6 +379,9 @@ impl Pod {
             self.submits.borrow_mut().push((world.now_ms(), outcome));
         }
         world.tally.borrow_mut().count(name);
+        if let (Some((job, task)), Answer::Stale) = (&accepted, answers[0]) {
+            self.call(|ledger, now_ms| ledger.hint(job, task, true, now_ms)).await;
+        }
     }
 
     /// Whether the claim is fresh enough to send anything.
