@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use mjq_harness::{Stack, StackBuilder};
 use mjq_simulator::{Fault, Script, SubmitStep};
+use redis::AsyncCommands;
 use serde_json::json;
 
 use crate::support::{
@@ -82,18 +83,21 @@ async fn a_hook_that_somebody_made_up_adopts_nothing_and_the_genuine_one_does() 
     stack.eventually("both hooks were sent", is_there).await?;
 
     let (path, body) = hook_to("forged", &upstreams)?;
-    let signature = path.rsplit('/').next().context("a hook without a signature")?.to_owned();
+    let (address, signature) = path.rsplit_once('/').context("a hook without a signature")?;
+    let (before, enqueued_ms) = address.rsplit_once('/').context("a hook without a time")?;
     let other = if &signature[10..11] == "A" { "E" } else { "A" };
     let inverted = format!("{}{other}{}", &signature[..10], &signature[11..]);
     let (others_path, others_body) = hook_to("genuine", &upstreams)?;
     let others_signature = others_path.rsplit('/').next().context("a hook without a signature")?;
     let forgeries = [
-        format!("/hooks/forged/1/{inverted}"),
-        format!("/hooks/forged/1/{}", &signature[..20]),
-        format!("/hooks/forged/1/{others_signature}"),
-        // A signature is for one attempt of one job.
-        format!("/hooks/forged/2/{signature}"),
-        "/hooks/forged/1/none".to_owned(),
+        format!("{address}/{inverted}"),
+        format!("{address}/{}", &signature[..20]),
+        format!("{address}/{others_signature}"),
+        // A signature is for one attempt of one job, which came at one time.
+        format!("/hooks/forged/2/{enqueued_ms}/{signature}"),
+        format!("{before}/1{enqueued_ms}/{signature}"),
+        format!("{before}/{signature}"),
+        format!("{before}/none"),
     ];
     for forgery in &forgeries {
         assert_eq!(post(&stack, forgery, &body).await?, 404, "{forgery}");
@@ -120,6 +124,52 @@ async fn a_genuine_hook_that_names_a_task_which_the_upstream_does_not_show_adopt
     assert_eq!(status, 200);
     assert_eq!(stack.event_of("order-1842").await?.code(), "submit_unknown");
     made_once(&stack, 1)
+}
+
+#[tokio::test]
+async fn a_late_hook_about_an_earlier_job_with_the_same_id_tells_nothing_about_the_present_one() -> anyhow::Result<()> {
+    let upstreams = Recorder::answering("{}").await?;
+    let stack = a_stack().set("MJQ_HOOK_URL", upstreams.url()).await?;
+    stack.xadd_job(&imagine("order-1842", "a red fox")).await?;
+    let first = stack.event_of("order-1842").await?;
+    stack.eventually("its hook was sent", async |_| Ok(hook_to("order-1842", &upstreams).is_ok())).await?;
+    let (path, body) = hook_to("order-1842", &upstreams)?;
+    // As the sweep does when the retention is over.
+    let keys = ["job", "request", "more"].map(|kind| stack.wire.key(&format!("{kind}:order-1842")));
+    let _: u64 = stack.wire.redis().await?.del(&keys).await?;
+
+    let prompt = "a blue fox [sim: status=503 retry=2]";
+    stack.xadd_job(&imagine("order-1842", prompt)).await?;
+    stack.eventually("it was refused", async |stack| Ok(stack.simulator.attempted(prompt) == 1)).await?;
+    assert_eq!(post(&stack, &path, &body).await?, 200);
+
+    let both_ended = async |stack: &Stack| Ok(stack.events().await?.len() == 2);
+    stack.eventually("the second job has ended", both_ended).await?;
+    let second = stack.events().await?.remove(1);
+    assert_eq!((second.code(), second.field("task")), ("ok", creation_of(&stack, "a blue fox")?.task.as_str()));
+    assert_eq!((first.code(), &second.data()?["adopted"]), ("ok", &json!(false)), "{second:?}");
+    made_once(&stack, 2)
+}
+
+#[tokio::test]
+async fn a_hook_after_a_refusal_that_names_another_jobs_task_does_not_keep_the_job_from_its_submit()
+-> anyhow::Result<()> {
+    let upstreams = Recorder::answering("{}").await?;
+    let stack = a_stack().set("MJQ_HOOK_URL", upstreams.url()).set("MJQ_UPSTREAM_STATE", "token").await?;
+    stack.xadd_job(&imagine("order-1841", "a red fox")).await?;
+    let others = stack.event_of("order-1841").await?;
+    let prompt = "a blue fox [sim: status=503 retry=2 after]";
+    stack.xadd_job(&imagine("order-1842", prompt)).await?;
+    stack.eventually("its hook was sent", async |_| Ok(hook_to("order-1842", &upstreams).is_ok())).await?;
+    let (path, _) = hook_to("order-1842", &upstreams)?;
+
+    let body = format!(r#"{{"id": "{}", "status": "IN_PROGRESS"}}"#, others.field("task"));
+    assert_eq!(post(&stack, &path, body.as_bytes()).await?, 200);
+
+    let event = stack.event_of("order-1842").await?;
+    assert_eq!((event.code(), &event.data()?["adopted"]), ("ok", &json!(false)), "{event:?}");
+    assert_ne!(event.field("task"), others.field("task"));
+    Ok(())
 }
 
 #[tokio::test]

@@ -97,6 +97,8 @@ impl Preparer {
             return Some(Observation::NoVerdict { reason, retry_after: None });
         }
         match self.upstream.fetch(task).await.without_stranger() {
+            // The upstream has given its id a second time.
+            seen if self.requests.is_anothers(&seen, &step.job, &step.record) => None,
             Observation::Running(_) | Observation::Succeeded(_) | Observation::WaitsForInput(_) => {
                 Some(Observation::Found(task.clone()))
             }

@@ -65,7 +65,7 @@ impl RequestMaker {
             }
         }
         if let Some(hooks) = self.hooks.as_ref().filter(|_| !record.has_own_hook) {
-            changes.push(("notifyHook", Some(hooks.url(job, attempt).into())));
+            changes.push(("notifyHook", Some(hooks.url(job, attempt, record.enqueued_ms).into())));
         }
         request.with(&changes)
     }
