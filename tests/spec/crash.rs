@@ -6,7 +6,7 @@ use mjq_harness::{Stack, StackBuilder, WorkerProcess, eventually, eventually_wit
 use redis::{AsyncCommands, streams::StreamReadReply};
 use serde_json::json;
 
-use crate::support::{FarRedis, a_stack, foxes, imagine, metric, one_event_for_each, submitted_once, with};
+use crate::support::{FarRedis, a_stack, foxes, imagine, metric, now_ms, one_event_for_each, submitted_once, with};
 
 const LEASE: Duration = Duration::from_secs(1);
 
@@ -223,6 +223,35 @@ async fn a_job_that_kills_its_workers_again_and_again_ends_as_poison() -> anyhow
     assert_eq!((event.outcome(), event.code(), &event.data()?["attempts"]), ("failed", "poison", &json!(1)));
     assert_eq!(stack.simulator.stats().created, 1);
     Ok(())
+}
+
+#[tokio::test]
+async fn a_job_that_a_later_version_wrote_waits_for_a_worker_that_can_read_it() -> anyhow::Result<()> {
+    let stack = a_stack_with_short_leases().await?;
+    let (mut redis, job) = (stack.wire.redis().await?, stack.wire.key("job:order-1842"));
+    stack.xadd_job(&with(imagine("order-1842", "a red fox"), "/options/run_at_ms", now_ms() + 1_500)).await?;
+    let is_admitted = async |stack: &Stack| Ok(stack.wire.redis().await?.exists(&job).await?);
+    stack.eventually("it is admitted", is_admitted).await?;
+    let readable: String = redis.get(&job).await?;
+    let later = r#"{"k":"hologram","#;
+    let _: () = redis.set(&job, readable.replacen('{', later, 1)).await?;
+
+    let worker = &stack.workers[0];
+    let is_met = async |_: &Stack| Ok(worker.logs().contains("the record of job order-1842 cannot be read"));
+    stack.eventually("the worker meets it", is_met).await?;
+    let is_released = async |stack: &Stack| {
+        let text: String = stack.wire.redis().await?.get(&job).await?;
+        Ok(text.starts_with("3 queued "))
+    };
+    stack.eventually("the worker has put it back twice", is_released).await?;
+    // From here on it is read again, as by a worker of the later version.
+    let text: String = redis.get(&job).await?;
+    let _: () = redis.set(&job, text.replacen(later, "{", 1)).await?;
+
+    let event = stack.event_of("order-1842").await?;
+    assert_eq!((event.code(), &event.data()?["attempts"], &event.data()?["reclaims"]), ("ok", &json!(1), &json!(0)));
+    assert_eq!(worker.logs().matches("cannot be read").count(), 1, "it is logged once");
+    submitted_once(&stack, 1)
 }
 
 #[tokio::test]

@@ -6,10 +6,9 @@ use std::{
 };
 
 use mjq_producer::contract::JobId;
-use tracing::error;
 
 use super::{
-    Abandoned, Ledger, Rate, arg,
+    Abandoned, Ledger, Rate, UnreadableStep, arg,
     claim_reply::{ClaimReply, RawStep, WaitsFor},
     kept::KeptRequest,
     scripts,
@@ -45,6 +44,8 @@ pub struct Wanted {
 pub struct Claimed {
     /// The steps, to be performed now.
     pub steps: Vec<Step>,
+    /// What this pod cannot read, and has to release: a later version of mjq may have written it.
+    pub unreadable: Vec<UnreadableStep>,
     /// When there may be more; `None` when nothing is waiting at all.
     pub more_after: Option<Duration>,
     /// Whether submits wait until open tasks end.
@@ -129,18 +130,15 @@ impl Ledger {
         let waited = Duration::from_millis(reply.now_ms.saturating_sub(reply.granted_ms));
         let granted_at = claimed_at.checked_sub(waited).unwrap_or(claimed_at);
         let place_until = Rate::place_until(granted_at, round_trip);
-        let read = |text: &String| {
-            let step = RawStep::read(text).and_then(|raw| raw.into_step(&reply, claimed_at, place_until));
-            if step.is_none() {
-                // Its lease runs out again and again; a newer version of mjq may be able to read it.
-                let id = text.split(' ').next().unwrap_or_default();
-                error!(job.id = %id, "the record of job {id} cannot be read: was it written by another version?");
+        let (mut steps, mut unreadable) = (Vec::with_capacity(reply.steps.len()), Vec::new());
+        for text in &reply.steps {
+            match RawStep::read(text).and_then(|raw| raw.into_step(&reply, claimed_at, place_until)) {
+                Some(step) => steps.push(step),
+                None => unreadable.push(RawStep::unreadable(text, &reply)),
             }
-            step
-        };
-        let steps = reply.steps.iter().filter_map(read).collect();
+        }
         let more_after = u64::try_from(reply.more_after_ms).ok().map(Duration::from_millis);
-        Ok(Claimed { steps, more_after, submits_wait_for_room: reply.waits == WaitsFor::OpenTasks })
+        Ok(Claimed { steps, unreadable, more_after, submits_wait_for_room: reply.waits == WaitsFor::OpenTasks })
     }
 
     /// The size of a job whose claim did not bring it.
@@ -170,7 +168,10 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Grant, RateKind};
+    use crate::{
+        ledger::{Grant, RateKind},
+        lifecycle::Phase,
+    };
 
     /// A ledger of its own with one job that may be submitted, and has this state.
     async fn a_ledger_with_a_job(state: &str) -> anyhow::Result<Ledger> {
@@ -208,6 +209,57 @@ mod tests {
         }
         let json = ledger.job_json(&JobId::new("order-1842")?).await?;
         assert!(json.is_some_and(|json| json.len() > 100_000), "it is read when it is submitted");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_step_that_cannot_be_read_is_released_and_can_be_claimed_as_if_it_had_not_been() -> anyhow::Result<()> {
+        let ledger = a_ledger_with_a_job("customer 7").await?;
+        let (no_limit, lease) = (Rate::per_second(0.0), Duration::from_secs(60));
+        let limits = ClaimLimits { lease, max_open: 0, submit_rate: Rate::per_second(50.0), poll_rate: no_limit };
+        let wanted = Wanted { steps: 1, submits: 1, polls_per_request: 1 };
+        let (job, key) = (ledger.key("job:order-1842"), |name: &str| ledger.key(name));
+        let text = async || ledger.link().query::<String>(redis::cmd("GET").arg(&job)).await;
+        let set = async |text: &str| ledger.link().query::<String>(redis::cmd("SET").arg(&job).arg(text)).await;
+        let score = async |lane: &str| {
+            ledger.link().query::<Option<f64>>(redis::cmd("ZSCORE").arg(key(lane)).arg("order-1842")).await
+        };
+        let count =
+            async |command: &str, name: &str| ledger.link().query::<u64>(redis::cmd(command).arg(key(name))).await;
+        let readable = text().await?;
+        let written_by_a_later_version = |text: &str| text.replacen('{', r#"{"k":"hologram","#, 1);
+        set(&written_by_a_later_version(&readable)).await?;
+
+        let claimed = ledger.claim("pod-a", "1", wanted, &limits).await?;
+        assert_eq!((claimed.steps.len(), claimed.unreadable.len()), (0, 1));
+        for _ in ["first", "again"] {
+            ledger.release(&claimed.unreadable, Duration::ZERO).await?;
+        }
+
+        assert_eq!((count("ZCARD", "leases").await?, score("due:submit").await?), (0, None));
+        assert!(score("due:later").await?.is_some() && score("deadlines").await?.is_some());
+        assert_eq!(count("LLEN", "rate:submit").await?, 0, "its place is free again");
+        assert_eq!(text().await?, written_by_a_later_version(&readable).replacen("1 ", "2 ", 1));
+        set(&readable.replacen("1 ", "2 ", 1)).await?;
+        let step = ledger.claim("pod-b", "1", wanted, &limits).await?.steps.remove(0);
+        assert_eq!((step.fence, step.record.phase, step.flags), (2, Phase::Submitting, Flags::default()));
+
+        // A look goes back into its own lane. A submit that another worker may have sent stays taken over.
+        let taken_over = async |phase: &str, pod: &str| {
+            set(&written_by_a_later_version(&readable.replacen("1 queued", &format!("2 {phase}"), 1))).await?;
+            let mut lapse = redis::cmd("ZADD");
+            lapse.arg(key("leases")).arg(1).arg("2:order-1842");
+            ledger.link().query::<u64>(&lapse).await?;
+            let claimed = ledger.claim(pod, "1", wanted, &limits).await?;
+            ledger.release(&claimed.unreadable, Duration::ZERO).await?;
+            anyhow::Ok(claimed.unreadable[0].fence.clone())
+        };
+        assert_eq!(taken_over("submitting", "pod-c").await?, "3");
+        assert_eq!((count("ZCARD", "leases").await?, score("due:later").await?), (1, None));
+        assert!(text().await?.starts_with("3 submitting "));
+        ledger.link().query::<u64>(redis::cmd("DEL").arg(key("leases"))).await?;
+        assert_eq!(taken_over("polling", "pod-d").await?, "3");
+        assert!(score("due:poll").await?.is_some() && text().await?.starts_with("4 polling "));
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use mjq_producer::contract::{JobId, TaskId};
 use redis::{FromRedisValue, ParsingError, Value};
 
 use super::{
-    Step,
+    Step, UnreadableStep,
     kept::{KeptJob, KeptRequest},
 };
 use crate::lifecycle::Flags;
@@ -80,6 +80,13 @@ impl<'a> RawStep<'a> {
             None => (head, Rare::default()),
         };
         Some(Self { id, rare, job, request })
+    }
+
+    /// The step if it cannot be read. Whatever wrote it, ids and fences are the ledger's own.
+    pub(super) fn unreadable(text: &str, reply: &ClaimReply) -> UnreadableStep {
+        let mut lines = text.lines();
+        let mut first_word = || lines.next().and_then(|line| line.split(' ').next()).unwrap_or_default().to_owned();
+        UnreadableStep { job: first_word(), fence: first_word(), claimed_ms: reply.granted_ms }
     }
 
     pub(super) fn into_step(self, reply: &ClaimReply, claimed_at: Instant, place_until: Instant) -> Option<Step> {

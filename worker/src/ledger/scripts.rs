@@ -42,6 +42,7 @@ scripts! {
     PAUSE = "pause";
     REASSERT = "reassert" after "rights" and "job" and "server" and "standing";
     REJECT = "reject" after "rights" and "event";
+    RELEASE = "release" after "rights" and "gate" and "pressure" and "job";
     RENEW = "renew";
     RESTORE = "restore";
     RETRY = "retry" after "rights" and "job";

@@ -1,9 +1,10 @@
 //! The claimer: claims as many steps as there are free slots, when there is something to claim.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 
 use super::{
     room::WishForRoom,
@@ -18,7 +19,7 @@ use crate::{
         liveness::Liveness,
         poll::{ListSupport, PollBudget},
     },
-    ledger::{ClaimLimits, Claimed, Ledger, Wanted},
+    ledger::{ClaimLimits, Claimed, Ledger, UnreadableStep, Wanted},
     lifecycle::Phase,
 };
 
@@ -48,7 +49,7 @@ impl Claimer {
 
     /// Claims until the pod drains. Its end of the channel then closes, and apalis comes to an end.
     pub(crate) async fn run(self) {
-        let mut serial = 0_u64;
+        let (mut serial, mut unreadable) = (0_u64, HashSet::new());
         while !self.draining.is_cancelled() {
             // All slots may be in exchanges with a slow upstream for as long as those may take.
             self.liveness.rest("claimer");
@@ -80,6 +81,7 @@ impl Claimer {
                     drop(self.claimed.send(held).await);
                 }
             }
+            self.release(&claimed.unreadable, &mut unreadable).await;
             tokio::time::sleep(Self::GATHER).await;
             tokio::select! {
                 () = self.alarm.rung() => {}
@@ -87,6 +89,22 @@ impl Claimer {
             }
         }
         self.liveness.rest("claimer");
+    }
+
+    /// Puts steps back that this version of mjq cannot read, for about a lease; `known` are those that it met before.
+    async fn release(&self, steps: &[UnreadableStep], known: &mut HashSet<String>) {
+        /// Each is logged once, unless there are very many.
+        const MANY: usize = 10_000;
+        if known.len() > MANY {
+            known.clear();
+        }
+        for UnreadableStep { job, .. } in steps {
+            if known.insert(job.clone()) {
+                error!(job.id = %job, "the record of job {job} cannot be read: was it written by a later version of mjq?");
+            }
+        }
+        // If the pod has to leave before, their leases run out.
+        let _ = self.ledger.release(steps, self.limits.lease).await;
     }
 
     async fn claim(&self, serial: u64) -> Option<Claimed> {
