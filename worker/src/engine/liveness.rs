@@ -1,4 +1,9 @@
-//! Liveness: which loops are alive.
+//! Liveness: which loops come round.
+//!
+//! A loop that must not hang beats each time that it comes round, and rests while it waits for something that may take any
+//! time: a free slot, or something to do. Loops that wait for the upstream are not watched: there is no time by which it
+//! has to answer. Calls to Redis are repeated until Redis answers, so while it is away all loops hang; `admin::Health`
+//! makes allowance for that.
 
 use std::{
     collections::HashMap,
@@ -29,6 +34,12 @@ impl Liveness {
     pub fn stuck(&self) -> Vec<&'static str> {
         let now = Instant::now();
         self.beats().iter().filter(|(_, latest)| **latest < now).map(|(name, _)| *name).collect()
+    }
+
+    /// The loops that have to come round, that is all that do not rest.
+    #[cfg(test)]
+    pub(super) fn watched(&self) -> Vec<&'static str> {
+        self.beats().keys().copied().collect()
     }
 
     fn beats(&self) -> std::sync::MutexGuard<'_, HashMap<&'static str, Instant>> {

@@ -12,8 +12,9 @@
 //!
 //! Imports go from `step` to `claim`, `recovery`, `poll` and `hook`, from `recovery` and `upkeep` to `claim`, from `claim` to `poll`,
 //! and never back. `parts` makes all these of the settings, `run` starts and ends them, `loops` misses those that break
-//! down, `drain` sees to it that the end comes in time, `liveness` tells which of them live. `alarm` and `gather` say when
-//! a loop looks next, and what goes along.
+//! down, `drain` sees to it that the end comes in time. `liveness` tells whether the admitter, claimer, settler, renewer,
+//! heartbeat, sweeper or reasserter hangs; the other loops wait for the upstream, or for something to do. `alarm` and
+//! `gather` say when a loop looks next, and what goes along.
 //!
 //! What it promises: a pod that is told to drain begins nothing new, hands back what has not begun,
 //! and finishes what has. What it does not promise: to outlive its machine; another pod takes over
@@ -115,7 +116,7 @@ impl Engine {
         &self.ledger
     }
 
-    /// Which loops are alive.
+    /// Which loops come round.
     #[must_use]
     pub fn liveness(&self) -> &Liveness {
         &self.liveness

@@ -52,7 +52,10 @@ impl Engine {
             alarm: self.revisits.clone(),
         };
         loops.spawn("revisiter", revisiter.run(draining.clone()));
-        loops.spawn("sweeper", sweeper::sweep(self.ledger.clone(), self.settings.lease, draining.clone()));
+        loops.spawn(
+            "sweeper",
+            sweeper::sweep(self.ledger.clone(), self.settings.lease, self.liveness.clone(), draining.clone()),
+        );
         let renewer = Renewer {
             ledger: self.ledger.clone(),
             slots: slots.clone(),
@@ -66,6 +69,7 @@ impl Engine {
             pod: self.pod.clone(),
             host: self.host.clone(),
             stagger: self.stagger.clone(),
+            liveness: self.liveness.clone(),
         };
         loops.spawn("heartbeat", heartbeat.run(stopping.clone()));
         Ok(())
@@ -79,6 +83,7 @@ impl Engine {
             submits,
             lease: self.settings.lease,
             alarm: self.alarm.clone(),
+            liveness: self.liveness.clone(),
         }
     }
 

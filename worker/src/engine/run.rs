@@ -43,7 +43,7 @@ impl Engine {
         let (settler, settlements) =
             Settler::new(self.alarm.clone(), self.revisits.clone(), self.room.clone(), submits.clone());
         // Without it each submit would be paid for and forgotten: when it breaks down, the pod ends.
-        let settler = settler.run(self.ledger.clone(), draining.clone().drop_guard());
+        let settler = settler.run(self.ledger.clone(), self.liveness.clone(), draining.clone().drop_guard());
         let settling = tokio::spawn(settler);
         let stopping = CancellationToken::new();
         let budget = PollBudget::new(self.ledger.clone(), Rate::per_second(self.settings.upstream_poll_rate));

@@ -10,12 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mjq_producer::contract::JobId;
+use mjq_producer::{RedisLink, contract::JobId};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use crate::{
-    engine::{alarm::Alarm, claim::Slots},
+    engine::{alarm::Alarm, claim::Slots, liveness::Liveness},
     ledger::{Abandoned, Asserted, Ledger, Settled, Settlement},
 };
 
@@ -28,6 +28,7 @@ pub(crate) struct Reasserter {
     pub(crate) lease: Duration,
     /// Claims may go on.
     pub(crate) alarm: Alarm,
+    pub(crate) liveness: Liveness,
 }
 
 /// What became of this pod's latest submits, as Redis has acknowledged it. Clones share them.
@@ -49,7 +50,9 @@ impl Reasserter {
             // A record whose time is over must not rise again: nothing is told that could be as old.
             let reach = Self::REACH.min(self.ledger.kept_for() / 2);
             let since = Instant::now().checked_sub(reach).unwrap_or_else(Instant::now);
-            if self.testify(since).await.is_err() {
+            let testified = self.testify(since).await;
+            self.liveness.rest("reasserter");
+            if testified.is_err() {
                 return;
             }
             self.alarm.ring_within(Duration::ZERO);
@@ -65,6 +68,7 @@ impl Reasserter {
         let submits = self.submits.since(since);
         // First what is held: a job that is back in its lane may be claimed a moment later.
         for steps in self.slots.under_way(self.ledger.kept_for(), self.ledger.clock().now_ms()).chunks(Self::BATCH) {
+            self.beat();
             let restored = self.ledger.reassert(&self.pod, steps, self.lease, false).await?;
             for (Asserted { step, .. }, _) in steps.iter().zip(restored).filter(|(_, restored)| *restored) {
                 tell(&step.job, step.fence, "is being worked on");
@@ -73,6 +77,7 @@ impl Reasserter {
             self.ledger.restore_requests(jobs.filter_map(|(id, record, json)| Some((id, record, json?)))).await?;
         }
         for submits in submits.chunks(Self::BATCH) {
+            self.beat();
             // Before their ends are told again, if they have ended: the events bear the callers' states.
             self.ledger.restore_requests(submits.iter().filter_map(Settlement::enqueued)).await?;
             let settled = self.ledger.settle(submits).await?;
@@ -80,7 +85,12 @@ impl Reasserter {
                 tell(&submit.job, submit.fence, "was submitted");
             }
         }
+        self.beat();
         self.ledger.reassert(&self.pod, &[], self.lease, true).await.map(|_| ())
+    }
+
+    fn beat(&self) {
+        self.liveness.beat("reasserter", RedisLink::RESPONSE_TIMEOUT);
     }
 }
 

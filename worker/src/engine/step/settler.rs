@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mjq_producer::contract::TaskId;
+use mjq_producer::{RedisLink, contract::TaskId};
 use tokio::{
     sync::{mpsc, oneshot},
     task::{JoinError, JoinSet},
@@ -16,6 +16,7 @@ use crate::{
         claim::WishForRoom,
         crash_point::{self, CrashPoint},
         gather::fill,
+        liveness::Liveness,
         recovery::LatestSubmits,
     },
     ledger::{Hinted, Ledger, Settled, Settlement, TaskHint},
@@ -81,11 +82,12 @@ impl Settler {
 
     /// Writes down what is handed in, until nobody is left to hand anything in. Lets go of `alive` when it ends, however
     /// that comes.
-    pub(crate) async fn run(mut self, ledger: Ledger, alive: DropGuard) {
+    pub(crate) async fn run(mut self, ledger: Ledger, liveness: Liveness, alive: DropGuard) {
         let _alive = alive;
         let mut calls = JoinSet::new();
         let mut batch = Vec::with_capacity(Self::BATCH);
-        while !batch.is_empty() || self.handed.recv_many(&mut batch, Self::BATCH).await > 0 {
+        while !batch.is_empty() || self.next(&mut batch, &mut calls, &liveness).await {
+            liveness.beat("settler", RedisLink::RESPONSE_TIMEOUT);
             self.gather(&mut batch).await;
             // What does not fill a batch grows while another is on its way.
             let others = if batch.len() == Self::BATCH { Self::CALLS - 1 } else { 0 };
@@ -98,6 +100,21 @@ impl Settler {
         }
         while !calls.is_empty() {
             end_of(calls.join_next().await);
+        }
+        liveness.rest("settler");
+    }
+
+    /// Waits until something is handed in. Returns false when nobody is left to hand anything in. The settler rests when
+    /// no call is on its way any more.
+    async fn next(&mut self, batch: &mut Vec<Handed>, calls: &mut JoinSet<()>, liveness: &Liveness) -> bool {
+        loop {
+            if calls.is_empty() {
+                liveness.rest("settler");
+            }
+            tokio::select! {
+                count = self.handed.recv_many(batch, Self::BATCH) => return count > 0,
+                ended = calls.join_next(), if !calls.is_empty() => end_of(ended),
+            }
         }
     }
 
@@ -262,7 +279,54 @@ fn in_words(settlement: &Settlement) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use mjq_harness::{eventually, shared_redis, unique_queue};
+    use mjq_producer::contract::{Entry, JobId};
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
+    use crate::lifecycle::{Policy, Record};
+
+    fn a_settlement() -> Box<Settlement> {
+        let json = br#"{"id":"a","kind":"imagine","request":{"prompt":"cat"}}"#;
+        let Ok(Entry::Job(job)) = Entry::read(None, Some(json), 1000) else { panic!("a valid job") };
+        let record = Record::admit(&job, 1, &Policy::default());
+        let transition = Transition { record, next: Next::Submit(Duration::ZERO), pressure: Pressure::None };
+        let job = JobId::new("a").unwrap();
+        Box::new(Settlement { job, fence: 1, kept_until_ms: 0, transition, end: None, job_json: None })
+    }
+
+    #[tokio::test]
+    async fn a_settler_is_watched_from_what_is_handed_in_until_it_is_written_down() -> anyhow::Result<()> {
+        let (live, abandon) = (shared_redis().await?.url().to_owned(), CancellationToken::new());
+        for (url, is_written) in [(live.as_str(), true), ("redis://127.0.0.1:1/", false)] {
+            let (link, day) = (RedisLink::open(url)?, Duration::from_secs(86_400));
+            let ledger = Ledger::new(link, unique_queue().parse()?, day, abandon.clone());
+            let (alarm, liveness) = (Alarm::new(Duration::from_secs(1)), Liveness::default());
+            let (settler, handle) =
+                Settler::new(alarm.clone(), alarm, WishForRoom::default(), LatestSubmits::default());
+            let alive = CancellationToken::new().drop_guard();
+            let settling = tokio::spawn(settler.run(ledger, liveness.clone(), alive));
+            assert!(liveness.watched().is_empty(), "there is nothing to do");
+
+            let handle = Arc::new(handle);
+            let handing = tokio::spawn({
+                let handle = Arc::clone(&handle);
+                async move { handle.settle(a_settlement()).await }
+            });
+
+            if is_written {
+                assert_eq!(handing.await?, Some(Settled::Gone));
+                eventually("it rests, and is not asked for more", async || Ok(liveness.watched().is_empty())).await?;
+            } else {
+                eventually("it is watched", async || Ok(liveness.watched() == ["settler"])).await?;
+                handing.abort();
+            }
+            settling.abort();
+        }
+        Ok(())
+    }
 
     #[test]
     fn a_call_carries_no_more_bytes_than_redis_takes_in_time() {

@@ -6,7 +6,10 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    engine::claim::{Slots, Stagger},
+    engine::{
+        claim::{Slots, Stagger},
+        liveness::Liveness,
+    },
     ledger::Ledger,
 };
 
@@ -17,6 +20,7 @@ pub(crate) struct Heartbeat {
     pub(crate) pod: String,
     pub(crate) host: String,
     pub(crate) stagger: Stagger,
+    pub(crate) liveness: Liveness,
 }
 
 #[derive(Serialize)]
@@ -37,6 +41,7 @@ impl Heartbeat {
         let started_ms = self.ledger.clock().now_ms();
         metrics::gauge!("mjq_slots").set(self.slots.total() as f64);
         loop {
+            self.liveness.beat("heartbeat", Self::PERIOD);
             metrics::gauge!("mjq_slots_busy").set(self.slots.busy() as f64);
             let beat = Beat {
                 seen_ms: self.ledger.clock().now_ms(),
@@ -56,6 +61,7 @@ impl Heartbeat {
                 break;
             }
         }
+        self.liveness.rest("heartbeat");
         let _ = self.ledger.hide_worker(&self.pod).await;
     }
 }

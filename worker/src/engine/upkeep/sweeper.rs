@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::{ledger::Ledger, planted_bug::PlantedBug};
+use crate::{engine::liveness::Liveness, ledger::Ledger, planted_bug::PlantedBug};
 
 /// Sweeps now and then until the pod drains. Several pods may sweep at once; it is harmless.
-pub(crate) async fn sweep(ledger: Ledger, lease: Duration, draining: CancellationToken) {
+pub(crate) async fn sweep(ledger: Ledger, lease: Duration, liveness: Liveness, draining: CancellationToken) {
     /// What a dead pod left is taken over after one lease; its name is of no use after many.
     const LEASES: u32 = 10;
     /// When less than this went, nothing much is left.
@@ -19,18 +19,21 @@ pub(crate) async fn sweep(ledger: Ledger, lease: Duration, draining: Cancellatio
         );
     }
     let mut pause = Duration::from_secs(if PlantedBug::TrimUnread.is_planted() { 2 } else { 10 });
+    liveness.beat("sweeper", pause);
     while draining.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
         if PlantedBug::TrimUnread.is_planted() {
             let mut command = redis::cmd("XTRIM");
             command.arg(ledger.queue().events_stream()).arg("MAXLEN").arg(1);
             let _ = ledger.link().query::<u64>(&command).await;
         }
-        let Ok(swept) = ledger.sweep().await else { return };
+        let Ok(swept) = ledger.sweep().await else { break };
         match ledger.forget_pods(lease * LEASES).await {
             Ok(0) => {}
             Ok(gone) => info!(gone, "forgot {gone} dead workers"),
-            Err(_) => return,
+            Err(_) => break,
         }
         pause = if swept >= MANY { Duration::from_millis(100) } else { Duration::from_secs(30) };
+        liveness.beat("sweeper", pause);
     }
+    liveness.rest("sweeper");
 }
