@@ -67,6 +67,22 @@ async fn a_retried_job_keeps_its_history_under_rising_fences() -> anyhow::Result
 }
 
 #[tokio::test]
+async fn a_retried_job_has_as_long_as_its_workers_gave_it_and_not_what_the_operators_settings_say() -> anyhow::Result<()>
+{
+    let stack = a_stack().set("MJQ_DEADLINE_FAST", "2h").await?;
+    stack.simulator.script("red fox", Script::ends(Outcome::Failure("Job Timeout".to_owned())).uses(1));
+    stack.xadd_job(&imagine("order-1842", "a red fox")).await?;
+    stack.event_of("order-1842").await?;
+
+    retry(&stack, "order-1842").await?;
+    both_events(&stack).await?;
+
+    let view = job_view(&stack.workers[0], "order-1842").await?;
+    assert_eq!(view["deadline_ms"].as_u64(), view["timeline"][4]["at_ms"].as_u64().map(|ms| ms + 7_200_000), "{view}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_retry_after_a_lost_answer_says_that_there_may_be_two_tasks() -> anyhow::Result<()> {
     let stack = a_stack().await?;
     stack.xadd_job(&imagine("order-1842", "a red fox [sim: lose=after]")).await?;

@@ -15,7 +15,7 @@ use crate::settings::Settings;
 #[command(after_help = "\
 The job is submitted once more, which may be a new charge: after submit_unknown, upstream_lost or \
 deadline_exceeded the upstream may still have, and bill, the earlier task. Look there first. \
-It keeps its id, its history and its counts, gets a new deadline, and ends with a second event.
+It keeps its id, its history and its counts, has as long as before until its new deadline, and ends with a second event.
 
 Examples:
   mjq jobs --failed

@@ -68,6 +68,9 @@ pub struct Record {
     /// From here on the job ends at its next step.
     #[serde(rename = "d")]
     pub deadline_ms: u64,
+    /// How long the job has from its retry to its deadline, in milliseconds; 0 if it was never retried.
+    #[serde(rename = "aw", default, skip_serializing_if = "is_default")]
+    pub allowance_ms: u64,
     /// The most submits that the upstream took or may have taken.
     #[serde(rename = "ma", default = "usual::attempts", skip_serializing_if = "usual::is_attempts")]
     pub max_attempts: u32,
@@ -233,6 +236,7 @@ impl Record {
             enqueued_ms,
             // The time may come from an entry id that a producer chose: it can be any number.
             deadline_ms: start_ms.saturating_add(deadline(&job.options, mode, policy)),
+            allowance_ms: 0,
             max_attempts: job.options.max_attempts.unwrap_or(policy.max_attempts),
             on_unknown: job.options.on_unknown.unwrap_or(policy.on_unknown),
             on_capacity: job.options.on_capacity.unwrap_or(policy.on_capacity),
@@ -274,13 +278,18 @@ impl Record {
     }
 
     /// The record of an ended job that is tried once more, from `now_ms` on: what it was and what was counted stays,
-    /// what it was waiting for goes. It has as long as the first time, and not less than jobs that do not say themselves.
+    /// what it was waiting for goes. It has as long as the time before, whatever the settings of the caller are, and not
+    /// less than `policy` gives to jobs that do not say themselves.
     #[must_use]
     pub fn revive(self, now_ms: u64, fence: u64, options: &Options, policy: &Policy) -> Self {
-        let usual = deadline(&Options::default(), self.mode, policy);
-        let deadline_ms = now_ms + deadline(options, self.mode, policy).max(usual);
+        let before_ms = match self.allowance_ms {
+            0 => self.deadline_ms.saturating_sub(self.enqueued_ms.max(options.run_at_ms)),
+            allowance_ms => allowance_ms,
+        };
+        let allowance_ms = before_ms.max(deadline(&Options::default(), self.mode, policy));
         let mut revived = Self {
-            deadline_ms,
+            deadline_ms: now_ms.saturating_add(allowance_ms),
+            allowance_ms,
             // One more than before, however many there were.
             max_attempts: self.max_attempts.max(self.attempts + 1),
             refusals: 0,

@@ -334,6 +334,23 @@ fn a_retried_job_keeps_the_id_of_its_task_before() {
 }
 
 #[test]
+fn a_retried_job_has_as_long_as_before_even_if_the_operators_settings_give_less() {
+    let hours = |hours: u64| Policy { fast_deadline: Duration::from_secs(hours * 3600), ..Policy::default() };
+    let (workers, operators) = (hours(2), hours(1));
+    let options = Options { run_at_ms: 3_600_000, ..Options::default() };
+    let admitted = Record::admit(&a_job(Kind::Imagine, options.clone()), 1_000_000, &workers);
+    assert_eq!(admitted.deadline_ms, 3 * 3_600_000);
+
+    let once = admitted.revive(20_000_000, 2, &options, &operators);
+    let twice = once.clone().revive(90_000_000, 4, &options, &operators);
+
+    assert_eq!(once.deadline_ms, 20_000_000 + 2 * 3_600_000);
+    assert_eq!(twice.deadline_ms, 90_000_000 + 2 * 3_600_000);
+    let longer = twice.revive(100_000_000, 6, &options, &hours(3));
+    assert_eq!(longer.deadline_ms, 100_000_000 + 3 * 3_600_000, "settings that give more count");
+}
+
+#[test]
 fn a_job_that_kills_its_workers_while_it_is_looked_for_is_not_submitted_again() {
     let mut job = a_job_of_unknown_fate();
     job.record.on_unknown = OnUnknown::Resubmit;
