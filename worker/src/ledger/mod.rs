@@ -29,7 +29,7 @@
 //! | `claim:<pod>` | string | the pod's last claim, in case its reply was lost |
 //! | `reported` | set | pods that have said what they hold, since another server is in charge |
 //! | `given_out` | string | when somebody last looked back over `jobs`, and up to which entry they were given out then |
-//! | `hook_secret` | string | what all pods sign hook addresses with |
+//! | `hook_secret` | string | what all pods sign hook addresses with; of the users in deploy/acl.conf only `worker` may read it |
 //! | `room` | string | written by each claim to learn whether Redis has room |
 //! | `workers` | hash | live pods |
 //! | `totals` | hash | ended jobs and rejected entries by type and code, ever; `ended`: those that are kept; `suspected_rollback`, `follow_up_refused` |

@@ -59,10 +59,11 @@ fn needed() -> BTreeSet<String> {
 mod tests {
     use std::{fs, path::Path, time::Duration};
 
-    use mjq_producer::RedisLink;
+    use mjq_producer::{RedisLink, contract::JobId};
     use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::ledger::Standing;
 
     const ACL: &str = include_str!("../../../deploy/acl.conf");
 
@@ -97,12 +98,42 @@ mod tests {
         Ok(())
     }
 
+    /// The rights of a user of acl.conf.
+    fn rights_of(user: &str) -> Vec<&'static str> {
+        let begin = format!("user {user} on >change-me-{user} ");
+        ACL.lines().find_map(|line| line.strip_prefix(&begin)).expect("a user of acl.conf").split(' ').collect()
+    }
+
     #[tokio::test]
     async fn the_worker_of_acl_conf_may_do_all_that_a_worker_does() -> anyhow::Result<()> {
-        let rules = ACL.lines().find_map(|line| line.strip_prefix("user worker on >change-me-worker "));
-        let rules: Vec<&str> = rules.expect("the user `worker`").split(' ').collect();
+        assert_eq!(lacking(&rights_of("worker")).await?, [""; 0]);
+        Ok(())
+    }
 
-        assert_eq!(lacking(&rules).await?, [""; 0]);
+    #[tokio::test]
+    async fn the_dashboard_of_acl_conf_reads_what_views_read_and_not_what_signs_the_addresses_of_hooks()
+    -> anyhow::Result<()> {
+        let (redis, name) = (mjq_harness::shared_redis().await?, mjq_harness::unique_queue());
+        let boss = RedisLink::open(redis.url())?;
+        let rights = rights_of("dashboard");
+        boss.query::<()>(redis::cmd("ACL").arg("SETUSER").arg(&name).arg(&["on", "nopass"]).arg(&rights)).await?;
+        let login = redis.url().replacen("redis://", &format!("redis://{name}:any@"), 1);
+        let (link, day) = (RedisLink::open(&login)?, Duration::from_secs(86_400));
+        let ledger = Ledger::new(link, name.parse()?, day, CancellationToken::new());
+        let job = JobId::new("order-1842")?;
+        boss.query::<()>(redis::cmd("SET").arg(ledger.job_key("job", &job)).arg(r#"1 queued {"e":1,"d":2,"tl":""}"#))
+            .await?;
+
+        assert!(ledger.job(&job).await?.is_some());
+        assert_eq!(ledger.latest(10).await?.ended.len(), 0);
+        for phase in [Standing::Held, Standing::Unknown] {
+            assert_eq!(ledger.standing(phase, 10).await?.len(), 0);
+        }
+        assert_eq!((ledger.failures(10).await?.len(), ledger.workers().await?.len()), (0, 0));
+        assert_eq!((ledger.paused().await?, ledger.rejected(10).await?.len()), (None, 0));
+        let secret = ledger.link().query::<Option<String>>(redis::cmd("GET").arg(ledger.key("hook_secret"))).await;
+        assert_eq!(secret.unwrap_err().code(), Some("NOPERM"));
+        boss.query::<()>(redis::cmd("ACL").arg("DELUSER").arg(&name)).await?;
         Ok(())
     }
 
@@ -112,11 +143,15 @@ mod tests {
         const NOT_TRIED: [&str; 3] = ["EVAL", "PING", "CONFIG"];
         let tried: BTreeSet<String> = needed().iter().map(|command| first_word(command).to_owned()).collect();
         let mut called = BTreeSet::new();
-        for folder in ["ledger", "ledger/view", "engine", "engine/claim", "engine/poll", "engine/step", "engine/upkeep"]
-        {
-            let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder)).expect("sources");
-            for file in files.map(|file| file.unwrap().path()).filter(|path| path.is_file()) {
-                let source = fs::read_to_string(file).unwrap();
+        let mut folders =
+            ["ledger", "engine"].map(|top| Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(top)).to_vec();
+        while let Some(folder) = folders.pop() {
+            for path in fs::read_dir(folder).expect("sources").map(|file| file.unwrap().path()) {
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let source = fs::read_to_string(path).unwrap();
                 let code = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
                 let names = code.split("cmd(\"").skip(1).chain(code.split("call('").skip(1));
                 let names = names.filter_map(|rest| rest.split(['"', '\'']).next());
