@@ -169,8 +169,8 @@ impl Ledger {
 mod tests {
     use super::*;
     use crate::{
-        ledger::{Grant, RateKind},
-        lifecycle::Phase,
+        ledger::{Grant, RateKind, Settlement},
+        lifecycle::{Next, Phase, Pressure, Transition},
     };
 
     /// A ledger of its own with one job that may be submitted, and has this state.
@@ -322,18 +322,50 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_place_that_was_not_used_in_time_is_exchanged_and_given_back_once() -> anyhow::Result<()> {
+        let ledger = a_ledger_with_a_job("customer 7").await?;
+        let rate = Rate::per_second(0.01);
+        let lease = Duration::from_secs(60);
+        let limits = ClaimLimits { lease, max_open: 0, submit_rate: rate, poll_rate: Rate::per_second(0.0) };
+        let wanted = Wanted { steps: 1, submits: 1, polls_per_request: 1 };
+        let mut step = ledger.claim("pod-a", "1", wanted, &limits).await?.steps.remove(0);
+        let grant = async |own_ms| ledger.grant(RateKind::Submit, rate, own_ms).await;
+        let mut places = redis::cmd("LRANGE");
+        places.arg(ledger.key("rate:submit")).arg(0).arg(-1);
+        let places = async || ledger.link().query::<Vec<u64>>(&places).await;
+        assert!(matches!(grant(0).await?, Grant::After(_)), "the claim's place is the only one");
+
+        let Grant::Place { granted_ms, .. } = grant(step.claimed_ms).await? else { anyhow::bail!("no place") };
+        assert_eq!(places().await?, [granted_ms]);
+        assert!(matches!(grant(step.claimed_ms).await?, Grant::After(_)), "the old place is gone");
+
+        let limits = ClaimLimits { submit_rate: limits.poll_rate, ..limits };
+        for (place_ms, left) in [(0, vec![granted_ms]), (granted_ms, vec![])] {
+            let pressure = Pressure::Unsent { claimed_ms: step.claimed_ms, place_ms };
+            let record = Record { phase: Phase::Queued, ..step.record };
+            let transition = Transition { record, next: Next::Submit(Duration::ZERO), pressure };
+            let (job, fence, kept_until_ms) = (step.job, step.fence, granted_ms + 60_000);
+            let settlement = Settlement { job, fence, kept_until_ms, transition, end: None, job_json: None };
+            ledger.settle([&settlement]).await?;
+            assert_eq!(places().await?, left, "place {place_ms} was given back");
+            step = ledger.claim("pod-a", &format!("{}", fence + 1), wanted, &limits).await?.steps.remove(0);
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
     async fn grants_from_before_a_clock_went_back_stop_no_rate() -> anyhow::Result<()> {
         let ledger = a_ledger_with_a_job("customer 7").await?;
         let rate = Rate::per_second(1.0);
-        let grant = async || ledger.grant(RateKind::Poll, rate).await;
-        assert!(matches!(grant().await?, Grant::Until(_)));
+        let grant = async || ledger.grant(RateKind::Poll, rate, 0).await;
+        assert!(matches!(grant().await?, Grant::Place { .. }));
         assert!(matches!(grant().await?, Grant::After(_)), "one each second");
 
         let mut set = redis::cmd("LSET");
         set.arg(ledger.key("rate:poll")).arg(0).arg(9_000_000_000_000_u64);
         ledger.link().query::<String>(&set).await?;
 
-        assert!(matches!(grant().await?, Grant::Until(_)));
+        assert!(matches!(grant().await?, Grant::Place { .. }));
         Ok(())
     }
 }

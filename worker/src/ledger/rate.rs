@@ -35,8 +35,13 @@ closed_set! {
 /// What came of asking for a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grant {
-    /// There is one; the request must leave before then.
-    Until(Instant),
+    /// There is one.
+    Place {
+        /// The request must leave before then.
+        until: Instant,
+        /// When it was granted, by Redis's clock, in Unix milliseconds.
+        granted_ms: u64,
+    },
     /// There may be one after so long.
     After(Duration),
 }
@@ -93,21 +98,28 @@ impl RoundTrip {
 }
 
 impl Ledger {
-    /// Asks for the place of one request more than the claims were granted. An answer that is lost costs a place.
+    /// Asks for the place of one request more than the claims were granted, and gives up the one that was granted at
+    /// `own_ms`, by Redis's clock; 0 is none. An answer that is lost costs a place.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
-    pub async fn grant(&self, kind: RateKind, rate: Rate) -> Result<Grant, Abandoned> {
+    pub async fn grant(&self, kind: RateKind, rate: Rate, mut own_ms: u64) -> Result<Grant, Abandoned> {
         let round_trip = self.0.round_trip.least();
-        let args = [arg(kind.as_str()), arg(rate.count), arg(rate.window_ms(round_trip))];
-        self.until_answered(scripts::GRANT.name(), || async {
-            let asked = Instant::now();
-            let wait_ms: u64 = scripts::GRANT.run(&self.0.link, &self.0.prefix, &args.as_slice()).await?;
-            self.0.round_trip.took(asked.elapsed());
-            Ok(match wait_ms {
-                0 => Grant::Until(Rate::place_until(asked, round_trip)),
-                wait_ms => Grant::After(Duration::from_millis(wait_ms)),
-            })
+        self.until_answered(scripts::GRANT.name(), || {
+            // Once: a call whose answer was lost may have given the place up, and another step of the same claim may
+            // have one with the same time.
+            let own_ms = std::mem::take(&mut own_ms);
+            let args = [arg(kind.as_str()), arg(rate.count), arg(rate.window_ms(round_trip)), arg(own_ms)];
+            async move {
+                let asked = Instant::now();
+                let (wait_ms, granted_ms): (u64, u64) =
+                    scripts::GRANT.run(&self.0.link, &self.0.prefix, &args.as_slice()).await?;
+                self.0.round_trip.took(asked.elapsed());
+                Ok(match wait_ms {
+                    0 => Grant::Place { until: Rate::place_until(asked, round_trip), granted_ms },
+                    wait_ms => Grant::After(Duration::from_millis(wait_ms)),
+                })
+            }
         })
         .await
     }

@@ -140,7 +140,7 @@ impl Settlement {
         args.push(format_args!("{} {}", self.kept_until_ms, record.deadline_ms));
         match pressure {
             Pressure::None => args.push_text("none"),
-            Pressure::Unsent(claimed_ms) => args.push(format_args!("unsent {claimed_ms}")),
+            Pressure::Unsent { claimed_ms, place_ms } => args.push(format_args!("unsent {claimed_ms} {place_ms}")),
             Pressure::Accepted => args.push_text("accepted"),
             Pressure::Up => args.push_text("up"),
             Pressure::Saturated(pause) => args.push(format_args!("saturated {}", pause.as_millis())),

@@ -132,6 +132,7 @@ pub(crate) fn at_once(now_ms: u64, fence: u64, policy: &Policy) -> Circumstances
     Circumstances {
         now_ms,
         claimed_ms: now_ms,
+        place_ms: 0,
         jitter: 0.5,
         fence,
         reclaims: 0,

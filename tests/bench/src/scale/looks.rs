@@ -59,6 +59,7 @@ fn play(length_ms: u64, pace: Option<&Pace>, policy: &Policy, jitter: f64) -> an
         let at = Circumstances {
             now_ms,
             claimed_ms: now_ms,
+            place_ms: 0,
             jitter,
             fence: 1,
             reclaims: 0,

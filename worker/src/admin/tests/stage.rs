@@ -98,6 +98,7 @@ impl Stage {
         let at = Circumstances {
             now_ms,
             claimed_ms: now_ms,
+            place_ms: 0,
             jitter: 0.5,
             fence,
             reclaims: flags.reclaims,

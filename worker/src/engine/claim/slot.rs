@@ -13,7 +13,10 @@ use mjq_producer::contract::JobId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::slow_start::Unanswered;
-use crate::ledger::{Asserted, Holding, Step};
+use crate::{
+    engine::poll::Place,
+    ledger::{Asserted, Holding, Step},
+};
 
 /// The slots of this pod. Clones share them.
 #[derive(Debug, Clone)]
@@ -40,6 +43,8 @@ pub(crate) struct HeldStep {
 pub(crate) struct Hold {
     holding: Holding,
     lease: Arc<Lease>,
+    /// Of a submit.
+    place: Place,
     slots: Slots,
 }
 
@@ -86,7 +91,8 @@ impl Slots {
         let (begun, step) = (Mutex::new(step.claimed_at), Arc::new(step));
         let lease = Arc::new(Lease { step: Arc::clone(&step), is_lost: AtomicBool::new(false), begun });
         self.held().insert(holding.clone(), Arc::clone(&lease));
-        Some(HeldStep { step, hold: Hold { holding, lease, slots: self.clone() }, unanswered: None, _permit: permit })
+        let hold = Hold { holding, lease, place: Place::of(step.claimed_ms), slots: self.clone() };
+        Some(HeldStep { step, hold, unanswered: None, _permit: permit })
     }
 
     /// What this pod holds now.
@@ -137,6 +143,11 @@ impl Hold {
     /// Whether another pod has taken the job over.
     pub(crate) fn is_lost(&self) -> bool {
         self.lease.is_lost.load(Ordering::Relaxed)
+    }
+
+    /// The place under the rate of submits that the claim was granted, or the one that came in exchange for it.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Whether the claim is fresh enough to send anything, where leases last so long.

@@ -3,7 +3,7 @@
 mod list_support;
 mod lister;
 mod paces;
-pub(super) mod place;
+mod place;
 mod poll_budget;
 mod poller;
 mod revisiter;
@@ -11,6 +11,7 @@ mod strangers;
 
 pub(super) use list_support::ListSupport;
 pub(super) use paces::Paces;
+pub(super) use place::Place;
 pub(super) use poll_budget::PollBudget;
 pub(super) use poller::Poller;
 pub(super) use revisiter::Revisiter;

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::place;
+use super::Place;
 use crate::ledger::{Ledger, Rate, RateKind};
 
 /// The places that this pod's poll requests have. Clones share them.
@@ -36,7 +36,7 @@ impl PollBudget {
     pub(crate) async fn spend(&self) -> bool {
         let has_place = self.rate.count == 0 || self.prepaid().pop_front().is_some();
         // Boxed: it is rare, and every look would have to keep room for it.
-        has_place || Box::pin(place::ask(&self.ledger, RateKind::Poll, self.rate)).await
+        has_place || Box::pin(Place::default().renew(&self.ledger, RateKind::Poll, self.rate)).await
     }
 
     /// The places that last.

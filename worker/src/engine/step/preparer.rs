@@ -14,10 +14,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::request::{Press, RequestMaker, find_button};
 use crate::{
-    engine::{
-        claim::Hold,
-        poll::{Poller, place},
-    },
+    engine::{claim::Hold, poll::Poller},
     ledger::{Ledger, Parent, Rate, RateKind, Step},
     lifecycle::{Observation, Policy},
     upstream::Upstream,
@@ -150,7 +147,7 @@ impl Preparer {
     async fn may_submit(&self, step: &Step, hold: &Hold) -> Result<(), Observation> {
         // What had to be read and made may have taken longer than the place lasts that came with the claim.
         let has_place = self.submit_rate.count == 0 || Instant::now() < step.place_until;
-        let has_place = has_place || place::ask(&self.ledger, RateKind::Submit, self.submit_rate).await;
+        let has_place = has_place || hold.place().renew(&self.ledger, RateKind::Submit, self.submit_rate).await;
         if has_place && hold.is_fresh(self.lease) { Ok(()) } else { Err(Observation::NotBegun) }
     }
 }

@@ -88,7 +88,7 @@ impl Recorder {
 
     /// What is to be written down, but for what goes with an end.
     fn settlement(&self, step: &Step, hold: &Hold, seen: &Observation, now_ms: u64) -> Settlement {
-        let transition = self.decide(step, seen, now_ms);
+        let transition = self.decide(step, hold, seen, now_ms);
         tell_of_pause(step, &transition);
         self.upstream_log.note(transition.pressure, &transition.record.reason);
         if matches!(step.record.phase, Phase::Polling | Phase::Held) {
@@ -108,11 +108,12 @@ impl Recorder {
         }
     }
 
-    fn decide(&self, step: &Step, seen: &Observation, now_ms: u64) -> Transition {
+    fn decide(&self, step: &Step, hold: &Hold, seen: &Observation, now_ms: u64) -> Transition {
         let pace = self.paces.of(&step.record);
         let at = Circumstances {
             now_ms,
             claimed_ms: step.claimed_ms,
+            place_ms: hold.place().granted_ms(),
             jitter: rand::random(),
             fence: step.fence,
             reclaims: step.flags.reclaims,

@@ -214,7 +214,7 @@ fn is_urgent(settlement: &Settlement) -> bool {
 
 /// When there may be something to claim because of this settlement.
 fn next_claim_after(settlement: &Settlement, is_room_wanted: bool) -> Option<Duration> {
-    if let Pressure::Unsent(_) = settlement.transition.pressure {
+    if let Pressure::Unsent { .. } = settlement.transition.pressure {
         // Its place may be another's now.
         return Some(Duration::ZERO);
     }

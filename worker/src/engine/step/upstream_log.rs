@@ -43,7 +43,7 @@ impl UpstreamLog {
     pub(crate) fn note(&self, pressure: Pressure, reason: &str) {
         let mut trouble = self.submits.lock().unwrap_or_else(PoisonError::into_inner);
         let (what, patience) = match pressure {
-            Pressure::None | Pressure::Unsent(_) | Pressure::Throttled(_) => return,
+            Pressure::None | Pressure::Unsent { .. } | Pressure::Throttled(_) => return,
             Pressure::Accepted | Pressure::Up => return Trouble::end(&mut trouble),
             Pressure::Down => ("does not let us in", Duration::ZERO),
             Pressure::Away => ("cannot be reached", Duration::ZERO),
@@ -133,7 +133,7 @@ mod tests {
         upstream_log.note(Pressure::Down, "HTTP 401");
         assert_eq!(told(&upstream_log), Some("does not let us in"));
 
-        upstream_log.note(Pressure::Unsent(1), "");
+        upstream_log.note(Pressure::Unsent { claimed_ms: 1, place_ms: 1 }, "");
         assert_eq!(told(&upstream_log), Some("does not let us in"), "that says nothing of it");
         upstream_log.note(Pressure::Accepted, "");
         assert_eq!(told(&upstream_log), None);

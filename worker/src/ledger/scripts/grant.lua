@@ -1,17 +1,25 @@
 -- Grants one request more than the claims have been granted, if the rate leaves room for it.
 --
+-- A caller that already has a place, which it has not used in time, gives it up in any case: else its own place might
+-- be the one that leaves no room.
+--
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  'submit' or 'poll'
 -- ARGV[2]  requests per window
 -- ARGV[3]  that window, ms
--- Returns 0 if it is granted, else ms until there may be room
+-- ARGV[4]  when the caller's place was granted, Unix ms; 0 = it has none
+-- Returns {ms until there may be room, 0 if it is granted; the time of the grant, Unix ms}
 
 local rate = P .. 'rate:' .. ARGV[1]
 local n, window = tonumber(ARGV[2]), tonumber(ARGV[3])
+if ARGV[4] ~= '0' then
+  write_although_full()
+  redis.call('LREM', rate, 1, ARGV[4])
+end
 local gate_ms = ARGV[1] == 'poll' and closed_until('looks_gate_ms', redis.call('HGET', P .. 'upstream', 'looks_gate_ms')) or 0
-if gate_ms > 0 then return gate_ms - now end
+if gate_ms > 0 then return { gate_ms - now, now } end
 local fits, wait_ms = room(rate, 1, n, window)
-if fits == 0 then return wait_ms end
+if fits == 0 then return { wait_ms, now } end
 write_although_full()
 spend(rate, 1, n)
-return 0
+return { 0, now }

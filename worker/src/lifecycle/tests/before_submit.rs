@@ -10,7 +10,7 @@ fn a_submit_that_cannot_be_made_tells_nothing_of_the_upstream() {
     let after = job.step(&unsendable);
 
     assert_eq!(after.next, failed(Code::ParentGone));
-    assert_eq!(after.pressure, Pressure::Unsent(job.now_ms), "no breaker closes for it");
+    assert_eq!(after.pressure, job.unsent(), "no breaker closes for it");
     assert_eq!(after.record.reason, "its parent failed");
 }
 
@@ -42,7 +42,7 @@ fn a_task_that_a_hook_told_of_is_looked_for_until_it_counts_as_lost() {
 
     while !job.policy.is_lost(&job.record, job.now_ms) {
         let after = job.step(&Observation::Missing);
-        assert_eq!((after.record.phase, after.pressure), (Phase::Queued, Pressure::Unsent(job.now_ms)));
+        assert_eq!((after.record.phase, after.pressure), (Phase::Queued, job.unsent()));
         assert_eq!(after.record.attempts, 0);
         looks += 1;
     }

@@ -139,6 +139,7 @@ impl Play {
             let at = Circumstances {
                 now_ms: START_MS + now_ms,
                 claimed_ms: START_MS + now_ms,
+                place_ms: 0,
                 // Any order will do, as long as it is none.
                 jitter: ((task * 37 + looks as usize * 31) % 100) as f64 / 100.0,
                 fence: 1,

@@ -94,6 +94,7 @@ impl Life {
             Circumstances {
                 now_ms,
                 claimed_ms: now_ms,
+                place_ms: now_ms,
                 jitter,
                 fence,
                 reclaims,
@@ -103,6 +104,11 @@ impl Life {
                 policy,
             },
         )
+    }
+
+    /// The pressure of a submit that was claimed now and not sent.
+    fn unsent(&self) -> Pressure {
+        Pressure::Unsent { claimed_ms: self.now_ms, place_ms: self.now_ms }
     }
 
     fn left(&self) -> Duration {

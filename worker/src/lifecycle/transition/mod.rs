@@ -20,6 +20,9 @@ pub struct Circumstances<'a> {
     pub now_ms: u64,
     /// The step was claimed, by Redis's clock, in Unix milliseconds.
     pub claimed_ms: u64,
+    /// When the step was granted the place that it has under the rate of submits, by Redis's clock, in Unix milliseconds; 0
+    /// is none.
+    pub place_ms: u64,
     /// 0 to 1; spreads delays.
     pub jitter: f64,
     /// The claim that the step was made under.
@@ -66,9 +69,13 @@ pub enum Pressure {
     /// Nothing.
     #[default]
     None,
-    /// A submit that was claimed at this time was not sent: its place under the rate, and its turn as a probe, are
-    /// free again.
-    Unsent(u64),
+    /// A submit was not sent: its place under the rate, and its turn as a probe, are free again.
+    Unsent {
+        /// When it was claimed, by Redis's clock, in Unix milliseconds.
+        claimed_ms: u64,
+        /// When its place was granted; 0 if it has none.
+        place_ms: u64,
+    },
     /// It took a job.
     Accepted,
     /// It answered, whatever it said: it is there, and lets us in.
@@ -213,6 +220,11 @@ impl Decision<'_> {
         // A task that nobody waits before runs at once.
         record.started_ms = if record.queue_position == 0 { self.at.now_ms } else { 0 };
         self.enter(Phase::Polling);
+    }
+
+    /// A submit was not sent.
+    fn unsent(&self) -> Pressure {
+        Pressure::Unsent { claimed_ms: self.at.claimed_ms, place_ms: self.at.place_ms }
     }
 
     fn outlook(&self) -> Outlook<'_> {

@@ -75,7 +75,7 @@ impl Decision<'_> {
     }
 
     pub(super) fn unsendable(&mut self, code: Code, reason: &str) -> Next {
-        self.pressure = Pressure::Unsent(self.at.claimed_ms);
+        self.pressure = self.unsent();
         self.hopeless(code, reason)
     }
 
@@ -95,14 +95,14 @@ impl Decision<'_> {
     pub(super) fn parent_pending(&mut self) -> Next {
         /// Until it is looked whether the parent's end was missed: Redis may have lost who waits for it.
         const LONGEST: Duration = Duration::from_secs(60);
-        self.pressure = Pressure::Unsent(self.at.claimed_ms);
+        self.pressure = self.unsent();
         self.record.parent_missed_ms = 0;
         self.enter(Phase::Queued);
         Next::AfterParent(LONGEST)
     }
 
     pub(super) fn parent_not_known(&mut self) -> Next {
-        self.pressure = Pressure::Unsent(self.at.claimed_ms);
+        self.pressure = self.unsent();
         self.enter(Phase::Queued);
         // Not from when it was enqueued: the action may have been read long after that, and before its parent.
         if self.record.parent_missed_ms == 0 {
@@ -115,7 +115,7 @@ impl Decision<'_> {
     pub(super) fn not_begun(&mut self) -> Next {
         // A job that was claimed for its end took no place under the rate, and has none to give back.
         if self.record.phase == Phase::Submitting {
-            self.pressure = Pressure::Unsent(self.at.claimed_ms);
+            self.pressure = self.unsent();
         }
         self.enter(Phase::Queued);
         Next::Submit(Duration::ZERO)
@@ -151,7 +151,7 @@ impl Decision<'_> {
 
     /// A submit that was refused, or given up, has made a task all the same: a hook told which, and the upstream shows it.
     pub(super) fn found_before_submit(&mut self, task: &TaskId) -> Next {
-        self.pressure = Pressure::Unsent(self.at.claimed_ms);
+        self.pressure = self.unsent();
         if self.record.unknown_ms == 0 {
             // A refusal was none, so that the others may have made tasks, too.
             self.record.possible_duplicate |= self.record.refusals > 1;
@@ -162,7 +162,7 @@ impl Decision<'_> {
 
     /// A hook told of a task, and a look at it told nothing: to submit now might pay twice.
     pub(super) fn not_told_before_submit(&mut self, reason: &str, retry_after: Option<Duration>) -> Next {
-        self.pressure = Pressure::Unsent(self.at.claimed_ms);
+        self.pressure = self.unsent();
         reason.clone_into(&mut self.record.reason);
         let delay = self.at.policy.after_refusal(self.record.refusals, retry_after, self.at.jitter);
         self.record.refusals += 1;
@@ -173,7 +173,7 @@ impl Decision<'_> {
     /// A hook told of a task that the upstream does not show, or not yet: to submit now might pay twice. Once the task
     /// counts as lost, the job is submitted.
     pub(super) fn missing_before_submit(&mut self) -> Next {
-        self.pressure = Pressure::Unsent(self.at.claimed_ms);
+        self.pressure = self.unsent();
         self.count_missing();
         self.enter(Phase::Queued);
         Next::Submit(self.at.policy.after_missing(self.at.jitter))

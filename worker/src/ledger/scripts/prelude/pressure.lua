@@ -1,6 +1,6 @@
 -- In front of the script that settles: what a step tells about the upstream, for all pods.
 --
--- A pressure is a word, some with a number behind a space:
+-- A pressure is a word, some with numbers, each behind a space:
 --   none             nothing
 --   accepted, up     it took a job; it answered
 --   saturated <ms>   it has too much, and asks for this pause of submits (0: for none)
@@ -8,7 +8,8 @@
 --   down             it takes nothing from us: our key is refused, our money is spent
 --   away             it is not there
 --   lost             it left a submit unanswered
---   unsent <ms>      a submit was not sent after all: the time of its claim, Unix ms
+--   unsent <ms> <ms>  a submit was not sent after all: the times of its claim, and of the grant of its place (0: it has
+--                    none), Unix ms
 --
 -- Two things follow. The limit of open tasks: additive increase, multiplicative decrease, from whatever was open when it
 -- got too much, never below 1 (from there on, pauses), and none any more once it is far above what is open. After a
@@ -73,8 +74,8 @@ local function note_lost()
 end
 
 -- Gives back what a claim took for a submit that was not sent: its place under the rate, and its turn as the probe.
-local function give_back(claimed_ms)
-  redis.call('LREM', P .. 'rate:submit', 1, claimed_ms)
+local function give_back(claimed_ms, place_ms)
+  redis.call('LREM', P .. 'rate:submit', 1, place_ms)
   if redis.call('HGET', UPSTREAM, 'probing') == claimed_ms then
     redis.call('HDEL', UPSTREAM, 'probing')
     redis.call('HSET', UPSTREAM, 'down_until_ms', now)
@@ -129,8 +130,8 @@ local refused = 0
 -- `count_open` tells how many tasks are open upstream.
 local function press(pressure, count_open)
   if pressure == 'none' then return end
-  local word, number = string.match(pressure, '^(%a+) ?(%d*)$')
-  if word == 'unsent' then return give_back(number) end
+  local word, number, place_ms = string.match(pressure, '^(%a+) ?(%d*) ?(%d*)$')
+  if word == 'unsent' then return give_back(number, place_ms) end
   if word == 'throttled' then return close('looks_gate_ms', tonumber(number)) end
   if word == 'down' or word == 'away' then return open_breaker(word) end
   if word == 'lost' then return note_lost() end

@@ -267,7 +267,7 @@ impl Both {
         let pressure = *dice.pick(&[
             Pressure::None,
             Pressure::None,
-            Pressure::Unsent(step.claimed_ms),
+            Pressure::Unsent { claimed_ms: step.claimed_ms, place_ms: 0 },
             Pressure::Accepted,
             Pressure::Up,
             Pressure::Saturated(Duration::ZERO),
@@ -296,7 +296,7 @@ impl Both {
         let is_recent = dice.permille(300);
         let fence = step.fence + if is_recent && dice.permille(300) { 1 + dice.below(3) } else { 0 };
         let pressure = match pressure {
-            Pressure::Unsent(_) if fence != step.fence => Pressure::None,
+            Pressure::Unsent { .. } if fence != step.fence => Pressure::None,
             pressure => pressure,
         };
         let transition = Transition { record, next, pressure };
@@ -330,7 +330,7 @@ impl Both {
 
     fn settlement(&self, outcome: &Outcome) -> Settlement {
         let Outcome { job, fence, is_recent, mut transition, event } = outcome.clone();
-        if let Pressure::Unsent(claimed_ms) = &mut transition.pressure {
+        if let Pressure::Unsent { claimed_ms, .. } = &mut transition.pressure {
             *claimed_ms = self.granted_ms.get(&(job.clone(), fence)).copied().unwrap_or(0);
         }
         let kept_until_ms = kept_until_ms(is_recent);

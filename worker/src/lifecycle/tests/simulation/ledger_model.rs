@@ -541,7 +541,7 @@ impl LedgerModel {
         let shared = &mut self.upstream;
         match pressure {
             Pressure::None => return,
-            Pressure::Unsent(claimed_ms) => {
+            Pressure::Unsent { claimed_ms, .. } => {
                 if shared.probing == Some(claimed_ms) {
                     (shared.probing, shared.down_until_ms) = (None, now_ms);
                 }

@@ -334,6 +334,7 @@ impl Pod {
         let at = Circumstances {
             now_ms,
             claimed_ms: step.claimed_ms,
+            place_ms: step.claimed_ms,
             jitter: world.dice.fraction(),
             fence: step.fence,
             reclaims: step.flags.reclaims,
