@@ -5,7 +5,7 @@ use std::time::Duration;
 use mjq_harness::{Stack, eventually_within};
 use mjq_simulator::busiest_second;
 
-use crate::support::{a_stack, foxes, imagine, one_event_for_each, submitted_once, wait_for_phase};
+use crate::support::{a_stack, foxes, imagine, one_event_for_each, submitted_once, wait_for_phase, with};
 
 #[tokio::test]
 async fn no_second_holds_more_submits_or_polls_than_allowed_however_many_workers_there_are() -> anyhow::Result<()> {
@@ -104,5 +104,28 @@ async fn jobs_that_are_always_refused_do_not_keep_those_behind_them() -> anyhow:
         eventually_within(Duration::from_secs(120), &what, have_ended).await?;
         assert!(stack.events().await?.iter().all(|event| event.code() == "ok"), "{refusal}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn large_jobs_for_which_a_pod_has_no_memory_do_not_keep_small_ones_behind_them() -> anyhow::Result<()> {
+    let stack = a_stack().set("MJQ_SLOTS", 4).await?;
+    let picture = "A".repeat(9 << 20);
+    let large = |n: usize| {
+        let job = imagine(&format!("large-{n}"), &format!("bear {n} [sim: delay=5s]"));
+        with(job, "/request/base64Array", vec![format!("data:image/png;base64,{picture}")])
+    };
+    for n in 0..12 {
+        stack.xadd_job(&large(n)).await?;
+    }
+
+    let small = foxes(5);
+    stack.wire.xadd_jobs(&small).await?;
+
+    for n in 0..small.len() {
+        assert_eq!(stack.event_of(&format!("job-{n}")).await?.code(), "ok");
+    }
+    let bears = stack.simulator.arrivals().submits_ms.len() - small.len();
+    assert!(bears < 8, "{bears} large jobs were submitted before the last small one ended");
     Ok(())
 }

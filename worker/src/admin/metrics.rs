@@ -142,6 +142,7 @@ const STEPS: [(&str, &[&str]); 4] = [
             "unanswered",
             "parent_pending",
             "parent_not_known",
+            "no_memory",
             "not_begun",
             "found",
             "missing",

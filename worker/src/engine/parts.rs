@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::AtomicU64};
 
 use mjq_producer::RedisLink;
 use secrecy::ExposeSecret;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -13,7 +13,10 @@ use super::{
     claim::{Claimer, HeldStep, Slots},
     poll::{Poller, Revisiter},
     recovery::{LatestSubmits, Reasserter, RecentSubmits},
-    step::{CancellerHandle, Executor, Preparer, Recorder, RequestMaker, SettlerHandle, StepMeter, UpstreamLog},
+    step::{
+        CancellerHandle, Executor, MemoryBudget, Preparer, Recorder, RequestMaker, SettlerHandle, StepMeter,
+        UpstreamLog,
+    },
     upkeep::{Heartbeat, Renewer, sweeper},
 };
 use crate::{
@@ -135,7 +138,7 @@ impl Engine {
             },
             policy: Arc::clone(&policy),
             lease: self.settings.lease,
-            room_for_large: Semaphore::new(Preparer::LARGE_KIB),
+            memory: MemoryBudget::new(),
             submit_rate: Rate::per_second(self.settings.upstream_submit_rate),
         };
         Executor {

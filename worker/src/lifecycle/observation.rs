@@ -50,6 +50,8 @@ pub enum Observation {
     ParentPending,
     /// The job that this one acts upon is not known yet.
     ParentNotKnown,
+    /// The job is large, and the pod has no memory for it while others are being submitted.
+    NoMemory,
 
     // What a poll sees.
     /// The task goes on.
@@ -142,6 +144,7 @@ impl Observation {
             Self::Unanswered { .. } => "unanswered",
             Self::ParentPending => "parent_pending",
             Self::ParentNotKnown => "parent_not_known",
+            Self::NoMemory => "no_memory",
             Self::Running(_) => "running",
             Self::Succeeded(_) => "succeeded",
             Self::TaskFailed(..) => "task_failed",

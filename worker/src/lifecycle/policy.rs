@@ -91,6 +91,8 @@ impl Policy {
     pub const LOST_POLLS: u32 = 5;
     /// Tasks that take longer than this after their deadline are hardly worth a look any more.
     pub const REVISIT_FOR: Duration = Duration::from_secs(3600);
+    /// The shortest and the longest delay before a job is submitted for which the pod had no memory.
+    pub(super) const NO_MEMORY_DELAY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15));
     /// How much longer each refusal makes the next delay.
     const REFUSAL_FACTOR: f64 = 1.6;
     /// When a task is first looked at while nothing is known of its class, and the settings are for pictures, which
@@ -134,6 +136,14 @@ impl Policy {
     pub fn after_fault(&self, faults: u32, retry_after: Option<Duration>, jitter: f64) -> Duration {
         let (first, longest) = self.refusal_delay;
         spread(exponential(first, longest, 3.0, faults), jitter).max(retry_after.unwrap_or_default())
+    }
+
+    /// The delay before a job that has `waited` is submitted for which the pod had no memory: a share of that time, so
+    /// that many such jobs leave room for others between their tries.
+    #[must_use]
+    pub fn after_no_memory(&self, waited: Duration, jitter: f64) -> Duration {
+        let (shortest, longest) = Self::NO_MEMORY_DELAY;
+        spread((waited / 8).clamp(shortest, longest), jitter)
     }
 
     /// The delay before the first poll of a task that was just accepted.

@@ -4,6 +4,7 @@ mod canceller;
 mod ended_log;
 mod executor;
 mod follow_ups;
+mod memory_budget;
 mod planted;
 mod preparer;
 mod recorder;
@@ -14,6 +15,7 @@ mod upstream_log;
 
 pub(super) use canceller::{Canceller, CancellerHandle};
 pub(super) use executor::Executor;
+pub(super) use memory_budget::MemoryBudget;
 pub(super) use preparer::Preparer;
 pub(super) use recorder::Recorder;
 pub(super) use request::RequestMaker;

@@ -10,9 +10,12 @@ use std::{
 };
 
 use mjq_producer::contract::{Code, Job, JobId, Kind, Request, TaskId};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::SemaphorePermit;
 
-use super::request::{Press, RequestMaker, find_button};
+use super::{
+    memory_budget::MemoryBudget,
+    request::{Press, RequestMaker, find_button},
+};
 use crate::{
     engine::{claim::Hold, poll::Poller},
     ledger::{Ledger, Parent, Rate, RateKind, Step},
@@ -29,8 +32,8 @@ pub(crate) struct Preparer {
     pub(crate) requests: RequestMaker,
     pub(crate) policy: Arc<Policy>,
     pub(crate) lease: Duration,
-    /// KiB of large jobs that submits may still hold at once.
-    pub(crate) room_for_large: Semaphore,
+    /// For large jobs, of which a submit holds a few copies.
+    pub(crate) memory: MemoryBudget,
     pub(crate) submit_rate: Rate,
 }
 
@@ -44,8 +47,6 @@ pub(crate) struct Ready<'a> {
 }
 
 impl Preparer {
-    /// How much of large jobs the submits of one pod hold at once, in KiB; a larger one goes alone.
-    pub(crate) const LARGE_KIB: usize = 16 * 1024;
     /// Makes the request of a submit, and sees to it that it may be sent; else says what is seen instead of an answer.
     pub(crate) async fn prepare(&self, step: &Step, hold: &Hold) -> Result<Ready<'_>, Box<Observation>> {
         if let Some(task) = waiting_task(step) {
@@ -60,10 +61,7 @@ impl Preparer {
         let json = match &step.job_json {
             Some(json) => Some(json.clone()),
             None => {
-                _room = self.room_for(&step.job).await;
-                if _room.is_none() {
-                    return Err(Box::new(Observation::NotBegun));
-                }
+                _room = Some(self.room_for(&step.job).await?);
                 self.ledger.job_json(&step.job).await.map_err(|_| Observation::NotBegun)?
             }
         };
@@ -108,13 +106,12 @@ impl Preparer {
         }
     }
 
-    /// Waits for room for a large job, of which a submit holds a few copies; `None` when there is none for now.
-    async fn room_for(&self, job: &JobId) -> Option<SemaphorePermit<'_>> {
+    /// Takes room for a large job.
+    async fn room_for(&self, job: &JobId) -> Result<SemaphorePermit<'_>, Observation> {
         /// Then others have their turn, with this slot.
         const PATIENCE: Duration = Duration::from_secs(2);
-        let kib = (self.ledger.job_bytes(job).await.ok()? / 1024 + 1).min(Self::LARGE_KIB as u64);
-        let room = self.room_for_large.acquire_many(kib as u32);
-        tokio::time::timeout(PATIENCE, room).await.ok()?.ok()
+        let bytes = self.ledger.job_bytes(job).await.map_err(|_| Observation::NotBegun)?;
+        self.memory.room_within(bytes, PATIENCE).await.ok_or(Observation::NoMemory)
     }
 
     /// Finds the button that an action presses, when it names one of an earlier job.

@@ -35,6 +35,20 @@ fn an_action_waits_for_its_parent_from_when_it_was_first_missed() {
 }
 
 #[test]
+fn a_large_job_that_gets_no_memory_leaves_its_turn_to_others_for_longer_and_longer() {
+    let mut job = an_imagine_job();
+
+    let first = job.step(&Observation::NoMemory);
+    assert_eq!((first.record.phase, first.pressure, first.next), (Phase::Queued, job.unsent(), Next::Submit(S(2))));
+    for (waits, then) in [(78, 10), (600, 15)] {
+        job.pass(S(waits));
+        assert_eq!(job.step(&Observation::NoMemory).next, Next::Submit(S(then)));
+    }
+
+    assert_eq!((job.record.attempts, job.record.refusals, job.record.timeline.len()), (0, 0, 1));
+}
+
+#[test]
 fn a_task_that_a_hook_told_of_is_looked_for_until_it_counts_as_lost() {
     let mut job = an_imagine_job();
     job.step(&refused(Busy::Saturated));

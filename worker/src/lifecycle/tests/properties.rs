@@ -363,6 +363,10 @@ impl Stage {
         match &self.seen {
             Observation::NotBegun => (Duration::ZERO, Duration::ZERO),
             Observation::ParentNotKnown => (policy.poll_min, policy.poll_max),
+            Observation::NoMemory => {
+                let (first, longest) = Policy::NO_MEMORY_DELAY;
+                (first.mul_f64(0.8).saturating_sub(GRAIN), longest.mul_f64(1.2) + GRAIN)
+            }
             Observation::Missing => {
                 let pause = policy.after_missing(0.5).mul_f64(0.8);
                 (pause.max(policy.poll_min).saturating_sub(GRAIN), policy.poll_max)
@@ -468,6 +472,7 @@ fn seen_by_submit() -> impl Strategy<Value = Observation> {
         2 => Just(Observation::WorkerDied),
         2 => Just(Observation::ParentPending),
         2 => Just(Observation::ParentNotKnown),
+        2 => Just(Observation::NoMemory),
     ]
 }
 

@@ -22,6 +22,7 @@ unanswered             | -                    | unknown, poll             | -   
 worker died            | -                    | unknown, poll             | -                       | -                      | -                       | - | - | -
 parent pending         | -                    | queued, after parent      | -                       | -                      | -                       | - | - | -
 parent not known       | -                    | queued, submit            | -                       | -                      | -                       | - | - | -
+no memory              | -                    | queued, submit            | -                       | -                      | -                       | - | - | -
 running                | -                    | -                         | polling, poll           | -                      | polling, poll           | - | - | -
 succeeded              | -                    | -                         | completed, ok           | -                      | completed, ok           | - | - | -
 succeeded: no image    | -                    | -                         | polling, poll           | -                      | polling, poll           | - | - | -
@@ -59,6 +60,7 @@ unanswered             | -                    | failed, submit_unknown    | -   
 worker died            | -                    | failed, submit_unknown    | -                       | -                      | -                       | - | - | -
 parent pending         | -                    | failed, deadline_exceeded | -                       | -                      | -                       | - | - | -
 parent not known       | -                    | failed, deadline_exceeded | -                       | -                      | -                       | - | - | -
+no memory              | -                    | failed, deadline_exceeded | -                       | -                      | -                       | - | - | -
 running                | -                    | -                         | failed, deadline_exceeded | -                    | failed, deadline_exceeded | - | - | -
 succeeded              | -                    | -                         | completed, ok           | -                      | completed, ok           | - | - | -
 succeeded: no image    | -                    | -                         | completed, ok           | -                      | completed, ok           | - | - | -
@@ -223,6 +225,7 @@ observations! {
     "worker died": Observation::WorkerDied => Observation::WorkerDied,
     "parent pending": Observation::ParentPending => Observation::ParentPending,
     "parent not known": Observation::ParentNotKnown => Observation::ParentNotKnown,
+    "no memory": Observation::NoMemory => Observation::NoMemory,
     "running": Observation::Running(_) => running(40),
     "succeeded: no image": Observation::Succeeded(task) if task.image_url.is_empty() => succeeded(""),
     "succeeded": Observation::Succeeded(_) => succeeded("https://example.org/a.png"),

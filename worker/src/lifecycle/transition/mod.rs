@@ -119,7 +119,8 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
     use Phase as P;
     let mut decision = Decision { record: record.clone(), at, pressure: Pressure::None };
     decision.record.survived_reclaims = at.reclaims;
-    if record.phase == P::Submitting && !matches!(seen, O::NotBegun | O::ParentPending | O::ParentNotKnown) {
+    let is_put_back = matches!(seen, O::NotBegun | O::ParentPending | O::ParentNotKnown | O::NoMemory);
+    if record.phase == P::Submitting && !is_put_back {
         // The ledger wrote the intent down with the claim; the timeline gets it now.
         decision.record.enter(P::Submitting, at.claimed_ms, at.fence);
     }
@@ -135,6 +136,7 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
         (P::Submitting, O::WorkerDied) => decision.left_unknown("the worker died between intent and answer"),
         (P::Submitting, O::ParentPending) => decision.parent_pending(),
         (P::Submitting, O::ParentNotKnown) => decision.parent_not_known(),
+        (P::Submitting, O::NoMemory) => decision.no_memory(),
         (P::Submitting | P::Queued, O::NotBegun) => decision.not_begun(),
         (P::Submitting | P::Queued, O::DeadlinePassed) => decision.end_at_deadline(),
         (P::Submitting | P::Queued, O::CancelRequested) => decision.cancelled(),
@@ -173,7 +175,8 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
             | O::Unanswered { .. }
             | O::WorkerDied
             | O::ParentPending
-            | O::ParentNotKnown,
+            | O::ParentNotKnown
+            | O::NoMemory,
         )
         | (P::Queued | P::Submitting | P::Unknown, O::Stranger { .. })
         | (

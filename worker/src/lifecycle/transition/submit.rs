@@ -112,6 +112,14 @@ impl Decision<'_> {
         Next::Submit((waited / 8).clamp(self.at.policy.poll_min, self.at.policy.poll_max))
     }
 
+    /// Not at once, as the first of the lane again: many large jobs would keep all others from being submitted.
+    pub(super) fn no_memory(&mut self) -> Next {
+        self.pressure = self.unsent();
+        self.enter(Phase::Queued);
+        let waited = Duration::from_millis(self.at.now_ms.saturating_sub(self.record.enqueued_ms));
+        Next::Submit(self.at.policy.after_no_memory(waited, self.at.jitter))
+    }
+
     pub(super) fn not_begun(&mut self) -> Next {
         // A job that was claimed for its end took no place under the rate, and has none to give back.
         if self.record.phase == Phase::Submitting {
