@@ -68,6 +68,25 @@ async fn one_job_that_the_upstream_turns_away_again_and_again_does_not_keep_the_
 }
 
 #[tokio::test]
+async fn a_job_that_the_upstream_turns_away_while_it_takes_others_stops_nobody() -> anyhow::Result<()> {
+    for refusal in ["status=403 html", "status=404 html", "code=9"] {
+        let stack = a_stack().await?;
+        let turned_away = imagine("turned-away", &format!("a bear [sim: {refusal} delay=700ms]"));
+        let jobs: Vec<_> = std::iter::once(turned_away).chain(foxes(20)).collect();
+
+        stack.wire.xadd_jobs(&jobs).await?;
+
+        one_event_for_each(&stack, jobs.len()).await?;
+        let worker = &stack.workers[0];
+        assert_eq!(job_view(worker, "turned-away").await?["attempts"], 1, "{refusal}: it was taken the second time");
+        assert!(!worker.logs().contains("submits wait"), "{refusal}: the breaker stayed closed");
+        let queue: Value = serde_json::from_str(&worker.get("/api/v1/queue").await?.1)?;
+        assert_eq!(queue["counts"]["upstream"]["limit"], Value::Null, "{refusal}: there is no limit");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_open_breaker_lets_open_tasks_be_watched_to_their_end() -> anyhow::Result<()> {
     let stack = a_stack().await?;
     stack.xadd_job(&imagine("open", "a red fox [sim: duration=1500ms]")).await?;

@@ -75,6 +75,25 @@ fn a_job_that_is_refused_while_others_are_taken_stops_nobody() {
 }
 
 #[test]
+fn a_first_refusal_that_is_not_for_want_of_room_stops_nobody_if_another_job_was_taken_during_the_submit() {
+    for (busy, counts_first) in [
+        (Busy::Barred, false),
+        (Busy::Unreachable, false),
+        (Busy::Fault, false),
+        (Busy::Saturated, true),
+        (Busy::WithoutId, true),
+    ] {
+        let mut job = an_imagine_job();
+        job.accepted_ms = job.now_ms + 1;
+        job.claim();
+        assert_eq!(job.would(&refused(busy)).unwrap().pressure != Pressure::None, counts_first, "{busy:?}");
+
+        job.accepted_ms = job.now_ms;
+        assert_ne!(job.would(&refused(busy)).unwrap().pressure, Pressure::None, "{busy:?}: taken before the claim");
+    }
+}
+
+#[test]
 fn a_pause_that_the_upstream_asks_for_is_kept_whoever_it_is_told() {
     let mut job = an_imagine_job();
     job.step(&refused(Busy::Saturated));

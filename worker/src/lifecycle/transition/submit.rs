@@ -53,20 +53,31 @@ impl Decision<'_> {
         Next::Submit(delay)
     }
 
-    /// What a refusal tells about the upstream as a whole. If it has taken others since it last refused this job, that is
-    /// about the job, and must not stop the others; a pause that it asks for is kept all the same, within reason.
+    /// What a refusal tells about the upstream as a whole. A refusal that is about the job must not stop the others; a
+    /// pause that the upstream asks for is kept all the same, within reason.
     fn pressure_of(&self, busy: Busy, retry_after: Option<Duration>) -> Pressure {
         /// One answer must not stop everybody for longer. The job that it was given to waits for as long as it says.
         const LONGEST: Duration = Duration::from_secs(600);
-        let takes_others = self.record.refused_ms > 0 && self.at.last_accepted_ms > self.record.refused_ms;
         match busy {
-            _ if takes_others && retry_after.is_none() => Pressure::None,
+            _ if self.takes_others(busy) && retry_after.is_none() => Pressure::None,
             Busy::Saturated | Busy::WithoutId | Busy::Fault => {
                 Pressure::Saturated(retry_after.unwrap_or_default().min(LONGEST))
             }
             Busy::Barred => Pressure::Down,
             Busy::Unreachable => Pressure::Away,
         }
+    }
+
+    /// Whether the refusal is about the job: the upstream has taken another one since it last refused this job or, at the
+    /// first refusal, since this submit was claimed.
+    fn takes_others(&self, busy: Busy) -> bool {
+        let since_ms = match (self.record.refused_ms, busy) {
+            // A full upstream refuses some submits of a burst while its acceptances of others are on their way.
+            (0, Busy::Saturated | Busy::WithoutId) => return false,
+            (0, Busy::Barred | Busy::Unreachable | Busy::Fault) => self.at.claimed_ms,
+            (refused_ms, _) => refused_ms,
+        };
+        self.at.last_accepted_ms > since_ms
     }
 
     pub(super) fn denied(&mut self, code: Code, reason: &str) -> Next {
