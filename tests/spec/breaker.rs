@@ -87,6 +87,22 @@ async fn a_job_that_the_upstream_turns_away_while_it_takes_others_stops_nobody()
 }
 
 #[tokio::test]
+async fn an_upstream_without_the_address_of_submits_is_told_from_one_that_cannot_be_reached() -> anyhow::Result<()> {
+    let stack = a_stack().set("MJQ_UPSTREAM_SUBMIT_PATH", "/no/such/path/{action}").await?;
+    stack.xadd_job(&imagine("a", "a red fox")).await?;
+
+    let worker = &stack.workers[0];
+    stack.eventually("the breaker is seen", async |_| shows_breaker(worker, true).await).await?;
+
+    let queue: Value = serde_json::from_str(&worker.get("/api/v1/queue").await?.1)?;
+    assert_eq!(queue["counts"]["upstream"]["cause"], "misaddressed");
+    assert!(worker.logs().contains("the upstream has no such address"));
+    let class = r#"endpoint="submit",class="misaddressed""#;
+    assert!(metric(worker, "mjq_upstream_requests_total", class).await? >= 1.0);
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_open_breaker_lets_open_tasks_be_watched_to_their_end() -> anyhow::Result<()> {
     let stack = a_stack().await?;
     stack.xadd_job(&imagine("open", "a red fox [sim: duration=1500ms]")).await?;

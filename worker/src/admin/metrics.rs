@@ -159,7 +159,7 @@ const STEPS: [(&str, &[&str]); 4] = [
 
 /// The upstream's endpoints, and what an exchange with each can come to.
 const EXCHANGES: [(&str, &[&str]); 5] = [
-    ("submit", &["ok", "refused", "denied", "unanswered", "unreachable"]),
+    ("submit", &["ok", "refused", "denied", "unanswered", "unreachable", "misaddressed"]),
     ("fetch", &["ok", "missing", "no_verdict", "unreachable"]),
     ("list", &["ok", "refused", "no_verdict", "unreachable"]),
     ("lookup", &["ok", "missing", "no_verdict", "unreachable"]),

@@ -147,6 +147,7 @@ impl Settlement {
             Pressure::Throttled(pause) => args.push(format_args!("throttled {}", pause.as_millis())),
             Pressure::Down => args.push_text("down"),
             Pressure::Away => args.push_text("away"),
+            Pressure::Misaddressed => args.push_text("misaddressed"),
             Pressure::Lost => args.push_text("lost"),
         }
         match next {

@@ -173,6 +173,8 @@ pub enum Busy {
     Barred,
     /// Nobody answers there: connection refused, no such host, TLS failure.
     Unreachable,
+    /// A server answers there, but not for this address: no such route, a redirect, another host.
+    Misaddressed,
     /// It answered 22 without a task id: the one 22 that is submitted again.
     WithoutId,
     /// It failed inside, and says that it made no task (code 9). Limited like attempts.

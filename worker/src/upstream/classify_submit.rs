@@ -12,7 +12,8 @@
 //! | 1 or 21 without an id, 22 with one that cannot be read, 3 or 9 with one, an unknown code | unanswered |
 //! | 23, 30, queue full, no account, "try again"; 423, 425, 429, 499, 503 | refused: saturated |
 //! | 401, 402, 403, 407, quota; 401 and 407 whatever the words | refused: barred |
-//! | not sent; 301, 307, 308; 404 or 405 that is not the family's; a page with 400; 521, 523, 525, 526, 530 | refused: unreachable |
+//! | not sent; 521, 523, 525, 526, 530 | refused: unreachable |
+//! | 301, 307, 308; 404, 405, 410, 421 or 426 that is not the family's; a page with 400 | refused: misaddressed |
 //! | 9; a relay's words that it has not sent it | refused: fault |
 //! | sent and lost; 302, 303, 408, 409, 424, other 5xx; HTML, nothing, broken JSON with 200 | unanswered |
 //!
@@ -217,7 +218,7 @@ impl Reading<'_> {
             302 | 303 => self.unanswered(),
             300..=399 => {
                 let reason = format!("{}: the address redirects elsewhere, and nothing was submitted", self.reason);
-                Observation::Refused { busy: Busy::Unreachable, retry_after: None, reason: tidy(&reason) }
+                Observation::Refused { busy: Busy::Misaddressed, retry_after: None, reason: tidy(&reason) }
             }
             403 if tenor(&self.said.all_words()) == Some(Tenor::Banned) => self.banned(),
             // To let others wait for a model that one job asks for would help nobody.
@@ -227,7 +228,7 @@ impl Reading<'_> {
             410 if self.has_parent() => self.denied(Code::ParentGone),
             404 | 405 | 410 | 421 | 426 => {
                 let reason = tidy(&format!("{}: there is no such address; check the submit path", self.reason));
-                Observation::Refused { busy: Busy::Unreachable, retry_after: self.answer.retry_after, reason }
+                Observation::Refused { busy: Busy::Misaddressed, retry_after: self.answer.retry_after, reason }
             }
             // Cloudflare's: the origin refuses connections, cannot be reached, fails at TLS, has no address.
             521 | 523 | 525 | 526 | 530 => self.refused(Busy::Unreachable),
@@ -239,7 +240,7 @@ impl Reading<'_> {
             // What broke off may have been a relay's "I lost the answer".
             400..=499 if self.answer.flaw.is_some() => self.unanswered(),
             // The family speaks JSON: a page is a gateway's, which serves no such host, or wants HTTPS.
-            400..=499 if self.page.starts_with('<') => self.refused(Busy::Unreachable),
+            400..=499 if self.page.starts_with('<') => self.refused(Busy::Misaddressed),
             // "It went wrong", in as many words.
             400 if self.said.code == Some(0) && self.said.words.is_empty() => self.unanswered(),
             400..=499 => self.by_words_or(Self::invalid),

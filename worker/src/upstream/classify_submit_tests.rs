@@ -167,10 +167,11 @@ fn each_row_of_the_table_has_its_meaning() {
 #[test]
 fn each_http_status_has_its_meaning_whatever_the_page_in_it() {
     for (statuses, wanted) in [
-        (&[300, 301, 304, 307, 308, 521, 523, 525, 526, 530][..], "Unreachable"),
+        (&[521, 523, 525, 526, 530][..], "Unreachable"),
+        (&[300, 301, 304, 307, 308], "Misaddressed"),
         (&[302, 303, 408, 409, 424, 500, 501, 502, 504, 507, 520, 522, 524, 599, 600, 199], "unanswered"),
         (&[401, 402, 403, 407], "Barred"),
-        (&[404, 405, 410, 421, 426], "Unreachable"),
+        (&[404, 405, 410, 421, 426], "Misaddressed"),
         (&[413], "denied too_large"),
         (&[423, 425, 429, 499, 503], "Saturated"),
         (&[400, 406, 415, 418, 422, 431, 451], "denied invalid_request"),
@@ -199,8 +200,8 @@ fn a_relay_wraps_the_family_s_codes_in_http_errors() {
         (400, r#"{"error":{"message":"Insufficient quota"}}"#, "Barred"),
         (400, r#"{"code":400,"message":"do_request_failed"}"#, "unanswered"),
         (404, r#"{"code":3,"description":"无可用的账号实例"}"#, "Saturated"),
-        (404, r#"{"code":404,"message":"no route"}"#, "Unreachable"),
-        (404, r#"{"error":{"message":"Invalid URL (POST /v1/mj/submit/imagine)"}}"#, "Unreachable"),
+        (404, r#"{"code":404,"message":"no route"}"#, "Misaddressed"),
+        (404, r#"{"error":{"message":"Invalid URL (POST /v1/mj/submit/imagine)"}}"#, "Misaddressed"),
         (429, r#"{"description":" 当前分组负载已饱和","type":"upstream_error","code":30}"#, "Saturated"),
         (403, r#"{"error":{"message":"用户额度不足"}}"#, "Barred"),
         (403, r#"{"code":24}"#, "denied banned_prompt"),
@@ -466,7 +467,7 @@ fn who_is_banned_is_told_from_what_is_banned() {
 fn a_page_with_an_error_is_a_gateway_s_and_no_verdict_on_the_job() {
     for status in [400, 406, 415, 418, 422, 451] {
         let page = "<html><center>The plain HTTP request was sent to HTTPS port</center></html>";
-        assert_eq!(gist(Kind::Imagine, status, page), "Unreachable", "{status}");
+        assert_eq!(gist(Kind::Imagine, status, page), "Misaddressed", "{status}");
     }
 }
 

@@ -282,7 +282,7 @@ async fn a_redirect_is_not_followed() {
 
         let seen = submit(&server.upstream()).await;
 
-        assert!(matches!(seen, Observation::Refused { busy: Busy::Unreachable, .. }), "{seen:?}");
+        assert!(matches!(seen, Observation::Refused { busy: Busy::Misaddressed, .. }), "{seen:?}");
         assert!(seen.reason().contains("redirects elsewhere"), "{seen:?}");
     }
     assert!(target.requests.try_recv().is_err());

@@ -47,6 +47,8 @@ closed_set! {
         Missing = "missing",
         /// Nobody is there.
         Unreachable = "unreachable",
+        /// A server is there, and has no such address.
+        Misaddressed = "misaddressed",
     }
 }
 
@@ -59,6 +61,7 @@ impl AnswerClass {
         }
         match seen {
             Observation::Refused { busy: Busy::Unreachable, .. } => Self::Unreachable,
+            Observation::Refused { busy: Busy::Misaddressed, .. } => Self::Misaddressed,
             Observation::Refused { .. } => Self::Refused,
             Observation::Denied { .. } => Self::Denied,
             Observation::Unanswered { .. } => Self::Unanswered,

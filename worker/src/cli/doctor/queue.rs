@@ -163,6 +163,9 @@ impl Facts {
                     Some(BreakerCause::Away) => {
                         "check MJQ_UPSTREAM_URL, the name server and the firewall between here and there; it closes by itself"
                     }
+                    Some(BreakerCause::Misaddressed) => {
+                        "`mjq jobs` shows the upstream's words; check MJQ_UPSTREAM_URL and MJQ_UPSTREAM_SUBMIT_PATH; it closes by itself"
+                    }
                     Some(BreakerCause::Lost) => {
                         "that is the upstream's own trouble; `mjq pause --submits` until it is well, so that no more are lost"
                     }
@@ -367,7 +370,8 @@ mod tests {
     fn the_cure_of_an_open_breaker_depends_on_what_opened_it() {
         for (cause, cure) in [
             (BreakerCause::Down, "MJQ_UPSTREAM_KEY"),
-            (BreakerCause::Away, "MJQ_UPSTREAM_URL"),
+            (BreakerCause::Away, "name server"),
+            (BreakerCause::Misaddressed, "MJQ_UPSTREAM_SUBMIT_PATH"),
             (BreakerCause::Lost, "mjq pause --submits"),
         ] {
             let upstream = Upstream { failures: 1, cause: Some(cause), ..Upstream::default() };

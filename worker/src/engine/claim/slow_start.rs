@@ -80,7 +80,12 @@ impl SlowStart {
             }
             Pressure::Lost => state.window = state.window.saturating_sub(1).max(Self::LEAST.min(state.most)),
             // Nothing was sent, or nobody is there, or the breaker opens at once.
-            Pressure::None | Pressure::Unsent { .. } | Pressure::Throttled(_) | Pressure::Down | Pressure::Away => {}
+            Pressure::None
+            | Pressure::Unsent { .. }
+            | Pressure::Throttled(_)
+            | Pressure::Down
+            | Pressure::Away
+            | Pressure::Misaddressed => {}
         }
     }
 

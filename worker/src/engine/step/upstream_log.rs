@@ -47,6 +47,7 @@ impl UpstreamLog {
             Pressure::Accepted | Pressure::Up => return Trouble::end(&mut trouble),
             Pressure::Down => ("does not let us in", Duration::ZERO),
             Pressure::Away => ("cannot be reached", Duration::ZERO),
+            Pressure::Misaddressed => ("has no such address", Duration::ZERO),
             Pressure::Lost => ("leaves submits unanswered", Duration::ZERO),
             Pressure::Saturated(_) => ("takes no more", Self::LASTING),
         };

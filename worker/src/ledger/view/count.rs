@@ -82,6 +82,8 @@ pub enum BreakerCause {
     Down,
     /// The upstream is not there.
     Away,
+    /// A server answers there, and has no such address.
+    Misaddressed,
     /// The answers to many submits in a row were lost.
     Lost,
 }
@@ -93,6 +95,7 @@ impl BreakerCause {
         match self {
             Self::Down => "it does not let us in",
             Self::Away => "it cannot be reached",
+            Self::Misaddressed => "it has no such address",
             Self::Lost => "the answers to many submits in a row were lost",
         }
     }
@@ -179,6 +182,7 @@ impl Upstream {
         let cause = match fields.get("cause").map(String::as_str) {
             Some("lost") => BreakerCause::Lost,
             Some("away") => BreakerCause::Away,
+            Some("misaddressed") => BreakerCause::Misaddressed,
             _ => BreakerCause::Down,
         };
         let number = |name: &str| fields.get(name).and_then(|text| text.parse::<f64>().ok());

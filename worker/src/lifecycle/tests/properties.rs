@@ -458,7 +458,9 @@ prop_compose! {
 }
 
 fn seen_by_submit() -> impl Strategy<Value = Observation> {
-    let busy = select(&[Busy::Saturated, Busy::Barred, Busy::Unreachable, Busy::WithoutId, Busy::Fault][..]);
+    let busy = select(
+        &[Busy::Saturated, Busy::Barred, Busy::Unreachable, Busy::Misaddressed, Busy::WithoutId, Busy::Fault][..],
+    );
     let permanent =
         select(&[Code::BannedPrompt, Code::InvalidRequest, Code::ParentGone, Code::TooLarge, Code::UpstreamFailed][..]);
     prop_oneof![

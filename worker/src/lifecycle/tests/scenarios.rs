@@ -47,7 +47,11 @@ fn a_429_is_answered_with_the_pause_that_it_asks_for_by_the_job_and_by_the_whole
 
 #[test]
 fn an_upstream_that_bars_us_or_is_not_there_is_stopped_and_the_job_goes_on() {
-    for (busy, pressure) in [(Busy::Barred, Pressure::Down), (Busy::Unreachable, Pressure::Away)] {
+    for (busy, pressure) in [
+        (Busy::Barred, Pressure::Down),
+        (Busy::Unreachable, Pressure::Away),
+        (Busy::Misaddressed, Pressure::Misaddressed),
+    ] {
         let mut job = an_imagine_job();
 
         let after = job.step(&refused(busy));
@@ -59,7 +63,7 @@ fn an_upstream_that_bars_us_or_is_not_there_is_stopped_and_the_job_goes_on() {
 
 #[test]
 fn a_job_that_is_refused_while_others_are_taken_stops_nobody() {
-    for busy in [Busy::Saturated, Busy::Barred, Busy::Unreachable, Busy::WithoutId, Busy::Fault] {
+    for busy in [Busy::Saturated, Busy::Barred, Busy::Unreachable, Busy::Misaddressed, Busy::WithoutId, Busy::Fault] {
         let mut job = an_imagine_job();
         assert_ne!(
             job.step(&refused(busy)).pressure,
@@ -79,6 +83,7 @@ fn a_first_refusal_that_is_not_for_want_of_room_stops_nobody_if_another_job_was_
     for (busy, counts_first) in [
         (Busy::Barred, false),
         (Busy::Unreachable, false),
+        (Busy::Misaddressed, false),
         (Busy::Fault, false),
         (Busy::Saturated, true),
         (Busy::WithoutId, true),

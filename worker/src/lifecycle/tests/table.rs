@@ -14,6 +14,7 @@ accepted and queued    | -                    | polling, poll             | -   
 refused: saturated     | -                    | queued, submit            | -                       | -                      | -                       | - | - | -
 refused: barred        | -                    | queued, submit            | -                       | -                      | -                       | - | - | -
 refused: unreachable   | -                    | queued, submit            | -                       | -                      | -                       | - | - | -
+refused: misaddressed  | -                    | queued, submit            | -                       | -                      | -                       | - | - | -
 refused: without id    | -                    | queued, submit            | -                       | -                      | -                       | - | - | -
 refused: fault         | -                    | queued, submit            | -                       | -                      | -                       | - | - | -
 denied                 | -                    | failed, too_large         | -                       | -                      | -                       | - | - | -
@@ -52,6 +53,7 @@ accepted and queued    | -                    | polling, poll             | -   
 refused: saturated     | -                    | failed, deadline_exceeded | -                       | -                      | -                       | - | - | -
 refused: barred        | -                    | failed, deadline_exceeded | -                       | -                      | -                       | - | - | -
 refused: unreachable   | -                    | failed, deadline_exceeded | -                       | -                      | -                       | - | - | -
+refused: misaddressed  | -                    | failed, deadline_exceeded | -                       | -                      | -                       | - | - | -
 refused: without id    | -                    | failed, deadline_exceeded | -                       | -                      | -                       | - | - | -
 refused: fault         | -                    | failed, deadline_exceeded | -                       | -                      | -                       | - | - | -
 denied                 | -                    | failed, too_large         | -                       | -                      | -                       | - | - | -
@@ -217,6 +219,7 @@ observations! {
     "refused: saturated": Observation::Refused { busy: Busy::Saturated, .. } => refused(Busy::Saturated),
     "refused: barred": Observation::Refused { busy: Busy::Barred, .. } => refused(Busy::Barred),
     "refused: unreachable": Observation::Refused { busy: Busy::Unreachable, .. } => refused(Busy::Unreachable),
+    "refused: misaddressed": Observation::Refused { busy: Busy::Misaddressed, .. } => refused(Busy::Misaddressed),
     "refused: without id": Observation::Refused { busy: Busy::WithoutId, .. } => refused(Busy::WithoutId),
     "refused: fault": Observation::Refused { busy: Busy::Fault, .. } => refused(Busy::Fault),
     "denied": Observation::Denied { .. } => Observation::Denied { code: Code::TooLarge, reason: "413".to_owned() },

@@ -88,6 +88,8 @@ pub enum Pressure {
     Down,
     /// It is not there, so that a probe costs nothing: stop submitting, and probe often.
     Away,
+    /// It has no such address: stop submitting, and probe as often as where nobody is there.
+    Misaddressed,
     /// A submit's answer was lost. Many of these in a row are an upstream that is down, too.
     Lost,
 }

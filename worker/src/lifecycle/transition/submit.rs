@@ -37,7 +37,7 @@ impl Decision<'_> {
         self.record.refused_ms = self.at.now_ms;
         match busy {
             Busy::Saturated | Busy::WithoutId | Busy::Barred => {}
-            Busy::Unreachable => {
+            Busy::Unreachable | Busy::Misaddressed => {
                 // The breaker sees to it that there are few; this one is not to be late when the upstream is back.
                 delay = delay.min(Self::AWAY.max(retry_after.unwrap_or_default()));
             }
@@ -65,6 +65,7 @@ impl Decision<'_> {
             }
             Busy::Barred => Pressure::Down,
             Busy::Unreachable => Pressure::Away,
+            Busy::Misaddressed => Pressure::Misaddressed,
         }
     }
 
@@ -74,7 +75,7 @@ impl Decision<'_> {
         let since_ms = match (self.record.refused_ms, busy) {
             // A full upstream refuses some submits of a burst while its acceptances of others are on their way.
             (0, Busy::Saturated | Busy::WithoutId) => return false,
-            (0, Busy::Barred | Busy::Unreachable | Busy::Fault) => self.at.claimed_ms,
+            (0, Busy::Barred | Busy::Unreachable | Busy::Misaddressed | Busy::Fault) => self.at.claimed_ms,
             (refused_ms, _) => refused_ms,
         };
         self.at.last_accepted_ms > since_ms

@@ -7,6 +7,7 @@
 --   throttled <ms>   it asks for this pause of looks
 --   down             it takes nothing from us: our key is refused, our money is spent
 --   away             it is not there
+--   misaddressed     a server is there, and has no such address
 --   lost             it left a submit unanswered
 --   unsent <ms> <ms>  a submit was not sent after all: the times of its claim, and of the grant of its place (0: it has
 --                    none), Unix ms
@@ -14,7 +15,7 @@
 -- Two things follow. The limit of open tasks: additive increase, multiplicative decrease, from whatever was open when it
 -- got too much, never below 1 (from there on, pauses), and none any more once it is far above what is open. After a
 -- quiet while, claim.lua lets one more go; whatever is open when the upstream takes one, it has room for. And the
--- breaker: it opens with the first `down` or `away`, and with a run of `lost`, and doubles its pause each time that a
+-- breaker: it opens with the first `down`, `away` or `misaddressed`, and with a run of `lost`, and doubles its pause each time that a
 -- probe fares no better. What opened it keeps its pauses when a probe's answer is lost.
 
 local UPSTREAM = P .. 'upstream'
@@ -24,7 +25,8 @@ local UPSTREAM = P .. 'upstream'
 local RUN = 20
 
 -- The breaker's first and longest pause, ms, by what opened it. Whoever is not there is not bothered by probes.
-local PAUSES = { down = { 2000, 30000 }, away = { 1000, 5000 }, lost = { 1000, 10000 } }
+local PAUSES =
+  { down = { 2000, 30000 }, away = { 1000, 5000 }, misaddressed = { 1000, 5000 }, lost = { 1000, 10000 } }
 
 -- Read once, where it is needed, and kept true from then on.
 local upstream
@@ -133,7 +135,7 @@ local function press(pressure, count_open)
   local word, number, place_ms = string.match(pressure, '^(%a+) ?(%d*) ?(%d*)$')
   if word == 'unsent' then return give_back(number, place_ms) end
   if word == 'throttled' then return close('looks_gate_ms', tonumber(number)) end
-  if word == 'down' or word == 'away' then return open_breaker(word) end
+  if word == 'down' or word == 'away' or word == 'misaddressed' then return open_breaker(word) end
   if word == 'lost' then return note_lost() end
   close_breaker()
   if word == 'accepted' then

@@ -275,6 +275,7 @@ impl Both {
             Pressure::Throttled(PAUSE),
             Pressure::Down,
             Pressure::Away,
+            Pressure::Misaddressed,
             Pressure::Lost,
             Pressure::Lost,
             Pressure::Lost,

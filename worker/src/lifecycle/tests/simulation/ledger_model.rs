@@ -92,6 +92,7 @@ pub(super) struct Shared {
 pub(super) enum Cause {
     Down,
     Away,
+    Misaddressed,
     Lost,
 }
 
@@ -119,7 +120,7 @@ impl Shared {
         self.cause = Some(cause);
         let (first_ms, longest_ms) = match cause {
             Cause::Down => (2000, 30_000),
-            Cause::Away => (1000, 5000),
+            Cause::Away | Cause::Misaddressed => (1000, 5000),
             Cause::Lost => (1000, 10_000),
         };
         self.down_until_ms = now_ms + (first_ms << (self.down - 1).min(5)).min(longest_ms);
@@ -553,6 +554,7 @@ impl LedgerModel {
             }
             Pressure::Down => return shared.open_breaker(Cause::Down, now_ms),
             Pressure::Away => return shared.open_breaker(Cause::Away, now_ms),
+            Pressure::Misaddressed => return shared.open_breaker(Cause::Misaddressed, now_ms),
             Pressure::Lost => {
                 shared.lost += 1;
                 if shared.down > 0 || shared.lost >= Shared::RUN {

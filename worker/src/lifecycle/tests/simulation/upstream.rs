@@ -186,6 +186,7 @@ fn refusal(dice: &Dice) -> Observation {
         (Busy::Saturated, pause),
         (Busy::Barred, None),
         (Busy::Unreachable, None),
+        (Busy::Misaddressed, None),
         (Busy::WithoutId, None),
         (Busy::Fault, None),
     ]);
