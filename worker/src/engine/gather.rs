@@ -1,4 +1,4 @@
-//! Gathering: what comes within a moment goes along, because a round trip costs more than what it carries.
+//! Gathering: waits a moment so that several items share one round trip.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The loops of a pod: each is started by its name, and none is missing for long.
+//! The loops of a pod: starts them by name. If one panics, the pod drains and exits with an error.
 //!
 //! A loop that panics is a bug, and a pod without one of its loops does harm that nobody sees: without its reasserter, a job
 //! may be paid for twice after a failover. So the panic is logged as an error, and the pod drains and ends with an

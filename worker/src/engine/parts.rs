@@ -25,7 +25,7 @@ use crate::{
 };
 
 impl Engine {
-    /// Starts all loops that need no more than this.
+    /// Starts the admitter, the pacer, the revisiter, the sweeper, the renewer and the heartbeat.
     pub(super) fn start_loops(
         &self,
         slots: &Slots,

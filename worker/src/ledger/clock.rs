@@ -41,8 +41,8 @@ impl RedisClock {
         known.answered = Some(now);
     }
 
-    /// When Redis last answered anything, in its own Unix milliseconds; 0 before it has told the time. After a silence it is
-    /// the last answer before it, until [`Self::silence_is_told`]: whichever call was answered first, others still wait.
+    /// The time of Redis's last answer, in Unix milliseconds by its own clock; 0 before the first. After a silence, this stays the
+    /// last answer before the silence until [`Self::silence_is_told`], because other calls may still be waiting.
     pub(super) fn last_answer_ms(&self) -> u64 {
         let known = self.known();
         let since = |(told, redis_ms): (Instant, u64)| match known.before_silence.or(known.answered) {

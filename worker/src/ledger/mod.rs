@@ -213,7 +213,7 @@ impl Ledger {
         self.0.is_reachable.subscribe()
     }
 
-    /// Counts the times that Redis began not to answer. Whoever has been away may have lost something.
+    /// The number of outages so far. After each, Redis may have lost writes.
     #[must_use]
     pub fn outages(&self) -> watch::Receiver<u64> {
         self.0.outages.subscribe()

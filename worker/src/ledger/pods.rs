@@ -54,7 +54,7 @@ impl Ledger {
 pub(super) struct PodsSeen(Mutex<VecDeque<usize>>);
 
 impl PodsSeen {
-    /// So many that the first beats after a failover leave one from before it.
+    /// Large enough that a count from before a failover survives the first beats after it.
     const BEATS: usize = 4;
 
     fn note(&self, pods: usize) {

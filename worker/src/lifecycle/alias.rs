@@ -1,8 +1,8 @@
 //! The alias: another id under which an upstream shows a job's task.
 //!
 //! Some relays number tasks themselves, and hand on what their own upstream shows: a question for task 12463258 is
-//! answered with task 1748339072775123. Others mix answers up. Nobody can tell one from the other by a single answer.
-//! But who is asked for one task again and again, and always shows the same other one, means that one.
+//! answered with task 1748339072775123. Others mix answers up. A single answer cannot tell one from the other. But if every
+//! poll for one task id shows the same other id, both ids name the same task.
 
 use mjq_producer::contract::TaskId;
 use serde::{Deserialize, Serialize};

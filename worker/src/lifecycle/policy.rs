@@ -21,21 +21,21 @@ pub struct Policy {
     pub poll_max: Duration,
     /// The first and the longest delay after a refusal.
     pub refusal_delay: (Duration, Duration),
-    /// What happens when nobody can know whether the upstream took a job that does not say itself.
+    /// The default of `options.on_unknown`.
     pub on_unknown: OnUnknown,
-    /// What happens when a task failed because the upstream had no capacity, for a job that does not say itself.
+    /// The default of `options.on_capacity`.
     pub on_capacity: OnCapacity,
     /// How long adoption is tried.
     pub unknown_grace: Duration,
     /// The ways in which the task of a lost answer can be found again.
     pub adoption: AdoptionRoutes,
-    /// Whether a job is fast or relaxed that does not say itself.
+    /// The mode of jobs whose request names none.
     pub mode: Mode,
-    /// The deadline of a fast job that does not say itself.
+    /// The default of `options.deadline_s` for a fast job.
     pub fast_deadline: Duration,
-    /// The deadline of a relaxed job that does not say itself.
+    /// The default of `options.deadline_s` for a relaxed job.
     pub relax_deadline: Duration,
-    /// The attempts of a job that does not say itself.
+    /// The default of `options.max_attempts`.
     pub max_attempts: u32,
     /// Leases of one job that may run out in a row.
     pub max_reclaims: u32,

@@ -121,8 +121,8 @@ fn contradictions(settings: &Settings, figment: &Figment) -> Vec<Problem> {
     };
     let rules = [
         (settings.poll_min <= settings.poll_max, "poll_min_ms", "at most", "poll_max_ms"),
-        // Half the retention after a lease was last renewed, a record may be gone by right: only before that is it known
-        // that Redis has lost it. So a lease that misses its renewals needs half of that.
+        // After half the retention, a missing record may have been swept rather than lost. A lease has to end well before
+        // that.
         (settings.lease * 4 <= settings.retention, "lease_ms", "at most a quarter of", "retention"),
     ];
     let broken = rules.into_iter().filter(|(holds, ..)| !holds);

@@ -1,4 +1,4 @@
-//! Room: whether submits wait for the limit of open tasks. If they do, each end of a task is worth a claim.
+//! Room: remembers whether submits wait for the limit of open tasks. If they do, the end of a task triggers a claim.
 
 use std::sync::{
     Arc,

@@ -9,8 +9,8 @@ use mjq_producer::contract::TaskId;
 
 use crate::lifecycle::Observation;
 
-/// The strangers that this pod has met. A relay's numbers are one to one: who is shown for two tasks is neither, and
-/// so is who is a task of ours by a name that the upstream knows.
+/// The foreign task ids that the upstream has returned to this pod. A relay's numbers are one to one: an id that was returned
+/// for two of our tasks, or that is itself one of our tasks, cannot be another name of either.
 #[derive(Debug, Default)]
 pub(crate) struct Strangers(Mutex<HashMap<TaskId, Met>>);
 

@@ -19,7 +19,7 @@ use crate::{
     ledger::{Abandoned, Asserted, Ledger, Settled, Settlement},
 };
 
-/// Testifies when the pod starts, and after each outage of Redis.
+/// Reports this pod's claims and latest submits to Redis when the pod starts, and after each outage.
 pub(crate) struct Reasserter {
     pub(crate) ledger: Ledger,
     pub(crate) pod: String,

@@ -292,9 +292,9 @@ end
 
 -- How many submits the limits of open tasks leave room for, of those `wanted`; and whether the one is a trial.
 --
--- The limit that was learnt is what the upstream had room for when it was full. The tasks that were open then may go on
--- for long, or wait for somebody, and none of them has to end before it takes others. So once it has refused nothing for a
--- while, it gets one more than the limit; and now and then one more than is open, should that be more still.
+-- The learnt limit is the number of tasks that the upstream had accepted when it refused one. These may run for long, and it
+-- may take others before one of them ends. So after a quiet while the limit counts as one higher; and now and then one submit
+-- may exceed even the number of open tasks, if that is more.
 local function fitting(wanted)
   local cap, is_quiet, may_try = max_open, false, false
   if limit_open then
@@ -319,7 +319,7 @@ local function take_submits(waiting)
   if down then wanted = math.min(wanted, 1) end
   local submits, wait = room(P .. 'rate:submit', wanted, submit_n, submit_window)
   if submits > 0 then
-    -- While nothing is taken another one each time: always the first may be just what the upstream takes offence at.
+    -- While nothing is accepted, begin at a different job each time: the first one may be the cause.
     local from = (down or full > 0) and (tonumber(request) or 0) % math.min(waiting, 64) or 0
     -- Not ZPOPMIN: it would write out the score of each.
     local ids = call('ZRANGE', SUBMIT, from, from + submits - 1)

@@ -183,8 +183,8 @@ local function check(id, lease, text, rare)
   -- What nobody of ours has written is as good as lost.
   known = next_fence and known
   if next_fence == fence then
-    -- It has ended under the claim before: that this one took it over, Redis had forgotten. Its event is out, and there
-    -- is one. (Who tries an ended job once more leaves out a fence.)
+    -- The job has already ended under the previous claim, because Redis had lost this takeover. Its only event is out.
+    -- (A retry leaves out one fence, so it is never taken for this.)
     if string.find(known, '\n', 1, true) then return '0' end
     if not is_in_a_lane(id) then return '1' end
   end

@@ -19,7 +19,7 @@ end
 
 local function has_ended(phase) return phase == 'completed' or phase == 'failed' or phase == 'cancelled' end
 
--- What few jobs have is in `more:<id>`, and read of those that are marked: because they have some of it, or are large.
+-- Rare fields are in `more:<id>`. The set `marked` lists the jobs that have any of them, or are large, or have waiting children.
 local function note_more(id, ...)
   if not try('HSET', P .. 'more:' .. id, ...) then
     redis.call('DEL', P .. 'more:' .. id)

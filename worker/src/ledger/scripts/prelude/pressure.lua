@@ -104,8 +104,7 @@ local function set_limit(limit)
   redis.call('HSET', UPSTREAM, 'limit', string.format('%.4f', upstream[LIMIT]))
 end
 
--- What was refused was one more than the limit, or the only one: there is nothing to lower, and it is asked less and
--- less often.
+-- The refused submit was the one above the limit, or the only open one: the limit stays, and the upstream is asked less often.
 local function ask_less_often(open)
   local full = upstream_field(FULL)
   upstream[FULL] = full + 1
