@@ -1,6 +1,8 @@
 //! Cancels: a job ends where it is, paid or unpaid, and its task is left alone, or cancelled where upstreams can.
 
 use mjq_harness::Stack;
+use redis::AsyncCommands;
+use redis::streams::{StreamReadOptions, StreamReadReply};
 use serde_json::{Value, json};
 
 use crate::support::{a_stack, creation_of, imagine, job_view, now_ms, one_event_for_each, submitted_once, with};
@@ -16,6 +18,26 @@ async fn a_waiting_job_is_cancelled_unpaid() -> anyhow::Result<()> {
     let event = stack.event_of("waiting").await?;
     assert_eq!((event.outcome(), event.code(), event.state()), ("cancelled", "cancelled", "customer 7"));
     assert_eq!((event.field("task"), &event.data()?["attempts"]), ("", &json!(0)));
+    submitted_once(&stack, 0)
+}
+
+#[tokio::test]
+async fn a_cancel_that_waited_for_minutes_reaches_its_job_that_a_dead_pod_had_been_given() -> anyhow::Result<()> {
+    let mut stack = a_stack().workers(0).set("MJQ_LEASE_MS", 1_000).await?;
+    let (mut redis, key, old_ms) = (stack.wire.redis().await?, stack.wire.key("jobs"), now_ms() - 120_000);
+    let waiting = with(imagine("waiting", "a red fox"), "/options/run_at_ms", now_ms() + 3_600_000);
+    for (n, entry) in [waiting, json!({"cancel": "waiting"})].into_iter().enumerate() {
+        let fields = [("v", "1".to_owned()), ("job", entry.to_string())];
+        let _: String = redis.xadd(&key, format!("{old_ms}-{n}"), &fields).await?;
+    }
+    redis.xgroup_create::<_, _, _, ()>(&key, "mjq", "0").await?;
+    let dead = StreamReadOptions::default().group("mjq", "mjq").noack().count(1);
+    let given: StreamReadReply = redis.xread_options(&[&key], &[">"], &dead).await?;
+    assert_eq!(given.keys[0].ids.len(), 1);
+
+    stack.add_worker().await?;
+
+    assert_eq!(stack.event_of("waiting").await?.code(), "cancelled");
     submitted_once(&stack, 0)
 }
 

@@ -33,6 +33,15 @@ struct Sorted {
     commands: Vec<(String, Command)>,
 }
 
+/// A look back over the stream that is under way.
+struct LookBack {
+    /// Where it goes on.
+    from: String,
+    /// The last entry that was given out long ago.
+    until: String,
+    count: usize,
+}
+
 impl Admitter {
     /// The most entries that one read asks for: as many as one call admits.
     const MAX_COUNT: usize = 100;
@@ -42,22 +51,27 @@ impl Admitter {
     /// Admits until `draining`.
     pub(super) async fn run(self, draining: CancellationToken) {
         let mut count = self.first_count().await;
-        let mut look_back = Instant::now();
+        let (mut next_look_back, mut look_back) = (Instant::now(), None);
         while !draining.is_cancelled() {
             self.liveness.beat("admitter", Intake::BLOCK);
-            if look_back <= Instant::now() {
-                look_back = Instant::now() + self.lease / 2;
-                if self.look_back(&draining).await.is_err() {
-                    break;
-                }
+            if look_back.is_none() && next_look_back <= Instant::now() {
+                next_look_back = Instant::now() + self.lease / 2;
+                let Ok(begun) = self.begin_look_back().await else { break };
+                look_back = begun;
             }
-            let read = self.ledger.read_intake(&self.intake, count);
+            // A few entries, then new ones: commands that wait for their jobs may be many, and must not hold up new jobs.
+            if let Some(under_way) = look_back.take() {
+                let Ok(rest) = self.look_back(under_way).await else { break };
+                look_back = rest;
+            }
+            let wait = if look_back.is_some() { Duration::ZERO } else { Intake::BLOCK };
+            let read = self.ledger.read_intake(&self.intake, count, wait);
             // An entry that is given out while the pod leaves is found by the next that looks back.
             let entries = tokio::select! { entries = read => entries, () = draining.cancelled() => break };
             let Ok(entries) = entries else { break };
             let more_wait = entries.len() == count;
             count = next_count(&entries, count);
-            if !entries.is_empty() && self.admit(entries).await.is_err() {
+            if !entries.is_empty() && self.admit(entries, false).await.is_err() {
                 break;
             }
             if more_wait {
@@ -79,23 +93,25 @@ impl Admitter {
         mean.map_or(Self::MAX_COUNT, |bytes| (Self::READ_BYTES / bytes.max(1)).max(1))
     }
 
-    /// Admits what was given out half a lease ago or earlier, and never dealt with.
-    async fn look_back(&self, draining: &CancellationToken) -> Result<(), Abandoned> {
-        let mut count = self.first_count().await;
-        let Some(until) = self.ledger.given_out(self.lease / 2).await? else { return Ok(()) };
-        let mut from = "-".to_owned();
-        while !draining.is_cancelled() {
-            self.liveness.beat("admitter", Intake::BLOCK);
-            let entries = self.ledger.read_intake_again(&self.intake, &from, &until, count).await?;
-            let Some(last) = entries.last() else { break };
-            from = format!("({}", last.id);
-            count = next_count(&entries, count);
-            self.admit(entries).await?;
-        }
-        Ok(())
+    /// Begins to look for what was given out half a lease ago or earlier, and never dealt with; `None` when another pod
+    /// looks.
+    async fn begin_look_back(&self) -> Result<Option<LookBack>, Abandoned> {
+        let until = self.ledger.given_out(self.lease / 2).await?;
+        let Some(until) = until else { return Ok(None) };
+        Ok(Some(LookBack { from: "-".to_owned(), until, count: self.first_count().await }))
     }
 
-    async fn admit(&self, entries: Vec<RawEntry>) -> Result<(), Abandoned> {
+    /// Admits the next few of what was never dealt with, and returns what is left to look at.
+    async fn look_back(&self, LookBack { from, until, count }: LookBack) -> Result<Option<LookBack>, Abandoned> {
+        let entries = self.ledger.read_intake_again(&self.intake, &from, &until, count).await?;
+        let Some(last) = entries.last() else { return Ok(None) };
+        let (from, count) = (format!("({}", last.id), next_count(&entries, count));
+        self.admit(entries, true).await?;
+        Ok(Some(LookBack { from, until, count }))
+    }
+
+    /// Admits what was read; `all_before` says whether all that came before it in the stream has been dealt with.
+    async fn admit(&self, entries: Vec<RawEntry>, all_before: bool) -> Result<(), Abandoned> {
         let mut sorted = Sorted::default();
         for entry in entries {
             self.sort(entry, &mut sorted);
@@ -126,14 +142,14 @@ impl Admitter {
         for (entry, command) in sorted.commands {
             by_job.entry(command.job().clone()).or_default().push((entry, command));
         }
-        try_join_all(by_job.values().map(|commands| self.obey_in_order(commands))).await?;
+        try_join_all(by_job.values().map(|commands| self.obey_in_order(commands, all_before))).await?;
         self.alarm.ring_within(Duration::ZERO);
         Ok(())
     }
 
-    async fn obey_in_order(&self, commands: &[(String, Command)]) -> Result<(), Abandoned> {
+    async fn obey_in_order(&self, commands: &[(String, Command)], all_before: bool) -> Result<(), Abandoned> {
         for (entry, command) in commands {
-            self.obey(entry, command).await?;
+            self.obey(entry, command, all_before).await?;
         }
         Ok(())
     }
@@ -160,22 +176,21 @@ impl Admitter {
         Rejection { entry, reason: malformed.reason.clone(), text, event }
     }
 
-    /// Obeys a command. One for a job that is not known yet stays in the stream.
-    async fn obey(&self, entry: &str, command: &Command) -> Result<(), Abandoned> {
-        /// Another pod may be about to admit the job that came before its command.
-        const JOB_MAY_COME_MS: u64 = 60_000;
+    /// Obeys a command. One for a job that is not known yet stays in the stream: another pod may have been given the job,
+    /// and may have died with it. It is dropped when it is old, and only by whoever has dealt with all that came before.
+    async fn obey(&self, entry: &str, command: &Command, all_before: bool) -> Result<(), Abandoned> {
         let job = command.job();
         let (wish, answer) = match command {
             Command::Cancel(job) => ("cancel", self.ledger.cancel(job, Some(entry)).await?),
             Command::Modal(input) => ("modal", self.ledger.give_input(entry, input).await?),
         };
-        let age_ms = self.ledger.clock().now_ms().saturating_sub(EntryId::read(entry).ms);
+        let may_be_dropped = all_before && is_old(EntryId::read(entry).ms, self.ledger.clock().now_ms());
         match answer {
             CommandAnswer::Taken => info!(job.id = %job, "job {job}: {wish} is taken"),
             CommandAnswer::Ended => info!(job.id = %job, "job {job}: {wish} comes too late, it has ended"),
             CommandAnswer::Before => debug!(job.id = %job, "job {job}: {wish} was taken before"),
             // Left in the stream, it is found by the next that looks back.
-            CommandAnswer::NotKnown if age_ms < JOB_MAY_COME_MS => {}
+            CommandAnswer::NotKnown if !may_be_dropped => {}
             CommandAnswer::NotKnown => {
                 self.ledger.forget_entry(entry).await?;
                 warn!(job.id = %job, "job {job}: {wish} is dropped, it is not known");
@@ -183,6 +198,12 @@ impl Admitter {
         }
         Ok(())
     }
+}
+
+/// Whether a command has waited for its job for long enough.
+fn is_old(entry_ms: u64, now_ms: u64) -> bool {
+    const JOB_MAY_COME_MS: u64 = 60_000;
+    now_ms.saturating_sub(entry_ms) >= JOB_MAY_COME_MS
 }
 
 fn admission(
@@ -246,6 +267,8 @@ fn note(Admission { id: job, entry, .. }: &Admission, admitted: Admitted) {
 
 #[cfg(test)]
 mod tests {
+    use mjq_producer::RedisLink;
+
     use super::*;
 
     fn entries(sizes: &[usize]) -> Vec<RawEntry> {
@@ -258,6 +281,91 @@ mod tests {
         assert_eq!(next_count(&entries(&[300; 64]), 64), Admitter::MAX_COUNT);
         assert_eq!(next_count(&entries(&[10 * 1024 * 1024]), 16), 1);
         assert_eq!(next_count(&[], 16), 16);
+    }
+
+    #[test]
+    fn a_command_is_old_after_a_minute() {
+        assert!(!is_old(1_000_000, 1_059_999));
+        assert!(is_old(1_000_000, 1_060_000));
+    }
+
+    /// An admitter that nobody runs, on a queue of its own.
+    async fn an_admitter() -> anyhow::Result<Admitter> {
+        let (url, lease) = (mjq_harness::shared_redis().await?.url(), Duration::from_secs(1));
+        let (queue, retention) = (mjq_harness::unique_queue().parse()?, Duration::from_secs(3600));
+        let ledger = Ledger::new(RedisLink::open(url)?, queue, retention, CancellationToken::new());
+        Ok(Admitter {
+            intake: Intake::new(RedisLink::open(url)?, &ledger),
+            ledger,
+            policy: Arc::new(Policy::default()),
+            max_job_bytes: 1 << 20,
+            lease,
+            alarm: Alarm::new(lease),
+            liveness: Liveness::default(),
+        })
+    }
+
+    async fn add(admitter: &Admitter, entry: &str, json: &str) -> anyhow::Result<()> {
+        let mut add = redis::cmd("XADD");
+        add.arg(admitter.ledger.queue().jobs_stream()).arg(entry).arg("v").arg(1).arg("job").arg(json);
+        Ok(admitter.ledger.link().query(&add).await?)
+    }
+
+    async fn left(admitter: &Admitter) -> anyhow::Result<usize> {
+        let stream = admitter.ledger.queue().jobs_stream();
+        Ok(admitter.ledger.link().query(redis::cmd("XLEN").arg(stream)).await?)
+    }
+
+    /// Gives out one entry, as a pod does that dies then.
+    async fn give_out_one(admitter: &Admitter) -> anyhow::Result<Vec<RawEntry>> {
+        loop {
+            // The first read makes the group.
+            let entries = admitter.ledger.read_intake(&admitter.intake, 1, Duration::from_millis(1)).await?;
+            if !entries.is_empty() {
+                return Ok(entries);
+            }
+        }
+    }
+
+    fn from_the_beginning() -> LookBack {
+        LookBack { from: "-".to_owned(), until: "+".to_owned(), count: Admitter::MAX_COUNT }
+    }
+
+    #[tokio::test]
+    async fn an_old_command_waits_for_the_job_before_it_that_another_pod_was_given() -> anyhow::Result<()> {
+        let admitter = an_admitter().await?;
+        add(&admitter, "1-1", r#"{"id":"a","kind":"imagine","request":{"prompt":"a red fox"}}"#).await?;
+        add(&admitter, "1-2", r#"{"cancel":"a"}"#).await?;
+        give_out_one(&admitter).await?;
+
+        let command = give_out_one(&admitter).await?;
+        admitter.admit(command, false).await?;
+        assert_eq!(left(&admitter).await?, 2, "minutes old, and not dropped");
+        admitter.look_back(from_the_beginning()).await?;
+
+        assert_eq!(left(&admitter).await?, 0);
+        let mark = redis::cmd("HGET").arg(admitter.ledger.key("more:a")).arg("c").take();
+        assert_eq!(admitter.ledger.link().query::<Option<u8>>(&mark).await?, Some(1));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn commands_for_unknown_jobs_are_looked_at_a_few_at_a_time_and_dropped_when_old() -> anyhow::Result<()> {
+        let admitter = an_admitter().await?;
+        for n in 1..=250 {
+            add(&admitter, &format!("1-{n}"), r#"{"cancel":"nobody"}"#).await?;
+        }
+        add(&admitter, "*", r#"{"cancel":"nobody"}"#).await?;
+
+        let mut look_back = Some(from_the_beginning());
+        let mut rounds = Vec::new();
+        while let Some(under_way) = look_back {
+            look_back = admitter.look_back(under_way).await?;
+            rounds.push(left(&admitter).await?);
+        }
+
+        assert_eq!(rounds, [151, 51, 1, 1], "new entries are read after each");
+        Ok(())
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub struct RawEntry {
 impl Intake {
     /// The consumer group of the admitters, and the name of its only consumer, which all pods share.
     const GROUP: &str = "mjq";
-    /// How long one read waits for an entry.
+    /// How long one read waits for an entry at most.
     pub const BLOCK: Duration = Duration::from_secs(2);
 
     /// Makes the intake of `ledger`'s queue, over a link of its own.
@@ -41,14 +41,17 @@ impl Intake {
         Self { link, stream: ledger.queue().jobs_stream() }
     }
 
-    /// Waits for up to `count` new entries.
+    /// Waits for up to `count` new entries, for so long at most.
     ///
     /// # Errors
     /// Whatever Redis or the network says. Entries that were given out meanwhile are left until somebody looks back.
-    pub async fn read(&self, count: usize) -> RedisResult<Vec<RawEntry>> {
+    pub async fn read(&self, count: usize, wait: Duration) -> RedisResult<Vec<RawEntry>> {
         let mut command = redis::cmd("XREADGROUP");
         command.arg("GROUP").arg(Self::GROUP).arg(Self::GROUP).arg("COUNT").arg(count);
-        command.arg("BLOCK").arg(Self::BLOCK.as_millis() as u64).arg("NOACK").arg("STREAMS").arg(&self.stream).arg(">");
+        if !wait.is_zero() {
+            command.arg("BLOCK").arg(wait.as_millis() as u64);
+        }
+        command.arg("NOACK").arg("STREAMS").arg(&self.stream).arg(">");
         match self.link.query::<Streams>(&command).await {
             Ok(Streams(entries)) => Ok(entries),
             Err(error) if error.code() == Some("NOGROUP") => self.create_group().await.map(|()| Vec::new()),
@@ -93,9 +96,9 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
-    pub async fn read_intake(&self, intake: &Intake, count: usize) -> Result<Vec<RawEntry>, Abandoned> {
+    pub async fn read_intake(&self, intake: &Intake, count: usize, wait: Duration) -> Result<Vec<RawEntry>, Abandoned> {
         let mut counts = halving(count);
-        self.until_answered("read_jobs", || intake.read(counts())).await
+        self.until_answered("read_jobs", || intake.read(counts(), wait)).await
     }
 
     /// Reads entries again until Redis has answered. See [`Intake::read_again`].
