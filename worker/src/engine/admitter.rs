@@ -39,19 +39,18 @@ struct LookBack {
     from: String,
     /// The last entry that was given out long ago.
     until: String,
-    count: usize,
 }
 
 impl Admitter {
     /// The most entries that one read asks for: as many as one call admits.
     const MAX_COUNT: usize = 100;
-    /// What one read should bring, so that a stream of large pictures does not fill the memory.
-    const READ_BYTES: usize = 4 * 1024 * 1024;
+    /// The most entries that a read which waits for them brings: they may all be large.
+    const FEW: usize = 4;
 
     /// Admits until `draining`.
     pub(super) async fn run(self, draining: CancellationToken) {
-        let mut count = self.first_count().await;
         let (mut next_look_back, mut look_back) = (Instant::now(), None);
+        let mut more_wait = true;
         while !draining.is_cancelled() {
             self.liveness.beat("admitter", Intake::BLOCK);
             if look_back.is_none() && next_look_back <= Instant::now() {
@@ -64,33 +63,23 @@ impl Admitter {
                 let Ok(rest) = self.look_back(under_way).await else { break };
                 look_back = rest;
             }
-            let wait = if look_back.is_some() { Duration::ZERO } else { Intake::BLOCK };
-            let read = self.ledger.read_intake(&self.intake, count, wait);
+            let is_in_haste = more_wait || look_back.is_some();
+            let count = if is_in_haste { Self::MAX_COUNT } else { Self::FEW };
+            let read = async {
+                match is_in_haste {
+                    true => self.ledger.read_present_intake(&self.intake, count).await,
+                    false => self.ledger.read_intake(&self.intake, count).await,
+                }
+            };
             // An entry that is given out while the pod leaves is found by the next that looks back.
             let entries = tokio::select! { entries = read => entries, () = draining.cancelled() => break };
             let Ok(entries) = entries else { break };
-            let more_wait = entries.len() == count;
-            count = next_count(&entries, count);
+            more_wait = is_full(&entries, count);
             if !entries.is_empty() && self.admit(entries, false).await.is_err() {
                 break;
             }
-            if more_wait {
-                count = count.min(self.fitting().await);
-            }
         }
         self.liveness.rest("admitter");
-    }
-
-    /// How many entries to ask for while none has been read: a few, and fewer where they may be large.
-    async fn first_count(&self) -> usize {
-        const FEW: usize = 16;
-        self.fitting().await.min(FEW)
-    }
-
-    /// How many of the oldest entries that are waiting one read can bring: they may be larger than those before them.
-    async fn fitting(&self) -> usize {
-        let mean = self.intake.mean_entry_bytes().await.ok().flatten();
-        mean.map_or(Self::MAX_COUNT, |bytes| (Self::READ_BYTES / bytes.max(1)).max(1))
     }
 
     /// Begins to look for what was given out half a lease ago or earlier, and never dealt with; `None` when another pod
@@ -98,16 +87,16 @@ impl Admitter {
     async fn begin_look_back(&self) -> Result<Option<LookBack>, Abandoned> {
         let until = self.ledger.given_out(self.lease / 2).await?;
         let Some(until) = until else { return Ok(None) };
-        Ok(Some(LookBack { from: "-".to_owned(), until, count: self.first_count().await }))
+        Ok(Some(LookBack { from: "-".to_owned(), until }))
     }
 
     /// Admits the next few of what was never dealt with, and returns what is left to look at.
-    async fn look_back(&self, LookBack { from, until, count }: LookBack) -> Result<Option<LookBack>, Abandoned> {
-        let entries = self.ledger.read_intake_again(&self.intake, &from, &until, count).await?;
+    async fn look_back(&self, LookBack { from, until }: LookBack) -> Result<Option<LookBack>, Abandoned> {
+        let entries = self.ledger.read_intake_again(&self.intake, &from, &until, Self::MAX_COUNT).await?;
         let Some(last) = entries.last() else { return Ok(None) };
-        let (from, count) = (format!("({}", last.id), next_count(&entries, count));
+        let from = format!("({}", last.id);
         self.admit(entries, true).await?;
-        Ok(Some(LookBack { from, until, count }))
+        Ok(Some(LookBack { from, until }))
     }
 
     /// Admits what was read; `all_before` says whether all that came before it in the stream has been dealt with.
@@ -224,14 +213,10 @@ fn admission(
     Ok(Admission { entry, id, json, job, record })
 }
 
-/// How many entries the next read should ask for, judging by what the last ones weighed: at most twice as many.
-fn next_count(entries: &[RawEntry], count: usize) -> usize {
-    if entries.is_empty() {
-        return count;
-    }
+/// Whether a read that asked for `count` brought all that it could, so that more may wait.
+fn is_full(entries: &[RawEntry], count: usize) -> bool {
     let bytes: usize = entries.iter().map(|entry| entry.job.as_ref().map_or(0, Vec::len)).sum();
-    let fitting = Admitter::READ_BYTES / (bytes / entries.len()).max(1);
-    fitting.clamp(1, (2 * count).min(Admitter::MAX_COUNT))
+    entries.len() >= count || bytes >= Intake::ENOUGH_BYTES
 }
 
 fn by_size<T>(items: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
@@ -272,18 +257,6 @@ mod tests {
 
     use super::*;
 
-    fn entries(sizes: &[usize]) -> Vec<RawEntry> {
-        sizes.iter().map(|size| RawEntry { id: "1-0".into(), version: None, job: Some(vec![0; *size]) }).collect()
-    }
-
-    #[test]
-    fn large_entries_are_read_a_few_at_a_time() {
-        assert_eq!(next_count(&entries(&[300]), 1), 2, "the next ones may be larger");
-        assert_eq!(next_count(&entries(&[300; 64]), 64), Admitter::MAX_COUNT);
-        assert_eq!(next_count(&entries(&[10 * 1024 * 1024]), 16), 1);
-        assert_eq!(next_count(&[], 16), 16);
-    }
-
     #[test]
     fn a_command_is_old_after_a_minute_and_when_it_claims_to_come_later_than_that() {
         assert!(!is_old(1_000_000, 1_059_999));
@@ -323,7 +296,7 @@ mod tests {
     async fn give_out_one(admitter: &Admitter) -> anyhow::Result<Vec<RawEntry>> {
         loop {
             // The first read makes the group.
-            let entries = admitter.ledger.read_intake(&admitter.intake, 1, Duration::from_millis(1)).await?;
+            let entries = admitter.ledger.read_intake(&admitter.intake, 1).await?;
             if !entries.is_empty() {
                 return Ok(entries);
             }
@@ -331,7 +304,7 @@ mod tests {
     }
 
     fn from_the_beginning() -> LookBack {
-        LookBack { from: "-".to_owned(), until: "+".to_owned(), count: Admitter::MAX_COUNT }
+        LookBack { from: "-".to_owned(), until: "+".to_owned() }
     }
 
     #[tokio::test]
@@ -349,6 +322,39 @@ mod tests {
         assert_eq!(left(&admitter).await?, 0);
         let mark = redis::cmd("HGET").arg(admitter.ledger.key("more:a")).arg("c").take();
         assert_eq!(admitter.ledger.link().query::<Option<u8>>(&mark).await?, Some(1));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn large_entries_behind_many_small_ones_do_not_come_all_at_once() -> anyhow::Result<()> {
+        const MIB: usize = 1024 * 1024;
+        let admitter = an_admitter().await?;
+        for n in 1..=50 {
+            add(&admitter, &format!("1-{n}"), "small").await?;
+        }
+        for n in 51..=70 {
+            add(&admitter, &format!("1-{n}"), &"x".repeat(MIB)).await?;
+        }
+        let sizes = |entries: Vec<RawEntry>| entries.iter().map(|entry| entry.job.as_ref().unwrap().len()).collect();
+        let enough = Intake::ENOUGH_BYTES + Admitter::FEW * MIB;
+
+        let (mut given_out, mut looked_at) = (Vec::<usize>::new(), Vec::<usize>::new());
+        while given_out.len() < 70 {
+            let entries = admitter.ledger.read_present_intake(&admitter.intake, Admitter::MAX_COUNT).await?;
+            let sizes: Vec<usize> = sizes(entries);
+            assert!(sizes.iter().sum::<usize>() <= enough, "{sizes:?}");
+            given_out.extend(sizes);
+        }
+        let mut from = "-".to_owned();
+        while looked_at.len() < 70 {
+            let entries = admitter.ledger.read_intake_again(&admitter.intake, &from, "+", Admitter::MAX_COUNT).await?;
+            from = format!("({}", entries.last().unwrap().id);
+            let sizes: Vec<usize> = sizes(entries);
+            assert!(sizes.iter().sum::<usize>() <= enough, "{sizes:?}");
+            looked_at.extend(sizes);
+        }
+
+        assert_eq!((given_out.iter().sum::<usize>(), &given_out), (50 * 5 + 20 * MIB, &looked_at));
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use super::{Abandoned, Ledger, arg, scripts};
 #[derive(Debug)]
 pub struct Intake {
     link: RedisLink,
+    prefix: String,
     stream: String,
 }
 
@@ -32,53 +33,59 @@ pub struct RawEntry {
 impl Intake {
     /// The consumer group of the admitters, and the name of its only consumer, which all pods share.
     const GROUP: &str = "mjq";
-    /// How long one read waits for an entry at most.
+    /// How long one read waits for an entry.
     pub const BLOCK: Duration = Duration::from_secs(2);
+    /// How many bytes one read of entries that are there brings, and at most four entries more: large pictures must not
+    /// fill the memory.
+    pub const ENOUGH_BYTES: usize = 4 * 1024 * 1024;
 
     /// Makes the intake of `ledger`'s queue, over a link of its own.
     #[must_use]
     pub fn new(link: RedisLink, ledger: &Ledger) -> Self {
-        Self { link, stream: ledger.queue().jobs_stream() }
+        Self { link, prefix: ledger.queue().prefix(), stream: ledger.queue().jobs_stream() }
     }
 
-    /// Waits for up to `count` new entries, for so long at most.
+    /// Waits for up to `count` new entries, which may all be large.
     ///
     /// # Errors
     /// Whatever Redis or the network says. Entries that were given out meanwhile are left until somebody looks back.
-    pub async fn read(&self, count: usize, wait: Duration) -> RedisResult<Vec<RawEntry>> {
+    pub async fn read(&self, count: usize) -> RedisResult<Vec<RawEntry>> {
         let mut command = redis::cmd("XREADGROUP");
         command.arg("GROUP").arg(Self::GROUP).arg(Self::GROUP).arg("COUNT").arg(count);
-        if !wait.is_zero() {
-            command.arg("BLOCK").arg(wait.as_millis() as u64);
-        }
-        command.arg("NOACK").arg("STREAMS").arg(&self.stream).arg(">");
-        match self.link.query::<Streams>(&command).await {
-            Ok(Streams(entries)) => Ok(entries),
-            Err(error) if error.code() == Some("NOGROUP") => self.create_group().await.map(|()| Vec::new()),
-            Err(error) => Err(error),
-        }
+        command.arg("BLOCK").arg(Self::BLOCK.as_millis() as u64).arg("NOACK").arg("STREAMS").arg(&self.stream).arg(">");
+        let entries = self.link.query::<Streams>(&command).await.map(|Streams(entries)| entries);
+        self.with_group(entries).await
     }
 
-    /// Reads up to `count` entries from `from` on, as far as `until`, whoever was given them.
+    /// Reads up to `count` new entries that are there, and no more once they have [`Intake::ENOUGH_BYTES`].
+    ///
+    /// # Errors
+    /// As [`Intake::read`].
+    pub async fn read_present(&self, count: usize) -> RedisResult<Vec<RawEntry>> {
+        let entries = self.run(count, [Self::GROUP, "", ""]).await;
+        self.with_group(entries).await
+    }
+
+    /// Reads up to `count` entries from `from` on, as far as `until`, whoever was given them, and no more once they have
+    /// [`Intake::ENOUGH_BYTES`].
     ///
     /// # Errors
     /// Whatever Redis or the network says.
     pub async fn read_again(&self, from: &str, until: &str, count: usize) -> RedisResult<Vec<RawEntry>> {
-        let mut command = redis::cmd("XRANGE");
-        command.arg(&self.stream).arg(from).arg(until).arg("COUNT").arg(count);
-        self.link.query(&command).await
+        self.run(count, ["", from, until]).await
     }
 
-    /// The mean size of the entries that are in the stream, in bytes, judging by its oldest; `None` when there are none.
-    ///
-    /// # Errors
-    /// Whatever Redis or the network says.
-    pub async fn mean_entry_bytes(&self) -> RedisResult<Option<usize>> {
-        let mut commands = redis::pipe();
-        commands.cmd("XLEN").arg(&self.stream);
-        commands.cmd("MEMORY").arg("USAGE").arg(&self.stream).arg("SAMPLES").arg(5);
-        let (entries, bytes): (usize, Option<usize>) = self.link.pipeline(&commands).await?;
-        Ok(bytes.and_then(|bytes| bytes.checked_div(entries)))
+    async fn run(&self, count: usize, [group, from, until]: [&str; 3]) -> RedisResult<Vec<RawEntry>> {
+        let args = [arg(count), arg(Self::ENOUGH_BYTES), arg(group), arg(from), arg(until)];
+        scripts::READ.run(&self.link, &self.prefix, &args.as_slice()).await
+    }
+
+    /// Makes the group where there was none.
+    async fn with_group(&self, entries: RedisResult<Vec<RawEntry>>) -> RedisResult<Vec<RawEntry>> {
+        match entries {
+            Err(error) if error.code() == Some("NOGROUP") => self.create_group().await.map(|()| Vec::new()),
+            entries => entries,
+        }
     }
 
     async fn create_group(&self) -> RedisResult<()> {
@@ -96,9 +103,18 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
-    pub async fn read_intake(&self, intake: &Intake, count: usize, wait: Duration) -> Result<Vec<RawEntry>, Abandoned> {
+    pub async fn read_intake(&self, intake: &Intake, count: usize) -> Result<Vec<RawEntry>, Abandoned> {
         let mut counts = halving(count);
-        self.until_answered("read_jobs", || intake.read(counts(), wait)).await
+        self.until_answered("read_jobs", || intake.read(counts())).await
+    }
+
+    /// Reads entries that are there until Redis has answered. See [`Intake::read_present`].
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered.
+    pub async fn read_present_intake(&self, intake: &Intake, count: usize) -> Result<Vec<RawEntry>, Abandoned> {
+        let mut counts = halving(count);
+        self.until_answered("read_jobs", || intake.read_present(counts())).await
     }
 
     /// Reads entries again until Redis has answered. See [`Intake::read_again`].

@@ -94,7 +94,7 @@ async fn admit(ledger: Ledger, link: RedisLink, wake: Arc<Notify>) -> anyhow::Re
     let intake = Intake::new(link, &ledger);
     let policy = Policy::default();
     loop {
-        let entries = ledger.read_intake(&intake, READ, Intake::BLOCK).await?;
+        let entries = ledger.read_intake(&intake, READ).await?;
         let admissions: Vec<Admission> = entries.into_iter().filter_map(|entry| admission(entry, &policy)).collect();
         for batch in admissions.chunks(ADMIT_BATCH) {
             ledger.admit(batch, true).await?;

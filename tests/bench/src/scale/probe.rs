@@ -84,7 +84,7 @@ impl Probe {
         let ledger = ledger(&stage, Duration::from_secs(24 * 3600))?;
         let intake = Intake::new(RedisLink::open(&stage.redis_url())?, &ledger);
         // Makes the group.
-        ledger.read_intake(&intake, batch, Intake::BLOCK).await?;
+        ledger.read_intake(&intake, batch).await?;
         let (policy, micros) = (Policy::default(), Vec::new());
         Ok(Self { stage, ledger, intake, policy, jobs, batch, serial: 0, since: 0.0, pace, micros })
     }
@@ -161,7 +161,7 @@ impl Probe {
     async fn admit(&self) -> anyhow::Result<()> {
         let mut admitted = 0;
         while admitted < self.jobs {
-            let entries = self.ledger.read_intake(&self.intake, self.batch, Intake::BLOCK).await?;
+            let entries = self.ledger.read_intake(&self.intake, self.batch).await?;
             ensure!(!entries.is_empty(), "{admitted} of {} jobs are in the stream", self.jobs);
             let admissions: Vec<_> = entries.into_iter().filter_map(|entry| admission(entry, &self.policy)).collect();
             admitted += self.ledger.admit(&admissions, true).await?.len();
