@@ -190,6 +190,7 @@ const CALLS: &[&str] = &[
     "read_jobs_again",
     "reassert",
     "reject",
+    "release",
     "renew",
     "restore",
     "retry",
