@@ -75,6 +75,21 @@ impl<'a> KeptRequest<'a> {
         let (state, job) = words.next()?.split_at_checked(length)?;
         Some(Self { state, job: is_inline.then_some(job) })
     }
+
+    /// Reads the beginning of a text, and returns how many bytes the state has in all. If the text ends within the state,
+    /// the state ends there, and there is no job.
+    pub(super) fn read_beginning(text: &'a [u8]) -> Option<(Self, u64)> {
+        let text = match str::from_utf8(text) {
+            Ok(text) => text,
+            // Cut within a character.
+            Err(error) => str::from_utf8(&text[..error.valid_up_to()]).ok()?,
+        };
+        let mut words = text.splitn(5, ' ');
+        let length: u64 = words.nth(2)?.parse().ok()?;
+        let rest = words.nth(1)?;
+        let whole = Self::read(text);
+        Some((whole.unwrap_or(Self { state: rest, job: None }), length))
+    }
 }
 
 /// The text of a request.
@@ -138,5 +153,22 @@ mod tests {
             assert_eq!(KeptRequest::read(&large), Some(KeptRequest { state, job: None }));
         }
         assert_eq!(KeptRequest::read("8b154889 1"), None);
+    }
+
+    #[test]
+    fn the_beginning_of_a_request_shows_what_there_is_of_its_state() {
+        let (job, record) = a_job();
+        let text = kept_request(&job, &record, "customer é", KeptAt::Inline, "{}");
+        let head = text.find("customer").unwrap();
+        let read = |bytes: usize| {
+            KeptRequest::read_beginning(&text.as_bytes()[..bytes])
+                .map(|(request, length)| (request.state, request.job, length))
+        };
+
+        assert_eq!(read(text.len()), Some(("customer é", Some("{}"), 11)));
+        assert_eq!(read(head + 8), Some(("customer", None, 11)));
+        assert_eq!(read(head + 10), Some(("customer ", None, 11)), "cut within a character");
+        assert_eq!(read(head - 3), None);
+        assert_eq!(read(0), None);
     }
 }

@@ -54,8 +54,9 @@ pub(crate) struct JobBody {
     options: Option<Options>,
     then: Vec<FollowUp>,
     job_bytes: u64,
-    /// The caller's, verbatim.
+    /// The caller's, verbatim; only the beginning if that has fewer than `state_bytes`.
     state: Option<String>,
+    state_bytes: u64,
     /// How it ended; null until then, and when its event is no longer kept.
     outcome: Option<OutcomeBody>,
 }
@@ -118,6 +119,7 @@ impl JobBody {
             then,
             job_bytes: view.job_bytes,
             state: view.state,
+            state_bytes: view.state_bytes,
             outcome: view.event.map(outcome),
         }
     }

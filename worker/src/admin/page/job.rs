@@ -141,8 +141,8 @@ fn state(view: &JobView) -> Markup {
     html! {
         @if !state.is_empty() {
             section #state .card {
-                h2 { "State" small { "the caller's, " (bytes(state.len() as u64)) } }
-                pre dir="auto" { (escape_bidi(&shown)) @if shown.len() < state.len() { " …" } }
+                h2 { "State" small { "the caller's, " (bytes(view.state_bytes)) } }
+                pre dir="auto" { (escape_bidi(&shown)) @if (shown.len() as u64) < view.state_bytes { " …" } }
             }
         }
     }

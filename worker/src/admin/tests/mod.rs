@@ -504,6 +504,28 @@ async fn a_search_leads_to_the_job() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn of_a_very_long_state_only_the_beginning_is_read() -> anyhow::Result<()> {
+    const MIB: usize = 1024 * 1024;
+    let stage = stage().await?;
+    for (id, length, whole) in [("long", 3 * MIB, false), ("short", 100, true)] {
+        let state = "ü".repeat(length / 2);
+        stage
+            .admit(&format!(r#"{{"id":"{id}","kind":"imagine","request":{{"prompt":"x","state":"{state}"}}}}"#))
+            .await?;
+
+        let (status, body) = stage.get_json(&format!("/api/v1/jobs/{id}")).await?;
+
+        let shown = body["state"].as_str().unwrap_or_default();
+        assert_eq!((status, body["state_bytes"].as_u64()), (200, Some(length as u64)), "{id}");
+        assert!(state.starts_with(shown) && !shown.is_empty() && shown.len() <= MIB, "{id}: {}", shown.len());
+        assert_eq!(shown.len() == length, whole, "{id}");
+        let (_, page) = stage.get(&format!("/jobs/{id}")).await?;
+        assert_eq!(page.contains("ü …"), !whole, "{id}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_pod_is_ready_while_redis_answers_and_it_was_not_told_to_stop() -> anyhow::Result<()> {
     let stage = stage().await?;
     assert_eq!(stage.get_json("/readyz").await?.1["ledger_works"], false, "nothing was called yet");

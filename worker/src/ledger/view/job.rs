@@ -45,8 +45,10 @@ pub struct JobView {
     pub job_bytes: u64,
     /// The job as it was enqueued, with pictures hidden; `None` when it is too large to be shown.
     pub job: Option<Job>,
-    /// The caller's `state`, verbatim.
+    /// The caller's `state`, verbatim; only its beginning if it is too large to be shown.
     pub state: Option<String>,
+    /// The bytes of the whole `state`.
+    pub state_bytes: u64,
     /// The entry of the event stream that told its end.
     pub event_entry: Option<String>,
     /// That event, as long as the stream keeps it.
@@ -56,10 +58,10 @@ pub struct JobView {
 /// Reclaims, cancel mark, hint.
 type More = (Option<u32>, Option<String>, Option<String>);
 type Scores = (Option<f64>, Option<f64>, Option<f64>, Option<u64>);
-type JobReply = (Option<String>, Option<String>, More, u64, u64, Option<f64>, Option<f64>, Option<u64>, PauseMarks);
+type JobReply = (Option<String>, Vec<u8>, More, u64, u64, Option<f64>, Option<f64>, Option<u64>, PauseMarks);
 
 impl Ledger {
-    /// Larger jobs are not read for a page: claims and settlements wait behind it on the same connection.
+    /// Larger jobs are not read for a page, and larger states only so far: claims and settlements wait behind it on the same connection.
     const MAX_SHOWN_BYTES: u64 = 1024 * 1024;
 
     /// Everything about one job; `None` when the ledger does not know it, or no longer.
@@ -69,7 +71,7 @@ impl Ledger {
     pub async fn job(&self, id: &JobId) -> Result<Option<JobView>, ViewError> {
         let mut commands = redis::pipe();
         commands.cmd("GET").arg(self.job_key("job", id));
-        commands.cmd("GET").arg(self.job_key("request", id));
+        commands.cmd("GETRANGE").arg(self.job_key("request", id)).arg(0).arg(Self::MAX_SHOWN_BYTES - 1);
         commands.cmd("HMGET").arg(self.job_key("more", id)).arg(&["rc", "c", "hint"]);
         commands.cmd("STRLEN").arg(self.job_key("large", id));
         commands.cmd("STRLEN").arg(self.job_key("shown", id));
@@ -80,7 +82,7 @@ impl Ledger {
         let (text, request, more, large, shown, poll, later, rank, pauses): JobReply = self.read(&commands).await?;
         let Some(kept) = text.as_deref().and_then(KeptJob::read) else { return Ok(None) };
         let Some(record) = kept.record() else { return Ok(None) };
-        let request = request.as_deref().and_then(KeptRequest::read);
+        let (request, state_bytes) = KeptRequest::read_beginning(&request).unzip();
 
         let mut commands = redis::pipe();
         commands.cmd("ZSCORE").arg(self.key("leases")).arg(lease_of(id, kept.fence));
@@ -109,6 +111,7 @@ impl Ledger {
             record,
             job_bytes: small.map_or(if large > 0 { large } else { shown }, |job| job.len() as u64),
             job,
+            state_bytes: state_bytes.unwrap_or(0),
             state: request.map(|request| request.state.to_owned()).filter(|state| !state.is_empty()),
             event_entry: kept.event.map(str::to_owned),
             event: events.ids.into_iter().next().and_then(read_event),
