@@ -1,9 +1,9 @@
 //! The command line: `mjq worker` runs a pod, everything else talks to a queue.
 //!
-//! One file per command. They share `flags` (settings as flags), `failure` (exit codes), `output`
-//! (stdout that may be closed), `words` (times and texts), `event_log` (events without consuming
-//! them), `event_view`, `open_ledger` (the ledger, without a worker's patience), `next_step` and
-//! `job_json`.
+//! One file per command. They share `flags` (settings as flags), `failure` (exit codes), `output` (stdout that may be
+//! closed), `words` (texts), `event_log` (events without consuming them), `event_view`, `image` (pictures from files),
+//! `progress` and `open_ledger` (the ledger, without a worker's patience). Jobs in words and as JSON come from
+//! `crate::shown`.
 
 mod failure;
 mod flags;

@@ -145,14 +145,13 @@ fn late(view: &JobView) -> String {
     }
 }
 
-fn outcome<'a>(view: &JobView, event: &Event) -> [(&'a str, String); 3] {
-    // A job that is tried once more still has the event of its first end.
-    let name = if view.phase.is_terminal() { "event" } else { "earlier" };
+/// How the job ended. A job that is tried once more has no event until it ends again.
+fn outcome(view: &JobView, event: &Event) -> [(&'static str, String); 3] {
     let entry = view.event_entry.as_deref();
     let reason = if event.data.reason == view.record.reason { "" } else { &event.data.reason };
     let code = if event.event_type == EventType::Completed { "" } else { event.code.as_str() };
     [
-        (name, format!("{} {} {code}", entry.unwrap_or_default(), event.event_type)),
+        ("event", format!("{} {} {code}", entry.unwrap_or_default(), event.event_type)),
         ("", reason.to_owned()),
         ("picture", event.image_url.clone()),
     ]
