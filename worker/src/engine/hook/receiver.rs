@@ -1,4 +1,4 @@
-//! Hooks: what the upstream tells without being asked. A hint, never a verdict.
+//! The receiver: takes the upstream's callbacks, checks where they were sent to, and passes on what they tell.
 
 use std::{
     sync::{Arc, OnceLock},
