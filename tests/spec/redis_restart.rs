@@ -5,7 +5,7 @@ use std::time::Duration;
 use mjq_harness::{RedisOptions, Stack, StackBuilder};
 use mjq_simulator::Knobs;
 
-use crate::support::{Cli, a_stack, foxes, imagine, one_event_for_each, submitted_once};
+use crate::support::{Cli, a_stack, foxes, imagine, now_ms, one_event_for_each, submitted_once};
 
 fn durable() -> RedisOptions {
     RedisOptions::default().append_only().set("appendfsync", "always")
@@ -78,7 +78,12 @@ async fn what_the_upstream_answered_while_redis_was_frozen_for_longer_than_a_lea
     stack.eventually("submits are under way", async |stack| Ok(stack.simulator.ledger().len() >= 20)).await?;
 
     stack.redis()?.pause()?;
-    tokio::time::sleep(3 * LEASE).await;
+    // An answer comes one lease after its submit. So each has been waiting for Redis for more than a lease.
+    let all_are_old = async |stack: &Stack| {
+        let latest_ms = stack.simulator.arrivals().submits_ms.into_iter().max().unwrap_or_default();
+        Ok(now_ms() > latest_ms + 2 * LEASE.as_millis() as u64)
+    };
+    stack.eventually("each answer has been there for longer than a lease", all_are_old).await?;
     stack.redis()?.resume()?;
 
     nothing_was_lost(&mut stack, 100).await
