@@ -82,7 +82,7 @@ impl Executor {
         // After half its lease a claim may send nothing any more. So nothing is waited for any longer, a Redis that is
         // away least of all: what has not left by then has not begun.
         let left = (self.lease / 2).saturating_sub(step.claimed_at.elapsed());
-        let Ready { kind, body, _room } = match tokio::time::timeout(left, self.preparer.prepare(step, hold)).await {
+        let Ready { kind, body, room } = match tokio::time::timeout(left, self.preparer.prepare(step, hold)).await {
             Ok(Ok(ready)) => ready,
             Ok(Err(seen)) => return *seen,
             Err(_) => return Observation::NotBegun,
@@ -96,6 +96,7 @@ impl Executor {
         };
         crash_point::come_by(CrashPoint::BeforePost);
         let seen = crash_point::in_exchange(self.upstream.submit(kind, body)).await;
+        drop(room);
         sending.saw(&seen);
         crash_point::come_by(CrashPoint::AfterAnswer);
         match seen {

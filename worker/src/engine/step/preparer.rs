@@ -43,7 +43,7 @@ pub(crate) struct Ready<'a> {
     pub(crate) kind: Kind,
     pub(crate) body: String,
     /// Held until it is answered.
-    pub(crate) _room: Option<SemaphorePermit<'a>>,
+    pub(crate) room: Option<SemaphorePermit<'a>>,
 }
 
 impl Preparer {
@@ -57,11 +57,11 @@ impl Preparer {
         {
             return Err(Box::new(seen));
         }
-        let mut _room = None;
+        let mut room = None;
         let json = match &step.job_json {
             Some(json) => Some(json.clone()),
             None => {
-                _room = Some(self.room_for(&step.job).await?);
+                room = Some(self.room_for(&step.job).await?);
                 self.ledger.job_json(&step.job).await.map_err(|_| Observation::NotBegun)?
             }
         };
@@ -71,7 +71,7 @@ impl Preparer {
         let press = self.press(step, &job.request).await?;
         let body = self.requests.body(&step.job, &step.record, &job.request, press.as_ref());
         self.may_submit(step, hold).await?;
-        Ok(Ready { kind: job.kind, body, _room })
+        Ok(Ready { kind: job.kind, body, room })
     }
 
     /// The same for the input that somebody sent for a waiting task.
@@ -79,7 +79,7 @@ impl Preparer {
         let input = self.ledger.input(&step.job).await.map_err(|_| Observation::NotBegun)?;
         let input = input.ok_or_else(|| unsendable(Code::InvalidRequest, "the input cannot be read"))?;
         self.may_submit(step, hold).await?;
-        Ok(Ready { kind: Kind::Modal, body: RequestMaker::modal_body(task, &input), _room: None })
+        Ok(Ready { kind: Kind::Modal, body: RequestMaker::modal_body(task, &input), room: None })
     }
 
     /// Looks whether the task is there that a hook has told of, although a submit was refused; `None` when it is not, or
