@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use mjq_harness::{Stack, eventually_within};
 use mjq_simulator::busiest_second;
+use serde_json::Value;
 
-use crate::support::{a_stack, foxes, imagine, one_event_for_each, submitted_once, wait_for_phase, with};
+use crate::support::{a_stack, foxes, imagine, job_view, one_event_for_each, submitted_once, wait_for_phase, with};
 
 #[tokio::test]
 async fn no_second_holds_more_submits_or_polls_than_allowed_however_many_workers_there_are() -> anyhow::Result<()> {
@@ -83,6 +84,39 @@ async fn a_refusal_while_long_tasks_are_open_does_not_keep_all_others_until_thos
     let have_ended = async || Ok(stack.events().await?.len() == jobs.len() + 1);
     eventually_within(Duration::from_secs(120), "all others end", have_ended).await?;
     assert!(stack.events().await?.iter().all(|event| event.code() == "ok" && !event.job().starts_with("long")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn tasks_that_are_never_shown_do_not_keep_others_from_being_looked_at() -> anyhow::Result<()> {
+    let stack = a_stack().await?;
+    let hidden = |n: usize| imagine(&format!("hidden-{n}"), &format!("bear {n} [sim: fetch=429 fetch_times=0]"));
+    stack.wire.xadd_jobs(&(0..5).map(hidden).collect::<Vec<_>>()).await?;
+    stack.xadd_job(&imagine("shown", "a fox [sim: duration=60s]")).await?;
+    let worker = &stack.workers[0];
+    let are_looked_at = async |times: u64| {
+        let what = format!("each was looked at {times} times");
+        let have_been = async || {
+            for n in 0..5 {
+                if job_view(worker, &format!("hidden-{n}")).await?["polls"].as_u64() < Some(times) {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        };
+        eventually_within(Duration::from_secs(60), &what, have_been).await
+    };
+    let waits_until = async || {
+        let queue: Value = serde_json::from_str(&worker.get("/api/v1/queue").await?.1)?;
+        anyhow::Ok(queue["counts"]["upstream"]["looks_gate_ms"].as_u64())
+    };
+
+    // The first refusals stop all looks: it may be that no task is shown to us any more.
+    are_looked_at(3).await?;
+    let waited_until = waits_until().await?;
+    are_looked_at(5).await?;
+
+    assert_eq!(waits_until().await?, waited_until, "refused again, they stop no others");
     Ok(())
 }
 

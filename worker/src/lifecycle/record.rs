@@ -138,6 +138,9 @@ pub struct Record {
     /// Polls in a row that told nothing.
     #[serde(rename = "np", default, skip_serializing_if = "is_default")]
     pub blind_polls: u32,
+    /// Since when looks at the task are refused, or looks for it while it is not known; no look has shown it since then.
+    #[serde(rename = "lr", default, skip_serializing_if = "is_default")]
+    pub looks_refused_ms: u64,
     /// Polls in a row that said the task is unknown, and when the first of them did.
     #[serde(rename = "mi", default, skip_serializing_if = "is_default")]
     pub missing: Option<(u32, u64)>,
@@ -259,6 +262,7 @@ impl Record {
             queue_position: 0,
             polls: 0,
             blind_polls: 0,
+            looks_refused_ms: 0,
             missing: None,
             alias: None,
             incomplete_ms: None,
@@ -322,6 +326,7 @@ impl Record {
         self.span = None;
         self.queue_position = 0;
         self.blind_polls = 0;
+        self.looks_refused_ms = 0;
         self.missing = None;
         self.alias = None;
         self.incomplete_ms = None;

@@ -138,6 +138,7 @@ pub(crate) fn at_once(now_ms: u64, fence: u64, policy: &Policy) -> Circumstances
         reclaims: 0,
         pace: None,
         last_accepted_ms: 0,
+        last_shown_ms: 0,
         polls_late: Duration::ZERO,
         policy,
     }

@@ -65,6 +65,7 @@ fn play(length_ms: u64, pace: Option<&Pace>, policy: &Policy, jitter: f64) -> an
             reclaims: 0,
             pace,
             last_accepted_ms: 0,
+            last_shown_ms: 0,
             polls_late: Duration::ZERO,
             policy: &policy,
         };

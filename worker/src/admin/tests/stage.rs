@@ -105,6 +105,7 @@ impl Stage {
             policy: &policy,
             pace: None,
             last_accepted_ms: 0,
+            last_shown_ms: 0,
             polls_late: Duration::ZERO,
         };
         let mut transition = next(&record, seen, at)?;

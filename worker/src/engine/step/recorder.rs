@@ -38,6 +38,8 @@ pub(crate) struct Recorder {
     pub(crate) slow_start: SlowStart,
     /// When this pod last saw the upstream take a job, in Unix milliseconds.
     pub(crate) accepted_ms: AtomicU64,
+    /// When this pod last saw the upstream show a task, in Unix milliseconds.
+    pub(crate) shown_ms: AtomicU64,
     pub(crate) policy: Arc<Policy>,
     /// Whether looks may be late for want of a place under their rate.
     pub(crate) polls_are_paced: bool,
@@ -98,6 +100,9 @@ impl Recorder {
         if transition.pressure == Pressure::Accepted {
             self.accepted_ms.fetch_max(now_ms, Ordering::Relaxed);
         }
+        if seen.shows_the_task() {
+            self.shown_ms.fetch_max(now_ms, Ordering::Relaxed);
+        }
         Settlement {
             job: step.job.clone(),
             fence: step.fence,
@@ -119,6 +124,7 @@ impl Recorder {
             reclaims: step.flags.reclaims,
             pace: pace.as_deref(),
             last_accepted_ms: self.accepted_ms.load(Ordering::Relaxed),
+            last_shown_ms: self.shown_ms.load(Ordering::Relaxed),
             // Without a rate there is nobody to make room for.
             polls_late: if self.polls_are_paced { self.paces.late() } else { Duration::ZERO },
             policy: &self.policy,

@@ -146,6 +146,7 @@ impl Play {
                 reclaims: 0,
                 pace: pace.as_ref(),
                 last_accepted_ms: 0,
+                last_shown_ms: 0,
                 polls_late,
                 policy: &self.policy,
             };

@@ -39,6 +39,8 @@ struct Life {
     jitter: f64,
     /// When the upstream last took another job.
     accepted_ms: u64,
+    /// When the upstream last showed another task.
+    shown_ms: u64,
     /// What is planned.
     next: Next,
 }
@@ -47,7 +49,7 @@ impl Life {
     fn of(job: &Job, policy: Policy) -> Self {
         let record = Record::admit(job, START_MS, &policy);
         let next = Next::Submit(Duration::ZERO);
-        Self { policy, record, now_ms: START_MS, fence: 0, reclaims: 0, jitter: 0.5, accepted_ms: 0, next }
+        Self { policy, record, now_ms: START_MS, fence: 0, reclaims: 0, jitter: 0.5, accepted_ms: 0, shown_ms: 0, next }
     }
 
     /// Waits until the next step is due, claims it and sees this.
@@ -100,6 +102,7 @@ impl Life {
                 reclaims,
                 pace: None,
                 last_accepted_ms: self.accepted_ms,
+                last_shown_ms: self.shown_ms,
                 polls_late: Duration::ZERO,
                 policy,
             },

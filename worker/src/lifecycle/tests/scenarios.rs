@@ -109,6 +109,30 @@ fn a_pause_that_the_upstream_asks_for_is_kept_whoever_it_is_told() {
 }
 
 #[test]
+fn a_task_that_is_not_shown_while_others_are_stops_no_look_but_its_own() {
+    let throttled = Observation::NoVerdict { reason: "HTTP 403".to_owned(), retry_after: Some(S(5)) };
+    for mut job in [an_accepted_job(), a_job_of_unknown_fate()] {
+        job.shown_ms = job.now_ms;
+        assert_eq!(job.step(&throttled).pressure, Pressure::Throttled(S(5)), "the first time, it may be all looks");
+        assert_eq!(job.step(&throttled).pressure, Pressure::Throttled(S(5)), "no task was shown since");
+
+        job.shown_ms = job.now_ms + 1;
+        for _ in 0..3 {
+            assert_eq!(job.step(&throttled).pressure, Pressure::None, "another task was shown");
+        }
+    }
+    let mut job = an_accepted_job();
+    job.step(&throttled);
+    job.step(&running(40));
+    job.shown_ms = job.now_ms;
+
+    let after = job.step(&throttled);
+
+    assert_eq!(after.pressure, Pressure::Throttled(S(5)), "it was shown in between");
+    assert!(matches!(after.next, Next::Poll(delay) if delay >= S(5)), "its own look waits: {:?}", after.next);
+}
+
+#[test]
 fn a_22_without_an_id_is_submitted_again_and_burns_no_attempt() {
     let mut job = an_imagine_job();
 

@@ -144,6 +144,7 @@ impl Decision<'_> {
         let record = &mut self.record;
         record.polls += 1;
         record.blind_polls = 0;
+        record.looks_refused_ms = 0;
         record.missing = None;
         if task.seems_failed.is_none() {
             record.seems_failed_ms = None;

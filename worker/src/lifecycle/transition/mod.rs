@@ -33,6 +33,8 @@ pub struct Circumstances<'a> {
     pub pace: Option<&'a Pace>,
     /// When this pod last saw the upstream take a job, in Unix milliseconds; 0 is never.
     pub last_accepted_ms: u64,
+    /// When this pod last saw the upstream show a task, in Unix milliseconds; 0 is never.
+    pub last_shown_ms: u64,
     /// How late looks are made at present, over all pods.
     pub polls_late: Duration,
     /// The settings.
@@ -215,7 +217,7 @@ impl Decision<'_> {
         let record = &mut self.record;
         record.task = Some(task.clone());
         record.accepted_ms = self.at.now_ms;
-        (record.refusals, record.refused_ms) = (0, 0);
+        (record.refusals, record.refused_ms, record.looks_refused_ms) = (0, 0, 0);
         record.missing = None;
         record.lead = None;
         record.reason.clear();
@@ -246,11 +248,16 @@ impl Decision<'_> {
         self.at.now_ms < self.record.deadline_ms.saturating_add(Self::LAST_LOOK.as_millis() as u64)
     }
 
-    /// Takes the upstream's wish for a pause after a look for what it is: about all looks, not about one job.
+    /// Takes the upstream's wish for a pause after a look for what it is: about all looks, unless the upstream has shown
+    /// another task since it first refused this one. Then the wish is about this task, and only its own looks wait.
     fn leave_alone(&mut self, retry_after: Option<Duration>) {
         /// Nobody may stop all looks for longer with one answer: deadlines go on.
         const LONGEST: Duration = Duration::from_secs(120);
-        if let Some(pause) = retry_after.filter(|pause| !pause.is_zero()) {
+        let Some(pause) = retry_after.filter(|pause| !pause.is_zero()) else { return };
+        if self.record.looks_refused_ms == 0 {
+            self.record.looks_refused_ms = self.at.now_ms;
+        }
+        if self.at.last_shown_ms <= self.record.looks_refused_ms {
             self.pressure = Pressure::Throttled(pause.min(LONGEST));
         }
     }

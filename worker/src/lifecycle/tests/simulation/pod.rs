@@ -33,6 +33,7 @@ pub(super) struct Pod {
     held: RefCell<BTreeMap<(JobId, u64), Lease>>,
     /// When it last saw the upstream take a job.
     accepted_ms: Cell<u64>,
+    shown_ms: Cell<u64>,
     /// What became of its latest submits, and when.
     submits: RefCell<Vec<(u64, Outcome)>>,
 }
@@ -61,6 +62,7 @@ impl Pod {
             is_draining,
             held: RefCell::default(),
             accepted_ms: Cell::default(),
+            shown_ms: Cell::default(),
             submits: RefCell::default(),
         }
     }
@@ -340,6 +342,7 @@ impl Pod {
             reclaims: step.flags.reclaims,
             pace: None,
             last_accepted_ms: self.accepted_ms.get(),
+            last_shown_ms: self.shown_ms.get(),
             polls_late: Duration::ZERO,
             policy: &world.weather.policy,
         };
@@ -349,6 +352,9 @@ impl Pod {
         };
         if transition.pressure == Pressure::Accepted {
             self.accepted_ms.set(now_ms);
+        }
+        if seen.shows_the_task() {
+            self.shown_ms.set(now_ms);
         }
         let event = match &transition.next {
             Next::End(ending) => Some(event_of(&step.job, &transition.record, *ending, seen, now_ms, Vec::new())),
