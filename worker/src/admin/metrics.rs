@@ -162,7 +162,7 @@ const EXCHANGES: [(&str, &[&str]); 5] = [
     ("submit", &["ok", "refused", "denied", "unanswered", "unreachable", "misaddressed"]),
     ("fetch", &["ok", "missing", "no_verdict", "unreachable"]),
     ("list", &["ok", "refused", "no_verdict", "unreachable"]),
-    ("lookup", &["ok", "missing", "no_verdict", "unreachable"]),
+    ("lookup", &["ok", "no_verdict", "unreachable"]),
     ("cancel", &["ok", "refused", "unanswered", "unreachable"]),
 ];
 

@@ -11,7 +11,7 @@ use super::{
     Engine,
     admitter::Admitter,
     claim::{Claimer, HeldStep, Slots},
-    poll::{Poller, Revisiter},
+    poll::{Finder, Poller, Revisiter},
     recovery::{LatestSubmits, Reasserter, RecentSubmits},
     step::{
         CancellerHandle, Executor, MemoryBudget, Preparer, Recorder, RequestMaker, SettlerHandle, StepMeter,
@@ -146,6 +146,7 @@ impl Engine {
             ledger: self.ledger.clone(),
             upstream: self.upstream.clone(),
             poller,
+            finder: Finder::new(self.upstream.clone()),
             recorder,
             recent_submits: RecentSubmits::default(),
             preparer,

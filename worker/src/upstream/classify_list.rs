@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use mjq_producer::contract::TaskId;
 
 use super::{
-    Answer, Exchange,
+    Answer, AnswerClass, Exchange,
     classify_poll::{no_verdict, of_task},
     json::Json,
     said::{Said, reason_of},
@@ -54,8 +54,34 @@ pub(super) fn classify_list(asked: &[TaskId], exchange: &Exchange) -> Batch {
     }
 }
 
+/// The upstream's list of all tasks, as it came.
+#[derive(Debug, Default)]
+pub struct TaskList(Option<Exchange>);
+
+impl TaskList {
+    pub(super) fn of(exchange: Exchange) -> Self {
+        Self(Some(exchange))
+    }
+
+    /// Looks for the task that was submitted with this `state`.
+    #[must_use]
+    pub fn find(&self, state: &str) -> Observation {
+        self.0.as_ref().map_or(Observation::NotFound, |exchange| classify_lookup(state, exchange))
+    }
+
+    pub(super) fn class(&self) -> AnswerClass {
+        match &self.0 {
+            Some(exchange) => match classify_lookup("", exchange) {
+                Observation::NotFound => AnswerClass::Ok,
+                seen => AnswerClass::of(exchange, &seen),
+            },
+            None => AnswerClass::Ok,
+        }
+    }
+}
+
 /// Says which task of a list bears `state`: the latest, should there be several.
-pub(super) fn classify_lookup(state: &str, exchange: &Exchange) -> Observation {
+fn classify_lookup(state: &str, exchange: &Exchange) -> Observation {
     let answer = match exchange {
         Ok(answer) if (200..300).contains(&answer.status) && answer.flaw.is_none() => answer,
         Ok(answer) => return no_verdict(answer),

@@ -21,7 +21,8 @@ use url::Url;
 use super::{
     Answer, AnswerClass, Batch, EndpointClass, Exchange, Failure, UpstreamSettings,
     address::{Address, AddressError},
-    classify_list::{classify_list, classify_lookup},
+    answer_memory::AnswerMemory,
+    classify_list::{TaskList, classify_list},
     classify_poll, classify_submit,
     http::{client, failure_of, meant_by, read_body, retry_after},
     json::Json,
@@ -35,6 +36,8 @@ use crate::lifecycle::{Busy, Observation};
 const MAX_ANSWER: usize = 16 << 20;
 /// The largest answer about many tasks, in bytes.
 const MAX_LIST: usize = 64 << 20;
+/// What looks that are under way may hold of large answers, in bytes: one list of the largest kind.
+const MEMORY_FOR_LOOKS: usize = MAX_LIST;
 
 /// The upstream API. A clone is the same one.
 #[derive(Debug, Clone)]
@@ -79,6 +82,7 @@ struct Inner {
     cancel: Option<Address>,
     lookup: Option<Address>,
     under_way: AtomicUsize,
+    memory: AnswerMemory,
     meter: Meter,
 }
 
@@ -129,6 +133,7 @@ impl Upstream {
             cancel: settings.cancel_path.as_deref().map(|path| filled("cancel", path, "{id}")).transpose()?,
             lookup: settings.lookup_path.as_deref().map(|path| fixed("lookup", path)).transpose()?,
             under_way: AtomicUsize::new(0),
+            memory: AnswerMemory::of(MEMORY_FOR_LOOKS),
             meter: Meter::default(),
         })))
     }
@@ -146,7 +151,8 @@ impl Upstream {
         let begun = Instant::now();
         let prompt = prompt_in(&body);
         let request = self.0.submitter.post(self.0.submit.with(kind.as_str())).body(body);
-        let exchange = self.exchange(request, MAX_ANSWER).await;
+        // The answer may name a task that costs money: it is not lost for want of memory.
+        let exchange = self.exchange(request, MAX_ANSWER, None).await;
         let seen = classify_submit(kind, &prompt, &exchange);
         if matches!(seen, Observation::Refused { busy: Busy::Barred, .. }) {
             self.0.key.read_again().await;
@@ -190,18 +196,16 @@ impl Upstream {
         batch
     }
 
-    /// Looks for the task that was submitted with this `state`, where the upstream lists tasks.
-    ///
-    /// [`Observation::NotFound`] where it does not.
-    pub async fn find_by_state(&self, state: &str) -> Observation {
+    /// Fetches the list of all tasks, where the upstream has one. Elsewhere the list is empty.
+    pub async fn list_tasks(&self) -> TaskList {
         let Some(lookup) = &self.0.lookup else {
-            return Observation::NotFound;
+            return TaskList::default();
         };
         let begun = Instant::now();
         let exchange = self.look(self.0.reader.get(lookup.with("")), MAX_LIST).await;
-        let seen = classify_lookup(state, &exchange);
-        self.0.meter.record(EndpointClass::Lookup, AnswerClass::of(&exchange, &seen), begun.elapsed());
-        seen
+        let list = TaskList::of(exchange);
+        self.0.meter.record(EndpointClass::Lookup, list.class(), begun.elapsed());
+        list
     }
 
     /// Whether there is a way to ask the upstream to cancel a task.
@@ -219,7 +223,7 @@ impl Upstream {
         };
         let begun = Instant::now();
         let request = self.0.reader.post(cancel.with(task.as_str())).body("{}");
-        let exchange = self.exchange(request, MAX_ANSWER).await;
+        let exchange = self.exchange(request, MAX_ANSWER, Some(&self.0.memory)).await;
         let is_cancelled = exchange.as_ref().is_ok_and(agrees);
         let class = match &exchange {
             _ if is_cancelled => AnswerClass::Ok,
@@ -233,14 +237,14 @@ impl Upstream {
 
     /// An exchange of a look. When its key is refused, the key is read again, and the next look has the new one.
     async fn look(&self, request: RequestBuilder, max_bytes: usize) -> Exchange {
-        let exchange = self.exchange(request, max_bytes).await;
+        let exchange = self.exchange(request, max_bytes, Some(&self.0.memory)).await;
         if exchange.as_ref().is_ok_and(|answer| matches!(answer.status, 401 | 403)) {
             self.0.key.read_again().await;
         }
         exchange
     }
 
-    async fn exchange(&self, request: RequestBuilder, max_bytes: usize) -> Exchange {
+    async fn exchange(&self, request: RequestBuilder, max_bytes: usize, memory: Option<&AnswerMemory>) -> Exchange {
         let _under_way = UnderWay::count(&self.0.under_way);
         let key = self.0.key.current();
         let request = match &key {
@@ -251,7 +255,7 @@ impl Upstream {
         let mut response = request.send().await.map_err(|error| failure_of(&error))?;
         let status = meant_by(&response);
         let (retry_after, took) = (retry_after(response.headers()), begun.elapsed());
-        let (body, flaw) = read_body(&mut response, max_bytes).await;
+        let (body, flaw) = read_body(&mut response, max_bytes, AnswerMemory::share(memory)).await;
         let body = match &key {
             Some(key) => key.hide_in(status, body),
             None => body,

@@ -274,6 +274,26 @@ async fn an_answer_is_understood_although_it_is_compressed_or_has_odd_headers() 
 }
 
 #[tokio::test]
+async fn looks_at_once_hold_no_more_of_large_answers_than_a_pod_has_memory_for() {
+    // Each answer is a task of 15 MiB, and does not end.
+    let large = format!("HTTP/1.1 200 OK\r\n\r\n{{\"id\":\"7\",\"x\":\"{}", " ".repeat(15 << 20));
+    let settings = Server::start(large, Then::Hang).await.settings();
+    let upstream = Upstream::new(&UpstreamSettings { timeout: Duration::from_secs(3), ..settings }).unwrap();
+
+    let looks = (0..8).map(|_| {
+        let upstream = upstream.clone();
+        tokio::spawn(async move { upstream.fetch(&task()).await })
+    });
+    let mut refused = 0;
+    for look in looks.collect::<Vec<_>>() {
+        refused += u32::from(look.await.unwrap().reason().contains("too much memory"));
+    }
+
+    assert!(refused >= 4, "there is room for four at a time: {refused} of 8 were refused");
+    assert!(refused < 8, "the others are read on: {refused}");
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed() {
     let mut target = Server::json("200 OK", r#"{"code":1,"result":"1"}"#).await;
     for status in ["301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
@@ -411,13 +431,14 @@ async fn a_lost_task_is_looked_up_by_its_state() {
     let mut server = Server::json("200 OK", r#"[{"id":123456789012345678901,"state":"token-1"}]"#).await;
     let upstream = server.upstream();
 
-    let found = upstream.find_by_state("token-1").await;
+    let list = upstream.list_tasks().await;
+    let found = list.find("token-1");
 
     assert!(matches!(found, Observation::Found(task) if task.as_str() == "123456789012345678901"));
     assert!(server.asked().await.starts_with("GET /v1/mj/task/list HTTP/1.1\r\n"));
-    assert_eq!(upstream.find_by_state("token-2").await.name(), "not_found");
+    assert_eq!(list.find("token-2").name(), "not_found");
     let without = Upstream::new(&UpstreamSettings { lookup_path: None, ..server.settings() }).unwrap();
-    assert_eq!(without.find_by_state("token-1").await.name(), "not_found");
+    assert_eq!(without.list_tasks().await.find("token-1").name(), "not_found");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use reqwest::{
 
 use super::{
     Failure, UpstreamSettings,
+    answer_memory::{AnswerMemory, Share},
     decode::{TooLarge, decode},
     read_retry_after,
 };
@@ -54,8 +55,12 @@ pub(super) fn meant_by(response: &Response) -> u16 {
 }
 
 /// The body as far as it came, and what kept it from coming whole.
-pub(super) async fn read_body(response: &mut Response, max_bytes: usize) -> (Vec<u8>, Option<String>) {
-    let (body, flaw) = read_bytes(response, max_bytes).await;
+pub(super) async fn read_body(
+    response: &mut Response,
+    max_bytes: usize,
+    share: Share<'_>,
+) -> (Vec<u8>, Option<String>) {
+    let (body, flaw) = read_bytes(response, max_bytes, share).await;
     let encodings = response.headers().get_all(CONTENT_ENCODING).iter().filter_map(|it| it.to_str().ok());
     match decode(body, &encodings.collect::<Vec<_>>().join(","), max_bytes) {
         Ok(body) => (body, flaw),
@@ -63,9 +68,9 @@ pub(super) async fn read_body(response: &mut Response, max_bytes: usize) -> (Vec
     }
 }
 
-async fn read_bytes(response: &mut Response, max_bytes: usize) -> (Vec<u8>, Option<String>) {
+async fn read_bytes(response: &mut Response, max_bytes: usize, mut share: Share<'_>) -> (Vec<u8>, Option<String>) {
     /// Room that is made before any of it is there.
-    const PROMISED: u64 = 64 << 10;
+    const PROMISED: u64 = AnswerMemory::OWN as u64;
     if response.content_length().is_some_and(|length| length > max_bytes as u64) {
         return (Vec::new(), Some(too_large(max_bytes)));
     }
@@ -73,6 +78,9 @@ async fn read_bytes(response: &mut Response, max_bytes: usize) -> (Vec<u8>, Opti
     let flaw = loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() > max_bytes => return (Vec::new(), Some(too_large(max_bytes))),
+            Ok(Some(chunk)) if !share.grow_to(body.len() + chunk.len()) => {
+                return (Vec::new(), Some("the answers under way take too much memory".to_owned()));
+            }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => break None,
             Err(error) if error.is_timeout() => break Some("the answer did not end in time".to_owned()),

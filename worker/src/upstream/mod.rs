@@ -33,6 +33,7 @@ mod task_values;
 mod tidy;
 
 mod address;
+mod answer_memory;
 mod client;
 mod decode;
 mod http;
@@ -40,7 +41,7 @@ mod key;
 mod metering;
 
 pub use answer::{Answer, Exchange, Failure};
-pub use classify_list::Batch;
+pub use classify_list::{Batch, TaskList};
 pub use classify_poll::classify_poll;
 pub use classify_submit::classify_submit;
 pub use client::{Upstream, UpstreamError};

@@ -1,5 +1,6 @@
 //! Polls: looks at tasks, alone or in lists, within the budget that all pods share.
 
+mod finder;
 mod list_support;
 mod lister;
 mod paces;
@@ -9,6 +10,7 @@ mod poller;
 mod revisiter;
 mod strangers;
 
+pub(super) use finder::Finder;
 pub(super) use list_support::ListSupport;
 pub(super) use paces::Paces;
 pub(super) use place::Place;

@@ -22,7 +22,7 @@ use crate::{
     engine::{
         claim::{HeldStep, Hold},
         crash_point::{self, CrashPoint},
-        poll::Poller,
+        poll::{Finder, Poller},
         recovery::{Forgotten, RecentSubmits},
     },
     ledger::{Ledger, Step},
@@ -38,6 +38,7 @@ pub(crate) struct Executor {
     pub(crate) ledger: Ledger,
     pub(crate) upstream: Upstream,
     pub(crate) poller: Poller,
+    pub(crate) finder: Finder,
     pub(crate) recorder: Recorder,
     pub(crate) recent_submits: RecentSubmits,
     pub(crate) preparer: Preparer,
@@ -142,23 +143,29 @@ impl Executor {
         if !hold.is_fresh(self.lease) {
             return Observation::NotBegun;
         }
-        if !self.poller.may_look_alone(has_poll_place(step)).await {
-            return Observation::NotBegun;
-        }
+        let mut has_place = has_poll_place(step);
         if let Some(task) = hint {
+            if !self.poller.may_look_alone(std::mem::take(&mut has_place)).await {
+                return Observation::NotBegun;
+            }
             // It is only a hint: the task is there when the upstream shows it.
             match self.upstream.fetch(task).await.without_stranger() {
                 seen if self.preparer.requests.is_anothers(&seen, &step.job, &step.record) => {
                     return Observation::NotFound;
                 }
                 seen if seen.shows_the_task() => return Observation::Found(task.clone()),
-                Observation::Missing if self.has_lookup && self.poller.may_look_alone(false).await => {}
+                Observation::Missing if self.has_lookup => {}
                 Observation::Missing => return Observation::NotFound,
                 other => return other,
             }
         }
         let token = self.preparer.requests.last_token(&step.job, &step.record);
-        self.upstream.find_by_state(&token).await
+        let may_fetch = async {
+            // It may have waited for the list that others asked for.
+            let has_place = has_place && has_poll_place(step);
+            hold.is_fresh(self.lease) && self.poller.may_look_alone(has_place).await
+        };
+        self.finder.find(&token, may_fetch).await
     }
 }
 
