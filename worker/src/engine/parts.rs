@@ -125,6 +125,7 @@ impl Engine {
             slow_start: self.slow_start.clone(),
             accepted_ms: AtomicU64::new(0),
             shown_ms: AtomicU64::new(0),
+            memory: MemoryBudget::new(),
             policy: Arc::clone(&policy),
             polls_are_paced: self.settings.upstream_poll_rate > 0.0,
         };

@@ -37,6 +37,12 @@ impl MemoryBudget {
         tokio::time::timeout(patience, self.free.acquire_many(kib)).await.ok()?.ok()
     }
 
+    /// Takes room for so many bytes until the answer is dropped, and waits for it as long as it takes.
+    pub(crate) async fn room_for(&self, bytes: u64) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed.
+        self.free.acquire_many(Self::kib(bytes)).await.ok()
+    }
+
     fn kib(bytes: u64) -> u32 {
         (bytes / 1024 + 1).min(Self::TOTAL_KIB as u64) as u32
     }

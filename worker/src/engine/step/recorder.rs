@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use mjq_producer::contract::{Job, JobId};
+use mjq_producer::contract::JobId;
 use tracing::{error, warn};
 
 use super::{
-    canceller::CancellerHandle, ended_log::EndLog, follow_ups::follow_ups, planted, settler::SettlerHandle,
-    upstream_log::UpstreamLog,
+    canceller::CancellerHandle, ended_log::EndLog, follow_ups::read_follow_ups, memory_budget::MemoryBudget, planted,
+    settler::SettlerHandle, upstream_log::UpstreamLog,
 };
 use crate::{
     engine::{
@@ -40,6 +40,8 @@ pub(crate) struct Recorder {
     pub(crate) accepted_ms: AtomicU64,
     /// When this pod last saw the upstream show a task, in Unix milliseconds.
     pub(crate) shown_ms: AtomicU64,
+    /// For completed large jobs whose follow-ups are read.
+    pub(crate) memory: MemoryBudget,
     pub(crate) policy: Arc<Policy>,
     /// Whether looks may be late for want of a place under their rate.
     pub(crate) polls_are_paced: bool,
@@ -146,7 +148,8 @@ impl Recorder {
         now_ms: u64,
     ) -> Result<JobEnd, Abandoned> {
         let has_follow_ups = record.phase == Phase::Completed && step.record.has_follow_ups;
-        let follow_ups = if has_follow_ups { self.follow_ups(step).await? } else { Vec::new() };
+        let follow_ups =
+            if has_follow_ups { read_follow_ups(&self.ledger, &self.memory, &step.job).await? } else { Vec::new() };
         let then: Vec<JobId> = follow_ups.iter().filter_map(|job| job.id.clone()).collect();
         let event = event_of(&step.job, record, ending, seen, now_ms, then);
         let ran = match seen {
@@ -165,16 +168,6 @@ impl Recorder {
     fn proves_hooks(&self, record: &Record) -> bool {
         let is_plain = record.earlier_tasks.is_empty() && record.inputs_used == 0;
         is_plain && self.policy.adoption.hook && !record.has_own_hook
-    }
-
-    /// The jobs that follow a completed one: each presses a button of its result.
-    async fn follow_ups(&self, step: &Step) -> Result<Vec<Job>, Abandoned> {
-        let json = self.ledger.job_json(&step.job).await?;
-        let Some(job) = json.and_then(|json| serde_json::from_str::<Job>(&json).ok()) else {
-            error!(job.id = %step.job, "redis has lost what was to follow job {}: it completes alone", step.job);
-            return Ok(Vec::new());
-        };
-        Ok(follow_ups(&step.job, &job))
     }
 }
 
