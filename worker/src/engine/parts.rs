@@ -154,6 +154,7 @@ impl Engine {
             has_lookup: policy.adoption.lookup,
             policy,
             lease: self.settings.lease,
+            exchange: self.settings.upstream_timeout,
             meter: StepMeter::default(),
         }
     }

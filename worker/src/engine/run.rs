@@ -1,6 +1,6 @@
 //! The run of a pod: what is started, in which order, and in which order it ends.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use anyhow::Context;
 use apalis::prelude::WorkerBuilderExt;
@@ -105,7 +105,7 @@ impl Engine {
             // Before the time-out: the wait for a place is none of a step's time, and a step that timed out frees its place.
             .concurrency(self.settings.slots)
             // Each exchange has its own time-out; this one only ends a step that a bug has hung.
-            .timeout(self.settings.upstream_timeout * 2 + Duration::from_secs(60))
+            .timeout(Executor::longest_step(self.settings.upstream_timeout))
             .build(perform)
             .run_until(async move {
                 signal.cancelled().await;

@@ -44,12 +44,31 @@ pub(crate) struct Executor {
     pub(crate) preparer: Preparer,
     pub(crate) policy: Arc<Policy>,
     pub(crate) lease: Duration,
+    /// The longest that one HTTP exchange takes.
+    pub(crate) exchange: Duration,
     /// Whether a lost task can be looked for by its `state`.
     pub(crate) has_lookup: bool,
     pub(crate) meter: StepMeter,
 }
 
 impl Executor {
+    /// How long the parts of a step that wait for Redis may take, before an exchange and after it.
+    const REDIS: Duration = Duration::from_secs(30);
+
+    /// How long a step may take, where an `exchange` takes no longer than this: it may wait for Redis and make an exchange,
+    /// twice. One that takes longer hangs because of a bug, and is aborted.
+    pub(crate) fn longest_step(exchange: Duration) -> Duration {
+        (exchange + Self::REDIS) * 2
+    }
+
+    /// How long a submit may be prepared that was claimed so long ago.
+    ///
+    /// After half its lease a claim may send nothing any more. And if a step is aborted before it has sent anything,
+    /// nobody knows that: so time is left for the submit itself.
+    fn longest_preparation(lease: Duration, claimed_ago: Duration, exchange: Duration) -> Duration {
+        (lease / 2).saturating_sub(claimed_ago).min(exchange + Self::REDIS / 2)
+    }
+
     /// Performs `held`: acts, decides, writes down.
     pub(crate) async fn perform(&self, held: HeldStep) {
         let HeldStep { step, hold, .. } = &held;
@@ -80,9 +99,8 @@ impl Executor {
     }
 
     async fn submit(&self, step: &Step, hold: &Hold) -> Observation {
-        // After half its lease a claim may send nothing any more. So nothing is waited for any longer, a Redis that is
-        // away least of all: what has not left by then has not begun.
-        let left = (self.lease / 2).saturating_sub(step.claimed_at.elapsed());
+        // Nothing is waited for any longer, a Redis that is away least of all: what has not left by then has not begun.
+        let left = Self::longest_preparation(self.lease, step.claimed_at.elapsed(), self.exchange);
         let Ready { kind, body, room } = match tokio::time::timeout(left, self.preparer.prepare(step, hold)).await {
             Ok(Ok(ready)) => ready,
             Ok(Err(seen)) => return *seen,
@@ -182,5 +200,27 @@ fn act_name(act: &Act) -> &'static str {
         Act::Poll(_) => "poll",
         Act::Adopt(_) => "adopt",
         Act::Conclude(_) => "conclude",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_submit_is_prepared_while_its_claim_is_fresh_and_never_so_long_that_its_step_is_aborted() {
+        let seconds = Duration::from_secs;
+        let left =
+            |lease, ago, exchange| Executor::longest_preparation(seconds(lease), seconds(ago), seconds(exchange));
+
+        assert_eq!(left(15, 0, 30), Duration::from_millis(7500));
+        assert_eq!(left(15, 5, 30), Duration::from_millis(2500));
+        assert_eq!(left(15, 60, 30), Duration::ZERO);
+        for exchange in [1, 30, 600] {
+            for lease in [1, 15, 600, 86_400] {
+                let in_all = left(lease, 0, exchange) + seconds(exchange);
+                assert!(in_all + Executor::REDIS <= Executor::longest_step(seconds(exchange)), "{lease} {exchange}");
+            }
+        }
     }
 }
