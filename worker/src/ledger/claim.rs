@@ -175,24 +175,27 @@ mod tests {
 
     /// A ledger of its own with one job that may be submitted, and has this state.
     async fn a_ledger_with_a_job(state: &str) -> anyhow::Result<Ledger> {
-        use mjq_producer::{
-            RedisLink,
-            contract::{Entry, JobId},
-        };
+        use mjq_producer::RedisLink;
         let redis = mjq_harness::shared_redis().await?;
         let (link, queue) = (RedisLink::open(redis.url())?, mjq_harness::unique_queue().parse()?);
         let ledger = Ledger::new(link, queue, Duration::from_secs(60), tokio_util::sync::CancellationToken::new());
+        admit(&ledger, "order-1842", state).await?;
+        Ok(ledger)
+    }
+
+    async fn admit(ledger: &Ledger, id: &str, state: &str) -> anyhow::Result<()> {
+        use mjq_producer::contract::Entry;
         let request = format!(r#"{{"prompt":"a red fox","state":"{state}"}}"#);
-        let json = format!(r#"{{"id":"order-1842","kind":"imagine","request":{request}}}"#);
+        let json = format!(r#"{{"id":"{id}","kind":"imagine","request":{request}}}"#);
         let mut add = redis::cmd("XADD");
         add.arg(ledger.queue().jobs_stream()).arg("*").arg("v").arg(1).arg("job").arg(&json);
         let entry: String = ledger.link().query(&add).await?;
         let Entry::Job(job) = Entry::read(None, Some(json.as_bytes()), 1 << 20)? else { anyhow::bail!("no job") };
         let enqueued_ms = entry.split_once('-').map_or(Ok(0), |(ms, _)| ms.parse())?;
         let record = Record::admit(&job, enqueued_ms, &crate::lifecycle::Policy::default());
-        let id = JobId::new("order-1842")?;
+        let id = JobId::new(id)?;
         ledger.admit(&[crate::ledger::Admission { entry, id, json, job: *job, record }], true).await?;
-        Ok(ledger)
+        Ok(())
     }
 
     #[tokio::test]
@@ -328,7 +331,7 @@ mod tests {
         let lease = Duration::from_secs(60);
         let limits = ClaimLimits { lease, max_open: 0, submit_rate: rate, poll_rate: Rate::per_second(0.0) };
         let wanted = Wanted { steps: 1, submits: 1, polls_per_request: 1 };
-        let mut step = ledger.claim("pod-a", "1", wanted, &limits).await?.steps.remove(0);
+        let step = ledger.claim("pod-a", "1", wanted, &limits).await?.steps.remove(0);
         let grant = async |own_ms| ledger.grant(RateKind::Submit, rate, own_ms).await;
         let mut places = redis::cmd("LRANGE");
         places.arg(ledger.key("rate:submit")).arg(0).arg(-1);
@@ -340,16 +343,55 @@ mod tests {
         assert!(matches!(grant(step.claimed_ms).await?, Grant::After(_)), "the old place is gone");
 
         let limits = ClaimLimits { submit_rate: limits.poll_rate, ..limits };
-        for (place_ms, left) in [(0, vec![granted_ms]), (granted_ms, vec![])] {
-            let pressure = Pressure::Unsent { claimed_ms: step.claimed_ms, place_ms };
-            let record = Record { phase: Phase::Queued, ..step.record };
-            let transition = Transition { record, next: Next::Submit(Duration::ZERO), pressure };
-            let (job, fence, kept_until_ms) = (step.job, step.fence, granted_ms + 60_000);
-            let settlement = Settlement { job, fence, kept_until_ms, transition, end: None, job_json: None };
-            ledger.settle([&settlement]).await?;
-            assert_eq!(places().await?, left, "place {place_ms} was given back");
-            step = ledger.claim("pod-a", &format!("{}", fence + 1), wanted, &limits).await?.steps.remove(0);
+        let unsent = |step: &Step, place_ms| Pressure::Unsent { claimed_ms: step.claimed_ms, place_ms };
+        put_back(&ledger, &step, unsent(&step, 0)).await?;
+        assert_eq!(places().await?, [granted_ms], "it is another step's place");
+        let step = ledger.claim("pod-a", "2", wanted, &limits).await?.steps.remove(0);
+        put_back(&ledger, &step, unsent(&step, granted_ms)).await?;
+        assert!(places().await?.is_empty());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn only_submits_that_were_claimed_since_the_breaker_opened_are_its_probes() -> anyhow::Result<()> {
+        let ledger = a_ledger_with_a_job("customer 7").await?;
+        for id in ["order-1843", "order-1844"] {
+            admit(&ledger, id, "customer 8").await?;
         }
+        let no_limit = Rate::per_second(0.0);
+        let lease = Duration::from_secs(60);
+        let limits = ClaimLimits { lease, max_open: 0, submit_rate: no_limit, poll_rate: no_limit };
+        let wanted = Wanted { steps: 3, submits: 3, polls_per_request: 1 };
+        let upstream = ledger.key("upstream");
+        let mut fields = redis::cmd("HMGET");
+        fields.arg(&upstream).arg(&["down", "probing"]);
+        let breaker = async || ledger.link().query::<(Option<u32>, Option<u64>)>(&fields).await;
+        let under_way = ledger.claim("pod-a", "1", wanted, &limits).await?.steps;
+        let [first, second, third] = &under_way[..] else { anyhow::bail!("three steps: {under_way:?}") };
+        put_back(&ledger, first, Pressure::Down { claimed_ms: first.claimed_ms }).await?;
+        assert_eq!(breaker().await?, (Some(1), None));
+        // Its pause is over.
+        let mut set = redis::cmd("HSET");
+        set.arg(&upstream).arg("down_until_ms").arg(0);
+        ledger.link().query::<u64>(&set).await?;
+        put_back(&ledger, second, Pressure::Down { claimed_ms: second.claimed_ms }).await?;
+        assert_eq!(breaker().await?, (Some(1), None), "the second was under way when it opened");
+        let probe = ledger.claim("pod-a", "2", wanted, &limits).await?.steps.remove(0);
+
+        put_back(&ledger, third, Pressure::Lost { claimed_ms: third.claimed_ms }).await?;
+        assert_eq!(breaker().await?, (Some(1), Some(probe.claimed_ms)), "the third is not the probe");
+        put_back(&ledger, &probe, Pressure::Lost { claimed_ms: probe.claimed_ms }).await?;
+
+        assert_eq!(breaker().await?, (Some(2), None));
+        Ok(())
+    }
+
+    /// Settles a step whose job is submitted (again) at once.
+    async fn put_back(ledger: &Ledger, step: &Step, pressure: Pressure) -> anyhow::Result<()> {
+        let record = Record { phase: Phase::Queued, ..step.record.clone() };
+        let transition = Transition { record, next: Next::Submit(Duration::ZERO), pressure };
+        let (job, fence, kept_until_ms) = (step.job.clone(), step.fence, step.claimed_ms + 60_000);
+        ledger.settle([&Settlement { job, fence, kept_until_ms, transition, end: None, job_json: None }]).await?;
         Ok(())
     }
 

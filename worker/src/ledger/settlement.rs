@@ -145,10 +145,10 @@ impl Settlement {
             Pressure::Up => args.push_text("up"),
             Pressure::Saturated(pause) => args.push(format_args!("saturated {}", pause.as_millis())),
             Pressure::Throttled(pause) => args.push(format_args!("throttled {}", pause.as_millis())),
-            Pressure::Down => args.push_text("down"),
-            Pressure::Away => args.push_text("away"),
-            Pressure::Misaddressed => args.push_text("misaddressed"),
-            Pressure::Lost => args.push_text("lost"),
+            Pressure::Down { claimed_ms } => args.push(format_args!("down {claimed_ms}")),
+            Pressure::Away { claimed_ms } => args.push(format_args!("away {claimed_ms}")),
+            Pressure::Misaddressed { claimed_ms } => args.push(format_args!("misaddressed {claimed_ms}")),
+            Pressure::Lost { claimed_ms } => args.push(format_args!("lost {claimed_ms}")),
         }
         match next {
             Next::Submit(delay) => {

@@ -78,14 +78,14 @@ impl SlowStart {
                 state.window = (state.window + 1).min(state.most);
                 state.heard = Instant::now();
             }
-            Pressure::Lost => state.window = state.window.saturating_sub(1).max(Self::LEAST.min(state.most)),
+            Pressure::Lost { .. } => state.window = state.window.saturating_sub(1).max(Self::LEAST.min(state.most)),
             // Nothing was sent, or nobody is there, or the breaker opens at once.
             Pressure::None
             | Pressure::Unsent { .. }
             | Pressure::Throttled(_)
-            | Pressure::Down
-            | Pressure::Away
-            | Pressure::Misaddressed => {}
+            | Pressure::Down { .. }
+            | Pressure::Away { .. }
+            | Pressure::Misaddressed { .. } => {}
         }
     }
 
@@ -107,6 +107,8 @@ impl Drop for Unanswered {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LOST: Pressure = Pressure::Lost { claimed_ms: 1 };
 
     fn slow_start() -> SlowStart {
         SlowStart::new(1000, Alarm::new(Duration::from_secs(1)))
@@ -134,7 +136,7 @@ mod tests {
     async fn an_upstream_that_answers_nothing_gets_few() {
         let slow_start = slow_start();
 
-        let sent: Vec<usize> = (0..4).map(|_| round_trip(&slow_start, Pressure::Lost)).collect();
+        let sent: Vec<usize> = (0..4).map(|_| round_trip(&slow_start, LOST)).collect();
 
         assert_eq!(sent, [16, 4, 4, 4]);
         round_trip(&slow_start, Pressure::Accepted);
@@ -144,7 +146,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_third_of_lost_answers_slows_nobody_down() {
         let slow_start = slow_start();
-        for pressure in [Pressure::Lost, Pressure::Accepted, Pressure::Accepted].into_iter().cycle().take(900) {
+        for pressure in [LOST, Pressure::Accepted, Pressure::Accepted].into_iter().cycle().take(900) {
             slow_start.note(pressure);
         }
 

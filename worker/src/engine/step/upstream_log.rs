@@ -45,15 +45,16 @@ impl UpstreamLog {
         let (what, patience) = match pressure {
             Pressure::None | Pressure::Unsent { .. } | Pressure::Throttled(_) => return,
             Pressure::Accepted | Pressure::Up => return Trouble::end(&mut trouble),
-            Pressure::Down => ("does not let us in", Duration::ZERO),
-            Pressure::Away => ("cannot be reached", Duration::ZERO),
-            Pressure::Misaddressed => ("has no such address", Duration::ZERO),
-            Pressure::Lost => ("leaves submits unanswered", Duration::ZERO),
+            Pressure::Down { .. } => ("does not let us in", Duration::ZERO),
+            Pressure::Away { .. } => ("cannot be reached", Duration::ZERO),
+            Pressure::Misaddressed { .. } => ("has no such address", Duration::ZERO),
+            Pressure::Lost { .. } => ("leaves submits unanswered", Duration::ZERO),
             Pressure::Saturated(_) => ("takes no more", Self::LASTING),
         };
         let trouble = Trouble::go_on(&mut trouble);
-        trouble.lost += u32::from(pressure == Pressure::Lost);
-        let is_much = pressure != Pressure::Lost || trouble.lost >= Self::MANY_LOST;
+        let is_lost = matches!(pressure, Pressure::Lost { .. });
+        trouble.lost += u32::from(is_lost);
+        let is_much = !is_lost || trouble.lost >= Self::MANY_LOST;
         if is_much && trouble.is_news(what, patience) {
             warn!("the upstream {what}; submits wait, and some are tried: {reason}");
         }
@@ -131,7 +132,7 @@ mod tests {
     async fn a_refused_key_is_told_at_once_and_forgotten_when_a_job_is_taken() {
         let upstream_log = UpstreamLog::default();
 
-        upstream_log.note(Pressure::Down, "HTTP 401");
+        upstream_log.note(Pressure::Down { claimed_ms: 1 }, "HTTP 401");
         assert_eq!(told(&upstream_log), Some("does not let us in"));
 
         upstream_log.note(Pressure::Unsent { claimed_ms: 1, place_ms: 1 }, "");
@@ -163,7 +164,7 @@ mod tests {
 
         for lost in 1..=UpstreamLog::MANY_LOST {
             assert_eq!(told(&upstream_log), None, "{lost}");
-            upstream_log.note(Pressure::Lost, "no answer in time");
+            upstream_log.note(Pressure::Lost { claimed_ms: 1 }, "no answer in time");
         }
 
         assert_eq!(told(&upstream_log), Some("leaves submits unanswered"));

@@ -47,10 +47,11 @@ fn a_429_is_answered_with_the_pause_that_it_asks_for_by_the_job_and_by_the_whole
 
 #[test]
 fn an_upstream_that_bars_us_or_is_not_there_is_stopped_and_the_job_goes_on() {
+    let claimed_ms = START_MS;
     for (busy, pressure) in [
-        (Busy::Barred, Pressure::Down),
-        (Busy::Unreachable, Pressure::Away),
-        (Busy::Misaddressed, Pressure::Misaddressed),
+        (Busy::Barred, Pressure::Down { claimed_ms }),
+        (Busy::Unreachable, Pressure::Away { claimed_ms }),
+        (Busy::Misaddressed, Pressure::Misaddressed { claimed_ms }),
     ] {
         let mut job = an_imagine_job();
 
@@ -300,7 +301,8 @@ fn a_lost_answer_that_nothing_can_find_ends_at_once_as_submit_unknown() {
 
 #[test]
 fn a_lost_answer_speaks_against_the_upstream_and_the_death_of_a_worker_does_not() {
-    for (seen, pressure) in [(unanswered(), Pressure::Lost), (Observation::WorkerDied, Pressure::None)] {
+    let lost = Pressure::Lost { claimed_ms: START_MS };
+    for (seen, pressure) in [(unanswered(), lost), (Observation::WorkerDied, Pressure::None)] {
         let mut job = an_imagine_job();
 
         assert_eq!(job.step(&seen).pressure, pressure, "{}", seen.name());

@@ -87,20 +87,32 @@ pub enum Pressure {
     /// It was looked at too often, and asks to be left alone for this long: no look of any job is claimed.
     Throttled(Duration),
     /// It does not let us in: stop submitting, and probe.
-    Down,
+    Down {
+        /// When the submit was claimed that tells it, by Redis's clock, in Unix milliseconds.
+        claimed_ms: u64,
+    },
     /// It is not there, so that a probe costs nothing: stop submitting, and probe often.
-    Away,
+    Away {
+        /// When the submit was claimed that tells it.
+        claimed_ms: u64,
+    },
     /// It has no such address: stop submitting, and probe as often as where nobody is there.
-    Misaddressed,
+    Misaddressed {
+        /// When the submit was claimed.
+        claimed_ms: u64,
+    },
     /// A submit's answer was lost. Many of these in a row are an upstream that is down, too.
-    Lost,
+    Lost {
+        /// When the submit was claimed.
+        claimed_ms: u64,
+    },
 }
 
 impl Pressure {
     /// Whether it tells of a submit that may have made a task.
     #[must_use]
     pub fn may_have_cost(self) -> bool {
-        matches!(self, Self::Accepted | Self::Lost)
+        matches!(self, Self::Accepted | Self::Lost { .. })
     }
 }
 

@@ -63,9 +63,9 @@ impl Decision<'_> {
             Busy::Saturated | Busy::WithoutId | Busy::Fault => {
                 Pressure::Saturated(retry_after.unwrap_or_default().min(LONGEST))
             }
-            Busy::Barred => Pressure::Down,
-            Busy::Unreachable => Pressure::Away,
-            Busy::Misaddressed => Pressure::Misaddressed,
+            Busy::Barred => Pressure::Down { claimed_ms: self.at.claimed_ms },
+            Busy::Unreachable => Pressure::Away { claimed_ms: self.at.claimed_ms },
+            Busy::Misaddressed => Pressure::Misaddressed { claimed_ms: self.at.claimed_ms },
         }
     }
 
@@ -149,7 +149,7 @@ impl Decision<'_> {
     }
 
     pub(super) fn unanswered(&mut self, reason: &str, lead: Option<&TaskId>) -> Next {
-        self.pressure = Pressure::Lost;
+        self.pressure = Pressure::Lost { claimed_ms: self.at.claimed_ms };
         // Not a task that this job has had, and has left.
         self.record.lead = lead.filter(|task| !self.record.earlier_tasks.contains(task)).cloned();
         self.left_unknown(reason)

@@ -5,10 +5,10 @@
 --   accepted, up     it took a job; it answered
 --   saturated <ms>   it has too much, and asks for this pause of submits (0: for none)
 --   throttled <ms>   it asks for this pause of looks
---   down             it takes nothing from us: our key is refused, our money is spent
---   away             it is not there
---   misaddressed     a server is there, and has no such address
---   lost             it left a submit unanswered
+--   down <ms>        it takes nothing from us: our key is refused, our money is spent
+--   away <ms>        it is not there
+--   misaddressed <ms>  a server is there, and has no such address
+--   lost <ms>        it left a submit unanswered; as of the three above, the time of the submit's claim, Unix ms
 --   unsent <ms> <ms>  a submit was not sent after all: the times of its claim, and of the grant of its place (0: it has
 --                    none), Unix ms
 --
@@ -30,10 +30,10 @@ local PAUSES =
 
 -- Read once, where it is needed, and kept true from then on.
 local upstream
-local DOWN, DOWN_UNTIL, LIMIT, LOWERED, LOST, CAUSE, FULL = 1, 2, 3, 4, 5, 6, 7
+local DOWN, OPENED, LIMIT, LOWERED, LOST, CAUSE, FULL = 1, 2, 3, 4, 5, 6, 7
 local function upstream_field(name)
   upstream = upstream
-    or redis.call('HMGET', UPSTREAM, 'down', 'down_until_ms', 'limit', 'lowered_ms', 'lost', 'cause', 'full')
+    or redis.call('HMGET', UPSTREAM, 'down', 'opened_ms', 'limit', 'lowered_ms', 'lost', 'cause', 'full')
   return tonumber(upstream[name] or 0)
 end
 
@@ -43,24 +43,30 @@ local function close(gate, pause_ms)
   redis.call('HSET', UPSTREAM, gate, string.format('%d', opens_ms))
 end
 
-local function open_breaker(pressure)
+local function open_breaker(pressure, claimed_ms)
   local down = upstream_field(DOWN)
-  local is_probe = redis.call('HDEL', UPSTREAM, 'probing') == 1
-  -- Answers to requests that left before the breaker opened say nothing new.
-  if down > 0 and closed_until('down_until_ms', upstream_field(DOWN_UNTIL)) > 0 and not is_probe then return end
+  if down == 0 then
+    upstream[OPENED] = now
+    redis.call('HSET', UPSTREAM, 'opened_ms', now)
+  elseif redis.call('HGET', UPSTREAM, 'probing') == claimed_ms then
+    redis.call('HDEL', UPSTREAM, 'probing')
+  elseif tonumber(claimed_ms) <= upstream_field(OPENED) then
+    -- An answer to a submit that was under way when the breaker opened says nothing new.
+    return
+  end
   local cause = pressure
   if down > 0 and pressure == 'lost' then cause = upstream[CAUSE] or 'down' end
   if cause ~= upstream[CAUSE] then down = 0 end
   local first, longest = unpack(PAUSES[cause])
   local wait = math.min(longest, first * 2 ^ math.min(down, 5))
-  upstream[DOWN], upstream[DOWN_UNTIL], upstream[CAUSE] = down + 1, now + wait, cause
+  upstream[DOWN], upstream[CAUSE] = down + 1, cause
   redis.call('HSET', UPSTREAM, 'down', down + 1, 'down_until_ms', string.format('%d', now + wait), 'cause', cause)
 end
 
 local function close_breaker()
   if upstream_field(DOWN) > 0 then
-    upstream[DOWN], upstream[DOWN_UNTIL], upstream[CAUSE] = 0, 0, false
-    redis.call('HDEL', UPSTREAM, 'down', 'down_until_ms', 'probing', 'cause')
+    upstream[DOWN], upstream[CAUSE] = 0, false
+    redis.call('HDEL', UPSTREAM, 'down', 'down_until_ms', 'opened_ms', 'probing', 'cause')
   end
   if upstream_field(LOST) > 0 then
     upstream[LOST] = 0
@@ -68,11 +74,11 @@ local function close_breaker()
   end
 end
 
-local function note_lost()
+local function note_lost(claimed_ms)
   local lost = upstream_field(LOST) + 1
   upstream[LOST] = lost
   redis.call('HSET', UPSTREAM, 'lost', lost)
-  if upstream_field(DOWN) > 0 or lost >= RUN then open_breaker('lost') end
+  if upstream_field(DOWN) > 0 or lost >= RUN then open_breaker('lost', claimed_ms) end
 end
 
 -- Gives back what a claim took for a submit that was not sent: its place under the rate, and its turn as the probe.
@@ -134,8 +140,8 @@ local function press(pressure, count_open)
   local word, number, place_ms = string.match(pressure, '^(%a+) ?(%d*) ?(%d*)$')
   if word == 'unsent' then return give_back(number, place_ms) end
   if word == 'throttled' then return close('looks_gate_ms', tonumber(number)) end
-  if word == 'down' or word == 'away' or word == 'misaddressed' then return open_breaker(word) end
-  if word == 'lost' then return note_lost() end
+  if word == 'down' or word == 'away' or word == 'misaddressed' then return open_breaker(word, number) end
+  if word == 'lost' then return note_lost(number) end
   close_breaker()
   if word == 'accepted' then
     raise_limit(count_open)

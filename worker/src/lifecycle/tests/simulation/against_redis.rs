@@ -273,12 +273,12 @@ impl Both {
             Pressure::Saturated(Duration::ZERO),
             Pressure::Saturated(PAUSE),
             Pressure::Throttled(PAUSE),
-            Pressure::Down,
-            Pressure::Away,
-            Pressure::Misaddressed,
-            Pressure::Lost,
-            Pressure::Lost,
-            Pressure::Lost,
+            Pressure::Down { claimed_ms: step.claimed_ms },
+            Pressure::Away { claimed_ms: step.claimed_ms },
+            Pressure::Misaddressed { claimed_ms: step.claimed_ms },
+            Pressure::Lost { claimed_ms: step.claimed_ms },
+            Pressure::Lost { claimed_ms: step.claimed_ms },
+            Pressure::Lost { claimed_ms: step.claimed_ms },
         ]);
         let mut record = Record { phase, polls: step.record.polls + 1, ..step.record.clone() };
         // As each transition does: the text of a record tells its phase by nothing else.
@@ -297,7 +297,15 @@ impl Both {
         let is_recent = dice.permille(300);
         let fence = step.fence + if is_recent && dice.permille(300) { 1 + dice.below(3) } else { 0 };
         let pressure = match pressure {
-            Pressure::Unsent { .. } if fence != step.fence => Pressure::None,
+            Pressure::Unsent { .. }
+            | Pressure::Down { .. }
+            | Pressure::Away { .. }
+            | Pressure::Misaddressed { .. }
+            | Pressure::Lost { .. }
+                if fence != step.fence =>
+            {
+                Pressure::None
+            }
             pressure => pressure,
         };
         let transition = Transition { record, next, pressure };
@@ -331,7 +339,12 @@ impl Both {
 
     fn settlement(&self, outcome: &Outcome) -> Settlement {
         let Outcome { job, fence, is_recent, mut transition, event } = outcome.clone();
-        if let Pressure::Unsent { claimed_ms, .. } = &mut transition.pressure {
+        if let Pressure::Unsent { claimed_ms, .. }
+        | Pressure::Down { claimed_ms }
+        | Pressure::Away { claimed_ms }
+        | Pressure::Misaddressed { claimed_ms }
+        | Pressure::Lost { claimed_ms } = &mut transition.pressure
+        {
             *claimed_ms = self.granted_ms.get(&(job.clone(), fence)).copied().unwrap_or(0);
         }
         let kept_until_ms = kept_until_ms(is_recent);

@@ -77,6 +77,8 @@ pub(super) struct Shared {
     pub(super) tried_ms: u64,
     pub(super) down: u32,
     pub(super) down_until_ms: u64,
+    /// When the breaker opened.
+    opened_ms: u64,
     /// When the probe under way was claimed.
     pub(super) probing: Option<u64>,
     /// Submits in a row whose answer was lost.
@@ -109,9 +111,12 @@ impl Shared {
         (cap, cap.is_some() && is_quiet && now_ms >= self.tried_ms + while_ms)
     }
 
-    fn open_breaker(&mut self, seen: Cause, now_ms: u64) {
-        let is_probe = self.probing.take().is_some();
-        if self.down > 0 && self.down_until_ms > now_ms && !is_probe {
+    fn open_breaker(&mut self, seen: Cause, claimed_ms: u64, now_ms: u64) {
+        if self.down == 0 {
+            self.opened_ms = now_ms;
+        } else if self.probing == Some(claimed_ms) {
+            self.probing = None;
+        } else if claimed_ms <= self.opened_ms {
             return;
         }
         // What opened it keeps its pauses when a probe's answer is lost.
@@ -552,13 +557,15 @@ impl LedgerModel {
                 shared.looks_gate_ms = shared.looks_gate_ms.max(now_ms + pause.as_millis() as u64);
                 return;
             }
-            Pressure::Down => return shared.open_breaker(Cause::Down, now_ms),
-            Pressure::Away => return shared.open_breaker(Cause::Away, now_ms),
-            Pressure::Misaddressed => return shared.open_breaker(Cause::Misaddressed, now_ms),
-            Pressure::Lost => {
+            Pressure::Down { claimed_ms } => return shared.open_breaker(Cause::Down, claimed_ms, now_ms),
+            Pressure::Away { claimed_ms } => return shared.open_breaker(Cause::Away, claimed_ms, now_ms),
+            Pressure::Misaddressed { claimed_ms } => {
+                return shared.open_breaker(Cause::Misaddressed, claimed_ms, now_ms);
+            }
+            Pressure::Lost { claimed_ms } => {
                 shared.lost += 1;
                 if shared.down > 0 || shared.lost >= Shared::RUN {
-                    shared.open_breaker(Cause::Lost, now_ms);
+                    shared.open_breaker(Cause::Lost, claimed_ms, now_ms);
                 }
                 return;
             }
