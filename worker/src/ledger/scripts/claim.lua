@@ -14,7 +14,7 @@
 -- ARGV[3]  limit, steps, at most 256   ARGV[4]  how many of them may be submits
 -- ARGV[5]  lease, ms                   ARGV[6]  most open tasks, 0 = no limit
 -- ARGV[7]  submits per window, 0 = no limit    ARGV[8]  that window, ms
--- ARGV[9]  poll requests per window, 0 = none  ARGV[10] that window, ms
+-- ARGV[9]  poll requests per window, 0 = no limit  ARGV[10] that window, ms
 -- ARGV[11] polls that one request carries
 -- ARGV[12] '1' to look whether this server is the one that served before
 -- ARGV[13] when this pod last had any answer, Unix ms; 0 = it has just started
@@ -93,15 +93,16 @@ local function lease_of(id, text)
   return fence and fence .. ':' .. id
 end
 
-local control = call('HMGET', UPSTREAM, 'paused', 'submits_paused', 'gate_ms', 'limit', 'down', 'down_until_ms',
-  'server', 'server_gate_ms', 'spared_ms', 'looks_gate_ms', 'lowered_ms', 'full', 'tried_ms', 'claims', 'gated_ms')
+-- What all pods know of the upstream, as it is kept: text, or false where there is none. `down` is how often the breaker's
+-- probes have failed; none while it is closed.
+local paused, submits_paused, gate, learnt_limit, down, down_until, known_server, server_gate_noted, spared_until,
+  looks_gate, lowered_at, full, tried_at, claims, gated_at = unpack(call('HMGET', UPSTREAM,
+  'paused', 'submits_paused', 'gate_ms', 'limit', 'down', 'down_until_ms', 'server', 'server_gate_ms', 'spared_ms',
+  'looks_gate_ms', 'lowered_ms', 'full', 'tried_ms', 'claims', 'gated_ms'))
 
-local is_paused, submits_paused, limit_open = control[1] == '1', control[2] == '1', tonumber(control[4] or '')
--- How often the breaker's probes have failed; nil while it is closed.
-local down = control[5]
-local spared_ms, looks_gate_ms = until_ms(control[9], 5 * lease_ms + 5000), closed_until('looks_gate_ms', control[10])
-local full = number(control[12])
-local claims = number(control[14])
+local limit_open = tonumber(learnt_limit or '')
+local spared_ms, looks_gate_ms = until_ms(spared_until, 5 * lease_ms + 5000), closed_until('looks_gate_ms', looks_gate)
+full, claims = number(full), number(claims)
 
 local function reply(more_ms, granted_ms, waits_for) return { now, more_ms, granted_ms, waits_for, claims, unpack(steps) } end
 
@@ -132,8 +133,8 @@ end
 local function nothing()
   -- Requests are numbered. One from before the last was sent long ago, and its pod has given up listening for it.
   if last and (tonumber(request) or 0) < (tonumber(string.match(last, '^%d+')) or 0) then return reply(0, now, 0) end
-  local server_gate_ms = ARGV[12] == '1' and server_gate(control[7], control[8]) or noted_gate(control[8])
-  server_gate_ms = claims_gate(claims, claims_heard, server_gate_ms, number(control[15]))
+  local server_gate_ms = ARGV[12] == '1' and server_gate(known_server, server_gate_noted) or noted_gate(server_gate_noted)
+  server_gate_ms = claims_gate(claims, claims_heard, server_gate_ms, number(gated_at))
   -- This pod had no answer for half a lease: Redis stood still, or the pod was cut off. It gets nothing, because it may
   -- not be listening any more; and expired leases are not taken back yet, because the settlements of other pods may
   -- still be on their way. At most once in four leases, or one slow pod would keep what dead ones left.
@@ -299,8 +300,8 @@ local function fitting(wanted)
   local cap, is_quiet, may_try = max_open, false, false
   if limit_open then
     local while_ms = math.min(60000, 10000 * 2 ^ math.min(full, 4))
-    is_quiet = ms_since(control[11]) >= while_ms
-    may_try = is_quiet and ms_since(control[13]) >= while_ms
+    is_quiet = ms_since(lowered_at) >= while_ms
+    may_try = is_quiet and ms_since(tried_at) >= while_ms
     cap = math.max(1, math.floor(limit_open)) + (is_quiet and 1 or 0)
     if max_open > 0 then cap = math.min(max_open, cap) end
   end
@@ -313,7 +314,7 @@ end
 
 local function take_submits(waiting)
   local wanted, is_trial = fitting(math.min(limit - #steps, waiting, most_submits))
-  local gate_ms = math.max(closed_until('gate_ms', control[3]), down and closed_until('down_until_ms', control[6]) or 0)
+  local gate_ms = math.max(closed_until('gate_ms', gate), down and closed_until('down_until_ms', down_until) or 0)
   if gate_ms > now then return wake_in(gate_ms - now) end
   -- The breaker is open: one probe.
   if down then wanted = math.min(wanted, 1) end
@@ -366,10 +367,10 @@ local has_room = has_memory()
 take_expired()
 take_overdue()
 promote_later()
-if not is_paused then
+if paused ~= '1' then
   local waiting = call('ZCARD', SUBMIT)
   local are_polls_left = take_polls(waiting)
-  if has_room and not submits_paused and waiting > 0 then take_submits(waiting) end
+  if has_room and submits_paused ~= '1' and waiting > 0 then take_submits(waiting) end
   -- What was kept for submits, and they could not take, is for the polls that are due.
   if are_polls_left and looks_gate_ms <= now and #steps < limit then wake_in(0) end
 end
