@@ -14,7 +14,8 @@ pub(super) struct Script {
     hash: String,
 }
 
-/// Each script, with what stands in front of it: `prelude/queue.lua` always, and those named here.
+/// Each script, with what stands in front of it: `prelude/queue.lua` always, and those named here. Its header names
+/// them, too.
 macro_rules! scripts {
     ($($constant:ident = $name:literal $(after $($prelude:literal)and+)?;)+) => {
         $(pub(super) static $constant: LazyLock<Script> = LazyLock::new(|| Script::new($name, concat!(
@@ -24,6 +25,11 @@ macro_rules! scripts {
         )));)+
 
         const ALL: &[&LazyLock<Script>] = &[$(&$constant),+];
+
+        /// Each script's name, its own text, and the preludes that are named here.
+        #[cfg(test)]
+        const SOURCES: &[(&str, &str, &[&str])] =
+            &[$(($name, include_str!(concat!("scripts/", $name, ".lua")), &[$($($prelude),+)?])),+];
     };
 }
 
@@ -141,6 +147,15 @@ mod tests {
         let asked = RIGHTS.split("may('").skip(1).filter_map(|rest| rest.split('\'').next()).map(str::to_owned);
         assert_eq!(asked.collect::<BTreeSet<_>>(), called);
         Ok(())
+    }
+
+    #[test]
+    fn each_header_names_the_preludes_of_its_script() {
+        for (name, text, preludes) in SOURCES {
+            let header = text.lines().find_map(|line| line.strip_prefix("-- PRELUDE  ")).unwrap_or_default();
+
+            assert_eq!(header, [&["queue"], *preludes].concat().join(", "), "{name}.lua");
+        }
     }
 
     #[test]

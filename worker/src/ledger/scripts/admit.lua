@@ -5,6 +5,7 @@
 -- `rejected` event, for which its data has to be given: without, the entry is left as it is.
 -- An entry that is no longer in the stream was admitted by somebody else.
 --
+-- PRELUDE  queue, rights, event
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  retention, ms: no record goes earlier after its entry came
 -- ARGV[2]  '1' if the entries are neighbours: the stream has nothing between them

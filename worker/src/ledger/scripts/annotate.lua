@@ -1,5 +1,6 @@
 -- Annotates an ended job: writes what was learnt of it after its end, which is no transition.
 --
+-- PRELUDE  queue, job
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  job id                    ARGV[2]  the fence that its next claim would have
 -- ARGV[3]  record, or '' when it stays as it is

@@ -4,6 +4,7 @@
 -- again, is what no pod can have swept: so the shortest retention is noted, until nobody has had it for as long as
 -- this pod keeps jobs.
 --
+-- PRELUDE  queue
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  pod name    ARGV[2]  its beat, JSON    ARGV[3]  its retention, ms
 -- Returns {how many pods are on the list, the shortest retention, ms}

@@ -2,6 +2,7 @@
 --
 -- In the same act the command leaves the job stream, unless the job is not known: then it may wait for its job.
 --
+-- PRELUDE  queue, rights, job, command
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  job id                    ARGV[2]  the stream entry that brought the command; '' if none did
 -- Returns 1 marked, 2 ended before, 3 the entry is gone: it was obeyed before, 0 not known

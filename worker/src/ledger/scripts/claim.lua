@@ -9,6 +9,7 @@
 -- A lease is named <fence>:<job id>, and a job's text begins with the fence that its claim under way has,
 -- or else its next. So a lease tells the claim that it belongs to, and the claim of a look writes nothing else.
 --
+-- PRELUDE  queue, rights, gate, rate, server
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  pod name                    ARGV[2]  request number, higher for each new claim
 -- ARGV[3]  limit, steps, at most 256   ARGV[4]  how many of them may be submits

@@ -2,6 +2,7 @@
 --
 -- A pod's name never comes again. Should it live all the same, its next beat puts it back.
 --
+-- PRELUDE  queue
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  how long is long, ms
 -- Returns how many went

@@ -3,6 +3,7 @@
 -- A caller that already has a place, which it has not used in time, gives it up in any case: else its own place might
 -- be the one that leaves no room.
 --
+-- PRELUDE  queue, gate, rate
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  'submit' or 'poll'
 -- ARGV[2]  requests per window

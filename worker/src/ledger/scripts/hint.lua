@@ -1,6 +1,7 @@
 -- Takes hooks' hints: the next look at each job is now, before all others that are due: where the budget of polls is
 -- short, this one surely finds something. A hint never decides anything.
 --
+-- PRELUDE  queue, job
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV, for each hint:
 --   job id

@@ -1,5 +1,6 @@
 -- The secret that all pods of the queue sign hook addresses with.
 --
+-- PRELUDE  queue
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  what becomes it if there is none
 -- Returns it

@@ -4,6 +4,7 @@
 -- that waits for its job. In one atomic act: gives the place that was noted when somebody last asked, and notes how
 -- far the entries are given out now. So of all pods one looks at a time.
 --
+-- PRELUDE  queue
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  consumer group of the admitters      ARGV[2]  how long ago is long, ms
 -- Returns the id of the last such entry; nil if nobody has asked before, or somebody not long ago

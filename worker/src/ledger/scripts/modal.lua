@@ -3,6 +3,7 @@
 -- In the same act the command leaves the job stream, unless the job is not known: then it may wait for its job. So an
 -- input is taken once, and never replaces a later one.
 --
+-- PRELUDE  queue, rights, job, command
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  job id                    ARGV[2]  the stream entry that brought the command
 -- ARGV[3]  the input, JSON

@@ -1,5 +1,6 @@
 -- Pauses or resumes a queue, or only its submits, for all pods.
 --
+-- PRELUDE  queue
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  'all' or 'submits'
 -- ARGV[2]  '1' to pause, '0' to resume

@@ -3,6 +3,7 @@
 -- Nobody knows how large an entry is before it is read. So they are read a few at a time, until there are enough of them
 -- or of their bytes. In one atomic act: gives out new ones, or reads some again, whoever was given them.
 --
+-- PRELUDE  queue
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  the most entries          ARGV[2]  how many bytes are enough
 -- ARGV[3]  the group that new ones are given out to; '' to read again, then:

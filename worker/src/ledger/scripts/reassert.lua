@@ -6,6 +6,7 @@
 -- all that it holds, claims go on: every one that Redis knows, and as many as any of them knew before. The list of pods
 -- may be as old as the rest.
 --
+-- PRELUDE  queue, rights, job, server, standing
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  pod name    ARGV[2]  lease, ms    ARGV[3]  '1' if the pod has said all now
 -- ARGV[4]  how many pods this one has lately seen

@@ -3,6 +3,7 @@
 -- In one atomic act per entry: deletes it from the stream, keeps it with its reason (the latest
 -- 10,000 or so), and publishes its event if it has one.
 --
+-- PRELUDE  queue, rights, event
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[…]  entry after entry:
 --   entry id, reason, the entry's text (cut), '1' if it has an event, job, kind, state, data of the event

@@ -4,6 +4,7 @@
 -- A submit that was taken over from a worker whose lease ran out stays as it is: that worker may have sent it.
 -- Asked again after a lost reply, it does nothing: the lease is gone, and the next claim has a higher fence.
 --
+-- PRELUDE  queue, rights, gate, pressure, job
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  ms until the jobs may be claimed again
 -- ARGV[2]  when the steps were granted, Unix ms

@@ -1,5 +1,6 @@
 -- Renews leases: lengthens those whose claim still holds.
 --
+-- PRELUDE  queue
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  lease, ms
 -- ARGV[2…] lease, lease … each named <fence>:<job id>

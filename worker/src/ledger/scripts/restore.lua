@@ -1,5 +1,6 @@
 -- Restores what Redis has lost of jobs beside their records: the jobs as they were enqueued. What is there stays.
 --
+-- PRELUDE  queue
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[…]  job after job: id, request, as kept.rs writes it
 -- Returns how many were lost

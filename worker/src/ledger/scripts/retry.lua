@@ -1,5 +1,6 @@
 -- Retries an ended job as a new attempt, with its history.
 --
+-- PRELUDE  queue, rights, job
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  job id                    ARGV[2]  the fence that was read with the record
 -- ARGV[3]  record                    ARGV[4]  deadline, Unix ms

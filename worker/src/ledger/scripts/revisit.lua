@@ -4,6 +4,7 @@
 -- and moves each to a time when another pod takes it, should this one die. The job itself is left
 -- alone: whoever annotates it afterwards names the fence that it has now.
 --
+-- PRELUDE  queue, gate, rate
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  limit, looks                ARGV[2]  ms until another pod may take the same ones
 -- ARGV[3]  poll requests per window, 0 = no limit    ARGV[4]  that window, ms

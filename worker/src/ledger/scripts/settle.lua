@@ -7,6 +7,7 @@
 -- Asked again after a lost reply, it answers as the first time and does nothing twice. Asked again after an error (a
 -- stranger's key in the place of ours), it publishes nothing twice: whatever can fail comes before the first event.
 --
+-- PRELUDE  queue, rights, gate, pressure, standing, event
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[…]  step after step:
 --   id, lease, the job's new text (the next fence, phase, record),

@@ -3,6 +3,7 @@
 -- Events go when they are older than the retention AND acknowledged in every consumer group; one
 -- slow group keeps them. Bounded: at most some 2,000 jobs and about 1,000 events a call.
 --
+-- PRELUDE  queue
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  retention, ms
 -- ARGV[2]  oldest event that some group still needs, or '' when no group holds any back
