@@ -337,6 +337,8 @@ mod tests {
         places.arg(ledger.key("rate:submit")).arg(0).arg(-1);
         let places = async || ledger.link().query::<Vec<u64>>(&places).await;
         assert!(matches!(grant(0).await?, Grant::After(_)), "the claim's place is the only one");
+        // Places of one millisecond are the same.
+        tokio::time::sleep(Duration::from_millis(2)).await;
 
         let Grant::Place { granted_ms, .. } = grant(step.claimed_ms).await? else { anyhow::bail!("no place") };
         assert_eq!(places().await?, [granted_ms]);
