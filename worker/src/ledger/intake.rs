@@ -77,7 +77,7 @@ impl Intake {
 
     async fn run(&self, count: usize, [group, from, until]: [&str; 3]) -> RedisResult<Vec<RawEntry>> {
         let args = [arg(count), arg(Self::ENOUGH_BYTES), arg(group), arg(from), arg(until)];
-        scripts::READ.run(&self.link, &self.prefix, &args.as_slice()).await
+        scripts::READ_JOBS.run(&self.link, &self.prefix, &args.as_slice()).await
     }
 
     /// Makes the group where there was none.
