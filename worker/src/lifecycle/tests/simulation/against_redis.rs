@@ -26,7 +26,7 @@ use super::{
 use crate::{
     ledger::{
         Admission, Admitted, Asserted, ClaimLimits, Holding, JobEnd, Ledger, Paused, Rate, Settled, Settlement, Step,
-        TaskHint, Wanted,
+        TaskHint, UnreadableStep, Wanted,
     },
     lifecycle::{Ending, Flags, Moment, Next, Observation, Phase, Policy, Pressure, Record, Transition, event_of},
 };
@@ -97,7 +97,7 @@ impl Both {
 
     async fn act(&mut self) -> anyhow::Result<()> {
         self.let_a_moment_pass().await;
-        match self.dice.below(25) {
+        match self.dice.below(26) {
             0..4 => self.admit().await,
             4..8 => self.claim().await,
             8 => self.claim_again().await,
@@ -109,6 +109,7 @@ impl Both {
             17 => self.give_input().await,
             18 => self.steer().await,
             19 => self.reassert().await,
+            20 => self.release().await,
             _ => self.let_time_pass().await,
         }
     }
@@ -400,6 +401,23 @@ impl Both {
         self.real.hint(&[TaskHint { job: job.clone(), task: Some(task.clone()), goes_on, enqueued_ms }]).await?;
         if !is_of_earlier_job {
             self.model.hint(&job, &task, goes_on, self.now_ms);
+        }
+        Ok(())
+    }
+
+    /// A pod cannot read what it has claimed. It says so twice, as after a lost answer.
+    async fn release(&mut self) -> anyhow::Result<()> {
+        let newest = self.steps.len().saturating_sub(6);
+        if newest == self.steps.len() {
+            return Ok(());
+        }
+        let step = self.dice.pick(&self.steps[newest..]).clone();
+        let claimed_ms = self.granted_ms[&(step.job.clone(), step.fence)];
+        writeln!(self.story, "release {} under {}", step.job, step.fence)?;
+        let unreadable = UnreadableStep { job: step.job.to_string(), fence: step.fence.to_string(), claimed_ms };
+        for _ in 0..2 {
+            self.real.release(std::slice::from_ref(&unreadable), HOUR).await?;
+            self.model.release(&step, HOUR.as_millis() as u64, self.now_ms);
         }
         Ok(())
     }

@@ -368,6 +368,29 @@ impl LedgerModel {
         }
     }
 
+    /// A pod that cannot read what it has claimed puts it back. What another may have sent stays as it is.
+    pub(super) fn release(&mut self, step: &ClaimedStep, delay_ms: u64, now_ms: u64) {
+        let (lease, due_ms) = (lease_of(&step.job, step.fence), now_ms + delay_ms);
+        let Some(row) = self.jobs.get_mut(&step.job) else { return };
+        let may_be_sent = row.phase == Phase::Submitting && row.reclaim_fence == step.fence;
+        if may_be_sent || row.fence != step.fence || self.leases.score(&lease).is_none() {
+            return;
+        }
+        self.leases.remove(&lease);
+        row.last = step.fence;
+        let is_submit = row.phase == Phase::Submitting;
+        if is_submit {
+            row.phase = Phase::Queued;
+        }
+        match row.phase {
+            Phase::Queued => self.later.add(&step.job, due_ms),
+            _ => self.poll.add(&step.job, due_ms),
+        }
+        if is_submit {
+            self.press(Pressure::Unsent(step.claimed_ms), 0, now_ms);
+        }
+    }
+
     pub(super) fn give_input(&mut self, job: &JobId, entry: &str) {
         let Some(row) = self.jobs.get_mut(job).filter(|row| !row.phase.is_terminal()) else { return };
         if !row.input_entries.insert(entry.to_owned()) {
