@@ -19,7 +19,7 @@ local function release(id, fence)
   if redis.call('ZREM', P .. 'leases', fence .. ':' .. id) == 0 then return 0 end
   if is_submit then
     phase = 'queued'
-    press('unsent ' .. ARGV[2])
+    press('unsent ' .. ARGV[2] .. ' ' .. ARGV[2])
   end
   write_job(id, fence + 1, phase, record, entry)
   local lane = phase == 'queued' and 'due:later' or 'due:poll'

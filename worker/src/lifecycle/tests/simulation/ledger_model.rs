@@ -387,7 +387,8 @@ impl LedgerModel {
             _ => self.poll.add(&step.job, due_ms),
         }
         if is_submit {
-            self.press(Pressure::Unsent(step.claimed_ms), 0, now_ms);
+            let claimed_ms = step.claimed_ms;
+            self.press(Pressure::Unsent { claimed_ms, place_ms: claimed_ms }, 0, now_ms);
         }
     }
 
