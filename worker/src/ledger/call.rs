@@ -8,7 +8,7 @@ use std::{
 use redis::{FromRedisValue, RedisError, ToRedisArgs};
 use tracing::{error, info, warn};
 
-use super::{Ledger, denial, scripts::Script};
+use super::{Gate, Ledger, denial, scripts::Script};
 use crate::waits::Waits;
 
 /// A call that was given up.
@@ -102,13 +102,18 @@ impl Ledger {
         }
     }
 
-    /// Takes note whether claims wait until each pod has said what it holds. A Cluster's client follows a failover by
-    /// itself, so that this may be the first that the pod hears of it.
-    pub(super) fn note_gate(&self, is_closed: bool) {
-        if is_closed && !self.0.is_gated.swap(true, Ordering::Relaxed) {
+    /// Takes note of the gate that a claim found closed. A Cluster's client follows a failover by itself, so that this may
+    /// be the first that the pod hears of it.
+    pub(super) fn note_gate(&self, gate: Gate) {
+        if gate != Gate::OPEN && self.0.gate.swap(gate.0, Ordering::Relaxed) != gate.0 {
             self.0.outages.send_modify(|outages| *outages += 1);
-        } else if !is_closed {
-            self.0.is_gated.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes note of the gate that the pod is telling what it holds.
+    pub(super) fn note_told(&self, gate: Gate) {
+        if gate != Gate::OPEN {
+            self.0.gate.store(gate.0, Ordering::Relaxed);
         }
     }
 

@@ -125,7 +125,7 @@ impl Ledger {
         self.0.clock.silence_is_told();
         self.0.claims_heard.fetch_max(reply.claims, Ordering::Relaxed);
         self.note_room(reply.waits != WaitsFor::Memory);
-        self.note_gate(reply.waits == WaitsFor::Pods);
+        self.note_gate(reply.gate());
         // What was granted long ago has lost its place under the rates: others have been granted theirs since.
         let waited = Duration::from_millis(reply.now_ms.saturating_sub(reply.granted_ms));
         let granted_at = claimed_at.checked_sub(waited).unwrap_or(claimed_at);
@@ -169,7 +169,7 @@ impl Ledger {
 mod tests {
     use super::*;
     use crate::{
-        ledger::{Grant, RateKind, Settlement},
+        ledger::{Gate, Grant, RateKind, Settlement},
         lifecycle::{Next, Phase, Pressure, Transition},
     };
 
@@ -296,10 +296,50 @@ mod tests {
 
         assert!(ledger.claim("pod-a", "2", wanted, &limits).await?.steps.is_empty(), "the job is not given out again");
         assert!(outages.has_changed()?, "what the pod holds is to be told");
-        ledger.reassert("pod-a", &[], lease, true).await?;
+        let (gate, _) = ledger.reassert("pod-a", &[], lease, Gate::OPEN).await?;
+        ledger.reassert("pod-a", &[], lease, gate).await?;
         assert!(ledger.claim("pod-a", "3", wanted, &limits).await?.steps.is_empty(), "pod-a knew of another pod");
-        ledger.reassert("pod-b", &[], lease, true).await?;
+        ledger.reassert("pod-b", &[], lease, gate).await?;
         assert_eq!(ledger.claim("pod-a", "4", wanted, &limits).await?.steps.len(), 1, "both have told");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_was_told_before_another_loss_does_not_count_after_it() -> anyhow::Result<()> {
+        let ledger = a_ledger_with_a_job("customer 7").await?;
+        let no_limit = Rate::per_second(0.0);
+        let lease = Duration::from_secs(60);
+        let limits = ClaimLimits { lease, max_open: 0, submit_rate: no_limit, poll_rate: no_limit };
+        let wanted = Wanted { steps: 1, submits: 1, polls_per_request: 1 };
+        let claim = async |request: &str| ledger.claim("pod-a", request, wanted, &limits).await;
+        // As another server has it that comes into charge.
+        let another_server = async || {
+            let mut set = redis::cmd("HSET");
+            set.arg(ledger.key("upstream")).arg("server").arg("the one before");
+            ledger.link().query::<u64>(&set).await?;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            anyhow::Ok(())
+        };
+        ledger.show_worker("pod-a", "{}").await?;
+        let mut outages = ledger.outages();
+
+        another_server().await?;
+        outages.mark_unchanged();
+        assert!(claim("1").await?.steps.is_empty());
+        assert!(outages.has_changed()?, "the pod hears of the gate, and tells what it holds");
+        let (first, _) = ledger.reassert("pod-a", &[], lease, Gate::OPEN).await?;
+        outages.mark_unchanged();
+        assert!(claim("2").await?.steps.is_empty());
+        assert!(!outages.has_changed()?, "it is telling that already");
+
+        another_server().await?;
+        assert!(claim("3").await?.steps.is_empty());
+        assert!(outages.has_changed()?, "the gate is closed for another loss");
+        let (second, _) = ledger.reassert("pod-a", &[], lease, first).await?;
+        assert_ne!(first, second);
+        assert!(claim("4").await?.steps.is_empty(), "what was told to the first may be lost");
+        ledger.reassert("pod-a", &[], lease, second).await?;
+        assert_eq!(claim("5").await?.steps.len(), 1);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use mjq_producer::contract::{JobId, TaskId};
 use redis::{FromRedisValue, ParsingError, Value};
 
 use super::{
-    Step, UnreadableStep,
+    Gate, Step, UnreadableStep,
     kept::{KeptJob, KeptRequest},
 };
 use crate::lifecycle::Flags;
@@ -51,6 +51,13 @@ struct Rare<'a> {
     is_cancelled: bool,
     inputs: u32,
     hint: &'a str,
+}
+
+impl ClaimReply {
+    /// The gate that keeps claims back.
+    pub(super) fn gate(&self) -> Gate {
+        if self.waits == WaitsFor::Pods { Gate(self.granted_ms) } else { Gate::OPEN }
+    }
 }
 
 impl FromRedisValue for ClaimReply {

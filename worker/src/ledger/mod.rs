@@ -67,10 +67,7 @@ mod sweep;
 mod view;
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -95,7 +92,7 @@ pub use pace::PollsAtLarge;
 pub use parent::Parent;
 pub use pause::Paused;
 pub use rate::{Grant, Rate, RateKind};
-pub use reassertion::Asserted;
+pub use reassertion::{Asserted, Gate};
 pub use release::UnreadableStep;
 pub use renewal::Holding;
 pub use retry::RetryError;
@@ -130,8 +127,8 @@ struct Inner {
     is_reachable: watch::Sender<bool>,
     /// How often an answer failed to come after one that did.
     outages: watch::Sender<u64>,
-    /// Whether the last claim was told that another server is in charge.
-    is_gated: AtomicBool,
+    /// The last gate that this pod has heard of, and tells or has told what it holds.
+    gate: AtomicU64,
     /// What Redis refuses at present.
     denials: Denials,
     /// Whether a call that Redis refuses is given up, as a person wants it.
@@ -181,7 +178,7 @@ impl Ledger {
             retention,
             is_reachable,
             outages,
-            is_gated: AtomicBool::new(false),
+            gate: AtomicU64::new(Gate::OPEN.0),
             denials: Denials::default(),
             gives_up_when_denied,
             hurry,

@@ -20,12 +20,24 @@ pub struct Asserted {
     pub kept_until_ms: u64,
 }
 
+/// The gate that keeps claims back until each pod has said what it holds: which one it is, or that it is open.
+///
+/// Each loss of writes closes another one. It is named by the time at which it was closed, Unix milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gate(pub(super) u64);
+
+impl Gate {
+    /// No gate is closed.
+    pub const OPEN: Self = Self(0);
+}
+
 impl Ledger {
-    /// Tells Redis of steps that `pod` has under way. Returns for each whether Redis had lost the claim; it then
-    /// has it again, with a new lease.
+    /// Tells Redis of steps that `pod` has under way. Returns the gate that is closed, and for each step whether Redis
+    /// had lost the claim; it then has it again, with a new lease.
     ///
-    /// `is_all` says that the pod has nothing more to tell. Once all pods have said so, claims go on after another
-    /// server has come into charge.
+    /// `told` is the gate that was closed when the pod began to tell all that it now has told; [`Gate::OPEN`] if it has
+    /// not told all. Once all pods have told the gate that is closed, claims go on. If another gate is returned than
+    /// was `told`, what was told before may be lost.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
@@ -34,16 +46,19 @@ impl Ledger {
         pod: &str,
         steps: &[Asserted],
         lease: Duration,
-        is_all: bool,
-    ) -> Result<Vec<bool>, Abandoned> {
-        let mut args = vec![arg(pod), arg(lease.as_millis()), arg(u8::from(is_all)), arg(self.0.pods_seen.most())];
+        told: Gate,
+    ) -> Result<(Gate, Vec<bool>), Abandoned> {
+        let mut args = vec![arg(pod), arg(lease.as_millis()), arg(told.0), arg(self.0.pods_seen.most())];
         for Asserted { step, kept_until_ms } in steps {
             let Step { job, fence, record, .. } = &**step;
             args.extend([arg(job), arg(fence), arg(kept_until_ms)]);
             args.extend([arg(record.phase), arg(record.to_text()), arg(record.deadline_ms)]);
         }
-        let restored: Vec<u8> = self.call(&scripts::REASSERT, &args).await?;
-        Ok(restored.into_iter().map(|restored| restored == 1).collect())
+        let reply: Vec<u64> = self.call(&scripts::REASSERT, &args).await?;
+        let mut reply = reply.into_iter();
+        let gate = Gate(reply.next().unwrap_or_default());
+        self.note_told(gate);
+        Ok((gate, reply.map(|restored| restored == 1).collect()))
     }
 
     /// Restores what Redis may have lost of jobs beside their records: the jobs as they were enqueued, from which

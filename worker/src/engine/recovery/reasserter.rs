@@ -16,7 +16,7 @@ use tracing::error;
 
 use crate::{
     engine::{alarm::Alarm, claim::Slots, liveness::Liveness},
-    ledger::{Abandoned, Asserted, Ledger, Settled, Settlement},
+    ledger::{Abandoned, Asserted, Gate, Ledger, Settled, Settlement},
 };
 
 /// Reports this pod's claims and latest submits to Redis when the pod starts, and after each outage.
@@ -63,13 +63,27 @@ impl Reasserter {
         }
     }
 
-    /// Says what is under way, and what became of the submits `since` then.
+    /// Says what is under way, and what became of the submits `since` then: once more if another loss came meanwhile.
     async fn testify(&self, since: Instant) -> Result<(), Abandoned> {
+        self.beat();
+        let (mut gate, _) = self.ledger.reassert(&self.pod, &[], self.lease, Gate::OPEN).await?;
+        loop {
+            self.tell_all(since).await?;
+            self.beat();
+            let (closed, _) = self.ledger.reassert(&self.pod, &[], self.lease, gate).await?;
+            if closed == gate || closed == Gate::OPEN {
+                return Ok(());
+            }
+            gate = closed;
+        }
+    }
+
+    async fn tell_all(&self, since: Instant) -> Result<(), Abandoned> {
         let submits = self.submits.since(since);
         // First what is held: a job that is back in its lane may be claimed a moment later.
         for steps in self.slots.under_way(self.ledger.kept_for(), self.ledger.clock().now_ms()).chunks(Self::BATCH) {
             self.beat();
-            let restored = self.ledger.reassert(&self.pod, steps, self.lease, false).await?;
+            let (_, restored) = self.ledger.reassert(&self.pod, steps, self.lease, Gate::OPEN).await?;
             for (Asserted { step, .. }, _) in steps.iter().zip(restored).filter(|(_, restored)| *restored) {
                 tell(&step.job, step.fence, "is being worked on");
             }
@@ -85,8 +99,7 @@ impl Reasserter {
                 tell(&submit.job, submit.fence, "was submitted");
             }
         }
-        self.beat();
-        self.ledger.reassert(&self.pod, &[], self.lease, true).await.map(|_| ())
+        Ok(())
     }
 
     fn beat(&self) {

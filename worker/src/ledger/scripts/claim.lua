@@ -23,8 +23,8 @@
 -- ARGV[15] how many claims this pod has heard of that gave something, to any pod
 -- Returns {now ms, ms until there may be more to claim (-1: nothing is waiting), when the steps were
 --   granted in ms, 1 if submits wait until open tasks end, 2 if they wait until Redis has room, or 3 if nothing is
---   claimed until each pod has said what it holds, how many claims there were that gave something, step …}; a step is
---   lines of text:
+--   claimed until each pod has said what it holds, how many claims there were that gave something, step …}. In the
+--   last of these cases the time of the grant is the gate's name (prelude/server.lua). A step is lines of text:
 --   id, and where the job has any of them: 1 if reclaimed, reclaims, 1 if cancelled, inputs,
 --     hinted task or ''; with a space between each two
 --   the job's text: fence, phase, record
@@ -145,7 +145,7 @@ local function nothing()
     spared_ms = math.max(now, server_gate_ms) + math.max(lease_ms / 2, 1500)
     call('HSET', UPSTREAM, 'spared_ms', string.format('%d', spared_ms))
   end
-  if server_gate_ms > now then return reply(server_gate_ms - now, now, 3) end
+  if server_gate_ms > now then return reply(server_gate_ms - now, gate_name(server_gate_ms, control[15]), 3) end
   -- Nor does one that gave up waiting for this answer (link.rs), and may have asked once more since.
   if was_cut_off or now - sent_ms > 5000 then return reply(0, now, 0) end
 end

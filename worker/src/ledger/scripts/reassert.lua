@@ -8,17 +8,19 @@
 --
 -- PRELUDE  queue, rights, job, server, standing
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
--- ARGV[1]  pod name    ARGV[2]  lease, ms    ARGV[3]  '1' if the pod has said all now
+-- ARGV[1]  pod name    ARGV[2]  lease, ms
+-- ARGV[3]  the gate (prelude/server.lua) that was closed, as an earlier reply named it, when the pod began to say all
+--   that it now has said; 0 if it has not said all
 -- ARGV[4]  how many pods this one has lately seen
 -- ARGV[5…] step after step: id, fence, until when the record cannot have been swept (Unix ms), phase,
 --   record, deadline (Unix ms)
--- Returns for each step: 1 restored, 0 nothing was lost
+-- Returns {the name of the gate, 0 if it is open, for each step 1 restored, 0 nothing was lost}
 
-local pod, lease_ms, is_all = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
+local pod, lease_ms, told = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local LEASES, UPSTREAM, REPORTED = P .. 'leases', P .. 'upstream', P .. 'reported'
 
-local known, gate_ms = unpack(redis.call('HMGET', UPSTREAM, 'server', 'server_gate_ms'))
-gate_ms = server_gate(known, gate_ms)
+local known, gate_ms, gated_ms = unpack(redis.call('HMGET', UPSTREAM, 'server', 'server_gate_ms', 'gated_ms'))
+local gate = gate_name(server_gate(known, gate_ms), gated_ms)
 
 local function reassert(id, fence, kept_until_ms, phase, record, deadline)
   local lease = fence .. ':' .. id
@@ -42,7 +44,7 @@ local function reassert(id, fence, kept_until_ms, phase, record, deadline)
   return 1
 end
 
-local results = {}
+local results = { gate }
 for at = 5, #ARGV, 6 do results[#results + 1] = reassert(unpack(ARGV, at, at + 5)) end
 list_standing()
 
@@ -56,7 +58,8 @@ local function have_all_reported()
   return true
 end
 
-if is_all and gate_ms > now then
+-- What was said to another server does not count: this one may have lost it.
+if gate ~= 0 and gate == told then
   redis.call('SADD', REPORTED, pod)
   redis.call('PEXPIRE', REPORTED, GATE_MS)
   if have_all_reported() then redis.call('HDEL', UPSTREAM, 'server_gate_ms', 'pods') end

@@ -12,8 +12,16 @@ local GATE_MS, RESTART_GATE_MS, JUST_STARTED_S = 8000, 4000, 10
 -- Until when nothing is claimed, Unix ms, as the upstream's hash says.
 local function noted_gate(gate_ms) return tonumber(gate_ms or 0) end
 
+-- When this call has closed the gate, if it has.
+local closed_ms
+
+-- The name of the gate: when it was closed, Unix ms; 0 while it is open. Whatever a pod has told one server is not known
+-- to the next, whose gate has another name. `gated_ms` is what the upstream's hash said.
+local function gate_name(gate_ms, gated_ms) return gate_ms > now and (closed_ms or tonumber(gated_ms or 0)) or 0 end
+
 local function close_server_gate(while_ms, ...)
   local gate_ms = now + while_ms
+  closed_ms = now
   write_although_full()
   redis.call('DEL', P .. 'reported')
   redis.call('HDEL', P .. 'upstream', 'pods')

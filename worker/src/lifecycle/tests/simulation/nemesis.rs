@@ -110,6 +110,15 @@ impl Nemesis {
         let thawed_ms = self.world.frozen_until_ms.borrow().values().max().copied().unwrap_or(0);
         let away_ms = thawed_ms.max(self.world.redis_away_until_ms.get());
         sleep(Duration::from_millis(away_ms.saturating_sub(self.world.now_ms())) + Duration::from_millis(10)).await;
+        self.lose_writes().await;
+        if self.world.dice.permille(300) {
+            // It comes back, and dies again while the pods tell it what they hold.
+            self.lose_writes().await;
+        }
+        sleep(Duration::from_secs(10)).await;
+    }
+
+    async fn lose_writes(&mut self) {
         let mut before = self.world.ledger.borrow().clone();
         sleep(self.world.dice.ms(0, 1_500)).await;
 
@@ -127,7 +136,6 @@ impl Nemesis {
         self.world.ledger.replace(before);
         sleep(Duration::from_millis(back_ms - self.world.now_ms())).await;
         tokio::task::spawn_local(admit_again(self.world.clone()));
-        sleep(Duration::from_secs(10)).await;
     }
 
     /// From now on, nobody can be sure of what this pod was submitting, or will be.

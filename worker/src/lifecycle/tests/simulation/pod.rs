@@ -186,23 +186,37 @@ impl Pod {
             }
             // It learns of it with the next call that it tries.
             self.nap(world.dice.ms(0, 900)).await;
-            let held: Vec<(ClaimedStep, bool)> = {
-                let held = self.held.borrow();
-                held.values().map(|lease| (lease.step.clone(), true)).collect()
-            };
-            let (restored, _) =
-                self.call(|ledger, now_ms| ledger.reassert(&self.name, &held, lease_ms, false, now_ms)).await;
-            self.count_restored(restored.into_iter().filter(|restored| *restored).count());
-            let submits: Vec<Outcome> = {
-                let submits = self.submits.borrow();
-                submits.iter().filter(|(at, _)| at + REACH_MS > away_ms).map(|(_, outcome)| outcome.clone()).collect()
-            };
-            for outcome in submits {
-                let outcome = [outcome];
-                let (answers, _) = self.call(|ledger, now_ms| ledger.settle(&outcome, now_ms)).await;
-                self.count_restored(usize::from(answers[0] == Answer::Restored));
+            let ask = |ledger: &mut LedgerModel, now_ms| ledger.reassert(&self.name, &[], lease_ms, 0, now_ms);
+            let ((mut gate, _), _) = self.call(ask).await;
+            loop {
+                self.tell_all(away_ms.saturating_sub(REACH_MS)).await;
+                let told = gate;
+                let tell = |ledger: &mut LedgerModel, now_ms| ledger.reassert(&self.name, &[], lease_ms, told, now_ms);
+                (gate, _) = self.call(tell).await.0;
+                if gate == told || gate == 0 {
+                    break;
+                }
             }
-            self.call(|ledger, now_ms| ledger.reassert(&self.name, &[], lease_ms, true, now_ms)).await;
+        }
+    }
+
+    async fn tell_all(&self, since_ms: u64) {
+        let lease_ms = self.world.weather.lease_ms;
+        let held: Vec<(ClaimedStep, bool)> = {
+            let held = self.held.borrow();
+            held.values().map(|lease| (lease.step.clone(), true)).collect()
+        };
+        let ((_, restored), _) =
+            self.call(|ledger, now_ms| ledger.reassert(&self.name, &held, lease_ms, 0, now_ms)).await;
+        self.count_restored(restored.into_iter().filter(|restored| *restored).count());
+        let submits: Vec<Outcome> = {
+            let submits = self.submits.borrow();
+            submits.iter().filter(|(at, _)| *at > since_ms).map(|(_, outcome)| outcome.clone()).collect()
+        };
+        for outcome in submits {
+            let outcome = [outcome];
+            let (answers, _) = self.call(|ledger, now_ms| ledger.settle(&outcome, now_ms)).await;
+            self.count_restored(usize::from(answers[0] == Answer::Restored));
         }
     }
 

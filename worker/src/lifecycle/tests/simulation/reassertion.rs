@@ -16,6 +16,8 @@ pub(super) struct Reassertion {
     pub(super) server: u64,
     known: Option<u64>,
     gate_ms: u64,
+    /// When the gate was closed, which names it.
+    gated_ms: u64,
     reported: BTreeSet<String>,
     /// The pods that have shown themselves, and have not said goodbye.
     pub(super) pods: BTreeSet<String>,
@@ -28,7 +30,9 @@ impl LedgerModel {
     pub(super) fn server_gate(&mut self, now_ms: u64) -> u64 {
         let reassertion = &mut self.reassertion;
         if reassertion.known != Some(reassertion.server) {
-            reassertion.gate_ms = if reassertion.known.is_some() { now_ms + Self::GATE_MS } else { 0 };
+            if reassertion.known.is_some() {
+                (reassertion.gate_ms, reassertion.gated_ms) = (now_ms + Self::GATE_MS, now_ms);
+            }
             reassertion.known = Some(reassertion.server);
             reassertion.reported.clear();
         }
@@ -42,16 +46,16 @@ impl LedgerModel {
         self.jobs.get(job).map_or(is_recent, |row| row.last < fence && !has_ended(row))
     }
 
-    /// Which of the steps it had forgotten.
+    /// The gate that is closed, 0 for none, and which of the steps it had forgotten.
     pub(super) fn reassert(
         &mut self,
         pod: &str,
         steps: &[(ClaimedStep, bool)],
         lease_ms: u64,
-        is_all: bool,
+        told: u64,
         now_ms: u64,
-    ) -> Vec<bool> {
-        let gate_ms = self.server_gate(now_ms);
+    ) -> (u64, Vec<bool>) {
+        let gate = if self.server_gate(now_ms) > now_ms { self.reassertion.gated_ms } else { 0 };
         let mut restored = Vec::new();
         for (ClaimedStep { job, fence, record, .. }, is_recent) in steps {
             let lease = lease_of(job, *fence);
@@ -75,12 +79,12 @@ impl LedgerModel {
             self.restored += 1;
         }
         let reassertion = &mut self.reassertion;
-        if is_all && gate_ms > now_ms {
+        if gate != 0 && gate == told {
             reassertion.reported.insert(pod.to_owned());
             if reassertion.pods.is_subset(&reassertion.reported) {
                 reassertion.gate_ms = 0;
             }
         }
-        restored
+        (gate, restored)
     }
 }
