@@ -71,7 +71,10 @@ const COUNTERS: [(&str, &str); 9] = [
     ("mjq_leases_lost_total", "Leases of this pod that ran out while the step was under way."),
     ("mjq_upstream_requests_total", "HTTP exchanges of this pod with the upstream, by endpoint and class of answer."),
     ("mjq_redis_errors_total", "Calls that Redis did not answer and that were made again, by call."),
-    ("mjq_hooks_total", "Hooks that this pod received; moved is one that brought a look forward."),
+    (
+        "mjq_hooks_total",
+        "Hooks that this pod received; moved is one that brought a look forward, refused one that found no room.",
+    ),
 ];
 
 const GAUGES: [(&str, &str); 19] = [
@@ -232,7 +235,7 @@ fn start_at_zero() {
     for answer in Settled::ALL {
         counter!("mjq_settled_total", "answer" => answer.as_str()).increment(0);
     }
-    for answer in ["moved", "late", "forged"] {
+    for answer in ["moved", "late", "forged", "refused"] {
         counter!("mjq_hooks_total", "answer" => answer).increment(0);
     }
     for &call in CALLS {

@@ -49,7 +49,7 @@ pub use liveness::Liveness;
 use crate::{ledger::Ledger, settings::Settings, upstream::Upstream};
 use alarm::Alarm;
 use claim::{Claimer, SlowStart, Stagger, WishForRoom};
-use hook::{Hinter, HookAddress, Hooks};
+use hook::{Hinter, HookAddress, HookRoom, Hooks};
 use loops::Loops;
 use poll::{Paces, Revisiter};
 
@@ -129,7 +129,7 @@ impl Engine {
         let (passing_on, hinter) = Hinter::new();
         // It ends with the last connection of the admin.
         self.loops.spawn_unawaited("hinter", passing_on.run(self.ledger.clone()));
-        Hooks { hinter, address, alarm, revisits }.router()
+        Hooks { hinter, address, alarm, revisits, room: HookRoom::default() }.router()
     }
 }
 

@@ -21,7 +21,7 @@ use url::Url;
 use super::{
     Answer, AnswerClass, Batch, EndpointClass, Exchange, Failure, UpstreamSettings,
     address::{Address, AddressError},
-    answer_memory::AnswerMemory,
+    body_memory::BodyMemory,
     classify_list::{TaskList, classify_list},
     classify_poll, classify_submit,
     http::{client, failure_of, meant_by, read_body, retry_after},
@@ -82,7 +82,7 @@ struct Inner {
     cancel: Option<Address>,
     lookup: Option<Address>,
     under_way: AtomicUsize,
-    memory: AnswerMemory,
+    memory: BodyMemory,
     meter: Meter,
 }
 
@@ -133,7 +133,7 @@ impl Upstream {
             cancel: settings.cancel_path.as_deref().map(|path| filled("cancel", path, "{id}")).transpose()?,
             lookup: settings.lookup_path.as_deref().map(|path| fixed("lookup", path)).transpose()?,
             under_way: AtomicUsize::new(0),
-            memory: AnswerMemory::of(MEMORY_FOR_LOOKS),
+            memory: BodyMemory::of(MEMORY_FOR_LOOKS),
             meter: Meter::default(),
         })))
     }
@@ -244,7 +244,7 @@ impl Upstream {
         exchange
     }
 
-    async fn exchange(&self, request: RequestBuilder, max_bytes: usize, memory: Option<&AnswerMemory>) -> Exchange {
+    async fn exchange(&self, request: RequestBuilder, max_bytes: usize, memory: Option<&BodyMemory>) -> Exchange {
         let _under_way = UnderWay::count(&self.0.under_way);
         let key = self.0.key.current();
         let request = match &key {
@@ -255,7 +255,7 @@ impl Upstream {
         let mut response = request.send().await.map_err(|error| failure_of(&error))?;
         let status = meant_by(&response);
         let (retry_after, took) = (retry_after(response.headers()), begun.elapsed());
-        let (body, flaw) = read_body(&mut response, max_bytes, AnswerMemory::share(memory)).await;
+        let (body, flaw) = read_body(&mut response, max_bytes, BodyMemory::share(memory)).await;
         let body = match &key {
             Some(key) => key.hide_in(status, body),
             None => body,

@@ -11,7 +11,7 @@ use reqwest::{
 
 use super::{
     Failure, UpstreamSettings,
-    answer_memory::{AnswerMemory, Share},
+    body_memory::{BodyMemory, Share},
     decode::{TooLarge, decode},
     read_retry_after,
 };
@@ -70,7 +70,7 @@ pub(super) async fn read_body(
 
 async fn read_bytes(response: &mut Response, max_bytes: usize, mut share: Share<'_>) -> (Vec<u8>, Option<String>) {
     /// Room that is made before any of it is there.
-    const PROMISED: u64 = AnswerMemory::OWN as u64;
+    const PROMISED: u64 = BodyMemory::OWN as u64;
     if response.content_length().is_some_and(|length| length > max_bytes as u64) {
         return (Vec::new(), Some(too_large(max_bytes)));
     }

@@ -33,7 +33,7 @@ mod task_values;
 mod tidy;
 
 mod address;
-mod answer_memory;
+mod body_memory;
 mod client;
 mod decode;
 mod http;
@@ -50,6 +50,8 @@ pub use hint::Hint;
 pub use metering::{AnswerClass, EndpointClass};
 pub use retry_after::read_retry_after;
 pub use settings::UpstreamSettings;
+
+pub(crate) use body_memory::BodyMemory;
 
 #[cfg(test)]
 mod classify_submit_tests;

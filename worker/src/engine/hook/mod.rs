@@ -6,4 +6,4 @@ mod receiver;
 
 pub(super) use address::HookAddress;
 pub(super) use hinter::Hinter;
-pub(super) use receiver::Hooks;
+pub(super) use receiver::{HookRoom, Hooks};

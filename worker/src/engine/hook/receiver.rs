@@ -7,12 +7,14 @@ use std::{
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::Body,
     extract::{Path, State},
     http::StatusCode,
     routing::post,
 };
+use futures_util::StreamExt;
 use mjq_producer::contract::JobId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, warn};
 
 use super::{
@@ -22,7 +24,7 @@ use super::{
 use crate::{
     engine::alarm::Alarm,
     ledger::{Hinted, TaskHint},
-    upstream::Hint,
+    upstream::{BodyMemory, Hint},
     waits::Waits,
 };
 
@@ -34,6 +36,32 @@ pub(crate) struct Hooks {
     pub(crate) address: Arc<OnceLock<HookAddress>>,
     pub(crate) alarm: Alarm,
     pub(crate) revisits: Alarm,
+    pub(crate) room: HookRoom,
+}
+
+/// What hooks may take of a pod: they come from outside, and wait while Redis is away. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct HookRoom {
+    bodies: Arc<BodyMemory>,
+    /// A place for each hook until the ledger has taken it.
+    places: Arc<Semaphore>,
+}
+
+impl HookRoom {
+    /// The most that bodies which are being read may hold together, in bytes, beyond what each has for itself.
+    const BODIES: usize = 64 * 1024 * 1024;
+    /// The most hooks that may wait until the ledger takes them.
+    const PLACES: usize = 8192;
+
+    fn of(bodies: usize, places: usize) -> Self {
+        Self { bodies: Arc::new(BodyMemory::of(bodies)), places: Arc::new(Semaphore::new(places)) }
+    }
+}
+
+impl Default for HookRoom {
+    fn default() -> Self {
+        Self::of(Self::BODIES, Self::PLACES)
+    }
 }
 
 impl Hooks {
@@ -46,6 +74,24 @@ impl Hooks {
             .route("/hooks/{job}/{attempt}/{enqueued_ms}/{signature}", post(receive))
             .route("/hooks/{job}/{attempt}/{signature}", post(receive_at_old_address))
             .with_state(self)
+    }
+
+    /// Reads a hook, which has its place from then on.
+    async fn read(&self, body: Body) -> Result<(OwnedSemaphorePermit, Hint), Unread> {
+        let place = Arc::clone(&self.room.places).try_acquire_owned().map_err(|_| Unread::NoRoom)?;
+        let mut share = BodyMemory::share(Some(&self.room.bodies));
+        let (mut text, mut chunks) = (Vec::new(), body.into_data_stream());
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|_| Unread::BrokenOffOrTooLarge)?;
+            if text.len() + chunk.len() > Self::MAX_BODY {
+                return Err(Unread::BrokenOffOrTooLarge);
+            }
+            if !share.grow_to(text.len() + chunk.len()) {
+                return Err(Unread::NoRoom);
+            }
+            text.extend_from_slice(&chunk);
+        }
+        Ok((place, Hint::read(&text)))
     }
 
     /// Passes a hint on. If it comes while a step is under way, that step may just have missed what it tells,
@@ -71,13 +117,20 @@ impl Hooks {
             return StatusCode::NOT_FOUND;
         }
         // Not read for anybody else.
-        let Ok(body) = to_bytes(body, Hooks::MAX_BODY).await else {
-            warn!(job.id = %job, "a hook about job {job} broke off, or is larger than {} bytes", Hooks::MAX_BODY);
-            return StatusCode::PAYLOAD_TOO_LARGE;
+        let (place, Hint { task, goes_on }) = match self.read(body).await {
+            Ok(read) => read,
+            Err(Unread::NoRoom) => {
+                metrics::counter!("mjq_hooks_total", "answer" => "refused").increment(1);
+                return StatusCode::SERVICE_UNAVAILABLE;
+            }
+            Err(Unread::BrokenOffOrTooLarge) => {
+                warn!(job.id = %job, "a hook about job {job} broke off, or is larger than {} bytes", Hooks::MAX_BODY);
+                return StatusCode::PAYLOAD_TOO_LARGE;
+            }
         };
         tokio::spawn(async move {
+            let _place = place;
             debug!(job.id = %job, "a hook about job {job} came");
-            let Hint { task, goes_on } = Hint::read(&body);
             let answer = match self.pass_on(TaskHint { job, task, goes_on, enqueued_ms }).await {
                 Hinted::Moved => {
                     self.alarm.ring_within(Duration::ZERO);
@@ -93,6 +146,12 @@ impl Hooks {
         });
         StatusCode::OK
     }
+}
+
+/// Why a hook was not read.
+enum Unread {
+    NoRoom,
+    BrokenOffOrTooLarge,
 }
 
 /// Receives at the address of one attempt of one job.
@@ -111,4 +170,37 @@ async fn receive_at_old_address(
     body: Body,
 ) -> StatusCode {
     hooks.take((job, attempt, None), &signature, body).await
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::engine::hook::hinter::Hinter;
+
+    #[tokio::test]
+    async fn a_hook_that_finds_no_room_is_refused_so_that_the_upstream_may_send_it_again() -> anyhow::Result<()> {
+        // Redis is away: nobody takes the hints.
+        let (_hints, hinter) = Hinter::new();
+        let address = HookAddress::new("http://pod", "secret").unwrap();
+
+        let url = address.url(&JobId::new("order-1842")?, 1, 1);
+        let alarm = Alarm::new(Duration::from_secs(1));
+        let (address, revisits, room) = (Arc::new(OnceLock::from(address)), alarm.clone(), HookRoom::of(64 << 10, 3));
+        let routes = Hooks { hinter, address, alarm, revisits, room }.router();
+        let send = async |body: String| {
+            let answer = routes.clone().oneshot(Request::post(&url).body(Body::from(body))?).await?;
+            anyhow::Ok(answer.status().as_u16())
+        };
+
+        assert_eq!(send(" ".repeat(Hooks::MAX_BODY + 1)).await?, 413);
+        assert_eq!(send(" ".repeat(1 << 20)).await?, 503, "there is no memory for it");
+        for _ in 0..3 {
+            assert_eq!(send("{}".to_owned()).await?, 200);
+        }
+        assert_eq!(send("{}".to_owned()).await?, 503, "three wait already");
+        Ok(())
+    }
 }
