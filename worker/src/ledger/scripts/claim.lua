@@ -145,7 +145,7 @@ local function nothing()
     spared_ms = math.max(now, server_gate_ms) + math.max(lease_ms / 2, 1500)
     call('HSET', UPSTREAM, 'spared_ms', string.format('%d', spared_ms))
   end
-  if server_gate_ms > now then return reply(server_gate_ms - now, gate_name(server_gate_ms, control[15]), 3) end
+  if server_gate_ms > now then return reply(server_gate_ms - now, gate_name(server_gate_ms, gated_at), 3) end
   -- Nor does one that gave up waiting for this answer (link.rs), and may have asked once more since.
   if was_cut_off or now - sent_ms > 5000 then return reply(0, now, 0) end
 end
