@@ -29,8 +29,9 @@ use crate::{
 };
 
 const POD: &str = "bench";
-const READ: usize = 256;
+/// As many as a worker reads and admits at once, and as many as it waits for.
 const ADMIT_BATCH: usize = 100;
+const FEW: usize = 4;
 const SETTLE_BATCH: usize = 64;
 const SETTLE_CALLS: usize = 2;
 
@@ -93,11 +94,16 @@ pub(crate) fn at_most(steps: usize) -> Wanted {
 async fn admit(ledger: Ledger, link: RedisLink, wake: Arc<Notify>) -> anyhow::Result<()> {
     let intake = Intake::new(link, &ledger);
     let policy = Policy::default();
+    let mut more_wait = true;
     loop {
-        let entries = ledger.read_intake(&intake, READ).await?;
+        let entries = match more_wait {
+            true => ledger.read_present_intake(&intake, ADMIT_BATCH).await?,
+            false => ledger.read_intake(&intake, FEW).await?,
+        };
+        more_wait = entries.len() >= if more_wait { ADMIT_BATCH } else { FEW };
         let admissions: Vec<Admission> = entries.into_iter().filter_map(|entry| admission(entry, &policy)).collect();
-        for batch in admissions.chunks(ADMIT_BATCH) {
-            ledger.admit(batch, true).await?;
+        if !admissions.is_empty() {
+            ledger.admit(&admissions, true).await?;
             wake.notify_one();
         }
     }

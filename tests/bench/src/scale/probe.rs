@@ -161,7 +161,7 @@ impl Probe {
     async fn admit(&self) -> anyhow::Result<()> {
         let mut admitted = 0;
         while admitted < self.jobs {
-            let entries = self.ledger.read_intake(&self.intake, self.batch).await?;
+            let entries = self.ledger.read_present_intake(&self.intake, self.batch).await?;
             ensure!(!entries.is_empty(), "{admitted} of {} jobs are in the stream", self.jobs);
             let admissions: Vec<_> = entries.into_iter().filter_map(|entry| admission(entry, &self.policy)).collect();
             admitted += self.ledger.admit(&admissions, true).await?.len();
