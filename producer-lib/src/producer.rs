@@ -50,6 +50,42 @@ pub enum EnqueueError {
     },
 }
 
+/// Puts jobs and commands into a queue: a [`Producer`] does, and in unit tests a [`crate::FakeProducer`].
+pub trait Enqueue {
+    /// Enqueues one job and returns its id. See [`Producer::enqueue`].
+    ///
+    /// # Errors
+    /// As [`Producer::enqueue`].
+    fn enqueue(&self, job: &Job) -> impl Future<Output = Result<JobId, EnqueueError>> + Send;
+
+    /// Sends a command about a job. See [`Producer::send`].
+    ///
+    /// # Errors
+    /// As [`Producer::send`].
+    fn send(&self, command: &Command) -> impl Future<Output = Result<(), EnqueueError>> + Send;
+}
+
+impl Enqueue for Producer {
+    async fn enqueue(&self, job: &Job) -> Result<JobId, EnqueueError> {
+        Self::enqueue(self, job).await
+    }
+
+    async fn send(&self, command: &Command) -> Result<(), EnqueueError> {
+        Self::send(self, command).await
+    }
+}
+
+/// The JSON of a job that may be sent.
+pub(crate) fn checked_json(job: &Job, max_bytes: usize) -> Result<String, EnqueueError> {
+    job.validate()?;
+    // Strings, numbers and JSON that was read before: there is nothing here that serde_json refuses.
+    let json = serde_json::to_string(job).unwrap_or_default();
+    match json.len() {
+        bytes if bytes > max_bytes => Err(EnqueueError::TooLarge { bytes, max_bytes }),
+        _ => Ok(json),
+    }
+}
+
 impl Producer {
     /// How many entries one round trip carries at most.
     const BATCH: usize = 500;
@@ -132,19 +168,12 @@ impl Producer {
 
     /// The job as it is sent, if it may be.
     fn outgoing(&self, job: &Job) -> Result<Outgoing, EnqueueError> {
-        job.validate()?;
-        let needs_id = job.id.is_none() && self.link.topology() == RedisTopology::Cluster;
-        let random_id = if needs_id { Some(self.random_id()?) } else { None };
-        // Strings, numbers and JSON that was read before: there is nothing here that serde_json refuses.
-        let json = match random_id.clone() {
-            Some(id) => serde_json::to_string(&Job { id: Some(id), ..job.clone() }),
-            None => serde_json::to_string(job),
-        };
-        let (id, json) = (random_id.or_else(|| job.id.clone()), json.unwrap_or_default());
-        match json.len() {
-            bytes if bytes > self.max_job_bytes => Err(EnqueueError::TooLarge { bytes, max_bytes: self.max_job_bytes }),
-            _ => Ok(Outgoing { id, json }),
+        if job.id.is_some() || self.link.topology() != RedisTopology::Cluster {
+            return Ok(Outgoing { id: job.id.clone(), json: checked_json(job, self.max_job_bytes)? });
         }
+        let id = Some(self.random_id()?);
+        let json = checked_json(&Job { id: id.clone(), ..job.clone() }, self.max_job_bytes)?;
+        Ok(Outgoing { id, json })
     }
 
     /// 32 hex digits that no other job has.
