@@ -20,6 +20,7 @@ mod deadlines;
 mod late;
 mod modal;
 mod order;
+mod progress;
 
 // What the upstream answers, and how much it is asked.
 mod adoption;

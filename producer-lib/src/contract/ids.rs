@@ -158,6 +158,12 @@ impl QueueName {
     pub fn events_stream(&self) -> String {
         format!("{}events", self.prefix())
     }
+
+    /// The stream that progress comes out of, where workers publish it.
+    #[must_use]
+    pub fn progress_stream(&self) -> String {
+        format!("{}progress", self.prefix())
+    }
 }
 
 impl Default for QueueName {
@@ -214,5 +220,6 @@ mod tests {
     fn the_keys_of_a_queue_share_one_hash_tag() {
         assert_eq!(QueueName::default().jobs_stream(), "mjq:{default}:jobs");
         assert_eq!(QueueName::default().events_stream(), "mjq:{default}:events");
+        assert_eq!(QueueName::default().progress_stream(), "mjq:{default}:progress");
     }
 }

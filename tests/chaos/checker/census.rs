@@ -9,9 +9,10 @@ use crate::history::{History, KeySeen};
 const SLACK_BYTES: u64 = 1024 * 1024;
 
 /// The keys that a queue may have for good, by the end of their names.
-const LASTING: [&str; 12] = [
+const LASTING: [&str; 13] = [
     "jobs",
     "events",
+    "progress",
     "ended",
     "failed",
     "late",

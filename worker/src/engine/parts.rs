@@ -128,6 +128,7 @@ impl Engine {
             memory: MemoryBudget::new(),
             policy: Arc::clone(&policy),
             polls_are_paced: self.settings.upstream_poll_rate > 0.0,
+            progress_events: self.settings.progress_events,
         };
         let preparer = Preparer {
             ledger: self.ledger.clone(),

@@ -435,7 +435,9 @@ mod tests {
         let record = Record { phase: Phase::Queued, ..step.record.clone() };
         let transition = Transition { record, next: Next::Submit(Duration::ZERO), pressure };
         let (job, fence, kept_until_ms) = (step.job.clone(), step.fence, step.claimed_ms + 60_000);
-        ledger.settle([&Settlement { job, fence, kept_until_ms, transition, end: None, job_json: None }]).await?;
+        ledger
+            .settle([&Settlement { job, fence, kept_until_ms, transition, progress: None, end: None, job_json: None }])
+            .await?;
         Ok(())
     }
 

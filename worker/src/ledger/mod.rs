@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `jobs` | stream | in: jobs and commands, until they are admitted |
 //! | `events` | stream | out: one entry per terminal fact |
+//! | `progress` | stream | out, if `MJQ_PROGRESS_EVENTS` says so: what looks at open tasks showed |
 //! | `job:<id>` | string | fence of the claim under way, else of the next; phase; record; entry of its event. See `kept` |
 //! | `request:<id>` | string | digest of the body, submit score, state, and the job unless it is large. See `kept` |
 //! | `large:<id>`, `shown:<id>` | string | a large job, and the same without its pictures. Of a completed job whose pictures made it large, only the second stays |
@@ -96,7 +97,7 @@ pub use reassertion::{Asserted, Gate};
 pub use release::UnreadableStep;
 pub use renewal::Holding;
 pub use retry::RetryError;
-pub use settlement::{JobEnd, Settled, Settlement};
+pub use settlement::{JobEnd, Progress, Settled, Settlement};
 pub use view::{
     BlindLooks, BreakerCause, Counts, EventGroup, JobLine, JobView, Latest, Place, Pod, RejectedEntry, Standing,
     Upstream, ViewError, hide_images,

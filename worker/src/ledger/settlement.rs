@@ -23,10 +23,21 @@ pub struct Settlement {
     pub kept_until_ms: u64,
     /// The new record, the next step or the end, and what it told about the upstream.
     pub transition: Transition,
+    /// What is told of an open task, if a look showed something new and progress is published.
+    pub progress: Option<Box<Progress>>,
     /// What goes with the job's end, when it has ended.
     pub end: Option<Box<JobEnd>>,
     /// The job as it was enqueued, of a submit of one that is not large: should Redis lose it.
     pub job_json: Option<String>,
+}
+
+/// What is told of an open task, beside what its record says.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    /// The picture so far; empty when there is none.
+    pub image_url: String,
+    /// About how many entries the stream of progress keeps.
+    pub keep: u32,
 }
 
 /// What goes with a job's end.
@@ -160,10 +171,22 @@ impl Settlement {
                 let parent = record.follows.as_ref().map_or("", JobId::as_str);
                 args.push(format_args!("{} {parent}", delay.as_millis()));
             }
-            Next::Poll(delay) => {
-                args.push_text("poll");
-                args.push(delay.as_millis());
-            }
+            Next::Poll(delay) => match &self.progress {
+                None => {
+                    args.push_text("poll");
+                    args.push(delay.as_millis());
+                }
+                Some(progress) => {
+                    args.push_text("show");
+                    args.push(delay.as_millis());
+                    args.push_text(record.kind.as_str());
+                    args.push_text(record.task.as_ref().map_or("", TaskId::as_str));
+                    args.push_text(&record.status);
+                    args.push(record.progress);
+                    args.push_text(&progress.image_url);
+                    args.push(progress.keep);
+                }
+            },
             Next::End(ending) => self.write_end_to(*ending, args),
         }
     }

@@ -114,6 +114,8 @@ settings! {
     [Worker Open] max_job_bytes: usize = "max_job_bytes" ("10MiB") by value::bytes(1024, 512 << 20);
     /// How long finished records and events stay
     [Worker Open] retention: Duration = "retention" ("24h") by value::duration(60, 10 * 31_557_600);
+    /// About how many entries the stream of progress keeps; 0 = progress is not published
+    [Worker Open] progress_events: u32 = "progress_events" ("0") by value::whole(0..=10_000_000);
 
     /// The public base URL for the upstream's callbacks; /hooks/… is appended; empty = no hooks
     [Worker Open] hook_url: Option<Url> = "hook_url" ("") by value::optional(value::url);

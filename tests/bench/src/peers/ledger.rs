@@ -164,7 +164,7 @@ fn settlement(step: Step, policy: &Policy) -> anyhow::Result<Settlement> {
     let then: Vec<JobId> = Vec::new();
     let event = event_of(&job, &transition.record, ending, &seen, now_ms, then);
     let end = Some(Box::new(JobEnd { event, ran: None, revisit_after: None, follow_ups: Vec::new() }));
-    Ok(Settlement { job, fence, kept_until_ms: u64::MAX, transition, end, job_json: None })
+    Ok(Settlement { job, fence, kept_until_ms: u64::MAX, transition, progress: None, end, job_json: None })
 }
 
 async fn settle(ledger: Ledger, mut handed: mpsc::Receiver<Settlement>) -> anyhow::Result<()> {

@@ -60,5 +60,5 @@ fn settlement(step: Step, seen: &Observation, policy: &Policy) -> anyhow::Result
         }
         _ => transition.next = Next::Poll(Duration::ZERO),
     }
-    Ok(Settlement { job, fence, kept_until_ms: u64::MAX, transition, end, job_json: None })
+    Ok(Settlement { job, fence, kept_until_ms: u64::MAX, transition, progress: None, end, job_json: None })
 }

@@ -121,6 +121,7 @@ impl Stage {
             fence,
             kept_until_ms: 0,
             transition,
+            progress: None,
             end: event.map(|event| Box::new(JobEnd { event, ran: None, revisit_after: None, follow_ups: Vec::new() })),
             job_json: None,
         };

@@ -20,7 +20,7 @@ use crate::{
         claim::{Hold, SlowStart},
         poll::Paces,
     },
-    ledger::{Abandoned, JobEnd, Ledger, Settled, Settlement, Step},
+    ledger::{Abandoned, JobEnd, Ledger, Progress, Settled, Settlement, Step},
     lifecycle::{
         Circumstances, Ending, Next, Observation, Phase, Policy, Pressure, Ran, Record, Transition, event_of,
         first_revisit, next,
@@ -45,6 +45,8 @@ pub(crate) struct Recorder {
     pub(crate) policy: Arc<Policy>,
     /// Whether looks may be late for want of a place under their rate.
     pub(crate) polls_are_paced: bool,
+    /// About how many entries the stream of progress keeps; 0 if progress is not published.
+    pub(crate) progress_events: u32,
 }
 
 impl Recorder {
@@ -110,9 +112,24 @@ impl Recorder {
             fence: step.fence,
             kept_until_ms: hold.kept_until_ms(self.ledger.kept_for(), now_ms),
             job_json: step.job_json.as_ref().filter(|_| transition.pressure.may_have_cost()).cloned(),
+            progress: self.progress(step, seen, &transition),
             transition,
             end: None,
         }
+    }
+
+    /// What is published of a look that shows something new.
+    fn progress(&self, step: &Step, seen: &Observation, transition: &Transition) -> Option<Box<Progress>> {
+        let (before, now) = (&step.record, &transition.record);
+        let is_news = (&before.task, &before.status, before.progress) != (&now.task, &now.status, now.progress);
+        if self.progress_events == 0 || !is_news || now.task.is_none() || !matches!(transition.next, Next::Poll(_)) {
+            return None;
+        }
+        let image_url = match seen {
+            Observation::Running(task) | Observation::WaitsForInput(task) => task.image_url.clone(),
+            _ => String::new(),
+        };
+        Some(Box::new(Progress { image_url, keep: self.progress_events }))
     }
 
     fn decide(&self, step: &Step, hold: &Hold, seen: &Observation, now_ms: u64) -> Transition {

@@ -294,7 +294,7 @@ mod tests {
         let record = Record::admit(&job, 1, &Policy::default());
         let transition = Transition { record, next: Next::Submit(Duration::ZERO), pressure: Pressure::None };
         let job = JobId::new("a").unwrap();
-        Box::new(Settlement { job, fence: 1, kept_until_ms: 0, transition, end: None, job_json: None })
+        Box::new(Settlement { job, fence: 1, kept_until_ms: 0, transition, progress: None, end: None, job_json: None })
     }
 
     #[tokio::test]

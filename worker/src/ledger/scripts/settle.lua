@@ -14,6 +14,8 @@
 --   until when the record cannot have been swept, a space and the deadline (both Unix ms),
 --   pressure, see prelude/pressure.lua,
 --   then: 'submit' or 'poll', delay ms
+--     or: 'show', delay ms, kind, task, status, progress, image url, entries that the stream of progress keeps: the
+--     same as 'poll', and published
 --     or: 'after', delay ms, a space and the parent: to be submitted when that has ended, or after the delay at the latest
 --     or: 'end', type, code, kind, task, status, image url, data, pace class, ms that the task ran (0: not
 --     known), ms until the task is looked at once more ('': never), number of follow-ups, job JSON …
@@ -41,15 +43,19 @@ local function count_open() return redis.call('ZCARD', POLL) + redis.call('ZCARD
 
 -- A step is where its arguments begin: a table for each would cost more than all that is done with it.
 local VERB = 6
-local steps, leases, ends = {}, {}, {}
+local steps, leases, ends, shown = {}, {}, {}, {}
 do
   local at = 1
   while at <= #ARGV do
     steps[#steps + 1] = at
     leases[#leases + 1] = ARGV[at + 1]
-    if ARGV[at + VERB - 1] == 'end' then
+    local verb = ARGV[at + VERB - 1]
+    if verb == 'end' then
       ends[#ends + 1] = at
       at = at + VERB + 11 + ARGV[at + VERB + 10]
+    elseif verb == 'show' then
+      shown[#shown + 1] = #steps
+      at = at + VERB + 7
     else
       at = at + VERB + 1
     end
@@ -67,6 +73,11 @@ if #ends > 0 then
   local keys = {}
   for i, at in ipairs(ends) do keys[i] = REQUEST .. ARGV[at] end
   for i, request in ipairs(redis.call('MGET', unpack(keys))) do requests[ARGV[ends[i]]] = request end
+end
+-- Of a step whose look is published, only a state that is short.
+for _, i in ipairs(shown) do
+  local id = ARGV[steps[i]]
+  requests[id] = requests[id] or try('GETRANGE', REQUEST .. id, 0, 4500)
 end
 
 -- What is written of each job, in one command; and what ended, counted.
@@ -148,11 +159,21 @@ local function call_children(id)
   end
 end
 
+-- Publishes what a look showed. The stream is for those who watch, and nothing depends on it.
+local function tell_progress(at)
+  local id = ARGV[at]
+  local kind, task, status, progress, image_url, keep = unpack(ARGV, at + VERB + 1, at + VERB + 6)
+  local state = string.match(requests[id] or '', '^%S+ %S+ (%d+) ')
+  state = tonumber(state or '') and tonumber(state) <= 4096 and select(2, state_of(requests[id])) or ''
+  redis.pcall('XADD', P .. 'progress', 'MAXLEN', '~', keep, '*', 'v', '1', 'type', 'progress', 'job', id, 'kind', kind,
+    'state', state, 'task', task, 'status', status, 'progress', progress, 'image_url', image_url)
+end
+
 local function put_back(id, text, verb, delay_ms)
   local phase = phase_of(text)
   write(id, text)
   phases[id] = phase
-  if verb == 'poll' then
+  if verb == 'poll' or verb == 'show' then
     -- The input that its task waits for may have come before.
     if phase == 'held' and try('HDEL', P .. 'more:' .. id, 'mw') == 1 then delay_ms = 0 end
     add(POLL, now + delay_ms, id)
@@ -238,6 +259,9 @@ list_standing()
 local last_event
 for i, id in ipairs(finished) do last_event = tell_end(id, outcomes[i]) end
 if #texts > 0 then redis.call('MSET', unpack(texts)) end
+for _, i in ipairs(shown) do
+  if results[i] == '1' or results[i] == '3' then tell_progress(steps[i]) end
+end
 if #finished > 0 then
   -- Under the last event's id; where a later one is there (the clock went back), under the next.
   local ids = table.concat(finished, ' ')

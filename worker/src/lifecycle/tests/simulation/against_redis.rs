@@ -25,8 +25,8 @@ use super::{
 };
 use crate::{
     ledger::{
-        Admission, Admitted, Asserted, ClaimLimits, Gate, Holding, JobEnd, Ledger, Paused, Rate, Settled, Settlement,
-        Step, TaskHint, UnreadableStep, Wanted,
+        Admission, Admitted, Asserted, ClaimLimits, Gate, Holding, JobEnd, Ledger, Paused, Progress, Rate, Settled,
+        Settlement, Step, TaskHint, UnreadableStep, Wanted,
     },
     lifecycle::{Ending, Flags, Moment, Next, Observation, Phase, Policy, Pressure, Record, Transition, event_of},
 };
@@ -349,8 +349,10 @@ impl Both {
             *claimed_ms = self.granted_ms.get(&(job.clone(), fence)).copied().unwrap_or(0);
         }
         let kept_until_ms = kept_until_ms(is_recent);
+        // The lanes are the same whether it is published or not.
+        let progress = is_recent.then(|| Box::new(Progress { image_url: String::new(), keep: 10 }));
         let end = event.map(|event| Box::new(JobEnd { event, ran: None, revisit_after: None, follow_ups: Vec::new() }));
-        Settlement { job, fence, kept_until_ms, transition, end, job_json: None }
+        Settlement { job, fence, kept_until_ms, transition, progress, end, job_json: None }
     }
 
     async fn renew(&mut self) -> anyhow::Result<()> {
