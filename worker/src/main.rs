@@ -46,12 +46,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// Where nobody reads it, the exit code still tells.
+/// If standard error cannot be written to, the exit code still tells of the failure.
 fn complain(message: &str) {
     let _ = writeln!(io::stderr(), "mjq: {message}");
 }
 
-/// Runs a command on as many threads.
+/// Runs a command on this number of threads.
 fn run<F: Future<Output = Result<(), Failure>>>(threads: usize, command: impl FnOnce() -> F) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::NotDone(format!("no threads can be started: {error}")))?;

@@ -1,8 +1,8 @@
 //! Handles: the counters and histograms of one metric, each looked up once.
 //!
-//! To look one up is to make a key of its name and labels, to hash it and to search the recorder's tables, which takes
-//! far longer than to count. What is counted several times in a step keeps what it has looked up: the recorder is
-//! installed once, before there is an engine, and forgets nothing.
+//! A look-up makes a key of the metric's name and labels, hashes it and searches the recorder's tables, which takes far
+//! longer than to count. So code that counts several times in a step keeps its handles. They stay valid: the recorder
+//! is installed once, before there is an engine, and forgets nothing.
 
 use std::{
     collections::HashMap,
@@ -15,7 +15,7 @@ use std::{
 pub(crate) struct Handles<L, H>(RwLock<HashMap<L, H>>);
 
 impl<L: Eq + Hash, H: Clone> Handles<L, H> {
-    /// The handle for these labels, looked up with `look_up` where it is asked for the first time.
+    /// The handle for these labels; the first call for them looks it up with `look_up`.
     pub(crate) fn of(&self, labels: L, look_up: impl FnOnce() -> H) -> H {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&labels).cloned();
         known.unwrap_or_else(|| {

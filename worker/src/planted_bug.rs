@@ -1,21 +1,22 @@
 //! Planted bugs: mistakes that a queue like this one could make, to show that the chaos run finds them.
 //!
-//! They exist in builds with the feature `planted-bugs` only, which no release has. `MJQ_PLANTED_BUG` chooses one.
+//! Planted bugs exist only in builds with the feature `planted-bugs`, which no release has. `MJQ_PLANTED_BUG` chooses
+//! one.
 
 /// A mistake that can be planted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PlantedBug {
     /// Code 22 is taken for a refusal, and the job is submitted again.
     ResubmitOn22,
-    /// A step is written down under whatever fence the job has by then.
+    /// A step is written down under the job's current fence, not under the fence of its own claim.
     NoFence,
-    /// The event is published apart, before the transition whose fence is checked.
+    /// The event is published separately, before the transition whose fence is checked.
     PublishBeforeTransition,
     /// A lease is not renewed while its step runs.
     LeaseNotRenewed,
-    /// The event stream is cut to a length, whether or not its events were read.
+    /// The event stream is cut to a length, even if some of its events are unread.
     TrimUnread,
-    /// The caller's state goes through a serializer on its way.
+    /// The caller's `state` is parsed and serialized again on its way.
     StateReserialised,
 }
 

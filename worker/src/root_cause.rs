@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-/// The innermost error's words. Of an HTTP client's error, they have no address in them.
+/// The innermost error's message. An HTTP client's innermost error does not contain the address.
 pub(crate) fn root_cause(error: &dyn Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

@@ -1,13 +1,13 @@
-//! Waits: how long whoever asks again waits before that, over real time.
+//! Waits: how long a caller waits, in real time, before it tries again.
 //!
-//! The only place that calls the `backoff` crate. How long a *job* waits is decided in `lifecycle/policy.rs`: its number of
-//! tries is kept with it, and a simulation has to come to the same.
+//! This is the only place that calls the `backoff` crate. `lifecycle/policy.rs` decides how long a *job* waits: a job's
+//! number of tries is kept in its record, and a simulation has to come to the same result.
 
 use std::time::Duration;
 
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder, backoff::Backoff};
 
-/// Waits that grow, each up to a fifth shorter or longer, so that not all come back in one moment.
+/// Waits that grow. Each is up to a fifth shorter or longer, so that callers do not all come back at the same moment.
 pub(crate) struct Waits {
     growing: ExponentialBackoff,
     longest: Duration,
@@ -17,15 +17,16 @@ impl Waits {
     const FIRST: Duration = Duration::from_millis(50);
     const SPREAD: f64 = 0.2;
 
-    /// The waits of a call that Redis did not answer, which the pod gives up when it has to leave: half a second at most.
+    /// The waits between tries of a call that Redis does not answer: each is half a second at most. The pod gives the
+    /// call up only when it has to leave.
     ///
-    /// Everything has to be in motion again within seconds of Redis being back, and each pod within the time that pods
-    /// wait for each other then.
+    /// All work has to resume within seconds after Redis is back, and each pod has to report within the time for which
+    /// pods then wait for each other.
     pub(crate) fn of_a_call() -> Self {
         Self::new(1.7, Duration::from_millis(500), None)
     }
 
-    /// The waits of a hook whose job is in a step, for half a minute.
+    /// The waits of a hook that came while its job is in a step; they end after half a minute.
     pub(crate) fn of_a_hook() -> Self {
         Self::new(2.0, Duration::from_secs(20), Some(Duration::from_secs(30)))
     }
@@ -41,12 +42,12 @@ impl Waits {
         Self { growing, longest }
     }
 
-    /// The next wait; `None` when it has taken long enough.
+    /// The next wait; `None` when the total time is used up.
     pub(crate) fn next(&mut self) -> Option<Duration> {
         self.growing.next_backoff()
     }
 
-    /// The next wait of something that is not given up.
+    /// The next wait of a caller that never gives up.
     pub(crate) fn next_or_longest(&mut self) -> Duration {
         self.next().unwrap_or(self.longest)
     }

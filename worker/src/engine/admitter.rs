@@ -25,7 +25,7 @@ pub(super) struct Admitter {
     pub(super) liveness: Liveness,
 }
 
-/// Entries, sorted by what is to be done with them.
+/// Entries, sorted by the action that they need.
 #[derive(Default)]
 struct Sorted {
     admissions: Vec<Admission>,
@@ -35,16 +35,16 @@ struct Sorted {
 
 /// A look back over the stream that is under way.
 struct LookBack {
-    /// Where it goes on.
+    /// The entry at which the look back goes on.
     from: String,
-    /// The last entry that was given out long ago.
+    /// The last entry that it has to look at: the last one that was given out long ago.
     until: String,
 }
 
 impl Admitter {
-    /// The most entries that one read asks for: as many as one call admits.
+    /// The most entries that one read asks for; one call admits as many.
     const MAX_COUNT: usize = 100;
-    /// The most entries that a read which waits for them brings: they may all be large.
+    /// The most entries that a blocking read asks for: all of them may be large.
     const FEW: usize = 4;
 
     /// Admits until `draining`.
@@ -58,7 +58,8 @@ impl Admitter {
                 let Ok(begun) = self.begin_look_back().await else { break };
                 look_back = begun;
             }
-            // A few entries, then new ones: commands that wait for their jobs may be many, and must not hold up new jobs.
+            // A few old entries, then new ones: many commands may wait for their jobs, and they must not hold up new
+            // jobs.
             if let Some(under_way) = look_back.take() {
                 let Ok(rest) = self.look_back(under_way).await else { break };
                 look_back = rest;
@@ -71,7 +72,7 @@ impl Admitter {
                     false => self.ledger.read_intake(&self.intake, count).await,
                 }
             };
-            // An entry that is given out while the pod leaves is found by the next that looks back.
+            // An entry that is given out while the pod leaves is found by the next pod that looks back.
             let entries = tokio::select! { entries = read => entries, () = draining.cancelled() => break };
             let Ok(entries) = entries else { break };
             more_wait = is_full(&entries, count);
@@ -82,15 +83,15 @@ impl Admitter {
         self.liveness.rest("admitter");
     }
 
-    /// Begins to look for what was given out half a lease ago or earlier, and never dealt with; `None` when another pod
-    /// looks.
+    /// Begins to look for entries that were given out half a lease ago or earlier, and never dealt with; `None` if
+    /// there are none, or if another pod has looked lately.
     async fn begin_look_back(&self) -> Result<Option<LookBack>, Abandoned> {
         let until = self.ledger.given_out(self.lease / 2).await?;
         let Some(until) = until else { return Ok(None) };
         Ok(Some(LookBack { from: "-".to_owned(), until }))
     }
 
-    /// Admits the next few of what was never dealt with, and returns what is left to look at.
+    /// Admits the next few entries that were never dealt with, and returns what is left to look at.
     async fn look_back(&self, LookBack { from, until }: LookBack) -> Result<Option<LookBack>, Abandoned> {
         let entries = self.ledger.read_intake_again(&self.intake, &from, &until, Self::MAX_COUNT).await?;
         let Some(last) = entries.last() else { return Ok(None) };
@@ -99,7 +100,8 @@ impl Admitter {
         Ok(Some(LookBack { from, until }))
     }
 
-    /// Admits what was read; `all_before` says whether all that came before it in the stream has been dealt with.
+    /// Admits the entries that were read; `all_before` says whether all earlier entries of the stream have been dealt
+    /// with.
     async fn admit(&self, entries: Vec<RawEntry>, all_before: bool) -> Result<(), Abandoned> {
         let mut sorted = Sorted::default();
         for entry in entries {
@@ -125,8 +127,9 @@ impl Admitter {
         if sorted.commands.is_empty() {
             return Ok(());
         }
-        // After the jobs of the same read: a command may be about one of them. Those about one job are obeyed in order, those
-        // about different jobs together: thousands of cancels must not hold up the jobs behind them for a round trip each.
+        // Commands come after the jobs of the same read, because a command may be about one of them. Commands about one
+        // job are obeyed in order, those about different jobs concurrently: thousands of cancels must not hold up the
+        // jobs behind them for a round trip each.
         let mut by_job: HashMap<JobId, Vec<(String, Command)>> = HashMap::new();
         for (entry, command) in sorted.commands {
             by_job.entry(command.job().clone()).or_default().push((entry, command));
@@ -144,7 +147,8 @@ impl Admitter {
     }
 
     fn sort(&self, raw: RawEntry, sorted: &mut Sorted) {
-        // A producer may choose an entry's id, and Redis's clock may go back: nothing has come in the future.
+        // A producer may choose an entry's id, and Redis's clock may go back, so the id may lie in the future. No job
+        // counts as enqueued later than now.
         let enqueued_ms = EntryId::read(&raw.id).ms.min(self.ledger.clock().now_ms());
         let read = Entry::read(raw.version.as_deref(), raw.job.as_deref(), self.max_job_bytes);
         let text = raw.job.unwrap_or_default();
@@ -165,8 +169,9 @@ impl Admitter {
         Rejection { entry, reason: malformed.reason.clone(), text, event }
     }
 
-    /// Obeys a command. One for a job that is not known yet stays in the stream: another pod may have been given the job,
-    /// and may have died with it. It is dropped when it is old, and only by whoever has dealt with all that came before.
+    /// Obeys a command. A command for an unknown job stays in the stream: another pod may have been given the job, and
+    /// may have died with it. Such a command is dropped when it is old, and only by a pod that has dealt with all
+    /// earlier entries.
     async fn obey(&self, entry: &str, command: &Command, all_before: bool) -> Result<(), Abandoned> {
         let job = command.job();
         let (wish, answer) = match command {
@@ -178,7 +183,7 @@ impl Admitter {
             CommandAnswer::Taken => info!(job.id = %job, "job {job}: {wish} is taken"),
             CommandAnswer::Ended => info!(job.id = %job, "job {job}: {wish} comes too late, it has ended"),
             CommandAnswer::Before => debug!(job.id = %job, "job {job}: {wish} was taken before"),
-            // Left in the stream, it is found by the next that looks back.
+            // The command is left in the stream, and the next pod that looks back finds it.
             CommandAnswer::NotKnown if !may_be_dropped => {}
             CommandAnswer::NotKnown => {
                 self.ledger.forget_entry(entry).await?;
@@ -189,8 +194,8 @@ impl Admitter {
     }
 }
 
-/// Whether a command has waited for its job for long enough. Its entry may claim to be from the future, if a producer
-/// chose such an id; then all later entries do.
+/// Whether a command has waited for its job for long enough. If a producer chose its id, the entry may seem to be from
+/// the future, and then all later entries do; it counts as old if it lies more than a minute ahead.
 fn is_old(entry_ms: u64, now_ms: u64) -> bool {
     const JOB_MAY_COME_MS: u64 = 60_000;
     entry_ms.abs_diff(now_ms) >= JOB_MAY_COME_MS
@@ -213,7 +218,7 @@ fn admission(
     Ok(Admission { entry, id, json, job, record })
 }
 
-/// Whether a read that asked for `count` brought all that it could, so that more may wait.
+/// Whether a read that asked for `count` entries was filled, so that more may wait.
 fn is_full(entries: &[RawEntry], count: usize) -> bool {
     let bytes: usize = entries.iter().map(|entry| entry.job.as_ref().map_or(0, Vec::len)).sum();
     entries.len() >= count || bytes >= Intake::ENOUGH_BYTES
@@ -244,7 +249,8 @@ fn note(Admission { id: job, entry, .. }: &Admission, admitted: Admitted) {
     };
     metrics::counter!("mjq_jobs_admitted_total", "answer" => answer).increment(1);
     if admitted == Admitted::Conflict {
-        // A producer gives an id twice: nothing here is wrong, and it will not go away by itself.
+        // A producer uses an id twice. That is a warning: nothing is wrong in mjq, and the fault will not go away by
+        // itself.
         warn!(job.id = %job, entry, "entry {entry} is rejected: job {job} was enqueued before with another body");
     } else {
         debug!(job.id = %job, "job {job} is admitted: {answer}");
@@ -265,7 +271,7 @@ mod tests {
         assert!(is_old(9_999_999_999_999, 1_000_000), "it would wait for centuries");
     }
 
-    /// An admitter that nobody runs, on a queue of its own.
+    /// An admitter on a queue of its own, which is not running.
     async fn an_admitter() -> anyhow::Result<Admitter> {
         let (url, lease) = (mjq_harness::shared_redis().await?.url(), Duration::from_secs(1));
         let (queue, retention) = (mjq_harness::unique_queue().parse()?, Duration::from_secs(3600));
@@ -292,7 +298,7 @@ mod tests {
         Ok(admitter.ledger.link().query(redis::cmd("XLEN").arg(stream)).await?)
     }
 
-    /// Gives out one entry, as a pod does that dies then.
+    /// Gives out one entry, like a pod that dies right after reading it.
     async fn give_out_one(admitter: &Admitter) -> anyhow::Result<Vec<RawEntry>> {
         loop {
             // The first read makes the group.

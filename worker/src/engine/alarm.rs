@@ -1,4 +1,4 @@
-//! The alarm: when a loop looks next. Anybody may bring it forward.
+//! The alarm: decides when a loop looks next. Any part of the engine may bring that time forward.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -19,13 +19,13 @@ struct Shared {
 }
 
 impl Alarm {
-    /// Makes an alarm that rings at once, and from then on each `max_idle` at the latest: another pod
-    /// may have made work without this one hearing of it.
+    /// Makes an alarm that rings at once, and from then on at least once per `max_idle`: another pod may have made work
+    /// without this pod hearing of it.
     pub(super) fn new(max_idle: Duration) -> Self {
         Self(Arc::new(Shared { at: Mutex::new(Instant::now()), max_idle, brought_forward: Notify::new() }))
     }
 
-    /// Rings within `delay`, or earlier.
+    /// Makes the alarm ring after `delay` at the latest.
     pub(super) fn ring_within(&self, delay: Duration) {
         let wanted = Instant::now() + delay.min(self.0.max_idle);
         let mut at = self.0.at.lock().unwrap_or_else(PoisonError::into_inner);
@@ -35,12 +35,13 @@ impl Alarm {
         }
     }
 
-    /// Forgets what it was set to. Called before a look, so that what comes up during it counts.
+    /// Resets the alarm to `max_idle`. Called before a look, so that work which comes up during the look rings the
+    /// alarm again.
     pub(super) fn wind(&self) {
         *self.0.at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + self.0.max_idle;
     }
 
-    /// Waits until it rings.
+    /// Waits until the alarm rings.
     pub(super) async fn rung(&self) {
         loop {
             let at = *self.0.at.lock().unwrap_or_else(PoisonError::into_inner);

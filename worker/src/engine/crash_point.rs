@@ -1,7 +1,8 @@
-//! Crash points: the places between two promises, where a test lets this process die.
+//! Crash points: places between two promises where a test makes this process die.
 //!
-//! They exist in builds with the feature `crash-points` only, which no release has; elsewhere they are nothing.
-//! `MJQ_CRASH_POINT=before_post` aborts the process as soon as it comes by that point, `before_post:3` the third time.
+//! Crash points exist only in builds with the feature `crash-points`, which no release has; in other builds they do
+//! nothing. `MJQ_CRASH_POINT=before_post` aborts the process the first time that it passes that point, `before_post:3`
+//! the third time.
 
 /// A place where the process can be told to die.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,17 +11,17 @@
     expect(dead_code, reason = "without the feature, nobody comes by in the middle of an exchange")
 )]
 pub(super) enum CrashPoint {
-    /// Submits are claimed, their intent is in the ledger, and nothing has begun.
+    /// Submits are claimed and their intent is in the ledger, but no step has begun.
     AfterClaim,
-    /// The request is made and not sent.
+    /// The request is made, but not sent.
     BeforePost,
-    /// The request has left, and no answer has come.
+    /// The request has left, but no answer has come.
     AfterPost,
-    /// The answer is here, and nobody has been told.
+    /// The answer is here, but nothing else in this process knows it.
     AfterAnswer,
-    /// What the answer means is decided, and not written down.
+    /// The meaning of the answer is decided, but not written down.
     BeforeSettle,
-    /// It is written down, and this process does not act on that.
+    /// The settlement is written down, but this process has not acted on it.
     AfterSettle,
 }
 
@@ -48,7 +49,7 @@ mod armed {
 
     use super::CrashPoint;
 
-    /// The point's name, and how often it is passed until it is fatal.
+    /// The point's name, and the number of passes until it kills the process.
     static ARMED: LazyLock<Option<(String, AtomicU32)>> = LazyLock::new(|| {
         let text = std::env::var("MJQ_CRASH_POINT").ok()?;
         let (name, nth) = text.split_once(':').unwrap_or((&text, "1"));
@@ -58,7 +59,7 @@ mod armed {
     /// Long enough for a request to arrive at an upstream on the same machine.
     const UNDER_WAY: Duration = Duration::from_millis(250);
 
-    /// Dies here, if it is time to.
+    /// Aborts the process if this pass of `point` is the armed one.
     pub(in super::super) fn come_by(point: CrashPoint) {
         if let Some((name, left)) = &*ARMED
             && name == point.name()
@@ -69,7 +70,7 @@ mod armed {
         }
     }
 
-    /// Performs an exchange, and comes by [`CrashPoint::AfterPost`] when its answer lets itself be waited for.
+    /// Performs an exchange. If the answer takes longer than `UNDER_WAY`, passes [`CrashPoint::AfterPost`] meanwhile.
     pub(in super::super) async fn in_exchange<T>(exchange: impl Future<Output = T>) -> T {
         let mut exchange = pin!(exchange);
         tokio::select! {

@@ -1,4 +1,4 @@
-//! The drain: a pod that has to leave does not wait for ever.
+//! The drain: bounds the time that a pod takes to leave.
 
 use std::time::Duration;
 
@@ -9,27 +9,27 @@ use tracing::warn;
 use super::claim::Slots;
 use crate::{ledger::Ledger, upstream::Upstream};
 
-/// What is waited for once the pod drains.
+/// What a draining pod waits for.
 pub(super) struct Drain {
     pub(super) draining: CancellationToken,
     pub(super) slots: Slots,
     pub(super) ledger: Ledger,
     pub(super) upstream: Upstream,
-    /// The longest that one exchange with the upstream takes.
+    /// The longest time that one exchange with the upstream takes.
     pub(super) exchange: Duration,
     pub(super) abandon: CancellationToken,
 }
 
 impl Drain {
-    /// How long Redis is waited for when nothing else is. With what the loops and the admin need to
-    /// end, it has to stay under the promised 3 s.
+    /// How long the pod waits for Redis when no exchange is under way. Together with what the loops and the admin need
+    /// to end, this has to stay under the promised 3 s.
     const SPARE: Duration = Duration::from_millis(1500);
     const GLANCE: Duration = Duration::from_millis(20);
 
-    /// Once the pod drains, ends the wait for a Redis that does not answer, soon after the last
-    /// exchange with the upstream has ended. An exchange itself is waited for: it may be a paid submit.
+    /// Once the pod drains, ends the wait for a Redis that does not answer, soon after the last exchange with the
+    /// upstream has ended. The exchange itself is waited for, because it may be a paid submit.
     ///
-    /// What was not written down by then is taken over by another pod when its lease runs out.
+    /// Steps that are not written down by then are taken over by another pod when their leases run out.
     pub(super) async fn give_up_in_time(self) {
         self.draining.cancelled().await;
         self.ledger.hurry();

@@ -1,8 +1,8 @@
 //! The loops of a pod: starts them by name. If one panics, the pod drains and exits with an error.
 //!
-//! A loop that panics is a bug, and a pod without one of its loops does harm that nobody sees: without its reasserter, a job
-//! may be paid for twice after a failover. So the panic is logged as an error, and the pod drains and ends with an
-//! error, to be started anew.
+//! A loop that panics has a bug, and a pod without one of its loops does harm that nobody sees: without its reasserter,
+//! a job may be paid for twice after a failover. So the panic is logged as an error, and the pod drains and ends with
+//! an error, to be started anew.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -18,15 +18,16 @@ use tracing::error;
 pub(super) struct Loops {
     awaited: TaskTracker,
     draining: CancellationToken,
-    /// The first that broke down.
+    /// The first loop that broke down.
     broken: Arc<OnceLock<&'static str>>,
 }
 
 impl Loops {
-    /// They have nothing left to lose when the pod ends: a beat or a look at a Redis that hangs is not waited for.
+    /// How long `end` waits for the loops. They have nothing left to lose when the pod ends, so a heartbeat or a look
+    /// that hangs on Redis is not waited for.
     const PATIENCE: Duration = Duration::from_millis(500);
 
-    /// Makes the loops of a pod, none as yet; one that breaks down cancels `draining`.
+    /// Makes an empty set of loops. A loop that breaks down cancels `draining`.
     pub(super) fn new(draining: CancellationToken) -> Self {
         Self { awaited: TaskTracker::new(), draining, broken: Arc::default() }
     }
@@ -36,7 +37,7 @@ impl Loops {
         self.awaited.spawn(self.clone().watch(name, run));
     }
 
-    /// Starts a loop that ends with those who use it, which may be later than the pod.
+    /// Starts a loop that runs as long as it has users, which may be longer than the pod works.
     pub(super) fn spawn_unawaited(&self, name: &'static str, run: impl Future<Output = ()> + Send + 'static) {
         tokio::spawn(self.clone().watch(name, run));
     }
@@ -51,28 +52,28 @@ impl Loops {
         self.broken.get().map_or(Ok(()), |name| Err(anyhow::anyhow!("the {name} broke down")))
     }
 
-    /// Runs a loop as a task of its own, whose panic ends nothing but that task.
+    /// Runs a loop as a separate Tokio task, so that its panic ends nothing but that task.
     async fn watch(self, name: &'static str, run: impl Future<Output = ()> + Send + 'static) {
-        // A runtime that ends cancels what is left.
+        // A task may also fail because the runtime ends and cancels it; that is no panic.
         if let Err(error) = tokio::spawn(run).await
             && error.is_panic()
         {
             error!(error = %error, "the {name} broke down, and the pod drains to be started anew: {error}");
-            // Only the first is told.
+            // Only the first loop that broke down is reported.
             let _ = self.broken.set(name);
             self.draining.cancel();
         }
     }
 }
 
-/// Waits until all of `tasks` have ended, each of which is a `what`. One that panics ends no other.
+/// Waits until all `tasks` have ended; `what` names one of them in the log. A task that panics does not end the others.
 pub(super) async fn all_ended(mut tasks: JoinSet<()>, what: &str) {
     while let Some(ended) = tasks.join_next().await {
         note_panic(ended, what);
     }
 }
 
-/// Logs it when a task, which is a `what`, has panicked.
+/// Logs the panic of a task, if it ended with one; `what` names the task.
 pub(super) fn note_panic(ended: Result<(), JoinError>, what: &str) {
     if let Err(error) = ended
         && error.is_panic()

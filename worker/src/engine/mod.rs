@@ -1,24 +1,26 @@
-//! The hands: loops that claim steps, perform them and write down what they saw.
+//! The hands: loops that claim steps, perform them and write down their results.
 //!
-//! Each loop is a file, named by what it does, and so is each of its parts. In the order in which a job meets them:
+//! Each loop and each of its parts is a file, named by what it does. In the order in which a job meets them:
 //!
 //! 1. `admitter`: takes jobs and commands out of the stream.
-//! 2. `claim`: claims as many steps as there are free slots, when that is worth it, and hands them to apalis.
+//! 2. `claim`: claims as many steps as there are free slots, when there may be steps to claim, and hands them to
+//!    apalis.
 //! 3. `step`: performs one step with one HTTP exchange, decides what becomes of the job, and has that written down.
-//! 4. `poll`: looks at tasks, alone or in lists, within the budget that all pods share; also at tasks that outlived their jobs.
-//! 5. `hook`: takes the upstream's hints, and passes them on.
-//! 6. `recovery`: notices when Redis has lost its last writes, and tells it what this pod knew.
-//! 7. `upkeep`: keeps leases, trims what is old, shows that the pod lives.
+//! 4. `poll`: looks at tasks, alone or in lists, within the budget that all pods share; also at tasks that outlived
+//!    their jobs.
+//! 5. `hook`: receives the upstream's hints, and passes them on.
+//! 6. `recovery`: notices when Redis has lost its last writes, and tells Redis what this pod knew.
+//! 7. `upkeep`: keeps leases, trims old data, shows that the pod lives.
 //!
-//! Imports go from `step` to `claim`, `recovery`, `poll` and `hook`, from `recovery` and `upkeep` to `claim`, from `claim` to `poll`,
-//! and never back. `parts` makes all these of the settings, `run` starts and ends them, `loops` misses those that break
-//! down, `drain` sees to it that the end comes in time. `liveness` tells whether the admitter, claimer, settler, renewer,
-//! heartbeat, sweeper or reasserter hangs; the other loops wait for the upstream, or for something to do. `alarm` and
-//! `gather` say when a loop looks next, and what goes along.
+//! Imports go from `step` to `claim`, `recovery`, `poll` and `hook`, from `recovery` and `upkeep` to `claim`, from
+//! `claim` to `poll`, and never back. `parts` makes all these parts from the settings. `run` starts and ends them.
+//! `loops` notices when a loop breaks down. `drain` makes sure that the pod ends in time. `liveness` tells whether the
+//! admitter, claimer, settler, renewer, heartbeat, sweeper or reasserter hangs; the other loops wait for the upstream,
+//! or for something to do. `alarm` decides when a loop looks next, and `gather` what shares its round trip.
 //!
-//! What it promises: a pod that is told to drain begins nothing new, hands back what has not begun,
-//! and finishes what has. What it does not promise: to outlive its machine; another pod takes over
-//! when the leases run out.
+//! The engine promises that a draining pod begins nothing new, hands back the steps that have not begun, and finishes
+//! those that have. It does not promise to survive its machine: if the machine dies, another pod takes over when the
+//! leases run out.
 
 mod admitter;
 mod alarm;
@@ -69,14 +71,14 @@ pub struct Engine {
     slow_start: SlowStart,
     hook_address: Arc<OnceLock<HookAddress>>,
     loops: Loops,
-    /// The pod begins nothing new: somebody told it to stop, or one of its loops broke down.
+    /// Once cancelled, the pod begins nothing new: it was told to stop, or one of its loops broke down.
     draining: CancellationToken,
     /// Ends calls to a Redis that does not answer, when the pod has to leave.
     abandon: CancellationToken,
 }
 
 impl Engine {
-    /// Makes the engine of one pod, which is told to stop by `draining`. Nothing is sent anywhere yet.
+    /// Makes the engine of one pod. `draining` tells it to stop. Nothing is sent anywhere yet.
     ///
     /// # Errors
     /// When the Redis URL or the upstream's settings cannot be used.
@@ -86,9 +88,10 @@ impl Engine {
         let ledger = Ledger::new(link, settings.queue.clone(), settings.retention, abandon.clone());
         let upstream = Upstream::new(&settings.upstream()).context("the upstream's settings cannot be used")?;
         let host = host_name();
-        // A pod that had no answer for half a lease is taken for one that was cut off.
+        // The alarm rings at least every quarter of a lease: Redis treats a pod that had no answer for half a lease as
+        // cut off.
         let alarm = Alarm::new(Claimer::MAX_IDLE.min(settings.lease / 4));
-        // A name is never used twice: a pod that died may still have entries and claims under its own.
+        // A pod's name is never used twice: a pod that died may still have entries and claims under its name.
         let pod = format!("{host}-{}-{:06x}", std::process::id(), rand::random::<u32>() & 0x00ff_ffff);
         Ok(Self {
             slow_start: SlowStart::new(settings.slots, alarm.clone()),
@@ -110,24 +113,24 @@ impl Engine {
         })
     }
 
-    /// The ledger, for those who only look.
+    /// The ledger, for the admin.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// Which loops come round.
+    /// Tells which loops hang.
     #[must_use]
     pub fn liveness(&self) -> &Liveness {
         &self.liveness
     }
 
-    /// The receiver of hooks, to be served wherever the admin listens. Called within a runtime.
+    /// The receiver of hooks, as routes for the admin's server. Must be called within a runtime.
     pub fn hooks(&self) -> Router {
         let address = Arc::clone(&self.hook_address);
         let (alarm, revisits) = (self.alarm.clone(), self.revisits.clone());
         let (passing_on, hinter) = Hinter::new();
-        // It ends with the last connection of the admin.
+        // The hinter ends with the admin's last connection, which may outlive the pod's other loops.
         self.loops.spawn_unawaited("hinter", passing_on.run(self.ledger.clone()));
         Hooks { hinter, address, alarm, revisits, room: HookRoom::default() }.router()
     }

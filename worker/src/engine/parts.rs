@@ -1,4 +1,4 @@
-//! The parts of an engine, made of its settings and of what they share.
+//! The parts of an engine, made from its settings and from what the parts share.
 
 use std::sync::{Arc, atomic::AtomicU64};
 

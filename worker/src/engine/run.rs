@@ -1,4 +1,4 @@
-//! The run of a pod: what is started, in which order, and in which order it ends.
+//! The run of a pod: starts its parts in order, and ends them in order.
 
 use std::sync::Arc;
 
@@ -22,10 +22,10 @@ use super::{
 use crate::ledger::Rate;
 
 impl Engine {
-    /// Works until the pod drains, and then until what has begun is finished.
+    /// Works until the pod drains, and then finishes the steps that have begun.
     ///
     /// # Errors
-    /// When a loop or the runtime of the steps broke down. Trouble with Redis or the upstream is none.
+    /// When a loop or the runtime of the steps broke down. Trouble with Redis or the upstream is not an error here.
     pub async fn run(self) -> anyhow::Result<()> {
         let (loops, draining) = (&self.loops, &self.draining);
         let slots = Slots::new(self.settings.slots);
@@ -42,7 +42,7 @@ impl Engine {
         let submits = LatestSubmits::default();
         let (settler, settlements) =
             Settler::new(self.alarm.clone(), self.revisits.clone(), self.room.clone(), submits.clone());
-        // Without it each submit would be paid for and forgotten: when it breaks down, the pod ends.
+        // Without the settler, submits would be paid for and their tasks forgotten, so the pod ends if it breaks down.
         let settler = settler.run(self.ledger.clone(), self.liveness.clone(), draining.clone().drop_guard());
         let settling = tokio::spawn(settler);
         let stopping = CancellationToken::new();
@@ -61,7 +61,7 @@ impl Engine {
 
         let result = self.work(&slots, self.executor(poller, settlements, cancelled)).await;
         draining.cancel();
-        // All handles are gone now: the settler writes down what it has, and ends.
+        // All handles to the settler are gone now: it writes down what it has, and ends.
         let settled = settling.await.context("the settler broke down");
         stopping.cancel();
         let looped = loops.end().await;
@@ -81,14 +81,15 @@ impl Engine {
             let executor = Arc::clone(&executor);
             move |held: HeldStep| {
                 let executor = Arc::clone(&executor);
-                // A task of its own goes on where its connection woke it, without a change of threads. Boxed,
-                // because the runtime moves a task's future several times, and this one is large.
+                // A separate Tokio task resumes on the thread that its connection woke, without a change of threads.
+                // The step is boxed because the runtime moves a task's future several times, and this future is large.
                 let step = Box::pin(async move { executor.perform(held).await });
                 let performing = AbortOnDropHandle::new(tokio::spawn(step));
                 async move {
                     match performing.await {
                         Ok(()) => {}
-                        // For the layer that notes panics. Nobody aborts a step that is waited for.
+                        // Resumed for the layer that notes panics. A cancelled task cannot occur: nobody aborts a step
+                        // that is waited for.
                         Err(error) => {
                             if let Ok(panic) = error.try_into_panic() {
                                 std::panic::resume_unwind(panic);
@@ -102,21 +103,23 @@ impl Engine {
         let steps = WorkerBuilder::new(&*self.pod)
             .backend(LedgerBackend::new(claimed, hand_back))
             .catch_panic()
-            // Before the time-out: the wait for a place is none of a step's time, and a step that timed out frees its place.
+            // Outside the time-out: the wait for a place does not count as time of the step, and a step that timed out
+            // frees its place.
             .concurrency(self.settings.slots)
-            // Each exchange has its own time-out; this one only ends a step that a bug has hung.
+            // Each exchange has its own time-out; this one only ends a step that hangs because of a bug.
             .timeout(Executor::longest_step(self.settings.upstream_timeout))
             .build(perform)
             .run_until(async move {
                 signal.cancelled().await;
                 Ok::<(), std::io::Error>(())
             });
-        // On the main thread, each step would wake another thread, and be woken by it.
+        // On the main thread, each step would wake another thread, and would be woken by it.
         let worker =
             AbortOnDropHandle::new(tokio::spawn(steps)).await.context("the runtime of the steps broke down")?;
-        // The claimer takes this for its end, too, and the channel closes behind it.
+        // This also ends the claimer, which then closes the channel.
         self.draining.cancel();
-        // All at once: each settlement waits for others to go with.
+        // The steps are handed back concurrently, because each settlement waits a moment for others to share its round
+        // trip.
         let mut unbegun = JoinSet::new();
         while let Some(held) = handed_back.recv().await {
             let executor = Arc::clone(&executor);
@@ -130,7 +133,7 @@ impl Engine {
         worker.context("the runtime of the steps broke down")
     }
 
-    /// Learns the secret that all pods sign hook addresses with.
+    /// Reads the secret that all pods sign hook addresses with, or sets it if there is none yet.
     async fn prepare_hooks(&self) {
         let Some(base) = &self.settings.hook_url else { return };
         let fresh = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());

@@ -1,12 +1,13 @@
-//! Addresses: the base, a path from the settings, and what stands in its braces.
+//! Addresses: the base, a path from the settings, and the value of the path's placeholder.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use url::{Position, Url};
 
-/// An address with at most one place to fill in, in its path or in its query.
+/// An address with at most one placeholder, in its path or in its query.
 #[derive(Debug, Clone)]
 pub(super) struct Address {
-    /// With anything in its place: to read scheme and host anew for each request would cost as much as the rest.
+    /// The parsed address without a value: to parse scheme and host anew for each request would cost as much as the
+    /// rest.
     any: Url,
     before: String,
     after: String,
@@ -16,15 +17,15 @@ pub(super) struct Address {
 /// Why an address cannot be made of the settings.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// It would be the same for each job or task.
+    /// The address would be the same for each job or task.
     #[error("`{path}` must contain `{placeholder}`")]
     NoPlaceholder {
         /// The path in question.
         path: String,
-        /// What it lacks.
+        /// The placeholder that it lacks.
         placeholder: &'static str,
     },
-    /// It is no address.
+    /// Base and path do not make an address.
     #[error("`{path}` does not make an address")]
     Unreadable {
         /// The path in question.
@@ -33,9 +34,9 @@ pub enum AddressError {
 }
 
 impl Address {
-    /// Joins `path` to `base`: the base's own path stays, and there are no double slashes.
+    /// Joins `path` to `base`. The base's own path stays, and there are no double slashes.
     ///
-    /// A path without the placeholder but with a query (`/mj/task/fetch?id=`) is filled in at its end.
+    /// If a path has a query but no placeholder (`/mj/task/fetch?id=`), the value is appended.
     pub(super) fn new(base: &Url, path: &str, placeholder: &'static str) -> Result<Self, AddressError> {
         let whole = Self::join(base, path);
         let place = match whole.split_once(placeholder) {
@@ -49,12 +50,12 @@ impl Address {
         Self::read(&before, &after, path)
     }
 
-    /// Joins `path` to `base`, with nothing to fill in.
+    /// Joins `path` to `base`, without a placeholder.
     pub(super) fn fixed(base: &Url, path: &str) -> Result<Self, AddressError> {
         Self::read(&Self::join(base, path), "", path)
     }
 
-    /// The address with `value` in its place, so encoded that it stays within one segment.
+    /// The address with `value` for its placeholder, encoded so that it stays within one segment.
     pub(super) fn with(&self, value: &str) -> Url {
         let mut url = self.any.clone();
         let filled = format!("{}{}{}", self.before, percent_encoded(value), self.after);
@@ -73,11 +74,12 @@ impl Address {
         format!("{}/{}", base.as_str().trim_end_matches('/'), path.trim().trim_start_matches('/'))
     }
 
-    /// Reads an address that is `before`, what is filled in, and `after`; `path` is what the settings say.
+    /// Parses an address that consists of `before`, a value, and `after`; `path` is the setting, for errors.
     fn read(before: &str, after: &str, path: &str) -> Result<Self, AddressError> {
         let unreadable = || AddressError::Unreadable { path: path.to_owned() };
         let any = Url::parse(&format!("{before}{after}")).map_err(|_| unreadable())?;
-        // Only path and query are filled in: the base has no place for it, and no user or password.
+        // Only path and query take a value: a placeholder in scheme or host is an error. The base has no user or
+        // password.
         let head = any.as_str().len() - any[Position::BeforePath..].len();
         let (before, after, is_in_query) = match before.split_once('?') {
             Some((_, query)) => (query, after, true),
@@ -88,7 +90,7 @@ impl Address {
 }
 
 fn percent_encoded(value: &str) -> PercentEncode<'_> {
-    /// All but letters, digits and what RFC 3986 calls unreserved.
+    /// All characters but letters, digits and the punctuation that RFC 3986 calls unreserved.
     const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     utf8_percent_encode(value, &RESERVED)
 }

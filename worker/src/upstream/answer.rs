@@ -14,11 +14,11 @@ pub struct Answer {
     pub status: u16,
     /// How long the upstream asks to be left alone.
     pub retry_after: Option<Duration>,
-    /// How long it took until its status was there.
+    /// How long it took until the status arrived.
     pub took: Duration,
-    /// The body, as far as it came.
+    /// The body, as far as it arrived.
     pub body: Vec<u8>,
-    /// What kept the body from coming whole.
+    /// Why the body did not arrive whole, if it did not.
     pub flaw: Option<String>,
 }
 
@@ -42,14 +42,14 @@ impl Failure {
 }
 
 impl Answer {
-    /// An answer that came at once, and asks for no pause.
+    /// An answer that came at once, without `Retry-After`.
     #[cfg(test)]
     pub(super) fn of(status: u16, body: &str) -> Self {
         Self { status, retry_after: None, took: Duration::ZERO, body: body.into(), flaw: None }
     }
 
-    /// Takes a body that did not come whole for whole if it is an object or an array up to its closing bracket: then only
-    /// the frame around it was wrong. Older new-apis write `"code":1` over `"code":22`, and keep the `Content-Length`.
+    /// Treats an incomplete body as complete if it is an object or array up to its closing bracket: then only the frame
+    /// around it was wrong. Older new-apis write `"code":1` over `"code":22`, and keep the `Content-Length`.
     #[must_use]
     pub(super) fn forgiven(mut self) -> Self {
         if self.flaw.is_some() && self.text().starts_with(['{', '[']) && Json::read(&self.text()).is_some() {
@@ -58,9 +58,9 @@ impl Answer {
         self
     }
 
-    /// The body as text, without a byte order mark and surrounding space; maybe only the beginning of it.
+    /// The body as text, without a byte order mark and surrounding space; it may be only the beginning.
     ///
-    /// A wrong byte spoils its own character only: codes and ids are ASCII.
+    /// An invalid byte spoils only its own character: codes and ids are ASCII.
     pub(super) fn text(&self) -> Cow<'_, str> {
         match std::str::from_utf8(&self.body) {
             Ok(text) => Cow::Borrowed(trimmed(text)),

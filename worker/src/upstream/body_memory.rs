@@ -1,8 +1,8 @@
-//! Memory for large bodies: what all bodies that are being read may hold together.
+//! Memory for large bodies: limits what all bodies that are being read may hold together.
 //!
-//! Each body has some memory of its own, which is enough for nearly all. One that finds no more memory is given up at
-//! once, and comes again later. It does not wait: over HTTP/2 an unread body keeps others on its connection from being
-//! read.
+//! Each body has some memory of its own, which is enough for nearly all. A body that finds no more memory is given up
+//! at once, and comes again later. It does not wait: over HTTP/2, an unread body keeps others on its connection from
+//! being read.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -10,19 +10,19 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 #[derive(Debug)]
 pub(crate) struct BodyMemory(Semaphore);
 
-/// What one body holds of it, for as long as this exists.
+/// The memory that one body holds, for as long as this exists.
 #[derive(Debug)]
 pub(crate) struct Share<'a> {
     memory: Option<&'a BodyMemory>,
     held: Option<SemaphorePermit<'a>>,
-    /// Bytes that the body may have.
+    /// The bytes that the body may have now.
     room: usize,
 }
 
 impl BodyMemory {
-    /// What each body has for itself, in bytes.
+    /// The bytes that each body has for itself.
     pub(crate) const OWN: usize = 64 << 10;
-    /// Memory is taken in steps of so many bytes.
+    /// The bytes by which a share grows at once.
     const STEP: usize = 64 << 10;
 
     /// Memory of so many bytes.
@@ -30,14 +30,14 @@ impl BodyMemory {
         Self(Semaphore::new(bytes / Self::STEP))
     }
 
-    /// The share of a body that has not begun; without `memory`, the body may be as large as it likes.
+    /// The share of a body that has not begun. Without `memory`, the body may have any size.
     pub(crate) fn share(memory: Option<&Self>) -> Share<'_> {
         Share { memory, held: None, room: Self::OWN }
     }
 }
 
 impl Share<'_> {
-    /// Makes room for a body of so many bytes, and says whether there is any.
+    /// Grows the share to this many bytes. Returns whether there was enough memory.
     pub(crate) fn grow_to(&mut self, bytes: usize) -> bool {
         let Some(BodyMemory(free)) = self.memory else { return true };
         let steps = bytes.saturating_sub(self.room).div_ceil(BodyMemory::STEP);

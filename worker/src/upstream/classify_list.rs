@@ -1,4 +1,4 @@
-//! What a list of tasks means: a poll of many at once, and the search for a task whose id was lost.
+//! What a list of tasks means, for a poll of many tasks at once and for the search for a task whose id was lost.
 
 use std::collections::HashMap;
 
@@ -14,14 +14,14 @@ use super::{
 };
 use crate::lifecycle::Observation;
 
-/// What came of looking at many tasks at once.
+/// The result of a look at many tasks at once.
 #[derive(Debug, Clone)]
 pub enum Batch {
-    /// What was seen of each task; one that the upstream left out is absent. A single look has to tell about it.
+    /// What was seen of each task. A task that the upstream left out is absent; a single look has to tell about it.
     Seen(HashMap<TaskId, Observation>),
-    /// The upstream cannot do this: look at each by itself. The reason is in words.
+    /// The upstream cannot list tasks: look at each one alone. The text is the reason.
     Unsupported(String),
-    /// It did not work this time: always [`Observation::NoVerdict`], for all of them.
+    /// The list failed this time: always [`Observation::NoVerdict`], for all tasks.
     Failed(Observation),
 }
 
@@ -37,7 +37,7 @@ pub(super) fn classify_list(asked: &[TaskId], exchange: &Exchange) -> Batch {
     let text = answer.text();
     match answer.status {
         200..=299 => {}
-        // Too many at once, or a server that has no such address: one by one it goes.
+        // Too many tasks at once, or a server without this address: the tasks are polled one by one.
         300..=399 | 400 | 404..=406 | 410 | 413..=415 | 422 | 501 => return unsupported(answer),
         _ => return Batch::Failed(no_verdict(answer)),
     }
@@ -49,12 +49,12 @@ pub(super) fn classify_list(asked: &[TaskId], exchange: &Exchange) -> Batch {
         Some(_) => unsupported(answer),
         None if text.is_empty() => Batch::Seen(HashMap::new()),
         None if text.starts_with(['[', '{']) => Batch::Failed(no_verdict(answer)),
-        // A page: some servers answer any unknown address with their start page.
+        // A page: some servers answer each unknown address with their start page.
         None => unsupported(answer),
     }
 }
 
-/// The upstream's list of all tasks, as it came.
+/// The answer to a request for all tasks; `None` if the upstream has no such list.
 #[derive(Debug, Default)]
 pub struct TaskList(Option<Exchange>);
 
@@ -80,7 +80,7 @@ impl TaskList {
     }
 }
 
-/// Says which task of a list bears `state`: the latest, should there be several.
+/// Says which task of a list bears `state`; if there are several, the latest.
 fn classify_lookup(state: &str, exchange: &Exchange) -> Observation {
     let answer = match exchange {
         Ok(answer) if (200..300).contains(&answer.status) && answer.flaw.is_none() => answer,
@@ -94,7 +94,7 @@ fn classify_lookup(state: &str, exchange: &Exchange) -> Observation {
         return no_verdict(answer);
     };
     let tasks = list.iter().filter_map(|json| TaskObject::of(*json));
-    // Tasks of other clients, and those without a state, are none of ours.
+    // Tasks of other clients and tasks without a state are not ours.
     let ours = tasks.filter(|task| !state.is_empty() && task.state().as_deref() == Some(state));
     let latest =
         ours.filter_map(|task| Some((task.submitted_ms(), task.id()?))).max_by_key(|(submitted, _)| *submitted);
@@ -104,10 +104,10 @@ fn classify_lookup(state: &str, exchange: &Exchange) -> Observation {
 fn seen(asked: &[TaskId], list: &[Json<'_>]) -> HashMap<TaskId, Observation> {
     let asked: HashMap<&str, &TaskId> = asked.iter().map(|task| (task.as_str(), task)).collect();
     let mut seen = HashMap::with_capacity(asked.len());
-    // The order is not promised, nulls occur, and so do tasks that nobody asked for.
+    // The order is not fixed, and the list may have nulls and tasks that were not asked for.
     for (id, task) in list.iter().filter_map(|json| TaskObject::about_one_of(*json, &asked)) {
         let shown = of_task(id, &task);
-        // A relay may have two rows of one task, of which only one is kept up to date: an end does not go back.
+        // A relay may have two rows for one task and update only one of them: an end is final.
         let is_news = |before: &Observation| !is_end(before) && is_end(&shown);
         if seen.get(id).is_none_or(is_news) {
             seen.insert(id.clone(), shown);
@@ -120,7 +120,7 @@ fn is_end(seen: &Observation) -> bool {
     matches!(seen, Observation::Succeeded(_) | Observation::TaskFailed(..))
 }
 
-/// The array itself, or the one in `{"data": […]}` and `{"data": {"list": […]}}`.
+/// The array itself, or the array in `{"data": […]}` or `{"data": {"list": […]}}`.
 fn list_in(json: Json<'_>) -> Option<Vec<Json<'_>>> {
     fn inner(json: Json<'_>) -> Option<Json<'_>> {
         let fields = json.fields()?;

@@ -1,7 +1,7 @@
 //! What the answer to a look at a task means.
 //!
-//! Only the task itself is a verdict. "I do not know it" is [`Observation::Missing`], of which it takes
-//! several; everything else tells nothing, and the next poll will.
+//! Only an answer that shows the task is a verdict. "I do not know it" is [`Observation::Missing`], which counts only
+//! after several looks. Any other answer tells nothing, and the next poll decides.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ fn of_answer(asked: &TaskId, answer: &Answer) -> Observation {
                 inner().unwrap_or_else(|| of_document(asked, answer, document))
             }
         },
-        // The same words that new-api answers with 400.
+        // new-api answers an unknown task with these words and 400.
         400 | 422 if Said::read(&text).is_some_and(|said| says_task_is_unknown(&said.words)) => Observation::Missing,
         404 if speaks_of_the_task(&text) => Observation::Missing,
         410 => Observation::Missing,
@@ -54,12 +54,12 @@ fn of_answer(asked: &TaskId, answer: &Answer) -> Observation {
     }
 }
 
-/// What an error shows of the very task that was asked for: that it goes on, or its picture.
+/// Reads from an error that the requested task goes on, or its picture.
 fn shown_in_an_error(asked: &TaskId, answer: &Answer, text: &str) -> Option<Observation> {
     let may_show_it = matches!(answer.status, 400 | 402 | 404..=428 | 430..=599);
     let task = may_show_it.then(|| TaskObject::find(Document::read(text)?, asked))??;
     match of_task(asked, &task) {
-        // Whoever is in trouble is no witness of an end without a result.
+        // A server in trouble is not trusted when it shows an end without a result.
         Observation::Running(report) if task.is(asked) && task.has_marks() => {
             Some(Observation::Running(TaskReport { seems_failed: None, ..report }))
         }
@@ -70,7 +70,7 @@ fn shown_in_an_error(asked: &TaskId, answer: &Answer, text: &str) -> Option<Obse
     }
 }
 
-/// What a text that is no JSON shows of the very task that was asked for, in an object that stands in it.
+/// Reads the requested task from an object in a text that is not JSON as a whole.
 fn in_the_midst(asked: &TaskId, text: &str) -> Option<Observation> {
     let object = object_in(text)?;
     let task = TaskObject::find(Document::read(&object)?, asked)?;
@@ -87,29 +87,29 @@ fn of_document(asked: &TaskId, answer: &Answer, document: Document<'_>) -> Obser
         Some(said) if says_task_is_unknown(&said.words) => Observation::Missing,
         // C#'s word for "full" is also its word for "not found".
         Some(said) if said.code == Some(3) && speaks_of_capacity(&said.words) => no_verdict(answer),
-        // Success, and something in it that we cannot read: it may be the task.
+        // A success with content that mjq cannot read: it may be the task.
         Some(Said { code: Some(1), .. }) if holds_something(json) => no_verdict(answer),
-        // An answer of success without a task, or of "not found".
+        // A success without a task, or "not found".
         Some(Said { code: Some(1 | 3), .. }) => Observation::Missing,
-        // Some trouble, told with HTTP 200.
+        // Some trouble, reported with HTTP 200.
         Some(said) if said.code.is_some() || !said.words.is_empty() => no_verdict(answer),
         // `{}`, `{"data": null}`.
         Some(_) if says_nothing(json) => Observation::Missing,
-        // A shape that nobody here has met: what it says of the task, we cannot tell.
+        // An unknown shape: what it says of the task cannot be told.
         Some(_) => no_verdict(answer),
         // `null`, `[]`.
         None if json.is_blank() => Observation::Missing,
-        // `"ok"`, `true`: whoever says so, it is not about a task.
+        // `"ok"`, `true`: these do not speak of a task.
         None => no_verdict(answer),
     }
 }
 
-/// Whether it is an object with nothing in its fields.
+/// Whether the value is an object whose fields are all empty.
 fn says_nothing(json: Json<'_>) -> bool {
     json.fields().is_some_and(|fields| fields.each().all(|(_, value)| value.is_blank()))
 }
 
-/// Whether there is an object or an array with something in it.
+/// Whether a field holds an object or an array that is not empty.
 fn holds_something(json: Json<'_>) -> bool {
     let is_filled = |value: Json<'_>| value.as_str().starts_with(['{', '[']) && !value.is_blank();
     json.fields().is_some_and(|fields| fields.each().any(|(_, value)| is_filled(value)))
@@ -119,7 +119,7 @@ fn is_of_another(asked: &TaskId, task: &TaskObject<'_>) -> bool {
     task.id().is_some() && !task.is_about(asked)
 }
 
-/// What an answer shows that is about a single task, and about another than was asked for.
+/// Reads the task from an answer about a single task that is not the requested one.
 fn of_stranger(answer: &Answer) -> Option<Observation> {
     let text = answer.text();
     let task = TaskObject::the_only_one(Document::read(&text)?)?;
@@ -128,7 +128,7 @@ fn of_stranger(answer: &Answer) -> Option<Observation> {
     Some(Observation::Stranger { id, state, seen })
 }
 
-/// Says what a task object that came for `asked` means.
+/// Says what a task object means that came in answer to a look at `asked`.
 pub(super) fn of_task(asked: &TaskId, task: &TaskObject<'_>) -> Observation {
     let about_nobody = |reason: &str| Observation::NoVerdict { reason: reason.to_owned(), retry_after: None };
     if is_of_another(asked, task) {
@@ -158,7 +158,7 @@ pub(super) fn of_task(asked: &TaskId, task: &TaskObject<'_>) -> Observation {
     }
 }
 
-/// Whether a 404 is the upstream's word about the task, rather than a web server's about the address.
+/// Whether a 404 is the upstream's word about the task, and not a web server's about the address.
 fn speaks_of_the_task(text: &str) -> bool {
     if text.is_empty() {
         return true;
@@ -169,7 +169,7 @@ fn speaks_of_the_task(text: &str) -> bool {
 
 pub(super) fn no_verdict(answer: &Answer) -> Observation {
     let said = Said::read(&answer.text());
-    // To go on at full pace may get us banned, whether or not the answer names a time.
+    // Looks at full pace may get mjq banned, whether or not the answer names a time.
     let pause = match answer.status {
         401 | 403 => Some(Duration::from_secs(5)),
         429 => Some(Duration::from_secs(2)),
@@ -242,7 +242,7 @@ mod tests {
             (404, r#"{"detail":"Not Found"}"#, "missing"),
             (404, r#"{"code":3,"description":"任务不存在"}"#, "missing"),
             (410, "<html>gone</html>", "missing"),
-            // Somebody else spoke, or nobody.
+            // Another server answered, or none.
             (404, "<html>not found</html>", "no_verdict"),
             (404, "404 page not found", "no_verdict"),
             (

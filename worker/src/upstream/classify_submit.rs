@@ -1,7 +1,8 @@
-//! What the answer to a submit means. The place where money is lost or saved.
+//! What the answer to a submit means. Money is lost or saved here.
 //!
-//! The rule behind the table: a refusal is what says that no task was made. An accepting code with an id
-//! is an acceptance whatever the HTTP status; any other doubt is `Unanswered`. Words never decide success.
+//! The rule behind the table: an answer is a refusal only if it says that no task was made. An accepting code with an
+//! id is an acceptance, whatever the HTTP status; any other doubt is `Unanswered`. Words never decide that a submit was
+//! accepted.
 //!
 //! | answer | observation |
 //! |---|---|
@@ -17,7 +18,7 @@
 //! | 9; a relay's words that it has not sent it | refused: fault |
 //! | sent and lost; 302, 303, 408, 409, 424, other 5xx; HTML, nothing, broken JSON with 200 | unanswered |
 //!
-//! What is unanswered may have an id in it all the same: a lead, which a look at that task proves or not.
+//! An unanswered submit may still have an id in its answer: a lead, which a look at that task proves or refutes.
 
 use std::time::Duration;
 
@@ -36,8 +37,8 @@ use super::{
 };
 use crate::lifecycle::{Busy, Observation};
 
-/// Says what the answer to the submit of a job of this kind means. `prompt` is what was sent, which some answers repeat;
-/// empty where there was none.
+/// Says what the answer to the submit of a job of this kind means. `prompt` is the prompt that was sent, which some
+/// answers repeat; empty if there was none.
 #[must_use]
 pub fn classify_submit(kind: Kind, prompt: &str, exchange: &Exchange) -> Observation {
     let answer = match exchange {
@@ -65,16 +66,16 @@ fn accepted(answer: &Answer, said: &Said) -> Option<Observation> {
     let Said { code, task, task_object, queue_position, .. } = said;
     match code {
         Some(1 | 21) => Some(Observation::Accepted { task: task.clone()?, queue_position: 0 }),
-        // Whoever is queued has at least one before it, even where nobody counts.
+        // A queued task has at least one task before it, even if the upstream does not tell how many.
         Some(22) => Some(Observation::Accepted { task: task.clone()?, queue_position: queue_position.unwrap_or(1) }),
         None if answer.status < 300 => Some(Observation::Accepted { task: task_object.clone()?, queue_position: 0 }),
         _ => None,
     }
 }
 
-/// The words without the prompt: it says nothing of what became of the job, and is nobody's business in a log.
+/// The words without the prompt, which says nothing of what became of the job and must not appear in a log.
 fn without(prompt: &str, words: &str) -> String {
-    /// A shorter one may stand in other words by chance.
+    /// A shorter prompt may be part of other words by chance.
     const UNMISTAKABLE: usize = 16;
     let prompt = prompt.trim();
     if prompt.len() < UNMISTAKABLE { words.to_owned() } else { words.replace(prompt, "…") }
@@ -86,7 +87,7 @@ struct Reading<'a> {
     answer: &'a Answer,
     text: &'a str,
     said: Said,
-    /// The body in small letters, where it is no JSON object.
+    /// The body in lower case, if it is not a JSON object.
     page: String,
     reason: String,
 }
@@ -94,16 +95,16 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn meaning(self) -> Observation {
         match (self.answer.status, self.said.code) {
-            // Whoever names it has read the prompt, and it must not be sent again.
+            // Code 24 comes from a server that has read the prompt, which must not be sent again.
             (_, Some(24)) => self.banned(),
-            // Who does not let us in has done nothing, whatever timed out there ("登录超时").
+            // A server that refuses the key has done nothing, whatever timed out there ("登录超时").
             (401 | 407, _) | (200..=299, Some(401)) => self.refused(Busy::Barred),
-            // Whatever it is called: somebody behind may have taken the job.
+            // Whatever the code or status: a server behind the relay may have taken the job.
             _ if self.says_answer_was_lost() => self.unanswered(),
             (200..=299, Some(code)) => self.by_code(code),
-            // HTML, nothing, broken JSON: somebody between us and the upstream spoke, or it broke off.
+            // HTML, nothing, broken JSON: a gateway before the upstream spoke, or the answer broke off.
             (200..=299, None) => self.unanswered(),
-            // Relays wrap the family's codes in these.
+            // Relays wrap the family's codes in these statuses.
             (400 | 404..=406 | 409..=412 | 414..=424 | 426..=428, Some(code)) if is_family_code(code) => {
                 self.by_code(code)
             }
@@ -113,18 +114,18 @@ impl Reading<'_> {
 
     fn says_answer_was_lost(&self) -> bool {
         let words = self.said.all_words();
-        // Who has no room may speak of how long one waits for it.
+        // A refusal for want of room may tell how long one waits for room.
         let is_about_room = self.answer.status == 429 || matches!(self.said.code, Some(23 | 30));
         says_answer_was_lost(&self.page) || says_relay_lost_it(&words) || !is_about_room && says_time_ran_out(&words)
     }
 
-    /// Reads a code that is no acceptance: [`accepted`] has taken those.
+    /// Reads a code that is not an acceptance: [`accepted`] has handled those.
     fn by_code(self, code: i64) -> Observation {
         let is_about_parent = self.has_parent() && says_task_is_unknown(&self.said.words);
         match code {
             3 | 4 | 9 if is_about_parent => self.denied(Code::ParentGone),
             3 | 9 if self.said.task.is_some() => self.not_to_be_followed("a task id beside a refusal"),
-            // The upstream took it, or has it already, and we cannot follow it.
+            // The upstream has taken the job, now or before, but mjq cannot follow the task.
             1 | 21 => self.not_to_be_followed("no task id"),
             22 if self.said.shows_an_id => self.not_to_be_followed("a task id that cannot be read"),
             22 => self.refused(Busy::WithoutId),
@@ -143,19 +144,20 @@ impl Reading<'_> {
         Observation::Unanswered { lead: self.lead(), reason }
     }
 
-    /// An id that may be the new task's, surely read or salvaged.
+    /// An id that may be the new task's, read from the JSON or salvaged.
     fn lead(&self) -> Option<TaskId> {
         let salvaged = || {
             let said = Said::read(&object_in(self.text)?)?;
             said.task.or(said.lead)
         };
-        // The answer to an action may repeat the id of its parent, and a page has numbers of its own.
+        // The answer to an action may repeat the id of its parent, and a page contains other numbers.
         let is_about_one_task = !self.has_parent() && !self.page.starts_with('<');
         let lead = if self.page.is_empty() { self.said.lead.clone() } else { salvaged() };
         lead.or_else(|| is_about_one_task.then(|| id_in(self.text))?)
     }
 
-    /// 3: on a new task "no account to be had", which is C#'s way to say full; on an action "no such parent".
+    /// Reads code 3: for a new task it means "no account available", which is C#'s way to say full; for an action "no
+    /// such parent".
     fn not_found(self) -> Observation {
         let words = &self.said.words;
         if self.has_parent() && !speaks_of_capacity(words) && speaks_of_parent(words) {
@@ -164,19 +166,19 @@ impl Reading<'_> {
         self.refused(Busy::Saturated)
     }
 
-    /// Whether it is about an earlier task, which may be gone.
+    /// Whether the job acts upon an earlier task, which may be gone.
     fn has_parent(&self) -> bool {
         matches!(self.kind, Kind::Action | Kind::Modal)
     }
 
-    /// 5 is new-api's "unknown": nearly all of it happens after its own request has left.
+    /// Reads code 5, new-api's "unknown": nearly all its causes come after its own request has left.
     fn relay_trouble(self) -> Observation {
         const BEFORE_SENDING: [&str; 7] = [
             "read_request_body_failed",
             "get_request_body_failed",
             "marshal_request_body_failed",
             "create_request_failed",
-            // one-hub's, when it has nobody to hand the job on to.
+            // one-hub's, when it has no provider for the job.
             "无法获取provider",
             "无法获取midjourney provider",
             "无法解析模型",
@@ -187,7 +189,8 @@ impl Reading<'_> {
         self.by_words_or(Self::unanswered)
     }
 
-    /// C# answers what it refuses by an exception with -1, `"success": false` and the exception's words.
+    /// Reads C#'s answer to a request that it refuses by an exception: -1, `"success": false` and the exception's
+    /// words.
     fn exception(self) -> Observation {
         const NO_REASON: &str = "操作失败";
         if self.said.words.is_empty() || self.said.words == NO_REASON {
@@ -196,7 +199,7 @@ impl Reading<'_> {
         self.by_words_or(Self::invalid)
     }
 
-    /// An unknown code may be a success in a dialect that nobody here has met.
+    /// Reads an unknown code, which may be a success in an unknown dialect.
     fn by_unknown_code(self, code: i64) -> Observation {
         let looks_like_success = code == 0 || (200..300).contains(&code);
         if self.said.task.is_some() || looks_like_success {
@@ -206,7 +209,7 @@ impl Reading<'_> {
             return self.exception();
         }
         match u16::try_from(code) {
-            // `{"code": 401}` with HTTP 200: the status has moved into the body.
+            // `{"code": 401}` with HTTP 200: the body has the status.
             Ok(status @ 400..600) => self.by_status(status),
             _ => self.by_words_or(Self::unanswered),
         }
@@ -214,14 +217,14 @@ impl Reading<'_> {
 
     fn by_status(self, status: u16) -> Observation {
         match status {
-            // "See other", which many write as 302, is what a server answers once it has done the deed.
+            // A server answers "see other", often as 302, once it has done what was asked.
             302 | 303 => self.unanswered(),
             300..=399 => {
                 let reason = format!("{}: the address redirects elsewhere, and nothing was submitted", self.reason);
                 Observation::Refused { busy: Busy::Misaddressed, retry_after: None, reason: tidy(&reason) }
             }
             403 if tenor(&self.said.all_words()) == Some(Tenor::Banned) => self.banned(),
-            // To let others wait for a model that one job asks for would help nobody.
+            // The breaker stays closed: it would make other jobs wait for a model that only this job asks for.
             403 if says_model_is_barred(&self.said.words) => self.denied(Code::InvalidRequest),
             401 | 402 | 403 | 407 => self.refused(Busy::Barred),
             404 if self.has_parent() && says_task_is_unknown(&self.said.words) => self.denied(Code::ParentGone),
@@ -230,25 +233,26 @@ impl Reading<'_> {
                 let reason = tidy(&format!("{}: there is no such address; check the submit path", self.reason));
                 Observation::Refused { busy: Busy::Misaddressed, retry_after: self.answer.retry_after, reason }
             }
-            // Cloudflare's: the origin refuses connections, cannot be reached, fails at TLS, has no address.
+            // Cloudflare's: the origin refuses connections, cannot be reached, fails at TLS, or has no address.
             521 | 523 | 525 | 526 | 530 => self.refused(Busy::Unreachable),
             413 => self.denied(Code::TooLarge),
             503 if self.came_too_late_for_a_refusal() => self.unanswered(),
             423 | 425 | 429 | 499 | 503 => self.refused(Busy::Saturated),
-            // Too slow; "that is being done already"; and what is behind it failed.
+            // Too slow; "being done already"; a server behind it failed.
             408 | 409 | 424 => self.unanswered(),
-            // What broke off may have been a relay's "I lost the answer".
+            // A body that broke off may have been a relay's "I lost the answer".
             400..=499 if self.answer.flaw.is_some() => self.unanswered(),
-            // The family speaks JSON: a page is a gateway's, which serves no such host, or wants HTTPS.
+            // The family answers in JSON: a page comes from a gateway that does not serve this host, or that wants
+            // HTTPS.
             400..=499 if self.page.starts_with('<') => self.refused(Busy::Misaddressed),
-            // "It went wrong", in as many words.
+            // The answer says only that something went wrong.
             400 if self.said.code == Some(0) && self.said.words.is_empty() => self.unanswered(),
             400..=499 => self.by_words_or(Self::invalid),
             // new-api reads its own database before it sends anything.
             _ if self.said.name == "new_api_error" && tenor(&self.said.words) == Some(Tenor::NotSent) => {
                 self.refused(Busy::Fault)
             }
-            // A fork of one-api checks requests, and answers what it finds with 500.
+            // A fork of one-api checks requests, and answers invalid ones with 500.
             500 if self.said.code == Some(4) && says_field_is_missing(&self.said.words) => {
                 self.denied(Code::InvalidRequest)
             }
@@ -256,7 +260,8 @@ impl Reading<'_> {
         }
     }
 
-    /// Whether a 503 is rather a gateway's time-out: whoever has no room says so at once, and in words, or names a time.
+    /// Whether a 503 is rather a gateway's time-out: a server without room says so at once, or in words, or names a
+    /// time.
     fn came_too_late_for_a_refusal(&self) -> bool {
         const AT_ONCE: Duration = Duration::from_secs(10);
         let says_why = || tenor(&self.said.all_words()).is_some() || says_try_again(&self.said.words);
@@ -306,7 +311,7 @@ impl Reading<'_> {
     }
 }
 
-/// Whether the family uses this code. Others, beside an HTTP error, are only its status again.
+/// Whether the family uses this code. Other codes beside an HTTP error only repeat its status.
 fn is_family_code(code: i64) -> bool {
     matches!(code, 1 | 3 | 4 | 5 | 9 | 21 | 22 | 23 | 24 | 30)
 }

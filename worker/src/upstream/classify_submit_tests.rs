@@ -7,7 +7,7 @@ use mjq_producer::contract::Kind;
 use super::{Answer, Failure, classify_submit::classify_submit};
 use crate::lifecycle::Observation;
 
-/// What an observation comes down to, in a word or two.
+/// An observation in a word or two.
 fn gist(kind: Kind, status: u16, body: &str) -> String {
     let answer = Answer { retry_after: Some(Duration::from_secs(7)), ..Answer::of(status, body) };
     gist_of(&classify_submit(kind, "", &Ok(answer)))
@@ -88,7 +88,7 @@ fn each_row_of_the_table_has_its_meaning() {
         (r#"{"code":22,"result":0}"#, "WithoutId"),
         (r#"{"code":22,"result":[],"data":{}}"#, "WithoutId"),
         (r#"{"code":22,"data":{"result":"170"}}"#, "accepted 170 1"),
-        // An id is there, and who cannot read it must not ask for another task.
+        // An id is there: although it cannot be read, mjq must not ask for another task.
         (r#"{"code":22,"id":"170"}"#, "unanswered"),
         (r#"{"code":22,"result":-5}"#, "unanswered"),
         (r#"{"code":22,"result":1.5}"#, "unanswered"),
@@ -130,14 +130,14 @@ fn each_row_of_the_table_has_its_meaning() {
         (r#"{"code":4,"description":"可能包含敏感词"}"#, "denied banned_prompt"),
         (r#"{"code":4,"description":"prompt不能为空"}"#, "denied invalid_request"),
         (r#"{"code":4}"#, "denied invalid_request"),
-        // A relay that lost the answer behind it.
+        // A relay that lost the answer of the server behind it.
         (r#"{"code":4,"description":"do_request_failed ","type":"upstream_error"}"#, "unanswered"),
         (r#"{"code":5,"description":"do_request_failed"}"#, "unanswered"),
         (r#"{"code":5,"description":"unmarshal_response_body_failed"}"#, "unanswered"),
         (r#"{"code":4,"description":"insert_midjourney_task_failed"}"#, "unanswered"),
         (r#"{"code":5,"description":"something"}"#, "unanswered"),
         (r#"{"code":5,"description":"marshal_request_body_failed"}"#, "Fault"),
-        // Codes that nobody knows.
+        // Unknown codes.
         (r#"{"code":77,"description":"?"}"#, "unanswered"),
         (r#"{"code":-1,"msg":"timeout"}"#, "unanswered"),
         (r#"{"code":1024,"description":"提交成功，正在绘制","result":null}"#, "unanswered"),
@@ -211,7 +211,7 @@ fn a_relay_wraps_the_family_s_codes_in_http_errors() {
         (500, r#"{"code":23}"#, "unanswered"),
         (503, r#"{"error":{"message":"无可用渠道"}}"#, "Saturated"),
         (201, r#"{"code":1,"result":"a"}"#, "accepted a 0"),
-        // An id is an id: to lose it would be to lose the task.
+        // An id counts beside any status: to lose it would be to lose the task.
         (500, r#"{"code":1,"result":"a"}"#, "accepted a 0"),
         (429, r#"{"code":22,"result":"a"}"#, "accepted a 1"),
         (500, r#"{"id":"a","status":"SUBMITTED"}"#, "unanswered"),
@@ -357,7 +357,7 @@ fn what_may_be_well_in_a_while_is_tried_again() {
         (r#"{"code":4,"description":"Temporarily unavailable"}"#, "Saturated"),
         (r#"{"code":4,"description":"提示词违规，请修改后重试"}"#, "denied banned_prompt"),
         (r#"{"code":4,"description":"请求失败：可能包含敏感词"}"#, "denied banned_prompt"),
-        // Whatever it was, it may have come after the task.
+        // The trouble, whatever it was, may have come after the task was made.
         (r#"{"code":5,"description":"please try again later"}"#, "unanswered"),
         (r#"{"code":-1,"description":"please try again later"}"#, "unanswered"),
         (r#"{"code":9,"description":"提交失败，请稍后重试"}"#, "Fault"),

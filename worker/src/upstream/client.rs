@@ -1,9 +1,8 @@
 //! The client: one call, one HTTP exchange.
 //!
-//! There are two HTTP clients within. Submits go over HTTP/1.1, on connections that have not been idle
-//! for long: a server that closes an idle connection, or an HTTP/2 server that says goodbye, at the very
-//! moment a submit leaves makes an outcome that nobody can know. Looks at tasks may be repeated, so they
-//! take whatever is fastest.
+//! The client contains two HTTP clients. Submits go over HTTP/1.1, on connections that have not been idle for long: if
+//! a server closes an idle connection, or an HTTP/2 server says goodbye, at the moment when a submit leaves, nobody can
+//! know the outcome. Looks at tasks may be repeated, so they use the fastest protocol available.
 
 use std::{
     collections::HashMap,
@@ -36,17 +35,17 @@ use crate::lifecycle::{Busy, Observation};
 const MAX_ANSWER: usize = 16 << 20;
 /// The largest answer about many tasks, in bytes.
 const MAX_LIST: usize = 64 << 20;
-/// What looks that are under way may hold of large answers, in bytes: one list of the largest kind.
+/// The memory that looks under way may hold for large answers, in bytes: one list of the largest kind.
 const MEMORY_FOR_LOOKS: usize = MAX_LIST;
 
-/// The upstream API. A clone is the same one.
+/// The upstream API. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Upstream(Arc<Inner>);
 
-/// The settings do not make a client.
+/// Why the settings do not make a client.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
-    /// The base is no HTTP address, or carries a password.
+    /// The base is no HTTP address, or contains a user or password.
     #[error("the upstream's base must be an http or https address without a user and password")]
     Base,
     /// A path does not make an address.
@@ -73,7 +72,7 @@ pub enum UpstreamError {
 struct Inner {
     submitter: Client,
     reader: Client,
-    /// What addresses without a host are relative to.
+    /// The base that addresses without a host are relative to.
     base: Url,
     key: KeyHolder,
     submit: Address,
@@ -86,7 +85,7 @@ struct Inner {
     meter: Meter,
 }
 
-/// An exchange that is under way, for as long as this exists.
+/// Counts one exchange that is under way, for as long as this exists.
 struct UnderWay<'a>(&'a AtomicUsize);
 
 impl<'a> UnderWay<'a> {
@@ -106,7 +105,7 @@ impl Upstream {
     /// Makes a client; nothing is sent yet.
     ///
     /// # Errors
-    /// [`UpstreamError`] says which setting is of no use.
+    /// [`UpstreamError`] names the unusable setting.
     pub fn new(settings: &UpstreamSettings) -> Result<Self, UpstreamError> {
         let base = &settings.base_url;
         let has_password = !base.username().is_empty() || base.password().is_some();
@@ -119,7 +118,7 @@ impl Upstream {
         let fixed =
             |which, path: &str| Address::fixed(base, path).map_err(|cause| UpstreamError::Path { which, cause });
         let build = |builder: ClientBuilder| builder.build().map_err(UpstreamError::Client);
-        // An error means that one is installed already, which will do.
+        // An error means that a provider is installed already, which will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Self(Arc::new(Inner {
             // Common servers close an idle connection after 2 seconds or more.
@@ -144,14 +143,14 @@ impl Upstream {
         self.0.under_way.load(Ordering::Relaxed)
     }
 
-    /// Submits a job: `body` is sent as it is.
+    /// Submits a job; `body` is sent unchanged.
     ///
-    /// Once this is called, dropping it leaves the outcome unknown.
+    /// Once the future has been polled, dropping it leaves the outcome unknown.
     pub async fn submit(&self, kind: Kind, body: String) -> Observation {
         let begun = Instant::now();
         let prompt = prompt_in(&body);
         let request = self.0.submitter.post(self.0.submit.with(kind.as_str())).body(body);
-        // The answer may name a task that costs money: it is not lost for want of memory.
+        // The answer may name a task that costs money, so it is never given up for want of memory.
         let exchange = self.exchange(request, MAX_ANSWER, None).await;
         let seen = classify_submit(kind, &prompt, &exchange);
         if matches!(seen, Observation::Refused { busy: Busy::Barred, .. }) {
@@ -171,7 +170,7 @@ impl Upstream {
         seen
     }
 
-    /// Looks at many tasks in one exchange, where the upstream can do that.
+    /// Looks at many tasks in one exchange, if the upstream can do that.
     pub async fn fetch_many(&self, tasks: &[TaskId]) -> Batch {
         let Some(list) = &self.0.list else {
             return Batch::Unsupported("no list path is set".to_owned());
@@ -196,7 +195,7 @@ impl Upstream {
         batch
     }
 
-    /// Fetches the list of all tasks, where the upstream has one. Elsewhere the list is empty.
+    /// Fetches the list of all tasks. It is empty if the upstream has none.
     pub async fn list_tasks(&self) -> TaskList {
         let Some(lookup) = &self.0.lookup else {
             return TaskList::default();
@@ -208,15 +207,15 @@ impl Upstream {
         list
     }
 
-    /// Whether there is a way to ask the upstream to cancel a task.
+    /// Whether the upstream can be asked to cancel a task.
     #[must_use]
     pub fn can_cancel(&self) -> bool {
         self.0.cancel.is_some()
     }
 
-    /// Asks the upstream to cancel a task, and says whether it answered that it will.
+    /// Asks the upstream to cancel a task. Returns whether it answered that it will.
     ///
-    /// `false` also where the upstream cannot cancel.
+    /// Returns `false`, too, if the upstream cannot cancel.
     pub async fn cancel(&self, task: &TaskId) -> bool {
         let Some(cancel) = &self.0.cancel else {
             return false;
@@ -235,7 +234,7 @@ impl Upstream {
         is_cancelled
     }
 
-    /// An exchange of a look. When its key is refused, the key is read again, and the next look has the new one.
+    /// Makes the exchange of a look. If the key is refused, the key is read again for the next look.
     async fn look(&self, request: RequestBuilder, max_bytes: usize) -> Exchange {
         let exchange = self.exchange(request, max_bytes, Some(&self.0.memory)).await;
         if exchange.as_ref().is_ok_and(|answer| matches!(answer.status, 401 | 403)) {
@@ -274,7 +273,7 @@ fn prompt_in(body: &str) -> String {
     serde_json::from_str(body).ok().and_then(|Prompt { prompt }| prompt).unwrap_or_default()
 }
 
-/// Whether an answer to a cancel agrees: success, and no code that says otherwise.
+/// Whether an answer agrees to a cancel: a success without a code that says otherwise.
 fn agrees(answer: &Answer) -> bool {
     let code = || Json::read(&answer.text())?.fields()?.get("code")?.integer();
     (200..300).contains(&answer.status) && answer.flaw.is_none() && code().is_none_or(|code| code == 1)

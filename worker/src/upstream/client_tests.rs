@@ -24,7 +24,7 @@ enum Then {
     KeepAlive,
 }
 
-/// A server that gives each request the same bytes, and tells what it was asked.
+/// A server that answers each request with the same bytes, and reports the requests.
 struct Server {
     url: Url,
     requests: mpsc::UnboundedReceiver<String>,
@@ -167,7 +167,7 @@ async fn a_name_that_nobody_has_and_a_broken_tls_mean_that_nothing_left() {
     let server = Server::start("not TLS", Then::Close).await;
     let tls = server.url.as_str().replace("http://", "https://");
     for url in ["http://no-such-host.invalid/v1", &tls] {
-        // A resolver without a network takes its time to say no.
+        // Without a network, a resolver takes long to fail.
         let timeout = Duration::from_secs(1);
         let base_url = Url::parse(url).unwrap();
         let upstream = Upstream::new(&UpstreamSettings { timeout, ..UpstreamSettings::new(base_url) }).unwrap();
@@ -180,7 +180,7 @@ async fn a_name_that_nobody_has_and_a_broken_tls_mean_that_nothing_left() {
 
 #[tokio::test]
 async fn a_server_that_does_not_finish_connecting_got_nothing() {
-    // The handshake of TLS hangs: the server listens and says nothing.
+    // The TLS handshake hangs: the server listens and sends nothing.
     let server = Server::start("", Then::Hang).await;
     let url = Url::parse(&server.url.as_str().replace("http://", "https://")).unwrap();
     let upstream =
@@ -204,7 +204,7 @@ async fn a_connection_that_ends_after_the_request_leaves_the_outcome_unknown() {
         server.asked().await;
         assert_eq!(upstream.fetch(&task()).await.name(), "no_verdict");
         server.asked().await;
-        // Not one request more: nothing was repeated.
+        // No further request: nothing was repeated.
         assert!(server.requests.try_recv().is_err());
     }
 }
@@ -275,7 +275,7 @@ async fn an_answer_is_understood_although_it_is_compressed_or_has_odd_headers() 
 
 #[tokio::test]
 async fn looks_at_once_hold_no_more_of_large_answers_than_a_pod_has_memory_for() {
-    // Each answer is a task of 15 MiB, and does not end.
+    // Each answer is a task object of 15 MiB that does not end.
     let large = format!("HTTP/1.1 200 OK\r\n\r\n{{\"id\":\"7\",\"x\":\"{}", " ".repeat(15 << 20));
     let settings = Server::start(large, Then::Hang).await.settings();
     let upstream = Upstream::new(&UpstreamSettings { timeout: Duration::from_secs(3), ..settings }).unwrap();
@@ -307,7 +307,7 @@ async fn a_redirect_is_not_followed() {
     }
     assert!(target.requests.try_recv().is_err());
 
-    // To another page many send whoever has done something: it may be done.
+    // Many servers redirect to another page after they have done what was asked.
     let done = Server::start(http("302 Found", "Location: /tasks\r\n", ""), Then::Close).await;
     assert_eq!(submit(&done.upstream()).await.name(), "unanswered");
 }

@@ -1,33 +1,33 @@
-//! Content encodings: the body as it was meant, also where its headers do not tell the truth.
+//! Content encodings: unpacks bodies, even if their headers are wrong.
 //!
-//! mjq asks for none (`Accept-Encoding: identity`), and some relays compress all the same. Others hand on the header of a
-//! body that they have already unpacked (Node's `fetch` unpacks and keeps the header), or compress twice. A task must not be
-//! lost for that, so whatever cannot be unpacked is taken as it came.
+//! mjq asks for no encoding (`Accept-Encoding: identity`), but some relays compress all the same. Others pass on the
+//! header of a body that they have already unpacked (Node's `fetch` unpacks and keeps the header), or compress twice. A
+//! task must not be lost for that, so a body that cannot be unpacked is taken as it came.
 
 use std::io::Read;
 
 use brotli_decompressor::Decompressor;
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
-/// What gzip begins with.
+/// The first bytes of gzip.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// Unpacks a body whose `Content-Encoding` is this text; it becomes `max_bytes` at most.
+/// Unpacks a body whose `Content-Encoding` is `encodings`, to `max_bytes` at most.
 ///
 /// # Errors
-/// The body is larger.
+/// The unpacked body is larger.
 pub(super) fn decode(body: Vec<u8>, encodings: &str, max_bytes: usize) -> Result<Vec<u8>, TooLarge> {
     let mut body = gunzipped(body, max_bytes)?;
-    // The last was applied last.
+    // The last encoding was applied last, so it is undone first.
     for encoding in encodings.rsplit(',').map(|encoding| encoding.trim().to_ascii_lowercase()) {
         body = match encoding.as_str() {
             "br" => unpacked(&body, Decompressor::new(body.as_slice(), 4096), max_bytes)?.unwrap_or(body),
             "deflate" => match unpacked(&body, ZlibDecoder::new(body.as_slice()), max_bytes)? {
                 Some(unpacked) => unpacked,
-                // Some leave out the frame that the name stands for.
+                // Some servers leave out the zlib frame that `deflate` stands for.
                 None => unpacked(&body, DeflateDecoder::new(body.as_slice()), max_bytes)?.unwrap_or(body),
             },
-            // Known by its beginning, whatever the headers say.
+            // Gzip is recognised by its first bytes, so its header is ignored.
             _ => body,
         };
     }
@@ -47,7 +47,7 @@ fn gunzipped(mut body: Vec<u8>, max_bytes: usize) -> Result<Vec<u8>, TooLarge> {
     Ok(body)
 }
 
-/// What comes out of `packed`, up to where it breaks off; `None` when that is nothing, or when `packed` is rather a text.
+/// The unpacked bytes, up to where `packed` breaks off; `None` when there are none, or when `packed` is plain text.
 fn unpacked(packed: &[u8], reader: impl Read, max_bytes: usize) -> Result<Option<Vec<u8>>, TooLarge> {
     let mut body = Vec::new();
     let end = reader.take(max_bytes as u64 + 1).read_to_end(&mut body);
@@ -57,7 +57,7 @@ fn unpacked(packed: &[u8], reader: impl Read, max_bytes: usize) -> Result<Option
     let is_text = || packed.trim_ascii_start().starts_with(b"{") && std::str::from_utf8(packed).is_ok();
     let is_wanted = match end {
         Ok(_) => true,
-        // As of a body that broke off on its way, the beginning is kept.
+        // The beginning is kept, as it is of a body that broke off on its way.
         Err(_) => !is_text(),
     };
     Ok((is_wanted && !body.is_empty()).then_some(body))

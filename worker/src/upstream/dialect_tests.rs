@@ -1,4 +1,4 @@
-//! Looks at tasks of upstreams that are relatives of the family at most, in the shapes that they document.
+//! Looks at tasks of upstreams that are at most relatives of the family, in the shapes that they document.
 
 use mjq_producer::contract::TaskId;
 
@@ -134,7 +134,7 @@ fn a_status_that_is_a_number_is_the_family_s_own_where_the_rest_agrees() {
         (format!(r#"{{{begin},"status":5,{done}}}"#), "succeeded"),
         (format!(r#"{{{begin},"status":4,{broke}}}"#), "task_failed"),
         (format!(r#"{{{begin},"status":6}}"#), "waits_for_input"),
-        // Numbers of somebody else's, or at odds with the rest.
+        // Numbers of another enumeration, or that the other fields contradict.
         (format!(r#"{{{begin},"status":5,"progress":"50%","imageUrl":"http://a"}}"#), "running"),
         (format!(r#"{{{begin},"status":5,{broke}}}"#), "running"),
         (format!(r#"{{{begin},"status":4,"progress":"50%"}}"#), "running"),

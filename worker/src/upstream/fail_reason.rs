@@ -1,8 +1,8 @@
-//! Why a task failed, in the words of whichever field a dialect has for it.
+//! Why a task failed: reads the field that a dialect has for it.
 
 use super::json::{Fields, Json};
 
-/// Fields that speak of a failure, and of nothing else; the family's own come first.
+/// Fields that speak only of a failure; the family's own come first.
 const PLAIN: [&str; 12] = [
     "failReason",
     "fail_reason",
@@ -18,15 +18,15 @@ const PLAIN: [&str; 12] = [
     "err_msg",
 ];
 
-/// Fields that are the reason where a task is known to have failed, and may be anything where it is not.
+/// Fields that hold the reason of a failed task, but may mean anything in other tasks.
 const LIKELY: [&str; 6] = ["error", "errors", "reason", "message", "msg", "detail"];
 
-/// The reason that a field gives which means nothing else.
+/// The reason from a field that means nothing else.
 pub(super) fn plain(fields: &Fields<'_>) -> Option<String> {
     PLAIN.iter().find_map(|name| words(fields.get(name)?))
 }
 
-/// The reason of a task that is known to have failed, under a name that may mean something else.
+/// The reason of a failed task, from a field that may mean something else in other tasks.
 pub(super) fn likely(fields: &Fields<'_>) -> Option<String> {
     LIKELY.iter().find_map(|name| words(fields.get(name)?))
 }
@@ -43,7 +43,7 @@ fn words(json: Json<'_>) -> Option<String> {
     }
 }
 
-/// What some write where nothing failed, or where an exchange went well.
+/// Whether the text is what some write if nothing failed, or if an exchange went well.
 fn says_nothing(text: &str) -> bool {
     let none = [
         "",

@@ -1,11 +1,11 @@
-//! What a failed task's reason says about trying again.
+//! Reads from the reason of a failed task whether trying again may help.
 //!
-//! The reasons are Midjourney's embeds and the proxies' own texts, in English and Chinese. They are
-//! matched in small letters, the surest phrases first.
+//! The reasons are Midjourney's embeds and the proxies' own texts, in English and Chinese. They are matched in lower
+//! case, the surest phrases first.
 
 use crate::lifecycle::FailureClass;
 
-/// The upstream's account is in trouble, not the prompt, however much it sounds like it.
+/// The upstream's account is in trouble, even if the words sound like trouble with the prompt.
 const ACCOUNT: &[&str] = &[
     "blocked from accessing",
     "account has been",
@@ -106,8 +106,8 @@ const INVALID: &[&str] = &[
     "提示词为空",
 ];
 
-/// The upstream had no capacity, or broke inside. Only what is known to mean this is taken for it: a new
-/// task is a new charge, and would be one for nothing if the prompt was the cause.
+/// The upstream had no capacity, or broke inside. Only phrases that are known to mean this are listed: a new task is a
+/// new charge, and would be a useless one if the prompt was the cause.
 const CAPACITY: &[&str] = &[
     "timeout",
     "timed out",
@@ -153,7 +153,7 @@ pub fn class_of_failure(reason: &str) -> FailureClass {
     if has(&["banned prompt", "敏感词"]) {
         return FailureClass::Banned;
     }
-    // A moderator that is out of order has not read the prompt.
+    // A moderation service that is out of order has not judged the prompt.
     if has(&["moderation", "审核"]) && has(&["timed out", "timeout", "unavailable", "超时", "不可用", "繁忙"])
     {
         return FailureClass::Capacity;

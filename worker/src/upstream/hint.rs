@@ -1,20 +1,20 @@
-//! A hook's body. It is a whole task object; only its id and its status are used, and those only as a hint.
+//! A hook's body. It is a whole task object, but mjq uses only its id and its status, and those only as a hint.
 
 use mjq_producer::contract::TaskId;
 
 use super::{json::Document, task_object::TaskObject};
 
-/// What a hook told.
+/// The content of a hook.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hint {
-    /// The task's id; `None` when there is none that can be read.
+    /// The task's id; `None` when no id can be read.
     pub task: Option<TaskId>,
     /// Whether the task goes on, so that a look at it would find nothing new.
     pub goes_on: bool,
 }
 
 impl Hint {
-    /// Reads a hook's body. One that cannot be read is a hint all the same: something happened.
+    /// Reads a hook's body. A body that cannot be read is still a hint: something happened.
     #[must_use]
     pub fn read(body: &[u8]) -> Self {
         let Ok(text) = std::str::from_utf8(body) else { return Self::default() };

@@ -1,4 +1,4 @@
-//! HTTP: how exchanges are made, and what counts as an answer.
+//! HTTP: makes the clients, and decides what counts as an answer.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,9 +17,10 @@ use super::{
 };
 use crate::root_cause::root_cause;
 
-/// What both clients have in common: no redirects, no retries, a limit for everything.
+/// The settings that both clients share: no redirects, no retries, a limit for everything.
 pub(super) fn client(settings: &UpstreamSettings) -> ClientBuilder {
-    // Less than the whole: a connection that was never made must be told from an answer that never came.
+    // Shorter than the whole time-out, because a connection that was never made must differ from an answer that never
+    // came.
     let connect_timeout = Duration::from_secs(5).min(settings.timeout.mul_f64(0.8));
     Client::builder()
         .default_headers(headers())
@@ -29,7 +30,7 @@ pub(super) fn client(settings: &UpstreamSettings) -> ClientBuilder {
         .connect_timeout(connect_timeout)
         .timeout(settings.timeout)
         .tcp_nodelay(true)
-        // An answer is not lost for a header that nobody needs.
+        // An answer must not be lost because of a header that mjq does not need.
         .http1_allow_obsolete_multiline_headers_in_responses(true)
         .http1_allow_spaces_after_header_name_in_responses(true)
         .http1_ignore_invalid_headers_in_responses(true)
@@ -37,12 +38,12 @@ pub(super) fn client(settings: &UpstreamSettings) -> ClientBuilder {
 
 fn headers() -> HeaderMap {
     let json = HeaderValue::from_static("application/json");
-    // Who compresses all the same is understood: see `decode`.
+    // Compressed answers are understood all the same: see `decode`.
     let encoding = HeaderValue::from_static("identity");
     HeaderMap::from_iter([(ACCEPT, json.clone()), (ACCEPT_ENCODING, encoding), (CONTENT_TYPE, json)])
 }
 
-/// The status; of a 302 that leads to the same path elsewhere 307, which is what it means.
+/// The status that the response means: a 302 to the same path elsewhere means 307.
 pub(super) fn meant_by(response: &Response) -> u16 {
     let leads_to_the_same_path = || {
         let location = response.headers().get(LOCATION)?.to_str().ok()?;
@@ -54,7 +55,7 @@ pub(super) fn meant_by(response: &Response) -> u16 {
     }
 }
 
-/// The body as far as it came, and what kept it from coming whole.
+/// Reads the body as far as it arrives, and says why it did not arrive whole.
 pub(super) async fn read_body(
     response: &mut Response,
     max_bytes: usize,
@@ -69,7 +70,7 @@ pub(super) async fn read_body(
 }
 
 async fn read_bytes(response: &mut Response, max_bytes: usize, mut share: Share<'_>) -> (Vec<u8>, Option<String>) {
-    /// Room that is made before any of it is there.
+    /// The most memory that is reserved before any byte has arrived.
     const PROMISED: u64 = BodyMemory::OWN as u64;
     if response.content_length().is_some_and(|length| length > max_bytes as u64) {
         return (Vec::new(), Some(too_large(max_bytes)));
@@ -94,7 +95,7 @@ fn too_large(max_bytes: usize) -> String {
     format!("the answer is larger than {max_bytes} bytes")
 }
 
-/// Whether the request can have left.
+/// Tells whether the request can have left.
 pub(super) fn failure_of(error: &reqwest::Error) -> Failure {
     if error.is_connect() && error.is_timeout() {
         Failure::NotSent("connecting took too long".to_owned())
@@ -109,10 +110,10 @@ pub(super) fn failure_of(error: &reqwest::Error) -> Failure {
     }
 }
 
-/// How long the upstream asks to be left alone.
+/// Reads how long the upstream asks to be left alone.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name)?.to_str().ok();
-    // A date is meant by the upstream's clock, not by ours.
+    // A date is relative to the upstream's clock, not to the pod's.
     let now = text(DATE).and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or_else(SystemTime::now);
     read_retry_after(text(RETRY_AFTER)?, now)
 }

@@ -1,7 +1,7 @@
 //! JSON, read leniently: nothing is required, and each value keeps its own bytes.
 //!
-//! The family's servers agree on names but not on types: an id is a string here and an integer beyond
-//! 2^53 there, a number comes in quotes, a key comes twice. So values are read one by one, as asked for.
+//! The family's servers agree on names but not on types: an id may be a string or an integer beyond 2^53, a number may
+//! be quoted, a key may occur twice. So values are read one by one, as code asks for them.
 
 use std::{borrow::Cow, fmt};
 
@@ -12,20 +12,20 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// A JSON value: its text, and where it was parsed already what came of that, so that it can be kept without a second parse.
+/// A JSON value: its text and, if it was parsed already, the parsed value, which can be kept without a second parse.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Json<'a>(&'a str, Option<&'a RawValue>);
 
-/// A whole text that is JSON: mostly an object, whose fields are then read in the same go.
+/// A whole text that is JSON. Mostly it is an object, whose fields are then read in the same pass.
 #[derive(Debug)]
 pub(super) struct Document<'a> {
     pub(super) json: Json<'a>,
     pub(super) fields: Option<Fields<'a>>,
 }
 
-/// A JSON object. Of equal keys the last counts; a null is as good as absent.
+/// A JSON object. Of equal keys the last counts; a null counts as absent.
 ///
-/// In the order in which they stand: an object of the family has twenty, of which few are asked for.
+/// The fields are in a list, in their own order: an object of the family has twenty, of which few are asked for.
 #[derive(Debug)]
 pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 
@@ -44,7 +44,8 @@ impl<'a> Json<'a> {
         serde_json::from_str(text).ok().map(Self::of)
     }
 
-    /// Takes a text that may be no JSON: its fields and elements are then none, and cost no reading of their own.
+    /// Takes a text that may not be JSON: then it has no fields and no elements. No pass over the text is spent on the
+    /// check.
     pub(super) fn unread(text: &'a str) -> Self {
         Self(text.trim(), None)
     }
@@ -63,7 +64,7 @@ impl<'a> Json<'a> {
         self.1.map(ToOwned::to_owned).or_else(|| RawValue::from_string(self.0.to_owned()).ok())
     }
 
-    /// Whether it is an array with something in it, of a value that is known to be JSON.
+    /// Whether a valid JSON value is an array with elements.
     pub(super) fn is_filled_array(self) -> bool {
         self.0.strip_prefix('[').is_some_and(|rest| !rest.trim_start().starts_with(']'))
     }
@@ -83,7 +84,7 @@ impl<'a> Json<'a> {
         self.0.starts_with('{').then(|| serde_json::from_str(self.0).ok())?
     }
 
-    /// A string's text, decoded; as written when its escapes are broken.
+    /// A string's text, decoded; as written if its escapes are broken.
     pub(super) fn string(self) -> Option<String> {
         let quoted = self.0.strip_prefix('"')?.strip_suffix('"')?;
         Some(serde_json::from_str(self.0).unwrap_or_else(|_| quoted.to_owned()))
@@ -111,9 +112,9 @@ impl<'a> Json<'a> {
         text.trim().parse().ok().or_else(|| self.float().filter(whole).map(|number| number as i64))
     }
 
-    /// A task's id: a string or an integer, the first where there are several.
+    /// A task's id: a string or an integer; the first one of an array.
     ///
-    /// Nothing here goes deeper than one array or object: a hostile body cannot exhaust the stack.
+    /// This goes no deeper than one array or object, so a hostile body cannot exhaust the stack.
     pub(super) fn task_id(self) -> Option<TaskId> {
         let first = self.items().map_or(Some(self), |items| items.first().copied())?;
         match first.fields() {
@@ -124,7 +125,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Whether it says nothing: null, or what some write for it, or something with nothing in it.
+    /// Whether the value is empty: null, a word for null, or an array or object with nothing in it.
     pub(super) fn is_blank(self) -> bool {
         let is_empty = matches!(self.0.trim_matches(|c: char| "[]{}".contains(c) || c.is_whitespace()), "");
         is_empty || self.is_null() || self.text().is_some_and(|text| stands_for_none(text.trim()))
@@ -135,19 +136,19 @@ impl<'a> Json<'a> {
         // The longest id that is kept. Known ones have 8 to 40 characters.
         const MAX_BYTES: usize = 256;
         let text = match self.number() {
-            // A language without integers writes them so.
+            // A language without integers adds `.0`.
             Some(number) => number.strip_suffix(".0").unwrap_or(number).to_owned(),
             None => self.text()?,
         };
         if self.number().is_some() && !text.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        // PicReader::all answers with several ids, joined by commas.
+        // PicReader::all answers with several ids, separated by commas.
         let id = text.split(',').map(str::trim).find(|id| !id.is_empty())?;
         let is_none = stands_for_none(id);
-        // A path segment of dots would lead elsewhere.
+        // A path segment of dots would change the path of the request.
         let is_path = id.bytes().all(|byte| byte == b'.');
-        // Words, a sentence, JSON within a string, an address: no id, whatever the field is called.
+        // Words, a sentence, JSON within a string or an address are no id, whatever the field is called.
         let is_text =
             id.contains(|c: char| c.is_whitespace() || c.is_control() || "{}\"<>".contains(c)) || id.contains("://");
         let is_odd = id.len() > MAX_BYTES || is_text;
@@ -155,13 +156,13 @@ impl<'a> Json<'a> {
     }
 }
 
-/// What some write where there is no id.
+/// Whether the text is a placeholder that some write if there is no id.
 fn stands_for_none(text: &str) -> bool {
     text.is_empty() || ["0", "null", "none", "nil", "undefined"].iter().any(|none| text.eq_ignore_ascii_case(none))
 }
 
 impl<'a> Fields<'a> {
-    /// Each field, as it stands.
+    /// Each field, in its own order.
     pub(super) fn each(&self) -> impl Iterator<Item = (&str, Json<'a>)> {
         self.0.iter().map(|(name, json)| (&**name, *json))
     }
@@ -172,7 +173,7 @@ impl<'a> Fields<'a> {
         (!last.is_null()).then_some(last)
     }
 
-    /// The first of these fields that is a string with something in it.
+    /// The first of these fields that is a string with visible text.
     pub(super) fn string(&self, names: &[&str]) -> Option<String> {
         let strings = names.iter().filter_map(|name| self.get(name)?.string());
         strings.map(|text| text.trim().to_owned()).find(|text| !text.is_empty())
@@ -203,7 +204,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 }
 
-/// A field's name, borrowed where it has no escapes.
+/// A field's name, borrowed if it has no escapes.
 #[derive(Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 

@@ -1,4 +1,4 @@
-//! The key: what lets us in, and is read anew from its file when it no longer does.
+//! The key that mjq sends to the upstream. It is read anew from its file when the upstream refuses it.
 
 use std::{
     path::PathBuf,
@@ -19,14 +19,14 @@ use super::{UpstreamError, UpstreamSettings};
 #[derive(Debug)]
 pub(super) struct KeyHolder {
     header: HeaderName,
-    /// The word before the key.
+    /// The word before the key in its header.
     scheme: String,
-    /// Where the key comes from, if that can change.
+    /// The file that the key comes from, if there is one: it may change.
     file: Option<PathBuf>,
     current: RwLock<Option<Arc<Key>>>,
 }
 
-/// A key, as it is sent.
+/// A key in the form in which it is sent.
 #[derive(Debug)]
 pub(super) struct Key {
     text: SecretString,
@@ -44,12 +44,12 @@ impl KeyHolder {
         Ok(Self { header, scheme, file: settings.key_file.clone(), current: RwLock::new(key.map(Arc::new)) })
     }
 
-    /// The key of now, if there is one.
+    /// The present key, if there is one.
     pub(super) fn current(&self) -> Option<Arc<Key>> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads the key from its file once more, after the upstream did not let us in: it may have been replaced.
+    /// Reads the key from its file once more, after the upstream refused it: the file may have been replaced.
     pub(super) async fn read_again(&self) {
         let Some(file) = &self.file else { return };
         let path = file.display();
@@ -73,7 +73,7 @@ impl KeyHolder {
 }
 
 impl Key {
-    /// `None` when it cannot stand in a header.
+    /// Makes a key; `None` when the text cannot stand in a header.
     fn new(header: &HeaderName, scheme: &str, text: &str) -> Option<Self> {
         let mut value = HeaderValue::from_str(format!("{scheme} {text}").trim()).ok()?;
         value.set_sensitive(true);
@@ -85,9 +85,9 @@ impl Key {
         request.header(&self.header, &self.value)
     }
 
-    /// Takes the key out of an answer: some upstreams repeat it in their errors, and reasons are shown and stored.
+    /// Removes the key from an answer: some upstreams repeat it in their errors, and reasons are shown and stored.
     pub(super) fn hide_in(&self, status: u16, body: Vec<u8>) -> Vec<u8> {
-        /// A shorter one may stand in a prompt by chance: it is taken out of nothing but errors.
+        /// A shorter key may stand in a prompt by chance, so it is removed only from errors.
         const UNMISTAKABLE: usize = 16;
         let key = self.text.expose_secret();
         let is_sought = status >= 400 || key.len() >= UNMISTAKABLE;

@@ -1,4 +1,4 @@
-//! What an answer leads to that shows a task, and is no acceptance that can be read.
+//! The leads in answers that show a task but are no readable acceptance.
 
 use mjq_producer::contract::Kind;
 
@@ -7,7 +7,7 @@ use crate::lifecycle::Observation;
 
 const TASK: &str = "1748339029401828";
 
-/// The lead in an answer to a submit of this kind, which has to be unanswered.
+/// The lead in an answer to a submit of this kind; the answer must be classified as unanswered.
 fn lead(kind: Kind, answer: Answer) -> Option<String> {
     let body = answer.text().into_owned();
     match classify_submit(kind, "", &Ok(answer)) {

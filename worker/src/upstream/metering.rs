@@ -1,4 +1,4 @@
-//! What the metrics tell about the upstream: how many exchanges of which class, and how long they took.
+//! The metrics of the upstream: how many exchanges there were of each class, and how long they took.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const REQUESTS: &str = "mjq_upstream_requests_total";
 const SECONDS: &str = "mjq_upstream_request_seconds";
 
 closed_set! {
-    /// Which of the upstream's endpoints was asked.
+    /// The upstream's endpoint that was asked.
     pub enum EndpointClass {
         /// A job was submitted.
         Submit = "submit",
@@ -31,29 +31,29 @@ closed_set! {
 }
 
 closed_set! {
-    /// What an exchange came to.
+    /// The result of an exchange.
     pub enum AnswerClass {
-        /// It did what was asked.
+        /// The upstream did what was asked.
         Ok = "ok",
-        /// It did not, and might later.
+        /// The upstream did not do it, but might later.
         Refused = "refused",
-        /// It never will.
+        /// The upstream will never do it.
         Denied = "denied",
-        /// Nobody knows whether it did.
+        /// Nobody knows whether the upstream did it.
         Unanswered = "unanswered",
         /// A look that told nothing.
         NoVerdict = "no_verdict",
-        /// It does not know what it was asked about.
+        /// The upstream does not know the task.
         Missing = "missing",
-        /// Nobody is there.
+        /// No server is there.
         Unreachable = "unreachable",
-        /// A server is there, and has no such address.
+        /// A server is there, but has no such address.
         Misaddressed = "misaddressed",
     }
 }
 
 impl AnswerClass {
-    /// The class of an exchange and of what was made of it.
+    /// The class of an exchange that was classified as `seen`.
     #[must_use]
     pub fn of(exchange: &Exchange, seen: &Observation) -> Self {
         if matches!(exchange, Err(Failure::NotSent(_))) {

@@ -1,13 +1,12 @@
 //! The HTTP edge: asks the upstream API, and says what its answers mean.
 //!
-//! Each call makes one HTTP exchange, never two, and hands back an
-//! [`Observation`](crate::lifecycle::Observation): nothing here retries, waits, stores or decides what
-//! becomes of a job. The answers are read by pure functions; only `client` does I/O.
+//! Each call makes one HTTP exchange, never two, and returns an [`Observation`](crate::lifecycle::Observation): nothing
+//! here retries, waits, stores or decides what becomes of a job. Pure functions read the answers; only `client`, `http`
+//! and `key` do I/O.
 //!
-//! What it promises: an answer counts as a refusal only when it says that no task was made. When that
-//! cannot be known, the answer is [`Unanswered`](crate::lifecycle::Observation::Unanswered), so that
-//! nobody pays twice by mistake. A poll's answer is a verdict only when it shows the very task that was
-//! asked for.
+//! The edge promises that an answer counts as a refusal only when it says that no task was made. When that cannot be
+//! known, the answer is [`Unanswered`](crate::lifecycle::Observation::Unanswered), so that nobody pays twice by
+//! mistake. The answer to a poll is a verdict only when it shows the very task that was asked for.
 //!
 //! Reading order: `settings`, `answer`, `classify_submit`, `classify_poll`, `client`.
 

@@ -1,12 +1,11 @@
-//! The picture of a task: its address, under whichever name and however deep a dialect shows it.
+//! The picture of a task: finds its address, under the names and at the depths that dialects use.
 
 use url::Url;
 
 use super::json::{Fields, Json};
 use crate::lifecycle::Observation;
 
-/// Names that mean the result and nothing else: the family's own first, one picture before many, pictures before
-/// videos.
+/// Names that mean only the result. The family's own name is first; one picture precedes many, pictures precede videos.
 ///
 /// TTAPI's `images` are the quarters of its `cdnImage`; `imageDcUrl` is ohmygpt's, `resultUrls` is kie's.
 const NAMES: [&str; 24] = [
@@ -38,28 +37,27 @@ const NAMES: [&str; 24] = [
 
 const VIDEO_NAMES: [&str; 4] = ["videoUrl", "video_url", "videoUrls", "video_urls"];
 
-/// Names that may mean something else, too: only what is plainly an address counts.
+/// Names that may mean something else, too: only a value that is plainly an address counts.
 const DOUBTFUL: [&str; 7] = ["result", "image", "url", "uri", "attachments", "originalImageUrl", "original_image_url"];
 
-/// Where dialects have it one level down.
+/// Fields in which dialects have the picture one level down.
 const WITHIN: [&str; 6] = ["result", "output", "task_result", "taskResult", "data", "resultInfoJson"];
 
-/// The result's address in a task object.
+/// Finds the result's address in a task object.
 pub(super) fn of_task(fields: &Fields<'_>) -> Option<String> {
     let anywhere = |name: &&str| first_url(fields.get(name)?).filter(|url| url.starts_with("http"));
     under_its_own_name(fields).or_else(|| DOUBTFUL.iter().find_map(anywhere))
 }
 
-/// The result's address under names that mean nothing else, also one level down.
+/// Finds the result's address under names that mean only that, also one level down.
 pub(super) fn under_its_own_name(fields: &Fields<'_>) -> Option<String> {
-    // What else a video's task shows is its thumbnail.
+    // The other pictures of a video's task are thumbnails.
     let video = || VIDEO_NAMES.iter().find_map(|name| first_url(fields.get(name)?));
     let here = if is_video(fields) { video().or_else(|| picture_in(fields)) } else { picture_in(fields) };
     here.or_else(|| WITHIN.iter().find_map(|name| picture_within(fields.get(name)?)))
 }
 
-/// Makes an address that lacks scheme and host a whole one: a relay that was never told its own address gives
-/// `/mj/image/…`.
+/// Completes an address that lacks scheme and host: a relay that was never told its own address shows `/mj/image/…`.
 pub(super) fn resolve(seen: &mut Observation, base: &Url) {
     match seen {
         Observation::Running(task)
@@ -67,7 +65,7 @@ pub(super) fn resolve(seen: &mut Observation, base: &Url) {
         | Observation::TaskFailed(task, _)
         | Observation::WaitsForInput(task) => {
             if let Some(whole) = Some(&task.image_url).filter(|url| url.starts_with('/')).map(|url| base.join(url)) {
-                // What makes no address stays as it was shown.
+                // If no address results, the text stays as it was shown.
                 task.image_url = whole.map_or_else(|_| task.image_url.clone(), String::from);
             }
         }
@@ -91,7 +89,7 @@ fn picture_within(json: Json<'_>) -> Option<String> {
     }
 }
 
-/// The first address in a string, an object, or an array of them; also where a relay hands those on as a string.
+/// Finds the first address in a string, an object, or an array of them; also if a relay passes those on as a string.
 fn first_url(json: Json<'_>) -> Option<String> {
     match json.string().filter(|text| is_json(text)) {
         Some(text) => first_url_in(Json::read(text.trim())?),
@@ -107,7 +105,7 @@ fn first_url_in(list: Json<'_>) -> Option<String> {
     urls.into_iter().find(|url| !stands_for_no_picture(url))
 }
 
-/// What some write where there is no picture yet.
+/// Whether the text is a placeholder that some write if there is no picture yet.
 fn stands_for_no_picture(url: &str) -> bool {
     let none = ["", "null", "none", "nil", "undefined", "n/a", "-", "false", "true", "0", "pending"];
     let bare = ["http://", "https://"];

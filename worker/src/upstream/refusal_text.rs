@@ -1,7 +1,7 @@
-//! What the words of a refusal say, where its code says too little.
+//! Reads the words of a refusal whose code says too little.
 //!
-//! Code 4 is "validation error", but relays put their own troubles under it. Only refusals are read
-//! this way: no text ever makes an acceptance.
+//! Code 4 is "validation error", but relays use it for their own troubles. Only refusals are read this way: words never
+//! make an acceptance.
 
 use crate::lifecycle::FailureClass;
 
@@ -14,16 +14,16 @@ pub(super) enum Tenor {
     MaybeTaken,
     /// A relay had trouble of its own before it sent anything.
     NotSent,
-    /// The account may do no more: quota, daily limit, ban.
+    /// The account may not submit any more: quota, daily limit, ban.
     Barred,
-    /// Too much is going on.
+    /// The upstream is full or busy.
     Saturated,
     /// The prompt was refused.
     Banned,
 }
 
-/// What new-api, and others between us and the upstream, answer once their own request has left: that may have made a
-/// task.
+/// What new-api, and other servers between mjq and the upstream, answer once their own request has left: it may have
+/// made a task.
 const MAYBE_TAKEN: &[&str] = &[
     "do_request_failed",
     "close_request_body_failed",
@@ -38,7 +38,7 @@ const MAYBE_TAKEN: &[&str] = &[
     "bad_response_body",
     "fail_to_fetch_task",
     "fail_to_fetch_midjourney",
-    // A fork of one-api, once its upstream has taken the job.
+    // A fork of one-api, after its upstream has taken the job.
     "insert midjourneytask failed",
     "io copy error",
     "close bodyreader error",
@@ -63,10 +63,10 @@ const MAYBE_TAKEN: &[&str] = &[
     "可能已提交",
 ];
 
-/// The same, unless the text only says how long to wait, or that a wait for room was too long.
+/// These mean the same, unless the text only says how long to wait, or that a wait for room was too long.
 const TIMED_OUT: &[&str] = &["timeout", "超时"];
 
-/// What proxies write on their pages once a request has left them, some of them under 503: Varnish, Fastly, Heroku.
+/// Words on the pages of proxies whose request has left, some of them with status 503: Varnish, Fastly, Heroku.
 const LOST_PAGES: &[&str] = &[
     "upstream request timeout",
     "backend fetch failed",
@@ -142,7 +142,7 @@ const BARRED: &[&str] = &[
     "model price not found",
 ];
 
-/// Too much is going on: these words alone are a refusal.
+/// The upstream is full: these words alone are a refusal.
 const FULL: &[&str] = &[
     "queue full",
     "queue is full",
@@ -168,7 +168,7 @@ const FULL: &[&str] = &[
     "任务数已满",
 ];
 
-/// Nobody has room or time.
+/// No account or server is available.
 const BUSY: &[&str] = &[
     "get_channel",
     "no available",
@@ -192,7 +192,7 @@ const BUSY: &[&str] = &[
     "no keys available",
 ];
 
-/// A relay's own database, or its own connection: it has not sent anything by then. Go's drivers and `net`, SQLite, MySQL,
+/// Trouble of a relay's own database or connection, before it sent anything: Go's drivers and `net`, SQLite, MySQL,
 /// PostgreSQL.
 const OWN_TROUBLE: &[&str] = &[
     "database error",
@@ -227,23 +227,23 @@ pub(super) fn tenor(words: &str) -> Option<Tenor> {
     }
 }
 
-/// Whether somebody between us and the upstream says that its own request has left, and what came of it is lost.
+/// Whether a server between mjq and the upstream says that its own request has left and its answer is lost.
 pub(super) fn says_relay_lost_it(words: &str) -> bool {
     let words = words.to_lowercase();
     MAYBE_TAKEN.iter().any(|phrase| words.contains(phrase)) || says_proxy_lost_it(&words)
 }
 
-/// Whether a relay says what went wrong before its own request left: its database, or the connection, which it never had.
+/// Whether a relay says what went wrong before its own request left: its database failed, or it got no connection.
 fn says_it_sent_nothing(words: &str) -> bool {
     OWN_TROUBLE.iter().any(|phrase| words.contains(phrase))
 }
 
-/// Whether the words of what else would be a lost answer say that something is not in the request.
+/// Whether words that would otherwise mean a lost answer say that the request lacks a field.
 pub(super) fn says_field_is_missing(words: &str) -> bool {
     words.trim().to_lowercase().ends_with("_is_required")
 }
 
-/// Whether the words speak of a time that ran out, and of nothing else.
+/// Whether the words say that a time ran out, and nothing that makes this harmless (full, not sent).
 pub(super) fn says_time_ran_out(words: &str) -> bool {
     let words = words.to_lowercase();
     // A prompt's parameter may be called `--timeout`.
@@ -254,14 +254,14 @@ pub(super) fn says_time_ran_out(words: &str) -> bool {
         && (words.split_whitespace().any(timed_out) || ["timed out", "time out"].iter().any(|it| words.contains(it)))
 }
 
-/// Whether the words of what else would be a refusal for good say no more than that something went wrong.
+/// Whether words that would otherwise be a final refusal say no more than that something went wrong.
 ///
-/// C# catches whatever a submit throws as "提交Imagine任务异常", also what was thrown once the task was queued.
+/// C# catches any exception of a submit as "提交Imagine任务异常", even one thrown after the task was queued.
 pub(super) fn says_something_failed(words: &str) -> bool {
     ["开小差", "请求失败", "任务异常", "系统异常"].iter().any(|phrase| words.contains(phrase))
 }
 
-/// Whether the words of what else would be a refusal for good say that it may be well in a while.
+/// Whether words that would otherwise be a final refusal say that a later try may succeed.
 pub(super) fn says_try_again(words: &str) -> bool {
     let words = words.to_lowercase();
     ["try again", "try later", "retry later", "temporarily", "稍后再试", "稍后重试", "稍后尝试", "请重试"]
@@ -269,7 +269,7 @@ pub(super) fn says_try_again(words: &str) -> bool {
         .any(|phrase| words.contains(phrase))
 }
 
-/// Whether a page that is no JSON, in small letters, says that a proxy has passed the request on, and lost the answer.
+/// Whether a page (not JSON, in lower case) says that a proxy has passed the request on and lost the answer.
 pub(super) fn says_answer_was_lost(page: &str) -> bool {
     LOST_PAGES.iter().any(|phrase| page.contains(phrase)) || says_proxy_lost_it(page)
 }
@@ -280,7 +280,7 @@ fn says_proxy_lost_it(words: &str) -> bool {
     words.contains("disconnect/reset before headers") && !never_left.iter().any(|reason| words.contains(reason))
 }
 
-/// Whether the words of a code 3 speak of accounts or room, rather than of a task.
+/// Whether the words of a code 3 speak of accounts or room, and not of a task.
 pub(super) fn speaks_of_capacity(words: &str) -> bool {
     let words = words.to_lowercase();
     ["无可用", "账号", "账户", "实例", "no available", "account", "instance", "busy", "capacity"]
@@ -288,7 +288,7 @@ pub(super) fn speaks_of_capacity(words: &str) -> bool {
         .any(|phrase| words.contains(phrase))
 }
 
-/// Whether the words of a code 3 about an action speak of the task that it acts upon.
+/// Whether the words of a code 3, answered to an action, speak of the action's parent task.
 pub(super) fn speaks_of_parent(words: &str) -> bool {
     let words = words.to_lowercase();
     ["任务", "失效", "关联", "not found", "not_found", "no_found", "not exist", "not_exist", "task"]
@@ -296,7 +296,7 @@ pub(super) fn speaks_of_parent(words: &str) -> bool {
         .any(|phrase| words.contains(phrase))
 }
 
-/// Whether the words say that a task is not known (any more).
+/// Whether the words say that a task is unknown, or no longer known.
 pub(super) fn says_task_is_unknown(words: &str) -> bool {
     let words = words.to_lowercase().replace('_', " ");
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
@@ -314,11 +314,11 @@ pub(super) fn says_task_is_unknown(words: &str) -> bool {
         "失效",
         "过期",
     ]);
-    // Forks of one-api that do not find the id among their own rows.
+    // From forks of one-api that do not find the id among their own rows.
     (speaks_of_task && says_gone) || words.contains("get mj id failed")
 }
 
-/// Whether the words of a 404 say that the address is wrong, rather than the task.
+/// Whether the words of a 404 say that the address is wrong, and not the task.
 pub(super) fn says_address_is_unknown(words: &str) -> bool {
     let words = words.to_lowercase();
     [
@@ -335,7 +335,7 @@ pub(super) fn says_address_is_unknown(words: &str) -> bool {
     .any(|phrase| words.contains(phrase))
 }
 
-/// Whether the words of a 403 are about a model that this key may not use, and not about the key.
+/// Whether the words of a 403 are about a model that this key may not use, and not about the key itself.
 pub(super) fn says_model_is_barred(words: &str) -> bool {
     let words = words.to_lowercase();
     ["no access to model", "无权访问模型"].iter().any(|phrase| words.contains(phrase))

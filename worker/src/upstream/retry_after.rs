@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-/// The longest that an upstream's word is taken for; a longer one is a mistake or a prank.
+/// The longest wait that is believed; a longer one is a mistake or a prank.
 const LONGEST: Duration = Duration::from_secs(3600);
 
 /// Reads a `Retry-After`: seconds, or an HTTP date that is compared with `now`.

@@ -1,4 +1,4 @@
-//! What an answer says beside a task object: code, words, the new task's id.
+//! The parts of an answer other than a task object: code, words, the new task's id.
 
 use mjq_producer::contract::TaskId;
 
@@ -9,30 +9,30 @@ use super::{
     tidy::tidy,
 };
 
-/// `{"code", "description", "result", "properties"}` and its dialects. Nothing in it is required.
+/// `{"code", "description", "result", "properties"}` and its dialects. No field is required.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     /// The business code: 1, 22, 21, 23 …
     pub(super) code: Option<i64>,
-    /// The description, or whatever the dialect calls its words.
+    /// The description, under whichever name the dialect has for it.
     pub(super) words: String,
-    /// What a dialect calls its error by name: `{"error": {"code": "do_request_failed"}}`.
+    /// The name that a dialect gives its error: `{"error": {"code": "do_request_failed"}}`.
     pub(super) name: String,
     /// The id of the new task.
     pub(super) task: Option<TaskId>,
-    /// An id, wherever it stands, that may be the new task's.
+    /// An id that may be the new task's, from any field that might hold one.
     pub(super) lead: Option<TaskId>,
-    /// Whether there seems to be an id of a task, readable or not.
+    /// Whether the answer seems to have a task's id, readable or not.
     pub(super) shows_an_id: bool,
-    /// Tasks before the new one, where code 22 counts them.
+    /// The number of tasks before the new one, if code 22 tells it.
     pub(super) queue_position: Option<u32>,
-    /// Whether it says in so many words that nothing was done: `"success": false`.
+    /// Whether the answer says expressly that nothing was done: `"success": false`.
     pub(super) is_no_success: bool,
-    /// The word that was refused.
+    /// The word in the prompt that was refused.
     pub(super) banned_word: Option<String>,
-    /// The id of the task object that stands in place of all this.
+    /// The id of the task object that stands in place of all these fields.
     pub(super) task_object: Option<TaskId>,
-    /// Whether it is the answer of a web framework that knows no such address.
+    /// Whether this is the answer of a web framework that does not know the address.
     pub(super) is_framework_error: bool,
 }
 
@@ -48,7 +48,7 @@ impl Said {
         let inner = properties.and_then(Json::fields);
         let property = |name: &str| inner.as_ref()?.get(name);
         let words = words_of(&fields);
-        // Not a bare `id` beside `code`: in some dialects that is the request's.
+        // A bare `id` beside `code` is not read: in some dialects it is the request's.
         let shown = ["result", "data", "mjId", "mj_id", "taskId", "task_id"].iter();
         let shown = shown.filter_map(|name| fields.get(name)?.task_id());
         let hidden = ["taskId", "task_id", "id"].iter().filter_map(|name| property(name)?.scalar_id());
@@ -62,7 +62,7 @@ impl Said {
             queue_position: counted.or_else(|| first_number(&words)),
             words,
             name: name_of(&fields),
-            // Whoever has the task needs no lead to it.
+            // An acceptance with a task needs no lead.
             lead: if matches!(code, Some(1 | 21 | 22)) && task.is_some() { None } else { lead(&fields, 3) },
             shows_an_id: task.is_some() || shows_an_id(&fields, 2),
             task,
@@ -71,7 +71,7 @@ impl Said {
             is_framework_error: fields.get("path").is_some() && fields.get("status").is_some(),
             task_object: match fields.get("code") {
                 Some(_) => None,
-                // A short `id` beside an id is the number of a relay's row.
+                // A short `id` beside a longer one is a row number of the relay.
                 None => TaskObject::new_task(Document { json, fields: Some(fields) })
                     .map(|id| beside.filter(|_| !looks_like_id(&id)).unwrap_or(id)),
             },
@@ -80,13 +80,13 @@ impl Said {
 }
 
 impl Said {
-    /// Everything that may hint at what happened.
+    /// All words that may hint at what happened.
     pub(super) fn all_words(&self) -> String {
         format!("{} {}", self.words, self.name)
     }
 }
 
-/// Puts an answer into words: status, code and what it says itself.
+/// Puts an answer into words: its status, its code and its own words.
 pub(super) fn reason_of(answer: &Answer, said: Option<&Said>) -> String {
     let status = (answer.status != 200).then(|| format!("HTTP {}", answer.status));
     let code = said.and_then(|said| said.code).map(|code| format!("code {code}"));
@@ -103,7 +103,7 @@ pub(super) fn reason_of(answer: &Answer, said: Option<&Said>) -> String {
     }
 }
 
-/// What kind of body it is; short plain text of an error as it stands.
+/// The kind of the body; an error's short plain text is quoted.
 fn body_in_words(answer: &Answer) -> String {
     /// Longer texts are pages.
     const MAX_QUOTED: usize = 200;
@@ -148,7 +148,8 @@ const ID_FIELDS: [&str; 22] = [
     "id",
 ];
 
-/// An id that may be the new task's, as deep as `depth` objects. A short number may be anything's, and a word is none.
+/// An id that may be the new task's, looked for in up to `depth` nested objects. Short numbers and words do not count:
+/// a short number may be anything's, and a word is no id.
 fn lead(fields: &Fields<'_>, depth: usize) -> Option<TaskId> {
     let named = |wanted: &'static str| fields.each().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted));
     ID_FIELDS.into_iter().flat_map(named).find_map(|(_, json)| match json.fields() {
@@ -157,7 +158,7 @@ fn lead(fields: &Fields<'_>, depth: usize) -> Option<TaskId> {
     })
 }
 
-/// The family's own answer where a framework has put it into an envelope of its own: GoFrame writes
+/// The family's own answer, if a framework has wrapped it in an envelope of its own. GoFrame writes
 /// `{"code": 0, "message": "", "data": {"code": 23, "description": "…"}}`.
 fn wrapped<'a>(fields: &Fields<'a>) -> Option<Json<'a>> {
     let is_success = matches!(fields.get("code").and_then(Json::integer), Some(0 | 200));
@@ -170,7 +171,7 @@ fn wrapped<'a>(fields: &Fields<'a>) -> Option<Json<'a>> {
     is_success.then(|| ["data", "result"].iter().filter_map(|name| fields.get(name)).find(is_the_familys))?
 }
 
-/// What some write where the family has the id.
+/// Words that some dialects write in the field of the id.
 fn is_word(id: &TaskId) -> bool {
     let words = [
         "ok",
@@ -195,7 +196,7 @@ fn is_word(id: &TaskId) -> bool {
     words.iter().any(|word| id.as_str().trim().eq_ignore_ascii_case(word))
 }
 
-/// Whether a field that might hold the new task's id has something in it, as deep as `depth` objects.
+/// Whether a field that might hold the new task's id is not blank, in up to `depth` nested objects.
 fn shows_an_id(fields: &Fields<'_>, depth: usize) -> bool {
     let may_hold_one = |name: &str| ID_FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field));
     fields.each().filter(|(name, _)| may_hold_one(name)).any(|(_, json)| match json.fields() {

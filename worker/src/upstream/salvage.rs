@@ -1,8 +1,8 @@
-//! Salvage: what can still be read of a text that is no JSON as a whole.
+//! Salvage: reads objects and ids from a text that is not JSON as a whole.
 //!
-//! Frameworks write an error behind an answer that was already out, PHP its warnings in front of one, event streams `data:`;
-//! and some write JSON into a JSON string. What is found like this is never an acceptance: it is a lead, which a look proves,
-//! or a look itself, if it names the task that was asked for.
+//! Frameworks write an error behind an answer that was already sent, PHP writes warnings in front, event streams write
+//! `data:`, and some servers write JSON into a JSON string. A salvaged object is never an acceptance: it is a lead,
+//! which a look proves, or the result of a look, if it names the requested task.
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -11,9 +11,9 @@ use serde_json::value::RawValue;
 
 use super::json::Json;
 
-/// The first object that stands in a text.
+/// Finds the first object in a text.
 pub(super) fn object_in(text: &str) -> Option<Cow<'_, str>> {
-    /// More braces that begin no object are no answer with something around it.
+    /// The braces that are tried: a text with more that begin no object is no answer with something around it.
     const TRIES: usize = 8;
     if let Some(written_twice) = Json::read(text).and_then(Json::string) {
         return Json::read(&written_twice)?.fields().is_some().then_some(Cow::Owned(written_twice));
@@ -22,12 +22,12 @@ pub(super) fn object_in(text: &str) -> Option<Cow<'_, str>> {
         let mut values = serde_json::Deserializer::from_str(&text[at..]).into_iter::<&RawValue>();
         Some(values.next()?.ok()?.get())
     });
-    // `{}` is no more than a pair of braces.
+    // `{}` proves nothing: it may be just a pair of braces.
     objects.map(Cow::Borrowed).find(|object| object.len() > 2)
 }
 
-/// The one id in a text that can only be a task's: 16 to 20 digits, as Java's and C#'s proxies write them, or a UUID.
-/// `None` when there are several.
+/// Finds the only word in a text that must be a task's id: 16 to 20 digits, as Java's and C#'s proxies write ids, or a
+/// UUID. `None` when there are several.
 pub(super) fn id_in(text: &str) -> Option<TaskId> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
     let mut ids: HashSet<&str> = words.filter(|word| is_number(word) || is_uuid(word)).collect();

@@ -1,22 +1,22 @@
-//! Where the upstream is, and how it wants to be asked.
+//! Where the upstream is, and how it expects requests.
 
 use std::{path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 use url::Url;
 
-/// Where the upstream is, and how it wants to be asked.
+/// Where the upstream is, and how it expects requests.
 #[derive(Debug, Clone)]
 pub struct UpstreamSettings {
-    /// What the paths are appended to; its own path (`/v1`) stays.
+    /// The base that the paths are appended to; its own path (`/v1`) stays.
     pub base_url: Url,
     /// The key; without one, no key is sent.
     pub key: Option<SecretString>,
-    /// The file that holds the key, if one does: it is read again when the upstream does not let us in.
+    /// The file that holds the key, if there is one. It is read again when the upstream refuses the key.
     pub key_file: Option<PathBuf>,
     /// The header that carries the key.
     pub auth_header: String,
-    /// The word before the key (`Bearer`); empty where the header is the key alone.
+    /// The word before the key (`Bearer`); empty if the header is the key alone.
     pub auth_scheme: String,
     /// Where jobs are submitted; `{action}` is the job's kind.
     pub submit_path: String,
@@ -28,12 +28,12 @@ pub struct UpstreamSettings {
     pub cancel_path: Option<String>,
     /// Where the latest tasks are listed (`/mj/task/list`), if the upstream has it.
     pub lookup_path: Option<String>,
-    /// The most that one exchange takes, from connecting to the body's last byte.
+    /// The longest time that one exchange takes, from connecting to the body's last byte.
     pub timeout: Duration,
 }
 
 impl UpstreamSettings {
-    /// The settings of an upstream that has nothing but the family's usual paths.
+    /// The settings of an upstream with only the family's usual paths.
     #[must_use]
     pub fn new(base_url: Url) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! The upstream's task object, read leniently: each field is optional, and a number or a string.
+//! The upstream's task object, read leniently: each field is optional, and may be a number or a string.
 
 use std::collections::HashMap;
 
@@ -22,32 +22,32 @@ pub(super) struct TaskObject<'a> {
     around: Around<'a>,
 }
 
-/// What is known of a task by the objects around it.
+/// What the objects around a task tell of it.
 #[derive(Debug, Clone, Default)]
 struct Around<'a> {
-    /// The nearest of them that bears the id that was asked for.
+    /// The nearest of these objects that has the requested id.
     voucher: Option<Json<'a>>,
     /// The status beside that id.
     status: Option<String>,
-    /// The reason of a failure that one of them gives, under a name that means nothing else.
+    /// The reason of a failure from one of these objects, under a name that means nothing else.
     reason: Option<String>,
 }
 
-/// Where relays wrap tasks.
+/// Fields in which relays wrap tasks.
 pub(super) const WRAPPERS: [&str; 15] = [
     "data", "result", "task", "output", "response", "list", "rows", "items", "records", "tasks", "content", "payload",
     "job", "mjTask", "mj_task",
 ];
 
 impl<'a> TaskObject<'a> {
-    /// Fields that hold the id of a task, and of nothing else.
+    /// Fields that hold only the id of a task.
     const TASK_IDS: [&'static str; 6] = ["mjId", "mj_id", "taskId", "task_id", "jobId", "job_id"];
 
     /// Finds the task object in an answer to a question about `asked`.
     ///
-    /// Relays wrap it: `{"data": {…}}`, `{"result": …}`, `{"task": …}`, an array around it. Of those that are about the
-    /// task, by their own id or by that of an object around them, the one that shows most of a task is preferred, then
-    /// the innermost: the outer `status` of a wrapper is about the HTTP exchange.
+    /// Relays wrap the task: `{"data": {…}}`, `{"result": …}`, `{"task": …}`, an array around it. Candidates are the
+    /// objects that are about the task, by their own id or by that of an object around them. The candidate that shows
+    /// most of a task wins, then the innermost: a wrapper's `status` is about the HTTP exchange.
     pub(super) fn find(document: Document<'a>, asked: &TaskId) -> Option<Self> {
         let whole = |task: &Self| task.is(asked) && task.has_marks() && task.status_text().is_some();
         let top = document.fields.map(|fields| Self { json: document.json, fields, around: Around::default() });
@@ -62,14 +62,14 @@ impl<'a> TaskObject<'a> {
         };
         let about = found.iter().enumerate().filter(|(_, task)| task.is_about(asked));
         let best = about.max_by_key(|(_, task)| by_worth(task)).map(|(index, _)| index);
-        // What bears no id at all may well be the task, unless what is around it speaks of another.
+        // An object without any id may well be the task, unless another object has a task's id.
         let speaks_of_another = || found.iter().any(|task| task.ids_in(Self::TASK_IDS).next().is_some());
         let nameless = || found.len().checked_sub(1).filter(|last| found[*last].id().is_some() || !speaks_of_another());
         let index = best.or_else(nameless)?;
         Some(found.swap_remove(index))
     }
 
-    /// The task in an answer in which nothing else has an id, whichever task it is.
+    /// Finds the task, whichever it is, in an answer where nothing else has an id.
     pub(super) fn the_only_one(document: Document<'a>) -> Option<Self> {
         let mut found = Self::all_in(document, None);
         found.retain(|task| task.id().is_some());
@@ -77,17 +77,17 @@ impl<'a> TaskObject<'a> {
         (task.has_marks() && task.status_text().is_some()).then_some(task)
     }
 
-    /// The id of the task object that is itself the answer to a submit: it has an id and a status.
+    /// The id of the task object that is itself the answer to a submit: the object has an id and a status.
     pub(super) fn new_task(document: Document<'a>) -> Option<TaskId> {
         let found = Self::all_in(document, None);
-        // A task that has just begun has not succeeded: whoever says so speaks of the exchange, and the task is within.
+        // A new task has not succeeded yet: an object with "success" describes the exchange, and the task is within it.
         let is_task = |task: &&Self| task.status_text().is_some() && task.status() != Status::Succeeded;
         let has_status = found.iter().any(|task| task.status_text().is_some());
         let innermost = || found.iter().rev().filter(|_| has_status).find_map(Self::new_id);
         found.iter().rev().filter(is_task).find_map(Self::new_id).or_else(innermost)
     }
 
-    /// The task that this object is about, if it is one of `asked`: by its own id, or by that of one within.
+    /// Finds the one of `asked` that this object is about: by its own id, or by that of an object within.
     pub(super) fn about_one_of<'t>(json: Json<'a>, asked: &HashMap<&str, &'t TaskId>) -> Option<(&'t TaskId, Self)> {
         let known = |task: &Self| task.ids().find_map(|id| asked.get(id.as_str()).copied());
         let task = Self::of(json)?;
@@ -101,16 +101,16 @@ impl<'a> TaskObject<'a> {
         }
     }
 
-    /// Each object in the answer, outermost first, that has an id, a status or something else of a task.
+    /// Each object in the answer, outermost first, that has an id, a status or another mark of a task.
     fn all_in(document: Document<'a>, asked: Option<&TaskId>) -> Vec<Self> {
-        /// `{"data": [{…}]}` is three deep, one more to spare.
+        /// `{"data": [{…}]}` has three levels; one more is spare.
         const MAX_DEPTH: usize = 4;
         let mut found = Vec::new();
         let mut layer = vec![(document, Around::default())];
         for _ in 0..MAX_DEPTH {
             let mut inner = Vec::new();
             for (Document { json, fields }, around) in layer {
-                // A reason beside a list is that of no single task.
+                // A reason beside a list belongs to no single task.
                 let beside = Around { reason: None, ..around.clone() };
                 inner.extend(json.items().unwrap_or_default().into_iter().map(|item| (item, beside.clone())));
                 let Some(fields) = fields else { continue };
@@ -127,7 +127,7 @@ impl<'a> TaskObject<'a> {
         found
     }
 
-    /// What this object tells of the tasks within it.
+    /// What this object tells of the objects within it.
     fn surroundings(&self, asked: &TaskId) -> Around<'a> {
         let is_asked = self.is(asked);
         let is_of_another = !is_asked && self.ids_in(Self::TASK_IDS).next().is_some();
@@ -145,19 +145,19 @@ impl<'a> TaskObject<'a> {
         Some(Self { json, fields: json.fields()?, around: Around::default() })
     }
 
-    /// The task's own id. A short number beside another id is that of a relay's row.
+    /// The task's own id. A short number beside another id is a row number of the relay.
     pub(super) fn id(&self) -> Option<TaskId> {
         self.ids().find(looks_like_id).or_else(|| self.ids().next())
     }
 
-    /// The id in an answer that is about a new task: a bare `id` beside another may be the request's, and `taskId` that
+    /// The id in an answer about a new task. A bare `id` beside another id may be the request's; `taskId` may be that
     /// of the task which an action acts upon.
     fn new_id(&self) -> Option<TaskId> {
         let ids = || self.ids_in(["mjId", "mj_id", "task_id", "id", "taskId"]);
         ids().find(looks_like_id).or_else(|| ids().next())
     }
 
-    /// Each id that the object bears: a relay may show its own beside the upstream's. The first is the family's own.
+    /// Each id that the object has: a relay may show its own beside the upstream's. The family's field comes first.
     pub(super) fn ids(&self) -> impl Iterator<Item = TaskId> {
         self.ids_in(["id"]).chain(self.ids_in(Self::TASK_IDS))
     }
@@ -166,12 +166,12 @@ impl<'a> TaskObject<'a> {
         names.into_iter().filter_map(|name| self.fields.get(name)?.scalar_id())
     }
 
-    /// Whether this is the task that was asked for.
+    /// Whether this is the requested task.
     pub(super) fn is(&self, asked: &TaskId) -> bool {
         self.ids().any(|id| &id == asked)
     }
 
-    /// Whether it shows the task that was asked for, by its own id or by that of an object around it.
+    /// Whether this shows the requested task, by its own id or by that of an object around it.
     pub(super) fn is_about(&self, asked: &TaskId) -> bool {
         self.around.voucher.is_some() || self.is(asked)
     }
@@ -181,22 +181,22 @@ impl<'a> TaskObject<'a> {
         self.fields.get("state")?.string()
     }
 
-    /// The upstream's clock when the task was submitted, Unix milliseconds.
+    /// When the task was submitted, by the upstream's clock, Unix milliseconds.
     pub(super) fn submitted_ms(&self) -> u64 {
         self.time_ms(&["submitTime", "submit_time"])
     }
 
-    /// Whether the object shows a status, and too little of a task for that to be the task's.
+    /// Whether the object shows a status, but too little of a task for the status to be the task's.
     ///
-    /// `{"status": "error"}` is somebody's answer, but no verdict about a task; so is `{"id": …, "status": "TIMEOUT"}`,
-    /// where the id may be repeated from the question.
+    /// `{"status": "error"}` may come from any server, and is no verdict about a task. Neither is
+    /// `{"id": …, "status": "TIMEOUT"}`, where the id may be repeated from the request.
     pub(super) fn is_bare(&self) -> bool {
         let is_of_an_exchange = || Status::may_be_of_an_exchange(&self.status_text().unwrap_or_default());
         let is_nameless = self.id().is_none() && self.around.voucher.is_none();
         !self.has_marks() && (is_nameless || is_of_an_exchange())
     }
 
-    /// Whether it shows something of a task beside its id and status.
+    /// Whether the object shows more of a task than id and status.
     pub(super) fn has_marks(&self) -> bool {
         let marks = [
             "progress",
@@ -221,17 +221,18 @@ impl<'a> TaskObject<'a> {
         }
     }
 
-    /// Whether the task is shown as one that failed, but for its status.
+    /// Whether everything but the status says that the task failed.
     ///
-    /// new-api and one-hub write "100%" and the reason on such a row when their upstream gives a reason without FAILURE,
-    /// and never look at it again. Whoever shows a picture may have tried once more.
+    /// new-api and one-hub write "100%" and the reason into such a row when their upstream gives a reason without
+    /// FAILURE, and never look at the task again. A task that shows a picture does not count: it may have been tried
+    /// once more.
     pub(super) fn seems_failed(&self) -> bool {
         let has_reason = || fail_reason::plain(&self.fields).is_some();
         let is_over = || self.progress() == Some(100) || self.has_finished();
         self.status() == Status::Running && has_reason() && is_over() && self.picture().is_none()
     }
 
-    /// Whether nothing but the word for it is missing to a success.
+    /// Whether the object shows all of a success but the word.
     fn has_all_of_a_success(&self) -> bool {
         self.progress() == Some(100)
             && self.has_finished()
@@ -239,7 +240,7 @@ impl<'a> TaskObject<'a> {
             && fail_reason::plain(&self.fields).or_else(|| self.around.reason.clone()).is_none()
     }
 
-    /// Whether it shows a time at which the task finished.
+    /// Whether the object shows the time at which the task finished.
     fn has_finished(&self) -> bool {
         ["finishTime", "finish_time"].iter().any(|name| self.fields.get(name).is_some_and(is_time))
     }
@@ -248,13 +249,13 @@ impl<'a> TaskObject<'a> {
         self.fields.get("progress").and_then(percent)
     }
 
-    /// Whether an answer shows nothing but a task that goes on.
+    /// Whether an answer shows only tasks that go on.
     pub(super) fn goes_on(document: Document<'a>) -> bool {
         let mut tasks = Self::all_in(document, None).into_iter().filter(|task| task.status_text().is_some()).peekable();
         tasks.peek().is_some() && tasks.all(|task| task.status() == Status::Running && !task.seems_failed())
     }
 
-    /// Everything that the job's record and event need.
+    /// All that the job's record and event need.
     pub(super) fn report(&self) -> TaskReport {
         let voucher = self.voucher();
         let get = |name: &str| self.fields.get(name).or_else(|| voucher.as_ref()?.get(name));
@@ -267,22 +268,22 @@ impl<'a> TaskObject<'a> {
             buttons: get("buttons").and_then(buttons),
             started_ms: self.time_ms(&["startTime", "start_time"]),
             finished_ms: self.time_ms(&["finishTime", "finish_time"]),
-            // Where the status stands around it, so does the rest of the task.
+            // If the status is in the object around this one, so is the rest of the task.
             raw: Some(
                 self.around.voucher.filter(|_| self.status_text().is_none()).unwrap_or(self.json).as_str().into(),
             ),
         }
     }
 
-    /// The fields of the object around this one that bears the id.
+    /// The fields of the object around this one that has the requested id.
     fn voucher(&self) -> Option<Fields<'a>> {
         self.around.voucher?.fields()
     }
 
-    /// The task's own status, or the one around it, as TTAPI, PiAPI and Legnext have it.
+    /// The task's own status, or the status around it, as in TTAPI, PiAPI and Legnext.
     fn shown_status(&self) -> Option<String> {
         self.status_text().or_else(|| {
-            // An envelope's "success" may be that of the exchange.
+            // An envelope's "success" may describe the exchange.
             let is_under_way =
                 || self.fields.get("progress").and_then(percent).is_some_and(|it| (1..100).contains(&it));
             let is_hasty = || self.picture().is_none() || is_under_way();
@@ -290,7 +291,7 @@ impl<'a> TaskObject<'a> {
         })
     }
 
-    /// In capitals, as the family writes it.
+    /// The status in capitals, as the family writes it.
     fn status_text(&self) -> Option<String> {
         let names = ["status", "task_status", "taskStatus"];
         let status = names.iter().find_map(|name| self.fields.get(name)?.string());
@@ -303,8 +304,8 @@ impl<'a> TaskObject<'a> {
             return Status::flagged(flag.text()?.trim());
         }
         let word = Status::numbered(self.fields.get("status")?.number()?)?;
-        // Other numbers are HTTP's, or count in another way: only the family's own object is taken at its word, and
-        // an end only if the rest of it agrees.
+        // Other numbers are HTTP's, or belong to another enumeration. So only the family's own object is believed, and
+        // an end only if its other fields agree.
         let is_ours = ["action", "submitTime"].iter().all(|name| self.fields.get(name).is_some());
         let agrees = || match Status::of(word) {
             Status::Running | Status::WaitsForInput => true,
@@ -319,7 +320,7 @@ impl<'a> TaskObject<'a> {
         picture::of_task(&self.fields).or_else(|| picture::under_its_own_name(&self.voucher()?))
     }
 
-    /// The surest name first, wherever it stands. Of a task that has not failed, only a sure one is believed.
+    /// The surest name comes first, at whichever level. In a task that has not failed, only a sure name is believed.
     fn fail_reason(&self) -> Option<String> {
         let likely = || match self.status() {
             Status::Failed | Status::Cancelled => {
@@ -335,7 +336,7 @@ impl<'a> TaskObject<'a> {
     }
 }
 
-/// Whether it can be told from a row's number: known ids have eight characters and more, with a digit in them.
+/// Whether the id cannot be a row number: known ids have eight characters or more, with a digit among them.
 pub(super) fn looks_like_id(id: &TaskId) -> bool {
     const SHORTEST: usize = 6;
     let id = id.as_str();

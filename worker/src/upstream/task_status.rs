@@ -1,9 +1,9 @@
-//! The status of a task: the words of the family and of its dialects.
+//! The status of a task: reads the words of the family and its dialects.
 
 /// What a task's status means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
-    /// Anything that is not one of the others, even none at all.
+    /// Any other word, or none at all.
     Running,
     Succeeded,
     Failed,
@@ -12,9 +12,9 @@ pub(super) enum Status {
 }
 
 impl Status {
-    /// Reads it, in capitals.
+    /// Reads a status in capitals.
     ///
-    /// Only words that mean one thing: kie's `CALLBACK_EXCEPTION` is about a callback, `INVALID`, `NOT_FOUND` and
+    /// Only words with one meaning count: kie's `CALLBACK_EXCEPTION` is about a callback; `INVALID`, `NOT_FOUND` and
     /// `DELETED` may be about anything.
     pub(super) fn of(status: &str) -> Self {
         match without_prefix(status) {
@@ -53,13 +53,13 @@ impl Status {
         }
     }
 
-    /// Whether the word is as often said of an exchange as of a task.
+    /// Whether the word is as common for an exchange as for a task.
     pub(super) fn may_be_of_an_exchange(status: &str) -> bool {
         matches!(status, "ERROR" | "TIMEOUT" | "TIMED_OUT" | "EXPIRED" | "EXCEPTION" | "DENIED" | "REFUSED")
     }
 
-    /// Whether the word, in capitals, leaves open that the task has succeeded: nobody here knows it as that of a task
-    /// that goes on, and it has nothing of a failure.
+    /// Whether the word, in capitals, may mean a success: it is not known for a running task, and does not sound like a
+    /// failure.
     pub(super) fn may_be_success(status: &str) -> bool {
         let goes_on = [
             "NOT_START",
@@ -95,9 +95,9 @@ impl Status {
             && Self::of(status) == Self::Running
     }
 
-    /// The word for a number of the family's own enumeration, as a build that does not write the names shows it.
+    /// The word for a number of the family's own enumeration, which a build shows that does not write the names.
     ///
-    /// The Java and the C# edition agree on them; there is no 2.
+    /// The Java and the C# edition agree on the numbers; there is no 2.
     pub(super) fn numbered(number: &str) -> Option<&'static str> {
         Some(match number {
             "0" => "NOT_START",
@@ -111,8 +111,8 @@ impl Status {
         })
     }
 
-    /// The word for kie's `successFlag` (docs.kie.ai, mj/record-info): 2 is a task that failed, 3 one that failed while
-    /// it generated.
+    /// The word for kie's `successFlag` (docs.kie.ai, mj/record-info): 2 is a task that failed, 3 a task that failed
+    /// while it generated.
     pub(super) fn flagged(flag: &str) -> Option<&'static str> {
         Some(match flag {
             "0" => "IN_PROGRESS",

@@ -1,10 +1,10 @@
-//! What stands in the fields of a task: percentages, times, buttons.
+//! Reads the fields of a task: percentages, times, buttons.
 
 use serde_json::value::RawValue;
 
 use super::json::Json;
 
-/// `"93%"`, `"93"` or 93; `None` for words, and for Discord's "Waiting to start".
+/// Reads `"93%"`, `"93"` or 93; `None` for words such as Discord's "Waiting to start".
 pub(super) fn percent(progress: Json<'_>) -> Option<u8> {
     let text = progress.text()?;
     let number: f64 = text.trim().trim_end_matches('%').trim_end().parse().ok()?;
@@ -20,15 +20,15 @@ pub(super) fn millis(time: Json<'_>) -> Option<u64> {
     Some(if time < SECONDS_BELOW { time * 1000.0 } else { time } as u64)
 }
 
-/// Whether it is a time, as a number or written out, and not what some write for none.
+/// Whether the value is a time, as a number or written out, and not a placeholder for no time.
 pub(super) fn is_time(time: Json<'_>) -> bool {
     let text = time.text().unwrap_or_default();
-    // Go's and Unix's beginning of time.
+    // The zero times of Go and Unix.
     let is_none = ["0001-01-01", "1970-01-01"].iter().any(|none| text.starts_with(none));
     !is_none && text.starts_with(|c: char| c.is_ascii_digit()) && text.contains(|c: char| ('1'..='9').contains(&c))
 }
 
-/// The array of buttons, also where a relay hands it on as a string; `None` when it is empty.
+/// The array of buttons, also if a relay passes it on as a string; `None` when it is empty.
 pub(super) fn buttons(buttons: Json<'_>) -> Option<Box<RawValue>> {
     if let Some(text) = buttons.string() {
         let array = Json::read(text.trim())?;

@@ -1,11 +1,11 @@
-//! Words of others, made fit for a log line, an event and a page.
+//! Makes foreign text fit for a log line, an event and a page.
 
 /// The longest reason, in characters.
 const MAX_CHARS: usize = 300;
 
-/// Makes one short line of a text: no control characters, no runs of space, at most 300 characters.
+/// Makes one short line from a text: no control characters, no runs of spaces, at most 300 characters.
 pub(super) fn tidy(text: &str) -> String {
-    // A body may have megabytes: what follows looks at its beginning only.
+    // A body may have megabytes, so only its beginning is read.
     let beginning: String = text.chars().take(4 * MAX_CHARS).collect();
     let words = beginning.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let line = words.collect::<Vec<_>>().join(" ");

@@ -1,7 +1,7 @@
 //! The backend: hands claimed steps to apalis.
 //!
-//! apalis runs the steps; which steps there are is decided by the claimer. An error from here would
-//! end the worker, so there is none: trouble with Redis is retried inside the ledger.
+//! apalis runs the steps; the claimer decides which steps there are. An error returned here would end the worker, so
+//! the backend returns none: trouble with Redis is retried inside the ledger.
 
 use std::{
     convert::Infallible,
@@ -25,7 +25,7 @@ pub(crate) struct LedgerBackend {
 }
 
 impl LedgerBackend {
-    /// Takes steps from `claimed`; those that come after apalis has stopped go to `handed_back`.
+    /// Takes steps from `claimed`; steps that come after apalis has stopped go to `handed_back`.
     pub(crate) fn new(claimed: mpsc::Receiver<HeldStep>, handed_back: mpsc::UnboundedSender<HeldStep>) -> Self {
         Self { claimed, handed_back }
     }
@@ -51,9 +51,9 @@ impl Backend for LedgerBackend {
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {
-        // The claimer stops with the same signal and drops its end: then this comes to an end.
+        // The claimer stops with the same signal and drops its sender, so this loop ends.
         while let Some(step) = std::task::ready!(self.claimed.poll_recv(cx)) {
-            // Nobody takes it back only when the whole pod is going down; its lease then runs out.
+            // The send fails only when the whole pod is going down; the step's lease then runs out.
             let _ = self.handed_back.send(step);
         }
         Poll::Ready(Ok(()))

@@ -1,4 +1,4 @@
-//! The claimer: claims as many steps as there are free slots, when there is something to claim.
+//! The claimer: claims as many steps as there are free slots, when there may be steps to claim.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -33,7 +33,7 @@ pub(crate) struct Claimer {
     pub(crate) slots: Slots,
     pub(crate) slow_start: SlowStart,
     pub(crate) claimed: mpsc::Sender<HeldStep>,
-    /// Brought forward when this pod admits a job, or puts one back that is due soon.
+    /// Brought forward when this pod admits a job, or puts a job back that is due soon.
     pub(crate) alarm: Alarm,
     pub(crate) stagger: Stagger,
     pub(crate) room: WishForRoom,
@@ -42,16 +42,17 @@ pub(crate) struct Claimer {
 }
 
 impl Claimer {
-    /// Another pod may have admitted a job without this one hearing of it.
+    /// The longest wait between claims while slots are free: another pod may have admitted a job without this pod
+    /// hearing of it.
     pub(crate) const MAX_IDLE: Duration = Duration::from_secs(1);
-    /// What becomes free or due within this time is claimed at once.
+    /// The pause after each claim: slots that become free and steps that become due within it share the next claim.
     const GATHER: Duration = Duration::from_millis(12);
 
-    /// Claims until the pod drains. Its end of the channel then closes, and apalis comes to an end.
+    /// Claims until the pod drains. Then the claimer's end of the channel closes, and apalis ends.
     pub(crate) async fn run(self) {
         let (mut serial, mut unreadable) = (0_u64, HashSet::new());
         while !self.draining.is_cancelled() {
-            // All slots may be in exchanges with a slow upstream for as long as those may take.
+            // All slots may be busy with a slow upstream for as long as exchanges may take.
             self.liveness.rest("claimer");
             tokio::select! {
                 () = self.slots.wait_for_one() => {}
@@ -73,8 +74,8 @@ impl Claimer {
                 crash_point::come_by(CrashPoint::AfterClaim);
             }
             for step in claimed.steps {
-                // No more is claimed than there are free slots, and nobody else takes one. The channel
-                // has room for every slot, so this never waits.
+                // The claimer claims no more steps than there are free slots, and nothing else takes a slot. The
+                // channel has room for every slot, so this never waits.
                 let is_submit = step.record.phase == Phase::Submitting;
                 if let Some(mut held) = self.slots.hold(step) {
                     held.unanswered = is_submit.then(|| self.slow_start.begin());
@@ -91,9 +92,10 @@ impl Claimer {
         self.liveness.rest("claimer");
     }
 
-    /// Puts steps back that this version of mjq cannot read, for about a lease; `known` are those that it met before.
+    /// Puts steps back that this version of mjq cannot read, for about a lease; `known` holds the jobs that it met
+    /// before.
     async fn release(&self, steps: &[UnreadableStep], known: &mut HashSet<String>) {
-        /// Each is logged once, unless there are very many.
+        /// Each job is logged once, unless there are more than this many.
         const MANY: usize = 10_000;
         if known.len() > MANY {
             known.clear();
@@ -103,7 +105,7 @@ impl Claimer {
                 error!(job.id = %job, "the record of job {job} cannot be read: was it written by a later version of mjq?");
             }
         }
-        // If the pod has to leave before, their leases run out.
+        // If the pod has to leave before this is done, the leases run out.
         let _ = self.ledger.release(steps, self.limits.lease).await;
     }
 
@@ -113,7 +115,7 @@ impl Claimer {
         let wanted = Wanted { steps: self.slots.free(), submits: self.slow_start.room(), polls_per_request };
         let claimed = self.ledger.claim(&self.pod, &serial.to_string(), wanted, &self.limits).await.ok()?;
         if polls_per_request > 1 {
-            // What was taken over, or has to end, has asked for no place.
+            // Steps that were taken over or are overdue were claimed without a place under the rate.
             let asked = claimed.steps.iter().filter(|step| {
                 !step.flags.is_reclaimed
                     && !step.flags.is_overdue

@@ -1,4 +1,4 @@
-//! Claims: which steps this pod takes, how many at once, and how it holds them.
+//! Claims: which steps this pod takes, how many at once, and how the pod holds them.
 
 mod backend;
 mod claimer;

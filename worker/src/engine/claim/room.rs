@@ -5,17 +5,17 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// What the latest claim of this pod said. Clones share it.
+/// What this pod's latest claim said of waiting submits. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct WishForRoom(Arc<AtomicBool>);
 
 impl WishForRoom {
-    /// Takes note of what a claim said.
+    /// Notes whether submits wait for room, as a claim said.
     pub(crate) fn note(&self, submits_wait_for_room: bool) {
         self.0.store(submits_wait_for_room, Ordering::Relaxed);
     }
 
-    /// Whether a submit waits for the room that an end makes.
+    /// Whether a submit waits for the room that the end of a task makes.
     pub(crate) fn is_there(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

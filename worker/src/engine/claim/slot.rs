@@ -1,4 +1,4 @@
-//! Slots: how many steps a pod performs at once, and which it holds.
+//! Slots: how many steps a pod performs at once, and which steps it holds.
 
 use std::{
     collections::HashMap,
@@ -33,7 +33,7 @@ pub(crate) struct HeldStep {
     pub(crate) step: Arc<Step>,
     /// Keeps the step's lease alive while it exists.
     pub(crate) hold: Hold,
-    /// Of a submit.
+    /// Only for a submit.
     pub(crate) unanswered: Option<Unanswered>,
     _permit: OwnedSemaphorePermit,
 }
@@ -43,7 +43,7 @@ pub(crate) struct HeldStep {
 pub(crate) struct Hold {
     holding: Holding,
     lease: Arc<Lease>,
-    /// Of a submit.
+    /// Used only by submits.
     place: Place,
     slots: Slots,
 }
@@ -53,7 +53,7 @@ pub(crate) struct Hold {
 struct Lease {
     step: Arc<Step>,
     is_lost: AtomicBool,
-    /// No later than this it began, or was last renewed.
+    /// When the lease began or was last renewed, at the latest.
     begun: Mutex<Instant>,
 }
 
@@ -63,17 +63,17 @@ impl Slots {
         Self { free: Arc::new(Semaphore::new(total)), total, held: Arc::default() }
     }
 
-    /// How many there are.
+    /// How many slots there are.
     pub(crate) fn total(&self) -> usize {
         self.total
     }
 
-    /// How many are free.
+    /// How many slots are free.
     pub(crate) fn free(&self) -> usize {
         self.free.available_permits()
     }
 
-    /// How many are occupied.
+    /// How many slots are occupied.
     pub(crate) fn busy(&self) -> usize {
         self.total - self.free()
     }
@@ -84,7 +84,7 @@ impl Slots {
         drop(self.free.acquire().await);
     }
 
-    /// Puts a step into a slot; `None` when no slot is free: the step's lease then runs out.
+    /// Puts a step into a slot. Returns `None` when no slot is free; the step's lease then runs out.
     pub(crate) fn hold(&self, step: Step) -> Option<HeldStep> {
         let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
         let holding = Holding { job: step.job.clone(), fence: step.fence };
@@ -95,13 +95,13 @@ impl Slots {
         Some(HeldStep { step, hold, unanswered: None, _permit: permit })
     }
 
-    /// What this pod holds now.
+    /// The jobs and fences that this pod holds now.
     pub(crate) fn holdings(&self) -> Vec<Holding> {
         self.held().keys().cloned().collect()
     }
 
-    /// The steps that are under way now, at `now_ms` by Redis's clock. Also those that a renewal has found lost: it may be
-    /// Redis that has lost them.
+    /// The steps that are under way now, at `now_ms` by Redis's clock. They include steps whose lease a renewal has
+    /// found lost, because Redis may have lost the lease.
     pub(crate) fn under_way(&self, retention: Duration, now_ms: u64) -> Vec<Asserted> {
         let held = self.held();
         let asserted = |lease: &Arc<Lease>| Asserted {
@@ -111,12 +111,12 @@ impl Slots {
         held.values().map(asserted).collect()
     }
 
-    /// Marks the lease on `job`, which is one of these `holdings`, as lost: Redis has none any more. Returns whether it must
-    /// have run out, because it is older than it `lasts`. A younger one was ended by a settlement of this pod, whose
+    /// Marks the leases on `job` among `holdings` as lost: Redis no longer has them. Returns whether one of them must
+    /// have run out, because it is older than `lasts`. A younger lease was ended by a settlement of this pod whose
     /// answer is on its way, or Redis has lost it.
     pub(crate) fn lose(&self, job: &JobId, holdings: &[Holding], lasts: Duration) -> bool {
         let held = self.held();
-        // Only what was asked about: the job may have been claimed here anew since.
+        // Only the holdings that Redis was asked about: this pod may have claimed the job anew since.
         let lost = holdings.iter().filter(|holding| holding.job == *job).filter_map(|holding| held.get(holding));
         let ran_out = lost.filter(|lease| {
             lease.is_lost.store(true, Ordering::Relaxed);
@@ -125,7 +125,7 @@ impl Slots {
         ran_out.count() > 0
     }
 
-    /// Says that the leases of `holdings` were renewed at `asked` or later, but for those that were lost.
+    /// Notes that the leases of `holdings` were renewed at `asked` or later, except those that were lost.
     pub(crate) fn renewed(&self, holdings: &[Holding], asked: Instant) {
         let held = self.held();
         let leases = holdings.iter().filter_map(|holding| held.get(holding));
@@ -140,25 +140,25 @@ impl Slots {
 }
 
 impl Hold {
-    /// Whether another pod has taken the job over.
+    /// Whether Redis no longer has this lease: another pod may have taken the job over.
     pub(crate) fn is_lost(&self) -> bool {
         self.lease.is_lost.load(Ordering::Relaxed)
     }
 
-    /// The place under the rate of submits that the claim was granted, or the one that came in exchange for it.
+    /// The place under the rate of submits that came with the claim, or the one exchanged for it.
     pub(crate) fn place(&self) -> &Place {
         &self.place
     }
 
-    /// Whether the claim is fresh enough to send anything, where leases last so long.
+    /// Whether the claim is fresh enough to send anything; `lasts` is the length of a lease.
     pub(crate) fn is_fresh(&self, lasts: Duration) -> bool {
-        // After half its lease a claim may be gone before the answer is here: a frozen pod would
-        // submit what another has submitted since.
+        // After half its lease, a claim may be gone before the answer is here: a frozen pod would submit a job that
+        // another pod has submitted since.
         !self.is_lost() && self.lease.step.claimed_at.elapsed() < lasts / 2
     }
 
-    /// Until when the job's record must be there, by Redis's clock, which says `now_ms`: the job had not ended when the claim
-    /// was made or renewed, and the record of an ended job is kept for `retention`.
+    /// The time until which the job's record must exist, by Redis's clock, which says `now_ms`. The job had not ended
+    /// when the claim was made or renewed, and the record of an ended job is kept for `retention`.
     pub(crate) fn kept_until_ms(&self, retention: Duration, now_ms: u64) -> u64 {
         self.lease.kept_until_ms(retention, now_ms)
     }
@@ -166,12 +166,12 @@ impl Hold {
 
 impl Lease {
     fn kept_until_ms(&self, retention: Duration, now_ms: u64) -> u64 {
-        // Half of it is for clocks that do not agree.
+        // Half the retention is spared for clocks that disagree.
         let left = (retention / 2).saturating_sub(self.age());
         now_ms.saturating_add(left.as_millis() as u64)
     }
 
-    /// How long ago it began, or was last renewed.
+    /// How long ago the lease began, or was last renewed.
     fn age(&self) -> Duration {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
@@ -180,7 +180,7 @@ impl Lease {
 impl Drop for Hold {
     fn drop(&mut self) {
         let mut held = self.slots.held();
-        // From a Redis that had forgotten it, the pod may have got the same claim once more.
+        // If Redis had forgotten this claim, the pod may have received the same claim a second time.
         if held.get(&self.holding).is_some_and(|lease| Arc::ptr_eq(lease, &self.lease)) {
             held.remove(&self.holding);
         }
@@ -196,7 +196,7 @@ pub(crate) mod tests {
 
     const LASTS: Duration = Duration::from_secs(15);
 
-    /// A step of a job that was enqueued then, claimed now.
+    /// A step of a job that was enqueued at `enqueued_ms`, claimed now.
     pub(crate) fn step(fence: u64, enqueued_ms: u64) -> Step {
         let json = br#"{"id":"order-1842","kind":"imagine","request":{"prompt":"cat"}}"#;
         let Ok(Entry::Job(job)) = Entry::read(None, Some(json), 1000) else { panic!("a valid job") };

@@ -1,8 +1,9 @@
-//! The slow start: how many submits this pod leaves unanswered at once.
+//! The slow start: limits how many submits this pod leaves unanswered at once.
 //!
-//! When an upstream begins to lose answers, each submit that is under way may be a charge that nobody gets. So a pod
-//! that has heard nothing for a while sends a few and waits. Each answer, whatever it says, allows one more, so that a
-//! round trip doubles them, and each lost answer one less. The breaker, which all pods share, does the rest.
+//! When an upstream begins to lose answers, each submit that is under way may be a charge without a result. So a pod
+//! that has heard nothing for a while sends a few submits and waits. Each answer, even a refusal, allows one more, so
+//! that each round trip doubles their number; each lost answer allows one less. Answers that open the breaker change
+//! nothing here: the breaker, which all pods share, then stops the submits.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,41 +11,41 @@ use tokio::time::{Duration, Instant};
 
 use crate::{engine::alarm::Alarm, lifecycle::Pressure};
 
-/// The submits of this pod that have no answer yet, and how many there may be. Clones share them.
+/// The submits of this pod that have no answer yet, and how many of them there may be. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct SlowStart {
     state: Arc<Mutex<State>>,
-    /// The claimer's.
+    /// The claimer's alarm.
     alarm: Alarm,
 }
 
 #[derive(Debug)]
 struct State {
-    /// How many there may be.
+    /// How many unanswered submits there may be now.
     window: usize,
-    /// How many there are.
+    /// How many unanswered submits there are.
     unanswered: usize,
     /// When a submit was last answered.
     heard: Instant,
-    /// How many there may be at most: the slots.
+    /// The largest window: the number of slots.
     most: usize,
-    /// Whether more may have had to wait, so that an answer is worth a claim.
+    /// Whether further submits may have had to wait, so that an answer is worth a claim.
     is_full: bool,
 }
 
-/// A submit without an answer yet. Dropping it says that it has one, or never will.
+/// A submit without an answer yet. Dropped when the answer is here, or will never come.
 #[derive(Debug)]
 pub(crate) struct Unanswered(SlowStart);
 
 impl SlowStart {
-    /// How many a pod begins with.
+    /// The window that a pod begins with.
     const FIRST: usize = 16;
-    /// How many it always may: one that hangs must not keep up all others.
+    /// The smallest window: one submit that hangs must not hold up all others.
     const LEAST: usize = 4;
-    /// What was known of an upstream that nobody has heard of for so long is not known any more.
+    /// After so long without an answer, a larger window counts as outdated and shrinks to `FIRST`.
     const FORGOTTEN: Duration = Duration::from_secs(60);
 
-    /// The slow start of a pod with `slots`, which wakes the claimer by this `alarm`.
+    /// The slow start of a pod with this many `slots`; answers may wake the claimer through `alarm`.
     pub(crate) fn new(slots: usize, alarm: Alarm) -> Self {
         let window = Self::FIRST.min(slots);
         let state = State { window, unanswered: 0, heard: Instant::now(), most: slots, is_full: false };
@@ -62,7 +63,7 @@ impl SlowStart {
         room
     }
 
-    /// A submit begins.
+    /// Notes that a submit begins.
     pub(crate) fn begin(&self) -> Unanswered {
         let mut state = self.state();
         state.unanswered += 1;
@@ -70,7 +71,7 @@ impl SlowStart {
         Unanswered(self.clone())
     }
 
-    /// Takes note of what a step told of the upstream.
+    /// Adjusts the window by what a step showed of the upstream.
     pub(crate) fn note(&self, pressure: Pressure) {
         let mut state = self.state();
         match pressure {
@@ -79,7 +80,7 @@ impl SlowStart {
                 state.heard = Instant::now();
             }
             Pressure::Lost { .. } => state.window = state.window.saturating_sub(1).max(Self::LEAST.min(state.most)),
-            // Nothing was sent, or nobody is there, or the breaker opens at once.
+            // No submit was sent, or the upstream is not there, or the breaker opens at once.
             Pressure::None
             | Pressure::Unsent { .. }
             | Pressure::Throttled(_)
@@ -114,7 +115,7 @@ mod tests {
         SlowStart::new(1000, Alarm::new(Duration::from_secs(1)))
     }
 
-    /// Sends as many as it may, and each comes to this. Returns how many.
+    /// Sends as many submits as are allowed, all with the result `pressure`. Returns how many.
     fn round_trip(slow_start: &SlowStart, pressure: Pressure) -> usize {
         let sent: Vec<_> = (0..slow_start.room()).map(|_| slow_start.begin()).collect();
         assert_eq!(slow_start.room(), 0);

@@ -1,4 +1,4 @@
-//! The stagger: the more pods there are, the further apart they claim while there is nothing to claim.
+//! The stagger: spreads the claims of pods while there is nothing to claim, the further the more pods there are.
 
 use std::{
     sync::{
@@ -8,23 +8,24 @@ use std::{
     time::Duration,
 };
 
-/// The number of live pods, as this one last heard. Clones share it.
+/// The number of live pods, as this pod last heard. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stagger(Arc<AtomicUsize>);
 
 impl Stagger {
-    /// How far apart the claims of all pods are on average, while there is nothing to claim.
+    /// The average time between the claims of all pods while there is nothing to claim.
     const APART: Duration = Duration::from_millis(16);
 
-    /// Takes note of how many live.
+    /// Notes how many pods live.
     pub(crate) fn counted(&self, pods: usize) {
         self.0.store(pods, Ordering::Relaxed);
     }
 
-    /// How much later than the next step is due this pod claims, when its last claim brought nothing; `share` is 0 to 1.
+    /// How long after the next step's due time this pod claims, when its last claim brought nothing; `share` is 0 to 1.
     ///
-    /// Each pod knows when the next step is due. If all came then, all but one would come for nothing. So each waits for a
-    /// random part of a time that grows with their number: the first comes about as soon as one alone would.
+    /// Each pod knows when the next step is due. If all pods claimed then, all but one would find nothing. So each pod
+    /// waits for a random part of a time that grows with the number of pods: the first claim comes about as soon as if
+    /// there were one pod.
     pub(crate) fn stand_back(&self, share: f64) -> Duration {
         match self.0.load(Ordering::Relaxed) {
             0 | 1 => Duration::ZERO,
@@ -51,7 +52,7 @@ mod tests {
         let first_of = |pods: usize| {
             let stagger = Stagger::default();
             stagger.counted(pods);
-            // The earliest of so many evenly spread times.
+            // The expected earliest of this many evenly spread times.
             stagger.stand_back(1.0 / (pods as f64 + 1.0))
         };
 

@@ -1,4 +1,4 @@
-//! Hook addresses: where the upstream reports a task, signed so that nobody else can.
+//! Hook addresses: the upstream reports a task there. They are signed, so that nobody else can make one.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -7,7 +7,7 @@ use sha2::Sha256;
 
 /// Makes and checks the addresses of hooks: `<base>/hooks/<job>/<attempt>/<enqueued ms>/<signature>`.
 ///
-/// The time when the job came tells it from an earlier job with the same id, whose callbacks may be late.
+/// The time when the job came distinguishes it from an earlier job with the same id, whose callbacks may be late.
 #[derive(Clone)]
 pub(crate) struct HookAddress {
     base: String,
@@ -19,7 +19,8 @@ pub(crate) struct HookAddress {
 pub(crate) struct Addressed<'a> {
     pub(crate) job: &'a JobId,
     pub(crate) attempt: u32,
-    /// When the job came, Unix milliseconds; `None` in addresses made before 2026-11-28, whose tasks may still be at work.
+    /// When the job came, Unix milliseconds; `None` in addresses made before 2026-11-28, whose tasks may still be
+    /// running.
     pub(crate) enqueued_ms: Option<u64>,
 }
 
@@ -37,7 +38,7 @@ impl HookAddress {
         format!("{}/hooks/{}/{signature}", self.base, addressed.path())
     }
 
-    /// Whether the address was made here.
+    /// Whether a pod of this queue made the address.
     pub(crate) fn is_genuine(&self, addressed: Addressed<'_>, signature: &str) -> bool {
         let signature = URL_SAFE_NO_PAD.decode(signature).unwrap_or_default();
         // Compared in constant time.
@@ -52,7 +53,7 @@ impl HookAddress {
 }
 
 impl Addressed<'_> {
-    /// What is signed. No job id has a slash in it, so one form is never read as the other.
+    /// The signed part. No job id contains a slash, so neither form can be read as the other.
     fn path(&self) -> String {
         let Self { job, attempt, enqueued_ms } = self;
         enqueued_ms.map_or_else(|| format!("{job}/{attempt}"), |ms| format!("{job}/{attempt}/{ms}"))

@@ -1,4 +1,4 @@
-//! The hinter: passes on to the ledger what hooks tell, many in one round trip.
+//! The hinter: passes the hints of hooks on to the ledger, many in one round trip.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{
     ledger::{Hinted, Ledger, TaskHint},
 };
 
-/// Where hints are handed in. Clones hand in to the same hinter.
+/// Takes hints. Clones hand in to the same hinter.
 #[derive(Debug, Clone)]
 pub(crate) struct HinterHandle(mpsc::UnboundedSender<Handed>);
 
@@ -20,7 +20,8 @@ type Handed = (TaskHint, oneshot::Sender<Hinted>);
 pub(crate) struct Hinter(mpsc::UnboundedReceiver<Handed>);
 
 impl HinterHandle {
-    /// Hands a hint in, and waits until the ledger has taken it. There is nothing to look at once the pod leaves.
+    /// Hands a hint in, and waits until the ledger has taken it. Returns [`Hinted::Nothing`] if the pod leaves before
+    /// that.
     pub(crate) async fn hint(&self, hint: TaskHint) -> Hinted {
         let (answer, answered) = oneshot::channel();
         if self.0.send((hint, answer)).is_err() {
@@ -31,9 +32,10 @@ impl HinterHandle {
 }
 
 impl Hinter {
-    /// A script must not hold Redis for long.
+    /// The most hints that one call carries: a script must not hold Redis for long.
     const BATCH: usize = 64;
-    /// Somebody waits for a finish: it is told at once, but for this.
+    /// How long a hint waits for others to share its round trip. It is short because a consumer may wait for the end of
+    /// the task.
     const GATHER: Duration = Duration::from_millis(2);
 
     /// Makes a hinter and the handle to it.
@@ -42,7 +44,7 @@ impl Hinter {
         (Self(handed), HinterHandle(sender))
     }
 
-    /// Passes on what is handed in, until nobody is left to hand anything in.
+    /// Passes hints on until all handles are gone.
     pub(crate) async fn run(mut self, ledger: Ledger) {
         loop {
             let batch = gather(&mut self.0, Self::BATCH, Self::GATHER).await;
@@ -56,10 +58,10 @@ impl Hinter {
 
 async fn pass_on(ledger: Ledger, batch: Vec<Handed>) {
     let (hints, answers): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-    // Who gets no answer has a pod that leaves.
+    // The call fails only when the pod has to leave; the hooks then get no answer.
     let Ok(hinted) = ledger.hint(&hints).await else { return };
     for (answer, hinted) in answers.into_iter().zip(hinted) {
-        // A hook's connection may be gone, which changes nothing.
+        // If nothing waits for the answer any more, nothing is lost.
         let _ = answer.send(hinted);
     }
 }

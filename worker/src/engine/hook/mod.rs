@@ -1,4 +1,4 @@
-//! Hooks: what the upstream tells without being asked. A hint, never a verdict.
+//! Hooks: the upstream's callbacks. A hook is a hint, never a verdict.
 
 mod address;
 mod hinter;

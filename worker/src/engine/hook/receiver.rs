@@ -1,4 +1,5 @@
-//! The receiver: takes the upstream's callbacks, checks where they were sent to, and passes on what they tell.
+//! The receiver: takes the upstream's callbacks, checks the addresses that they were sent to, and passes their hints
+//! on.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -28,27 +29,28 @@ use crate::{
     waits::Waits,
 };
 
-/// What the receiver needs.
+/// The parts that the receiver works with.
 #[derive(Clone)]
 pub(crate) struct Hooks {
     pub(crate) hinter: HinterHandle,
-    /// Not set before Redis has told the secret, and when there are no hooks.
+    /// Unset until Redis has told the secret, and when hooks are off.
     pub(crate) address: Arc<OnceLock<HookAddress>>,
     pub(crate) alarm: Alarm,
     pub(crate) revisits: Alarm,
     pub(crate) room: HookRoom,
 }
 
-/// What hooks may take of a pod: they come from outside, and wait while Redis is away. Clones share it.
+/// The resources of a pod that hooks may use. They are bounded because hooks come from outside, and wait while Redis is
+/// away. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct HookRoom {
     bodies: Arc<BodyMemory>,
-    /// A place for each hook until the ledger has taken it.
+    /// One place per hook, held until the ledger has taken the hook.
     places: Arc<Semaphore>,
 }
 
 impl HookRoom {
-    /// The most that bodies which are being read may hold together, in bytes, beyond what each has for itself.
+    /// The most bytes that the bodies under way may hold together, beyond what each has for itself.
     const BODIES: usize = 64 * 1024 * 1024;
     /// The most hooks that may wait until the ledger takes them.
     const PLACES: usize = 8192;
@@ -65,7 +67,7 @@ impl Default for HookRoom {
 }
 
 impl Hooks {
-    /// The most that a hook's body may have: a whole task object, which tells its prompt more than once.
+    /// The largest body of a hook, in bytes. It is a whole task object, which repeats its prompt.
     const MAX_BODY: usize = 16 * 1024 * 1024;
 
     /// The receiver's routes.
@@ -76,7 +78,7 @@ impl Hooks {
             .with_state(self)
     }
 
-    /// Reads a hook, which has its place from then on.
+    /// Reads a hook, and reserves its place.
     async fn read(&self, body: Body) -> Result<(OwnedSemaphorePermit, Hint), Unread> {
         let place = Arc::clone(&self.room.places).try_acquire_owned().map_err(|_| Unread::NoRoom)?;
         let mut share = BodyMemory::share(Some(&self.room.bodies));
@@ -94,8 +96,8 @@ impl Hooks {
         Ok((place, Hint::read(&text)))
     }
 
-    /// Passes a hint on. If it comes while a step is under way, that step may just have missed what it tells,
-    /// and the next may be far away: the hint is given again, after some 50 ms, 100 ms and so on, for half a minute.
+    /// Passes a hint on. If a step of its job is under way, that step may just have missed the news, and the next step
+    /// may be far away. So the hint is given again, after some 50 ms, 100 ms and so on, for half a minute.
     async fn pass_on(&self, hint: TaskHint) -> Hinted {
         let mut waits = Waits::of_a_hook();
         loop {
@@ -107,7 +109,7 @@ impl Hooks {
         }
     }
 
-    /// Answers at once: some upstreams have few threads for their hooks, and one attempt.
+    /// Answers before the ledger has taken the hint: some upstreams have few threads for hooks, and call only once.
     async fn take(self, named: (String, u32, Option<u64>), signature: &str, body: Body) -> StatusCode {
         let (job, attempt, enqueued_ms) = named;
         let Ok(job) = JobId::new(&job) else { return StatusCode::NOT_FOUND };
@@ -116,7 +118,7 @@ impl Hooks {
             metrics::counter!("mjq_hooks_total", "answer" => "forged").increment(1);
             return StatusCode::NOT_FOUND;
         }
-        // Not read for anybody else.
+        // The body is read only after the signature is checked.
         let (place, Hint { task, goes_on }) = match self.read(body).await {
             Ok(read) => read,
             Err(Unread::NoRoom) => {
@@ -154,7 +156,7 @@ enum Unread {
     BrokenOffOrTooLarge,
 }
 
-/// Receives at the address of one attempt of one job.
+/// Receives a hook at the address of one attempt of one job.
 async fn receive(
     State(hooks): State<Hooks>,
     Path((job, attempt, enqueued_ms, signature)): Path<(String, u32, u64, String)>,
@@ -163,7 +165,7 @@ async fn receive(
     hooks.take((job, attempt, Some(enqueued_ms)), &signature, body).await
 }
 
-/// Receives at an address without the time when the job came, as mjq made them before 2026-11-28.
+/// Receives a hook at an address without the time when the job came, as mjq made them before 2026-11-28.
 async fn receive_at_old_address(
     State(hooks): State<Hooks>,
     Path((job, attempt, signature)): Path<(String, u32, String)>,
@@ -182,7 +184,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hook_that_finds_no_room_is_refused_so_that_the_upstream_may_send_it_again() -> anyhow::Result<()> {
-        // Redis is away: nobody takes the hints.
+        // Nothing takes the hints, as when Redis is away.
         let (_hints, hinter) = Hinter::new();
         let address = HookAddress::new("http://pod", "secret").unwrap();
 

@@ -1,7 +1,7 @@
-//! The finder: looks for the tasks of lost answers in the upstream's list of tasks.
+//! The finder: looks in the upstream's list of tasks for the tasks of submits whose answers were lost.
 //!
-//! The list may be large, and many answers may get lost at once. So one list is fetched at a time, and it serves all jobs
-//! that asked before its request left.
+//! The list may be large, and many answers may get lost at once. So one list is fetched at a time, and it serves all
+//! searches that began before its request left.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -16,15 +16,16 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Finder {
     upstream: Upstream,
-    /// How many have asked so far.
+    /// How many searches have begun so far.
     asked: AtomicU64,
-    /// How many wait for an answer.
+    /// How many searches wait for an answer.
     waiting: AtomicUsize,
-    /// The list that was fetched last, while somebody may need it, and how many had asked when its request left.
+    /// The latest list, kept while a search may need it, and the number of searches that had begun when its request
+    /// left.
     latest: Mutex<Option<(u64, TaskList)>>,
 }
 
-/// One that waits for an answer, for as long as this exists.
+/// Counts one waiting search for as long as this exists.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl Drop for Waiting<'_> {
@@ -39,9 +40,10 @@ impl Finder {
         Self { upstream, asked: AtomicU64::new(0), waiting: AtomicUsize::new(0), latest: Mutex::new(None) }
     }
 
-    /// Looks for the task that was submitted with this `state`, in a list that is fetched from now on.
+    /// Looks for the task that was submitted with this `state`, in a list whose request leaves after this call.
     ///
-    /// `may_fetch` is awaited before a request is sent for this job; [`Observation::NotBegun`] if it says no.
+    /// If a list has to be fetched for this search, `may_fetch` is awaited first; when it says no, the result is
+    /// [`Observation::NotBegun`].
     pub(crate) async fn find(&self, state: &str, may_fetch: impl Future<Output = bool>) -> Observation {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&self.waiting);

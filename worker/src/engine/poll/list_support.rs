@@ -1,4 +1,4 @@
-//! Whether the upstream lists tasks, as far as its answers tell.
+//! Whether the upstream can list tasks, judged by its answers.
 
 use std::{
     sync::{
@@ -12,27 +12,27 @@ use tracing::warn;
 
 use crate::lifecycle::Observation;
 
-/// Whether polls are made by lists at present; the claimer spends the poll budget accordingly.
+/// Whether polls are made by lists at present; the claimer asks for places under the poll rate accordingly.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ListSupport(Arc<Lists>);
 
 #[derive(Debug, Default)]
 struct Lists {
     are_made: AtomicBool,
-    /// Lists in a row that failed where a look at one of their tasks did not.
+    /// Lists in a row that failed although a look at one of their tasks did not.
     failures: AtomicU32,
-    /// Ends without buttons in a row of which no look has told more than the list: it told nothing new, is under way, or was
-    /// left out.
+    /// Successes without buttons in a row for which no single look has told more than the list. The look told nothing
+    /// new, is still under way, or was not made.
     no_news: AtomicU32,
 }
 
 impl ListSupport {
-    /// Polls that one request carries. The family sets no limit; relays ask for all that are open.
+    /// How many polls one request carries. The family sets no limit; relays ask for all open tasks at once.
     pub(crate) const BATCH: u32 = 100;
 
-    /// How long single polls are made after lists turned out not to work.
+    /// How long polls are made one by one after lists turned out not to work.
     const TRY_AGAIN: Duration = Duration::from_secs(300);
-    /// As many lists in a row that fail where looks at single tasks do not, and lists do not work here.
+    /// After this many lists in a row that fail although single looks do not, the upstream counts as unable to list.
     pub(crate) const MAX_FAILURES: u32 = 3;
 
     pub(crate) fn new(are_made: bool) -> Self {
@@ -49,10 +49,10 @@ impl ListSupport {
         if self.are_made() { Self::BATCH } else { 1 }
     }
 
-    /// Whether an end that a list shows without its buttons or its reason is worth a look of its own. Some lists are
-    /// slimmer than what they are a list of; and some upstreams have no buttons at all.
+    /// Whether a task that a list shows as ended, without buttons or reason, is worth a single look. Some lists show
+    /// less of a task than a single look; and some upstreams have no buttons at all.
     pub(crate) fn may_be_slim(&self, seen: &Observation) -> bool {
-        /// After so many looks in vain, only one in as many is made.
+        /// After this many looks in vain, only one of this many is made.
         const ENOUGH: u32 = 8;
         match seen {
             Observation::TaskFailed(report, _) => report.fail_reason.is_empty(),
@@ -64,40 +64,40 @@ impl ListSupport {
         }
     }
 
-    /// Takes note of what a list showed, once it is decided whether to look at it alone.
+    /// Notes what a list showed. Called after [`Self::may_be_slim`] has decided about a single look.
     pub(crate) fn listed(&self, seen: &Observation) {
         if lacks_buttons(seen) {
             self.0.no_news.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Takes note that what a list showed could not be looked at alone after all.
+    /// Notes that the single look at a listed task could not be made.
     pub(crate) fn not_looked_at(&self, seen: &Observation) {
         if lacks_buttons(seen) {
-            // Another look may have told more since.
+            // The count may be 0 again, because another look has told more meanwhile.
             let less = |in_vain: u32| in_vain.checked_sub(1);
             let _ = self.0.no_news.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         }
     }
 
-    /// Takes note that a look at an ended task told more than the list had.
+    /// Notes that a single look at an ended task told more than the list.
     pub(crate) fn was_slim(&self) {
         self.0.no_news.store(0, Ordering::Relaxed);
     }
 
-    /// Takes note that a list worked.
+    /// Notes that a list worked.
     pub(crate) fn worked(&self) {
         self.0.failures.store(0, Ordering::Relaxed);
     }
 
-    /// Takes note that a list failed where a look at one of its tasks did not.
+    /// Notes that a list failed although a look at one of its tasks did not.
     pub(crate) fn failed(&self, reason: &str) {
         if self.0.failures.fetch_add(1, Ordering::Relaxed) + 1 >= Self::MAX_FAILURES {
             self.give_up(reason);
         }
     }
 
-    /// Makes single polls for a while.
+    /// Polls one by one for a while.
     pub(crate) fn give_up(&self, reason: &str) {
         self.worked();
         if self.0.are_made.swap(false, Ordering::Relaxed) {

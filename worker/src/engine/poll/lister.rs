@@ -1,4 +1,4 @@
-//! The lister: gathers looks at tasks and makes lists of them, where the upstream can list tasks.
+//! The lister: gathers looks at tasks into lists, if the upstream can list tasks.
 
 use std::time::Duration;
 
@@ -12,11 +12,10 @@ use crate::{
     upstream::{Batch, Upstream},
 };
 
-/// A task that somebody wants to be looked at, and where to say what was seen. An answer that does not come is a look that
-/// was not made.
+/// A task to look at, and the channel for the result. A dropped channel means that the look was not made.
 pub(crate) type Ask = (TaskId, oneshot::Sender<Observation>);
 
-/// Gathers asks and makes lists of them.
+/// Gathers asks and sends them as lists.
 #[derive(Debug)]
 pub(crate) struct Lister {
     pub(crate) upstream: Upstream,
@@ -26,10 +25,10 @@ pub(crate) struct Lister {
 }
 
 impl Lister {
-    /// Asks of one claim come within this time.
+    /// The asks of one claim arrive within this time.
     const GATHER: Duration = Duration::from_millis(3);
 
-    /// Makes lists until nobody is left to ask.
+    /// Sends lists until all askers are gone.
     pub(crate) async fn run(mut self) {
         loop {
             let asks = gather(&mut self.asks, ListSupport::BATCH as usize, Self::GATHER).await;
@@ -41,21 +40,21 @@ impl Lister {
     }
 }
 
-/// Looks at the last of the tasks alone, and says what was seen; `None` when the rate has no room for it.
+/// Looks at the last of the tasks alone, answers its ask, and returns what was seen; `None` when the rate has no room.
 async fn look_at_last(upstream: &Upstream, budget: &PollBudget, asks: &mut Vec<Ask>) -> Option<Observation> {
     if asks.is_empty() || !budget.spend().await {
         return None;
     }
     let (task, answer) = asks.pop()?;
     let seen = upstream.fetch(&task).await;
-    // A step that was timed out no longer waits.
+    // A step that was timed out no longer waits for the answer.
     let _ = answer.send(seen.clone());
     Some(seen)
 }
 
 async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, mut asks: Vec<Ask>) {
     if !budget.spend().await {
-        // Whose answer does not come has not been looked at.
+        // Dropping the asks tells the waiting steps that no look was made.
         return;
     }
     let tasks: Vec<TaskId> = asks.iter().map(|(task, _)| task.clone()).collect();
@@ -64,7 +63,7 @@ async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, mut as
         Batch::Seen(_) => lists.worked(),
         Batch::Unsupported(reason) => lists.give_up(reason),
         Batch::Failed(failure) => {
-            // It may be the upstream that is down, or only its lists: one of the tasks will tell.
+            // Either the upstream is down or only its lists fail: a look at one of the tasks tells which.
             let seen = look_at_last(&upstream, &budget, &mut asks).await;
             if seen.is_some_and(|seen| !matches!(seen.without_stranger(), Observation::NoVerdict { .. })) {
                 lists.failed(failure.reason());
@@ -72,10 +71,10 @@ async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, mut as
         }
     }
     while let Some((task, answer)) = asks.pop() {
-        // Two jobs have one task where the upstream took the second for a repetition of the first (code 21).
+        // Two jobs share a task if the upstream took the second submit for a repetition of the first (code 21).
         let is_asked_again = asks.iter().any(|(other, _)| *other == task);
         let seen = match &mut batch {
-            // What a list leaves out counts as missing once, so that the next look at it is made alone.
+            // A task that the list leaves out counts as missing once, so that the next look at it is made alone.
             Batch::Seen(seen) if is_asked_again => seen.get(&task).cloned().unwrap_or(Observation::Missing),
             Batch::Seen(seen) => seen.remove(&task).unwrap_or(Observation::Missing),
             Batch::Unsupported(_) => Observation::NotBegun,
@@ -87,12 +86,12 @@ async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, mut as
             tokio::spawn(look_closer(upstream.clone(), lists.clone(), budget.clone(), (task, answer), seen));
             continue;
         }
-        // A step that was timed out no longer waits.
+        // A step that was timed out no longer waits for the answer.
         let _ = answer.send(seen);
     }
 }
 
-/// Looks once more, alone, at a task that a list has shown to have ended, for what the list may have left out.
+/// Looks once more, alone, at a task that a list has shown to have ended: the list may have left something out.
 async fn look_closer(upstream: Upstream, lists: ListSupport, budget: PollBudget, ask: Ask, listed: Observation) {
     let (task, answer) = ask;
     if !budget.spend().await {

@@ -1,4 +1,4 @@
-//! The pacer: keeps this pod's knowledge of how tasks lately ran, and of how late looks are made.
+//! The pacer: keeps this pod's knowledge of how long recent tasks took, and of how late looks are made.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use crate::{
     lifecycle::{Pace, PaceClass, Record},
 };
 
-/// What is known of each class, and of the lane of looks. Clones share it.
+/// The pace of each class of tasks, and the lateness of looks. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Paces(Arc<RwLock<Known>>);
 
@@ -24,10 +24,10 @@ struct Known {
 }
 
 impl Paces {
-    /// How often the ledger is asked: it learns from all pods.
+    /// How often this pod asks the ledger, which learns from all pods.
     const PERIOD: Duration = Duration::from_secs(3);
 
-    /// How long tasks like this job's lately took.
+    /// How long recent tasks like this job's took.
     pub(crate) fn of(&self, record: &Record) -> Option<Arc<Pace>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).paces.get(&PaceClass::of(record)).cloned()
     }
@@ -37,7 +37,7 @@ impl Paces {
         self.0.read().unwrap_or_else(PoisonError::into_inner).late
     }
 
-    /// Learns until `draining`. Without an answer, what was known stays.
+    /// Learns until `draining`. If Redis does not answer, the earlier knowledge stays.
     pub(crate) async fn learn(self, ledger: Ledger, draining: CancellationToken) {
         while draining.run_until_cancelled(tokio::time::sleep(Self::PERIOD)).await.is_some() {
             if let Ok(PollsAtLarge { paces, late }) = ledger.polls_at_large().await {

@@ -1,6 +1,6 @@
-//! The poll budget, where lists are the rule: which requests have their place under the rate.
+//! The poll budget, for polls by lists: tells which requests have a place under the rate.
 //!
-//! A claim asks for one place for each list that its looks fill. They seldom fill it so well: some come too late
+//! A claim asks for one place for each list that its looks would fill. The looks seldom fit so well: some come too late
 //! for the list, some have to be made alone. Each request beyond the planned ones asks for a place of its own.
 
 use std::{
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::Place;
 use crate::ledger::{Ledger, Rate, RateKind};
 
-/// The places that this pod's poll requests have. Clones share them.
+/// The unspent places of this pod's poll requests. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct PollBudget {
     ledger: Ledger,
@@ -22,24 +22,24 @@ pub(crate) struct PollBudget {
 }
 
 impl PollBudget {
-    /// Makes a budget without any place yet.
+    /// Makes a budget without any places.
     pub(crate) fn new(ledger: Ledger, rate: Rate) -> Self {
         Self { ledger, rate, prepaid: Arc::default() }
     }
 
-    /// Takes note of the places that a claim was granted, and that last until `until`.
+    /// Adds the places that a claim was granted, which last until `until`.
     pub(crate) fn prepay(&self, requests: usize, until: Instant) {
         self.prepaid().extend(std::iter::repeat_n(until, requests));
     }
 
-    /// Spends the place of one request, or waits for another; says whether the request may go out.
+    /// Spends a place for one request, or waits for a new place; says whether the request may go out.
     pub(crate) async fn spend(&self) -> bool {
         let has_place = self.rate.count == 0 || self.prepaid().pop_front().is_some();
-        // Boxed: it is rare, and every look would have to keep room for it.
+        // Boxed: the wait is rare, and unboxed every look would have to keep room for it.
         has_place || Box::pin(Place::default().renew(&self.ledger, RateKind::Poll, self.rate)).await
     }
 
-    /// The places that last.
+    /// The places that have not expired.
     fn prepaid(&self) -> MutexGuard<'_, VecDeque<Instant>> {
         let mut prepaid = self.prepaid.lock().unwrap_or_else(PoisonError::into_inner);
         prepaid.retain(|until| Instant::now() < *until);
@@ -58,7 +58,7 @@ mod tests {
 
     const RATE: f64 = 5.0;
 
-    /// A budget whose Redis is away, and is not waited for: it has the places that it is given, and no others.
+    /// A budget whose Redis is away and is not waited for: it has only the places that it is given.
     fn a_budget_alone(rate: f64) -> PollBudget {
         let link = RedisLink::open("redis://127.0.0.1:1/").unwrap();
         let abandon = CancellationToken::new();

@@ -1,4 +1,4 @@
-//! The poller: looks at tasks, one by one or, where the upstream lists them, many at once.
+//! The poller: looks at tasks, one by one, or many at once if the upstream lists them.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{lifecycle::Observation, upstream::Upstream};
 
-/// Where looks are asked for. Clones share the batches.
+/// Takes requests for looks. Clones share the batches.
 #[derive(Debug, Clone)]
 pub(crate) struct Poller {
     upstream: Upstream,
@@ -24,7 +24,7 @@ pub(crate) struct Poller {
 }
 
 impl Poller {
-    /// Makes a poller, and the lister that it needs if the upstream lists tasks.
+    /// Makes a poller, and the lister that it uses if the upstream lists tasks.
     pub(crate) fn new(upstream: Upstream, has_lists: bool, budget: PollBudget) -> (Self, Option<Lister>) {
         let (lists, strangers) = (ListSupport::new(has_lists), Arc::default());
         if !has_lists {
@@ -35,26 +35,27 @@ impl Poller {
         (Self { upstream, asks: Some(sender), lists, budget, strangers }, Some(lister))
     }
 
-    /// Whether polls are made by lists at present.
+    /// Tells whether polls are made by lists at present.
     pub(crate) fn lists(&self) -> ListSupport {
         self.lists.clone()
     }
 
-    /// The budget that looks come out of.
+    /// The budget that looks spend.
     pub(crate) fn budget(&self) -> &PollBudget {
         &self.budget
     }
 
-    /// Whether a look that is made alone has its place under the rate, or has got one: by its claim it has one if it
-    /// `has_place`, but where lists are the rule, that is for many looks.
+    /// Whether a single look may be made now: it has a place under the rate, or has just got one. `has_place` says that
+    /// its claim brought a place; if polls are made by lists, however, that place is shared by many looks and does not
+    /// count.
     pub(crate) async fn may_look_alone(&self, has_place: bool) -> bool {
         (has_place && self.lists.polls_per_request() == 1) || self.budget.spend().await
     }
 
-    /// Looks at one task. `alone` asks for a look that no list can answer.
+    /// Looks at one task. `alone` asks for a single look instead of a list.
     ///
-    /// [`Observation::NotBegun`] when the poll rate has no room, or when lists have just turned out not
-    /// to work: one by one, all these looks at once would break the rate.
+    /// Returns [`Observation::NotBegun`] when the poll rate has no room, or when lists have just turned out not to
+    /// work: made one by one, all these looks at once would exceed the rate.
     pub(crate) async fn look(&self, task: &TaskId, alone: bool, has_place: bool) -> Observation {
         self.strangers.sift(task, self.seen(task, alone, has_place).await)
     }
@@ -65,7 +66,7 @@ impl Poller {
             if !self.may_look_alone(has_place).await {
                 return Observation::NotBegun;
             }
-            // Boxed: where lists are the rule, no step has to keep room for an exchange of its own.
+            // Boxed, so that steps whose looks go through lists need no room for an exchange.
             return Box::pin(self.upstream.fetch(task)).await;
         };
         let (answer, answered) = oneshot::channel();
@@ -90,7 +91,7 @@ mod tests {
         upstream::UpstreamSettings,
     };
 
-    /// A poller of an upstream that answers lists with this, and each task with this text; no rate.
+    /// A poller without a rate, of an upstream that answers lists with `list` and each task with `task`.
     async fn a_poller(
         list: impl IntoResponse + Clone + Send + Sync + 'static,
         task: &'static str,

@@ -1,6 +1,6 @@
-//! The revisiter: looks after the tasks of jobs that have ended without them.
+//! The revisiter: looks at the tasks of jobs that have ended without them.
 //!
-//! Its looks are no steps: no job waits for them, and they hold no slot. They share the poll budget.
+//! Revisits are not steps: no job waits for them, and they hold no slot. They share the poll budget.
 
 use std::{
     sync::Arc,
@@ -25,19 +25,19 @@ pub(crate) struct Revisiter {
     pub(crate) poller: Poller,
     pub(crate) policy: Arc<Policy>,
     pub(crate) poll_rate: Rate,
-    /// How long a look may take, with what comes before and after it.
+    /// How long a look may take, including what comes before and after it.
     pub(crate) patience: Duration,
-    /// Rings when this pod ends a job whose task goes on, or a hook about one comes.
+    /// Brought forward when this pod ends a job whose task goes on, or when a hook about such a task comes.
     pub(crate) alarm: Alarm,
 }
 
 impl Revisiter {
-    /// Another pod may have ended a job without this one hearing of it, and died.
+    /// The longest time between rounds: another pod may have ended a job without this pod hearing of it, and died.
     pub(crate) const MAX_IDLE: Duration = Duration::from_secs(5);
-    /// Looks that one pod makes at once. Nobody waits for them.
+    /// The number of looks that one pod makes at once. It is small because no job waits for them.
     const AT_ONCE: usize = 16;
 
-    /// Looks until `draining`. Looks that are under way then are left to another pod.
+    /// Looks until `draining`. Looks that are under way then are left to other pods.
     pub(crate) async fn run(self, draining: CancellationToken) {
         draining.run_until_cancelled(self.look_after()).await;
     }

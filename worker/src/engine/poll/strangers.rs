@@ -1,4 +1,5 @@
-//! Strangers: tasks that the upstream showed when another one was asked for, and whether they can be that one.
+//! Strangers: foreign tasks that the upstream showed instead of the requested one, and whether they can be aliases of
+//! it.
 
 use std::{
     collections::HashMap,
@@ -9,21 +10,21 @@ use mjq_producer::contract::TaskId;
 
 use crate::lifecycle::Observation;
 
-/// The foreign task ids that the upstream has returned to this pod. A relay's numbers are one to one: an id that was returned
-/// for two of our tasks, or that is itself one of our tasks, cannot be another name of either.
+/// The foreign task ids that the upstream has returned to this pod. A relay maps its ids one to one: an id that was
+/// returned for two of our tasks, or that is itself one of our tasks, cannot be an alias of either.
 #[derive(Debug, Default)]
 pub(crate) struct Strangers(Mutex<HashMap<TaskId, Met>>);
 
 #[derive(Debug, PartialEq, Eq)]
 enum Met {
-    /// Shown for this task, and for no other.
+    /// Shown for this task alone.
     For(TaskId),
-    /// Shown for several, or a task of ours by this id.
+    /// Shown for several tasks, or itself one of our tasks.
     NoAlias,
 }
 
 impl Strangers {
-    /// Takes note of what a look at `asked` has seen, and leaves of a stranger only what may be the task's.
+    /// Notes what a look at `asked` has seen. Returns it, without the stranger if that cannot be the task.
     pub(crate) fn sift(&self, asked: &TaskId, seen: Observation) -> Observation {
         let mut met = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Observation::Stranger { id, .. } = &seen else {
@@ -43,7 +44,7 @@ impl Strangers {
     }
 }
 
-/// What is met again is met anew.
+/// A task that is shown again after this is learnt anew.
 fn forget_if_many(met: &mut HashMap<TaskId, Met>) {
     const MANY: usize = 10_000;
     if met.len() >= MANY {

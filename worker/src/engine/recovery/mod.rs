@@ -1,4 +1,4 @@
-//! Recovery: what this pod knows when Redis has lost its last writes.
+//! Recovery: tells Redis what this pod knows, when Redis has lost its last writes.
 
 mod reasserter;
 mod recent_submits;

@@ -1,8 +1,9 @@
-//! The reasserter: after a restart or a failover of Redis, reports what this pod knows, in case Redis lost its last writes.
+//! The reasserter: after a restart or a failover of Redis, reports what this pod knows, in case Redis lost its last
+//! writes.
 //!
-//! A Redis that has forgotten a submit would give the job out once more. So each pod reports which steps it holds and how
-//! its latest submits ended. Until all pods have reported, nothing is claimed (`scripts/prelude/server.lua`). A report
-//! changes nothing that Redis still knows.
+//! A Redis that has forgotten a submit would give the job out once more. So each pod reports which steps it holds and
+//! how its latest submits ended. Until all pods have reported, or the wait for a missing pod is over, Redis grants no
+//! claims (`scripts/prelude/server.lua`). A report changes nothing that Redis still knows.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -26,28 +27,31 @@ pub(crate) struct Reasserter {
     pub(crate) slots: Slots,
     pub(crate) submits: LatestSubmits,
     pub(crate) lease: Duration,
-    /// Claims may go on.
+    /// The claimer's alarm: claims may go on after the report.
     pub(crate) alarm: Alarm,
     pub(crate) liveness: Liveness,
 }
 
-/// What became of this pod's latest submits, as Redis has acknowledged it. Clones share them.
+/// The settlements of this pod's latest submits that Redis has acknowledged. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LatestSubmits(Arc<Mutex<VecDeque<(Instant, Settlement)>>>);
 
 impl Reasserter {
-    /// A script must not hold Redis for long, and all has to be told within seconds.
+    /// The most steps or submits that one call reports: a script must not hold Redis for long, and everything has to be
+    /// reported within seconds.
     const BATCH: usize = 128;
-    /// How long before an outage Redis may have acknowledged what it then lost. With an append-only file it is a
-    /// second or two; a replica that is promoted may have been cut off for minutes.
+    /// How far back before an outage this pod reports, because Redis may have lost writes that it had acknowledged by
+    /// then. With an append-only file it loses a second or two; a replica that is promoted may have been cut off for
+    /// minutes.
     const REACH: Duration = Duration::from_secs(600);
 
-    /// Testifies until `stop`.
+    /// Reports at the start and after each outage, until `stop`.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let mut outages = self.ledger.outages();
         loop {
             outages.mark_unchanged();
-            // A record whose time is over must not rise again: nothing is told that could be as old.
+            // A record whose retention is over must not be restored, so settlements that could be so old are not
+            // reported.
             let reach = Self::REACH.min(self.ledger.kept_for() / 2);
             let since = Instant::now().checked_sub(reach).unwrap_or_else(Instant::now);
             let testified = self.testify(since).await;
@@ -63,7 +67,8 @@ impl Reasserter {
         }
     }
 
-    /// Says what is under way, and what became of the submits `since` then: once more if another loss came meanwhile.
+    /// Reports the steps that are under way, and the submits settled `since` then; repeats the report if Redis lost
+    /// writes again meanwhile.
     async fn testify(&self, since: Instant) -> Result<(), Abandoned> {
         self.beat();
         let (mut gate, _) = self.ledger.reassert(&self.pod, &[], self.lease, Gate::OPEN).await?;
@@ -80,7 +85,7 @@ impl Reasserter {
 
     async fn tell_all(&self, since: Instant) -> Result<(), Abandoned> {
         let submits = self.submits.since(since);
-        // First what is held: a job that is back in its lane may be claimed a moment later.
+        // The held steps come first: a job that is back in its lane may be claimed a moment later.
         for steps in self.slots.under_way(self.ledger.kept_for(), self.ledger.clock().now_ms()).chunks(Self::BATCH) {
             self.beat();
             let (_, restored) = self.ledger.reassert(&self.pod, steps, self.lease, Gate::OPEN).await?;
@@ -92,7 +97,8 @@ impl Reasserter {
         }
         for submits in submits.chunks(Self::BATCH) {
             self.beat();
-            // Before their ends are told again, if they have ended: the events bear the callers' states.
+            // The requests come before the settlements: if a job has ended, its event bears the caller's state, which
+            // is read from the request.
             self.ledger.restore_requests(submits.iter().filter_map(Settlement::enqueued)).await?;
             let settled = self.ledger.settle(submits).await?;
             for (submit, _) in submits.iter().zip(settled).filter(|(_, settled)| *settled == Settled::Restored) {
@@ -112,10 +118,10 @@ fn tell(job: &JobId, fence: u64, what: &str) {
 }
 
 impl LatestSubmits {
-    /// Some megabytes, and a minute of a busy pod.
+    /// The most settlements that are kept: some megabytes, and about a minute of a busy pod.
     const CAPACITY: usize = 4096;
 
-    /// Keeps what has been written down of a submit that may have made a task.
+    /// Keeps the written settlement of a submit that may have made a task.
     pub(crate) fn keep(&self, settlement: Settlement) {
         let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if latest.len() == Self::CAPACITY {
@@ -124,7 +130,7 @@ impl LatestSubmits {
         latest.push_back((Instant::now(), settlement));
     }
 
-    /// What became of the submits since `moment`: of each job's the last, which tells what is true now.
+    /// The settlements since `moment`. Of each job only the last is returned, which holds its current state.
     fn since(&self, moment: Instant) -> Vec<Settlement> {
         let latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut jobs = HashSet::new();

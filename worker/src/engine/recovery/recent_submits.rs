@@ -1,8 +1,8 @@
-//! Recent submits: remembers what this pod lately submitted, and so notices when Redis has forgotten it.
+//! Recent submits: remembers what this pod lately submitted, and so notices when Redis has forgotten a submit.
 //!
-//! A Redis that lost its last writes may give out a job that was submitted a moment ago. Fences only rise, so a claim with
-//! a fence that this pod has seen before gives that away. Then the answer to the first submit is used again, and
-//! nothing is sent. It knows nothing of other pods' submits.
+//! A Redis that lost its last writes may give out a job that was submitted a moment ago. Fences only rise, so a claim
+//! whose fence this pod has seen before reveals the loss. Then the answer to the first submit is used again, and
+//! nothing is sent. A pod knows nothing of other pods' submits.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -24,7 +24,8 @@ struct Latest {
     order: VecDeque<(Job, u64)>,
 }
 
-/// An id may come again when the record of its first job is gone; not with the same entry, though.
+/// A job's id and its time of enqueueing. An id may be used again when the record of its first job is gone, but then
+/// with another time.
 type Job = (JobId, u64);
 
 #[derive(Debug)]
@@ -33,7 +34,7 @@ struct Sent {
     seen: watch::Receiver<Option<Observation>>,
 }
 
-/// A submit that leaves now.
+/// A submit that is about to leave.
 #[derive(Debug)]
 pub(crate) struct Sending {
     recent_submits: RecentSubmits,
@@ -47,13 +48,13 @@ pub(crate) struct Sending {
 pub(crate) struct Forgotten(watch::Receiver<Option<Observation>>);
 
 impl RecentSubmits {
-    /// As many submits are remembered: seconds' worth of a busy pod.
+    /// The most submits that are remembered: seconds' worth of a busy pod.
     const CAPACITY: usize = 4096;
 
     /// Notes that the submit of `step` is about to leave.
     ///
     /// # Errors
-    /// [`Forgotten`] when it has left before, under this fence or a later one.
+    /// [`Forgotten`] when this pod has sent that submit before, under this fence or a later one.
     pub(crate) fn begin(&self, step: &Step) -> Result<Sending, Forgotten> {
         let job = (step.job.clone(), step.record.enqueued_ms);
         let mut latest = self.latest();
@@ -85,7 +86,8 @@ impl Latest {
 }
 
 impl Sending {
-    /// Notes what came back. What was refused may be submitted again by anybody.
+    /// Notes the result of the submit. Unless it may have made a task, the submit is forgotten, so any pod may submit
+    /// the job again.
     pub(crate) fn saw(self, seen: &Observation) {
         match seen {
             Observation::Accepted { .. } | Observation::Unanswered { .. } => _ = self.seen.send(Some(seen.clone())),
@@ -95,7 +97,7 @@ impl Sending {
 }
 
 impl Forgotten {
-    /// What was seen of the submit; waits for its answer if it is still under way.
+    /// The result of the submit; waits for it if the submit is still under way.
     pub(crate) async fn seen(mut self) -> Observation {
         let seen = self.0.wait_for(Option::is_some).await.ok().and_then(|seen| seen.clone());
         let reason = || "redis has lost its last writes, and the answer to the submit with them".to_owned();

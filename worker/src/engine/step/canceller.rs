@@ -1,8 +1,8 @@
 //! The canceller: asks the upstream to cancel the tasks of jobs that were cancelled.
 //!
-//! The job has ended by then and its event is out: nothing waits for the answer, which is written beside
-//! the job's timeline. It is a courtesy that saves money where the upstream obliges. A pod that dies or
-//! drains may leave some unasked, and so do too many at once.
+//! By then the job has ended and its event is out, so nothing waits for the answer, which is noted in the job's
+//! timeline. The cancel is a courtesy that saves money if the upstream obliges. Some tasks may stay uncancelled: when
+//! the pod dies or drains, or when too many wait.
 
 use std::time::Duration;
 
@@ -20,14 +20,14 @@ use crate::{
     upstream::Upstream,
 };
 
-/// Where tasks are handed in to be cancelled. Clones hand in to the same canceller.
+/// Takes tasks that are to be cancelled. Clones hand in to the same canceller.
 #[derive(Debug, Clone)]
 pub(crate) struct CancellerHandle(Option<mpsc::Sender<Cancelled>>);
 
-/// A job that was cancelled: its id, the fence that it ended under and its record.
+/// A cancelled job: its id, the fence under which it ended, and its record.
 type Cancelled = (JobId, u64, Record);
 
-/// Asks until all its handles are gone.
+/// Asks the upstream to cancel tasks, until all handles are gone.
 #[derive(Debug)]
 pub(crate) struct Canceller {
     handed: mpsc::Receiver<Cancelled>,
@@ -36,10 +36,10 @@ pub(crate) struct Canceller {
 }
 
 impl CancellerHandle {
-    /// Hands a cancelled job in, where the upstream can cancel and has a task for it.
+    /// Hands a cancelled job in, if the upstream can cancel and has a task for it.
     pub(crate) fn hand_in(&self, job: &JobId, fence: u64, record: &Record) {
         if let (Some(sender), Some(_)) = (&self.0, &record.task) {
-            // A canceller that is gone has a pod that is going.
+            // A closed channel needs no warning: the pod is ending.
             if let Err(TrySendError::Full(_)) = sender.try_send((job.clone(), fence, record.clone())) {
                 warn!(job.id = %job, "job {job} was cancelled, and its task goes on: too many wait to be cancelled");
             }
@@ -48,16 +48,16 @@ impl CancellerHandle {
 }
 
 impl Canceller {
-    /// Tasks that are asked about at once: a mass cancel must not look like an attack.
+    /// How many cancels are under way at once: a mass cancel must not look like an attack.
     const AT_ONCE: usize = 4;
-    /// What is asked, in the log.
+    /// The name of one cancel in the log.
     const WHAT: &str = "cancel at the upstream";
-    /// Tasks that wait to be asked about.
+    /// The most tasks that may wait to be cancelled.
     const MOST: usize = 10_000;
     /// The waits between the tries.
     const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
-    /// Makes a canceller and the handle to it; no canceller where the upstream cannot cancel.
+    /// Makes a canceller and the handle to it; no canceller if the upstream cannot cancel.
     pub(crate) fn new(ledger: &Ledger, upstream: &Upstream) -> (Option<Self>, CancellerHandle) {
         if !upstream.can_cancel() {
             return (None, CancellerHandle(None));
@@ -67,7 +67,7 @@ impl Canceller {
         (Some(canceller), CancellerHandle(Some(sender)))
     }
 
-    /// Asks about what is handed in, until nobody is left to hand anything in.
+    /// Asks the upstream to cancel the tasks that are handed in, until all handles are gone.
     pub(crate) async fn run(mut self) {
         let mut asked = JoinSet::new();
         while let Some((job, fence, record)) = self.handed.recv().await {
@@ -86,7 +86,7 @@ async fn cancel(ledger: Ledger, upstream: Upstream, job: JobId, fence: u64, mut 
     let answer = if agrees { "the upstream cancels" } else { "the upstream does not cancel" };
     info!(job.id = %job, agrees, "job {job} was cancelled: {answer} its task");
     record.note(ledger.clock().now_ms(), &format!("{answer} task {task}"));
-    // If the pod has to leave now, the log has it.
+    // If the pod has to leave now, the answer is at least in the log.
     let _ = ledger.annotate(&job, fence, Some(&record), None).await;
 }
 

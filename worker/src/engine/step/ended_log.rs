@@ -1,11 +1,11 @@
-//! The log of ends: what became of a job, for counters and for whoever reads the log.
+//! The log of ends: tells how a job ended, in counters and in the log.
 
 use mjq_producer::contract::{Code, Event};
 use tracing::{info, warn};
 
 use crate::lifecycle::Observation;
 
-/// How a job ended, for counters and the log, once it is written.
+/// How a job ended; told once the end is written.
 pub(super) struct EndLog {
     job: String,
     outcome: &'static str,
@@ -13,14 +13,14 @@ pub(super) struct EndLog {
     attempts: u32,
     polls: u32,
     task: String,
-    /// Why it has no result, in words.
+    /// Why the job has no result, in words.
     reason: String,
-    /// When the task ended by the upstream's clock, if it succeeded and tells.
+    /// When the task ended, by the upstream's clock, if it succeeded and its time is known.
     finished_ms: Option<u64>,
 }
 
 impl EndLog {
-    /// How the job of this event ended, with what was seen last.
+    /// The end of this event's job; `seen` is the last observation.
     pub(super) fn of(event: &Event, seen: &Observation) -> Self {
         let finished_ms = match seen {
             Observation::Succeeded(task) => Some(task.finished_ms),
@@ -38,11 +38,12 @@ impl EndLog {
         }
     }
 
-    /// Counts it and logs it. A lost submit is a warning: somebody may have paid for it, and has to look.
+    /// Counts and logs the end. A lost submit is a warning: its task may have been billed, and an operator has to look.
     pub(super) fn tell(&self, now_ms: u64) {
         let Self { job, outcome, code, attempts, polls, task, reason, finished_ms } = self;
         metrics::counter!("mjq_jobs_finished_total", "outcome" => *outcome, "code" => *code).increment(1);
-        // By two clocks; an upstream whose clock is wrong shows as a strange figure, not as a wrong job.
+        // The difference is between two clocks, so an upstream whose clock is wrong shows as a strange figure, not as a
+        // wrong job.
         if let Some(finished_ms) = finished_ms.filter(|at| (1..=now_ms).contains(at)) {
             metrics::histogram!("mjq_finish_to_event_seconds").record((now_ms - finished_ms) as f64 / 1000.0);
         }

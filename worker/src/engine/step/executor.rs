@@ -1,8 +1,8 @@
-//! The executor: performs one step with one HTTP exchange, and hands on what it saw.
+//! The executor: performs one step with one HTTP exchange, and hands the observation on.
 //!
-//! Three kinds of steps may need a second exchange: a submit that, by a hook, may have been made already comes after a look
-//! (see `preparer`); a lost task is looked up by its hint, then by its `state`; and an end that a list shows is looked
-//! at once more, alone.
+//! Three kinds of steps may need a second exchange. A submit that a hook says was made already is preceded by a look
+//! (see `preparer`). A lost task is looked up by its hint, then by its `state`. A task that a list shows as ended is
+//! looked at once more, alone.
 
 use std::{
     sync::Arc,
@@ -32,7 +32,7 @@ use crate::{
     upstream::Upstream,
 };
 
-/// Performs steps. It is shared by all of them.
+/// Performs steps. All steps share it.
 #[derive(Debug)]
 pub(crate) struct Executor {
     pub(crate) ledger: Ledger,
@@ -44,7 +44,7 @@ pub(crate) struct Executor {
     pub(crate) preparer: Preparer,
     pub(crate) policy: Arc<Policy>,
     pub(crate) lease: Duration,
-    /// The longest that one HTTP exchange takes.
+    /// The longest time that one HTTP exchange takes.
     pub(crate) exchange: Duration,
     /// Whether a lost task can be looked for by its `state`.
     pub(crate) has_lookup: bool,
@@ -52,29 +52,29 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
-    /// How long the parts of a step that wait for Redis may take, before an exchange and after it.
+    /// How long a step may wait for Redis in all, before and after one exchange.
     const REDIS: Duration = Duration::from_secs(30);
 
-    /// How long a step may take, where an `exchange` takes no longer than this: it may wait for Redis and make an exchange,
-    /// twice. One that takes longer hangs because of a bug, and is aborted.
+    /// How long a step may take if an exchange takes `exchange` at most: a step may wait for Redis and make an
+    /// exchange, twice. A step that takes longer hangs because of a bug, and is aborted.
     pub(crate) fn longest_step(exchange: Duration) -> Duration {
         (exchange + Self::REDIS) * 2
     }
 
-    /// How long a submit may be prepared that was claimed so long ago.
+    /// How long a submit may be prepared, if it was claimed `claimed_ago`.
     ///
-    /// After half its lease a claim may send nothing any more. And if a step is aborted before it has sent anything,
-    /// nobody knows that: so time is left for the submit itself.
+    /// After half its lease, a claim may send nothing any more. And if a step is aborted, nobody knows whether it had
+    /// sent its submit, so time is left for the submit itself.
     fn longest_preparation(lease: Duration, claimed_ago: Duration, exchange: Duration) -> Duration {
         (lease / 2).saturating_sub(claimed_ago).min(exchange + Self::REDIS / 2)
     }
 
-    /// Performs `held`: acts, decides, writes down.
+    /// Performs `held`: acts, decides and writes the result down.
     pub(crate) async fn perform(&self, held: HeldStep) {
         let HeldStep { step, hold, .. } = &held;
         let (began, began_at) = (Instant::now(), SystemTime::now());
         let act = Act::of(&step.record, &step.flags, self.policy.max_reclaims);
-        // Boxed but for the commonest: a task has room for the largest of what it may wait for.
+        // All but the commonest act are boxed: a task's size is that of the largest future that it may wait for.
         let seen = match &act {
             Act::Submit => Box::pin(self.submit(step, hold)).await,
             Act::Poll(task) => self.poll(step, hold, task).await,
@@ -92,14 +92,14 @@ impl Executor {
         }
     }
 
-    /// Puts a step back that was claimed and not begun.
+    /// Hands back a step that was claimed but not begun.
     pub(crate) async fn hand_back(&self, held: HeldStep) {
         let act = Act::of(&held.step.record, &held.step.flags, self.policy.max_reclaims);
         self.recorder.settle(&held.step, &held.hold, &act.unbegun()).await;
     }
 
     async fn submit(&self, step: &Step, hold: &Hold) -> Observation {
-        // Nothing is waited for any longer, a Redis that is away least of all: what has not left by then has not begun.
+        // The preparation waits no longer than this, even for Redis: a submit that has not left by then has not begun.
         let left = Self::longest_preparation(self.lease, step.claimed_at.elapsed(), self.exchange);
         let Ready { kind, body, room } = match tokio::time::timeout(left, self.preparer.prepare(step, hold)).await {
             Ok(Ok(ready)) => ready,
@@ -126,11 +126,11 @@ impl Executor {
         }
     }
 
-    /// Takes what was seen of a submit that Redis has forgotten, instead of making it again.
+    /// Returns what was seen of a submit that Redis has forgotten, instead of making it again.
     async fn remember(&self, step: &Step, forgotten: Forgotten) -> Observation {
         let (job, fence) = (&step.job, step.fence);
         error!(job.id = %job, fence, "redis has forgotten that job {job} was submitted: suspected_rollback");
-        // Nothing depends on the count.
+        // The count is only shown, so a failure does not matter.
         let _ = self.ledger.note_rollback().await;
         forgotten.seen().await
     }
@@ -139,7 +139,7 @@ impl Executor {
         if !hold.is_fresh(self.lease) {
             return Observation::NotBegun;
         }
-        // What a list leaves out, the task itself may show.
+        // A single look may show a task, or parts of it, that a list leaves out.
         let is_last = step.flags.is_overdue;
         let Record { missing, incomplete_ms, alias, .. } = &step.record;
         let alone = is_last || missing.is_some() || incomplete_ms.is_some() || alias.is_some();
@@ -166,7 +166,7 @@ impl Executor {
             if !self.poller.may_look_alone(std::mem::take(&mut has_place)).await {
                 return Observation::NotBegun;
             }
-            // It is only a hint: the task is there when the upstream shows it.
+            // The hint is not believed: the task exists only if the upstream shows it.
             match self.upstream.fetch(task).await.without_stranger() {
                 seen if self.preparer.requests.is_anothers(&seen, &step.job, &step.record) => {
                     return Observation::NotFound;
@@ -179,7 +179,7 @@ impl Executor {
         }
         let token = self.preparer.requests.last_token(&step.job, &step.record);
         let may_fetch = async {
-            // It may have waited for the list that others asked for.
+            // The search may have waited for a list that other steps asked for.
             let has_place = has_place && has_poll_place(step);
             hold.is_fresh(self.lease) && self.poller.may_look_alone(has_place).await
         };
@@ -187,8 +187,8 @@ impl Executor {
     }
 }
 
-/// Whether the claim came with a place under the rate of polls that still lasts. What was taken over, or has to end,
-/// was given out without asking for one.
+/// Whether the claim brought a place under the rate of polls that still lasts. Steps that were taken over or are
+/// overdue are claimed without asking for a place.
 fn has_poll_place(step: &Step) -> bool {
     let asked = !step.flags.is_reclaimed && !step.flags.is_overdue;
     asked && StdInstant::now() < step.place_until

@@ -1,4 +1,4 @@
-//! Follow-ups: the jobs that a completed one asks for, each of which presses a button of its result.
+//! Follow-ups: the jobs that a completed job asks for, each of which presses a button of its result.
 
 use mjq_producer::contract::{FollowUp, Job, JobId, Kind, Options, Request};
 use serde_json::json;
@@ -7,14 +7,14 @@ use tracing::error;
 use super::memory_budget::MemoryBudget;
 use crate::ledger::{Abandoned, Ledger};
 
-/// Reads the completed job `parent`, and makes the jobs that follow it. Only they are kept: the parent may have large
-/// pictures, and is read when `memory` has room for it.
+/// Reads the completed job `parent`, and makes the jobs that follow it. Only those jobs stay in memory: the parent may
+/// have large pictures, and is read only when `memory` has room for it.
 pub(super) async fn read_follow_ups(
     ledger: &Ledger,
     memory: &MemoryBudget,
     parent: &JobId,
 ) -> Result<Vec<Job>, Abandoned> {
-    // The job's lease is renewed while it waits for room.
+    // The job's lease is renewed while the step waits for room.
     let _room = memory.room_for(ledger.job_bytes(parent).await?).await;
     let json = ledger.job_json(parent).await?;
     let Some(job) = json.and_then(|json| serde_json::from_str::<Job>(&json).ok()) else {
@@ -24,7 +24,8 @@ pub(super) async fn read_follow_ups(
     Ok(follow_ups(parent, &job))
 }
 
-/// The jobs that follow the job `parent`, in the order of its `then`. Each has its own `state`, or else its parent's.
+/// The jobs that follow the job `parent`, in the order of its `then`. A follow-up without a `state` of its own has its
+/// parent's.
 fn follow_ups(parent: &JobId, job: &Job) -> Vec<Job> {
     let state = job.request.state();
     let child = |(position, follow_up): (usize, &FollowUp)| {

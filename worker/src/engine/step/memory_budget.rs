@@ -1,7 +1,7 @@
-//! The memory budget: how much of large jobs the steps of one pod hold at once.
+//! The memory budget: limits how much of large jobs the steps of one pod hold at once.
 //!
-//! Jobs may have pictures of several megabytes, and a pod has hundreds of slots. So a step that reads a large job takes
-//! room for it first. A job that is larger than the budget takes all of it.
+//! Jobs may have pictures of several megabytes, and a pod has hundreds of slots. So a step that reads a large job first
+//! reserves room for it. A job that is larger than the budget takes all of it.
 
 use std::time::Duration;
 
@@ -10,15 +10,16 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// Room for large jobs, which all steps of one kind share.
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
-    /// KiB that are free.
+    /// The free KiB.
     free: Semaphore,
-    /// Who waits for room and holds a slot meanwhile.
+    /// The places of steps that wait for room, each of which holds its slot meanwhile.
     queue: Semaphore,
 }
 
 impl MemoryBudget {
     const TOTAL_KIB: usize = 16 * 1024;
-    /// A longer queue would keep the slots from others, and would gain nothing: the next one comes in time.
+    /// How many steps may wait. A longer queue would keep slots from other steps and gain nothing: a step that is
+    /// turned away comes back in time.
     const QUEUE: usize = 1;
 
     /// Makes a budget, all of it free.
@@ -26,8 +27,8 @@ impl MemoryBudget {
         Self { free: Semaphore::new(Self::TOTAL_KIB), queue: Semaphore::new(Self::QUEUE) }
     }
 
-    /// Takes room for so many bytes until the answer is dropped. Waits for it as long as `patience` lasts, unless another
-    /// waits already; `None` if there is none.
+    /// Takes room for so many bytes, until the permit is dropped. Waits up to `patience`, unless another step waits
+    /// already; `None` if no room came.
     pub(crate) async fn room_within(&self, bytes: u64, patience: Duration) -> Option<SemaphorePermit<'_>> {
         let kib = Self::kib(bytes);
         if let Ok(room) = self.free.try_acquire_many(kib) {
@@ -37,7 +38,7 @@ impl MemoryBudget {
         tokio::time::timeout(patience, self.free.acquire_many(kib)).await.ok()?.ok()
     }
 
-    /// Takes room for so many bytes until the answer is dropped, and waits for it as long as it takes.
+    /// Takes room for so many bytes, until the permit is dropped. Waits for as long as it takes.
     pub(crate) async fn room_for(&self, bytes: u64) -> Option<SemaphorePermit<'_>> {
         // The semaphore is never closed.
         self.free.acquire_many(Self::kib(bytes)).await.ok()

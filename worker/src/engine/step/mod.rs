@@ -1,4 +1,4 @@
-//! Steps: what a claimed step does, what is made of what it saw, and how that is written down.
+//! Steps: performs a claimed step, decides what its observation means for the job, and writes that down.
 
 mod canceller;
 mod ended_log;

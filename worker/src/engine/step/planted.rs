@@ -1,4 +1,4 @@
-//! What planted bugs do in the engine. They exist in test builds only, to show that the chaos run finds them.
+//! The planted bugs of the engine. They exist in test builds only, to show that the chaos run finds them.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::{
     planted_bug::PlantedBug,
 };
 
-/// Spoils a settlement before it is handed in, if such a bug is planted.
+/// Spoils a settlement before it is handed in, if a bug of the settlement is planted.
 pub(crate) async fn spoil(ledger: &Ledger, settlement: &mut Settlement, now_ms: u64) {
     if PlantedBug::NoFence.is_planted() {
         Box::pin(steal_fence(ledger, settlement, now_ms)).await;
@@ -17,7 +17,7 @@ pub(crate) async fn spoil(ledger: &Ledger, settlement: &mut Settlement, now_ms: 
     }
 }
 
-/// Whoever has the job, the settlement takes its place.
+/// Gives the settlement a valid fence and lease, even if another pod has the job.
 async fn steal_fence(ledger: &Ledger, settlement: &mut Settlement, now_ms: u64) {
     let Ok(Some(view)) = ledger.job(&settlement.job).await else { return };
     let is_claimed = matches!(view.place, Place::InStep { .. });
@@ -27,10 +27,10 @@ async fn steal_fence(ledger: &Ledger, settlement: &mut Settlement, now_ms: u64) 
     let _ = ledger.link().query::<u64>(&lease).await;
 }
 
-/// The event goes out before anybody has checked the fence.
+/// Publishes the event before anything has checked the fence.
 async fn publish_apart(ledger: &Ledger, settlement: &Settlement) {
     let Some(mut event) = settlement.end.as_ref().map(|end| end.event.clone()) else { return };
-    // An event without the caller's state would be another bug. Where Redis is away, none goes out at all.
+    // An event without the caller's state would be a different bug. If Redis is away, no event goes out at all.
     let Ok(Some(view)) = ledger.job(&settlement.job).await else { return };
     event.state = view.state.unwrap_or_default();
     let mut publish = redis::cmd("XADD");
@@ -39,6 +39,6 @@ async fn publish_apart(ledger: &Ledger, settlement: &Settlement) {
         publish.arg(name).arg(value);
     }
     let _ = ledger.link().query::<String>(&publish).await;
-    // The transition is another round trip, and those take their time on a bad day.
+    // The transition is another round trip, and a round trip may be slow.
     tokio::time::sleep(Duration::from_millis(100)).await;
 }

@@ -1,8 +1,8 @@
 //! The preparer: makes the request of a submit, and checks that it may be sent.
 //!
-//! It loads the job if the claim did not bring it, finds the button that an action presses, and asks for a grant under the
-//! rate. If a hook has named a task for this job although its submit was refused, that task is looked at first. Nothing
-//! is submitted here.
+//! The preparer loads the job if the claim did not bring it, finds the button that an action presses, and asks for a
+//! place under the rate. If a hook has named a task for this job although its submit was refused, it looks at that task
+//! first. It submits nothing.
 
 use std::{
     sync::Arc,
@@ -23,7 +23,7 @@ use crate::{
     upstream::Upstream,
 };
 
-/// Prepares submits. It is shared by all steps.
+/// Prepares submits. All steps share it.
 #[derive(Debug)]
 pub(crate) struct Preparer {
     pub(crate) ledger: Ledger,
@@ -32,7 +32,7 @@ pub(crate) struct Preparer {
     pub(crate) requests: RequestMaker,
     pub(crate) policy: Arc<Policy>,
     pub(crate) lease: Duration,
-    /// For large jobs, of which a submit holds a few copies.
+    /// The memory for large jobs, of which a submit holds a few copies.
     pub(crate) memory: MemoryBudget,
     pub(crate) submit_rate: Rate,
 }
@@ -42,12 +42,13 @@ pub(crate) struct Preparer {
 pub(crate) struct Ready<'a> {
     pub(crate) kind: Kind,
     pub(crate) body: String,
-    /// Held until it is answered.
+    /// Memory for a large job, held until the submit is answered.
     pub(crate) room: Option<SemaphorePermit<'a>>,
 }
 
 impl Preparer {
-    /// Makes the request of a submit, and sees to it that it may be sent; else says what is seen instead of an answer.
+    /// Makes the request of a submit, and makes sure that it may be sent. Otherwise returns the observation that stands
+    /// for the missing answer.
     pub(crate) async fn prepare(&self, step: &Step, hold: &Hold) -> Result<Ready<'_>, Box<Observation>> {
         if let Some(task) = waiting_task(step) {
             return self.prepare_answer(step, hold, task).await;
@@ -74,7 +75,7 @@ impl Preparer {
         Ok(Ready { kind: job.kind, body, room })
     }
 
-    /// The same for the input that somebody sent for a waiting task.
+    /// Does the same for the input that a caller sent for a waiting task.
     async fn prepare_answer(&self, step: &Step, hold: &Hold, task: &TaskId) -> Result<Ready<'_>, Box<Observation>> {
         let input = self.ledger.input(&step.job).await.map_err(|_| Observation::NotBegun)?;
         let input = input.ok_or_else(|| unsendable(Code::InvalidRequest, "the input cannot be read"))?;
@@ -82,23 +83,23 @@ impl Preparer {
         Ok(Ready { kind: Kind::Modal, body: RequestMaker::modal_body(task, &input), room: None })
     }
 
-    /// Looks whether the task is there that a hook has told of, although a submit was refused; `None` when it is not, or
-    /// has failed.
+    /// Looks whether a task exists that a hook has named although the submit was refused; `None` when it does not
+    /// exist, or has failed.
     async fn look_before_submit(&self, step: &Step, task: &TaskId) -> Option<Observation> {
-        // The claim came with a place for a submit, not for a look.
+        // The claim brought a place for a submit, not for a look.
         if !self.poller.may_look_alone(false).await {
-            // Not `NotBegun`, after which the job would be claimed again at once: looks may be held back for minutes.
+            // `NotBegun` would let the job be claimed again at once, while looks may be held back for minutes.
             let reason = "a hook told of a task, and no look was allowed in time".to_owned();
             return Some(Observation::NoVerdict { reason, retry_after: None });
         }
         match self.upstream.fetch(task).await.without_stranger() {
-            // The upstream has given its id a second time.
+            // The upstream has used the task's id a second time, for another job.
             seen if self.requests.is_anothers(&seen, &step.job, &step.record) => None,
             Observation::Running(_) | Observation::Succeeded(_) | Observation::WaitsForInput(_) => {
                 Some(Observation::Found(task.clone()))
             }
             blind @ Observation::NoVerdict { .. } => Some(blind),
-            // Once or twice, a relay's cache may not have it yet.
+            // A relay's cache may not have the task yet; one or two such looks prove nothing.
             Observation::Missing if !self.policy.is_lost(&step.record, self.ledger.clock().now_ms()) => {
                 Some(Observation::Missing)
             }
@@ -106,15 +107,15 @@ impl Preparer {
         }
     }
 
-    /// Takes room for a large job.
+    /// Reserves memory for a large job.
     async fn room_for(&self, job: &JobId) -> Result<SemaphorePermit<'_>, Observation> {
-        /// Then others have their turn, with this slot.
+        /// After this time, the slot goes to other steps.
         const PATIENCE: Duration = Duration::from_secs(2);
         let bytes = self.ledger.job_bytes(job).await.map_err(|_| Observation::NotBegun)?;
         self.memory.room_within(bytes, PATIENCE).await.ok_or(Observation::NoMemory)
     }
 
-    /// Finds the button that an action presses, when it names one of an earlier job.
+    /// Finds the button that an action presses, if the action names a button of an earlier job.
     async fn press(&self, step: &Step, request: &Request) -> Result<Option<Press>, Box<Observation>> {
         let is_action = step.record.kind == Kind::Action;
         let Some(wanted) = is_action.then(|| request.parent_button()).flatten() else {
@@ -142,19 +143,19 @@ impl Preparer {
 
     /// Whether a submit may be sent now. It may wait for its place under the rate.
     async fn may_submit(&self, step: &Step, hold: &Hold) -> Result<(), Observation> {
-        // What had to be read and made may have taken longer than the place lasts that came with the claim.
+        // Reading the job and making the request may have taken longer than the claim's place lasts.
         let has_place = self.submit_rate.count == 0 || Instant::now() < step.place_until;
         let has_place = has_place || hold.place().renew(&self.ledger, RateKind::Submit, self.submit_rate).await;
         if has_place && hold.is_fresh(self.lease) { Ok(()) } else { Err(Observation::NotBegun) }
     }
 }
 
-/// The task that the step gives its input, if it does.
+/// The task that the step gives its input, if the step answers a waiting task.
 pub(crate) fn waiting_task(step: &Step) -> Option<&TaskId> {
     step.record.task.as_ref().filter(|_| step.record.is_answering)
 }
 
-/// What is seen of a submit that cannot be made.
+/// The observation of a submit that cannot be made.
 fn unsendable(code: Code, reason: impl Into<String>) -> Box<Observation> {
     Box::new(Observation::Unsendable { code, reason: reason.into() })
 }

@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// Writes down what became of steps. It is shared by all of them.
+/// Writes down the results of steps. All steps share it.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     pub(crate) ledger: Ledger,
@@ -40,23 +40,23 @@ pub(crate) struct Recorder {
     pub(crate) accepted_ms: AtomicU64,
     /// When this pod last saw the upstream show a task, in Unix milliseconds.
     pub(crate) shown_ms: AtomicU64,
-    /// For completed large jobs whose follow-ups are read.
+    /// The memory for completed large jobs that are read for their follow-ups.
     pub(crate) memory: MemoryBudget,
     pub(crate) policy: Arc<Policy>,
-    /// Whether looks may be late for want of a place under their rate.
+    /// Whether polls have a rate, so that looks may be late.
     pub(crate) polls_are_paced: bool,
     /// About how many entries the stream of progress keeps; 0 if progress is not published.
     pub(crate) progress_events: u32,
 }
 
 impl Recorder {
-    /// Decides, and waits until that is written, or known to be in vain.
+    /// Decides what `seen` means for the job, and waits until that is written, or known to be in vain.
     pub(crate) async fn settle(&self, step: &Step, hold: &Hold, seen: &Observation) {
         let now_ms = self.ledger.clock().now_ms();
-        // Boxed: it goes through several hands.
+        // Boxed, because it is moved several times.
         let mut settlement = Box::new(self.settlement(step, hold, seen, now_ms));
         match settlement.transition.next {
-            // Boxed: no other step has to keep room for it.
+            // Boxed, so that other steps need no room for it.
             Next::End(ending) => Box::pin(self.settle_end(step, seen, settlement, ending, now_ms)).await,
             _ => {
                 planted::spoil(&self.ledger, &mut settlement, now_ms).await;
@@ -65,8 +65,9 @@ impl Recorder {
         }
     }
 
-    /// The rest of a job's last settlement. Its event comes first: the log and the upstream hear of the end when it is
-    /// written, and whoever lost the job leaves its task to the one who has it.
+    /// Completes and writes a job's last settlement. The event is written first, and only then do the log and the
+    /// upstream hear of the end. A pod that lost the job does not cancel its task: the task is left to the pod that has
+    /// the job.
     async fn settle_end(
         &self,
         step: &Step,
@@ -75,7 +76,7 @@ impl Recorder {
         ending: Ending,
         now_ms: u64,
     ) {
-        // If the pod has to leave before Redis has told the job, another pod ends it.
+        // If the pod has to leave before Redis has returned the job, another pod ends it.
         let Ok(end) = self.end(step, seen, &settlement.transition.record, ending, now_ms).await else { return };
         let logged = EndLog::of(&end.event, seen);
         settlement.end = Some(Box::new(end));
@@ -92,7 +93,7 @@ impl Recorder {
         }
     }
 
-    /// What is to be written down, but for what goes with an end.
+    /// Makes the settlement, except what goes with an end.
     fn settlement(&self, step: &Step, hold: &Hold, seen: &Observation, now_ms: u64) -> Settlement {
         let transition = self.decide(step, hold, seen, now_ms);
         tell_of_pause(step, &transition);
@@ -144,18 +145,18 @@ impl Recorder {
             pace: pace.as_deref(),
             last_accepted_ms: self.accepted_ms.load(Ordering::Relaxed),
             last_shown_ms: self.shown_ms.load(Ordering::Relaxed),
-            // Without a rate there is nobody to make room for.
+            // Without a rate, no look has to make room for others.
             polls_late: if self.polls_are_paced { self.paces.late() } else { Duration::ZERO },
             policy: &self.policy,
         };
         next(&step.record, seen, at).unwrap_or_else(|illegal| {
             error!(job.id = %step.job, "job {}: {illegal}; this is a bug, and costs the job its step", step.job);
-            // Nobody knows any more whether a submit was sent.
+            // It is unknown now whether a submit was sent.
             next(&step.record, &Observation::WorkerDied, at).unwrap_or_else(|_| set_aside(step))
         })
     }
 
-    /// What goes with the end of a job, whose `record` is its last.
+    /// Makes what goes with the end of a job, whose last state is `record`.
     async fn end(
         &self,
         step: &Step,
@@ -180,15 +181,16 @@ impl Recorder {
         Ok(JobEnd { event, ran, revisit_after, follow_ups })
     }
 
-    /// Whether the end of the job's task says something about hooks: the upstream was asked to call us, and has
-    /// had nothing else to tell of this job before.
+    /// Whether the end of the job's task says something about hooks: the upstream was asked to call mjq, and has had
+    /// nothing else to report of this job before.
     fn proves_hooks(&self, record: &Record) -> bool {
         let is_plain = record.earlier_tasks.is_empty() && record.inputs_used == 0;
         is_plain && self.policy.adoption.hook && !record.has_own_hook
     }
 }
 
-/// Everything waits for as long as the upstream asks: where that is long, somebody will want to know why.
+/// Logs a long pause. All submits or looks wait for as long as the upstream asks, and an operator will want to know
+/// why.
 fn tell_of_pause(step: &Step, Transition { record, pressure, .. }: &Transition) {
     const LONG: Duration = Duration::from_secs(30);
     let (what, pause) = match pressure {

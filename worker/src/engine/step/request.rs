@@ -1,4 +1,4 @@
-//! The request: what the upstream is sent for a job.
+//! The request: makes the body that the upstream is sent for a job.
 
 use mjq_producer::contract::{Button, JobId, Kind, ModalInput, ParentButton, QueueName, Request, TaskId};
 use serde::Deserialize;
@@ -13,11 +13,11 @@ use crate::{
 /// Makes the bodies of submits.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestMaker {
-    /// Whose jobs they are.
+    /// The queue of the jobs.
     pub(crate) queue: QueueName,
-    /// What the upstream sees as `state`.
+    /// What the upstream gets as `state`.
     pub(crate) state: UpstreamState,
-    /// Where hooks go, when there are any.
+    /// The addresses of hooks, if hooks are on.
     pub(crate) hooks: Option<HookAddress>,
 }
 
@@ -31,12 +31,12 @@ pub(crate) struct Press {
 }
 
 impl RequestMaker {
-    /// The longest `state` that each upstream takes, in characters. Longer ones are refused by some.
+    /// The longest `state` that all upstreams take, in characters. Some refuse longer ones.
     const MAX_STATE: usize = 255;
 
     /// Makes the body that gives a waiting task its input.
     pub(crate) fn modal_body(task: &TaskId, input: &ModalInput) -> String {
-        // Some relays (RixAPI) spell it in another way.
+        // Some relays (RixAPI) call the field `task_id`.
         let mut body = serde_json::json!({ "taskId": task, "task_id": task });
         if let Some(prompt) = &input.prompt {
             body["prompt"] = prompt.as_str().into();
@@ -47,7 +47,7 @@ impl RequestMaker {
         body.to_string()
     }
 
-    /// Makes the body of a submit: the caller's, byte for byte, but for what has to differ.
+    /// Makes the body of a submit: the caller's, byte for byte, except for the necessary changes.
     pub(crate) fn body(&self, job: &JobId, record: &Record, request: &Request, press: Option<&Press>) -> String {
         let attempt = record.attempts + 1;
         let mut changes: Vec<(&str, Option<Value>)> = Vec::new();
@@ -80,8 +80,8 @@ impl RequestMaker {
         self.state == UpstreamState::Token && state == self.last_token(job, record)
     }
 
-    /// Whether what was seen of a task that has ended bears the token of another job: the upstream has given an id a second
-    /// time, as some do when they have lost their memory.
+    /// Whether an ended task bears the token of another job: then the upstream has used an id a second time, as some do
+    /// when they have lost their memory.
     pub(crate) fn is_anothers(&self, seen: &Observation, job: &JobId, record: &Record) -> bool {
         #[derive(Deserialize)]
         struct Task {
@@ -89,7 +89,7 @@ impl RequestMaker {
             state: Option<String>,
         }
         let (Observation::Succeeded(report) | Observation::TaskFailed(report, _)) = seen else { return false };
-        // What acts upon a task may be shown with that task's state.
+        // A task that acts upon another may be shown with the other's state.
         let has_own_state = self.state == UpstreamState::Token && !matches!(record.kind, Kind::Action | Kind::Modal);
         let state = || serde_json::from_str::<Task>(report.raw.as_deref()?).ok()?.state;
         let (begins, ends) = (format!("mjq:{}:{job}:", self.queue), format!(":{:x}", record.enqueued_ms));
@@ -97,8 +97,8 @@ impl RequestMaker {
         has_own_state && state().is_some_and(|state| state.starts_with("mjq:") && !is_ours(&state))
     }
 
-    /// What mjq puts into the upstream's `state` to find an attempt's task again. It is no other's: neither of a job
-    /// with the same id in another queue, nor of one that had this id before.
+    /// The text that mjq puts into the upstream's `state` to find an attempt's task again. It differs from the tokens
+    /// of a job with the same id in another queue, and of an earlier job with this id.
     fn token(&self, job: &JobId, record: &Record, attempt: u32) -> String {
         format!("mjq:{}:{job}:{attempt}:{:x}", self.queue, record.enqueued_ms)
     }
@@ -109,7 +109,7 @@ pub(crate) fn find_button(buttons: Option<&RawValue>, wanted: &ParentButton) -> 
     let buttons = Button::read_all(buttons?);
     let buttons: Vec<&Button> = buttons.iter().filter(|button| !button.custom_id.is_empty()).collect();
     let wanted = Some(wanted.button.trim()).filter(|wanted| !wanted.is_empty())?;
-    // Some write an emoji with a selector of its form behind it, and others without.
+    // Some write an emoji with a variation selector behind it, others without.
     let bare = |text: &str| text.trim().replace('\u{fe0f}', "");
     let is_named = |text: &str| bare(text).eq_ignore_ascii_case(&bare(wanted));
     let by_name = |button: &&&Button| is_named(&button.label) || is_named(&button.emoji) || button.custom_id == wanted;
@@ -119,7 +119,7 @@ pub(crate) fn find_button(buttons: Option<&RawValue>, wanted: &ParentButton) -> 
     Some(found.custom_id.clone())
 }
 
-/// The part of a custom id that a button of this name has everywhere: `MJ::JOB::upsample::1::…` for `U1`.
+/// The part of a custom id that is the same everywhere for a button of this name: `MJ::JOB::upsample::1::…` for `U1`.
 fn usual_part(name: &str) -> Option<String> {
     let (letter, number) = name.split_at_checked(1)?;
     match (letter.to_ascii_uppercase().as_str(), number) {

@@ -1,4 +1,4 @@
-//! The settler: writes down what became of steps, many in one round trip.
+//! The settler: writes the results of steps down, many in one round trip.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::{
     lifecycle::{Next, Phase, Pressure, Transition},
 };
 
-/// Where steps are handed in to be written down. Clones hand in to the same settler.
+/// Takes settlements. Clones hand in to the same settler.
 #[derive(Debug, Clone)]
 pub(crate) struct SettlerHandle(mpsc::UnboundedSender<Handed>);
 
@@ -36,23 +36,23 @@ pub(crate) struct Settler {
     told: Told,
 }
 
-/// Who is told of what was written down.
+/// The parts of the engine that are told of written settlements.
 #[derive(Debug, Clone)]
 struct Told {
-    /// The claimer may sleep beyond what was just put back.
+    /// The claimer's: it may otherwise sleep beyond the due time of a job that was just put back.
     alarm: Alarm,
-    /// The revisiter may sleep beyond the first look at a task that outlived its job.
+    /// The revisiter's: it may otherwise sleep beyond the first look at a task that outlived its job.
     revisits: Alarm,
-    /// Whether an end is worth a claim.
+    /// Tells whether the end of a job is worth a claim.
     room: WishForRoom,
-    /// What Redis must not forget.
+    /// Keeps the submits that Redis must not forget.
     submits: LatestSubmits,
 }
 
 impl SettlerHandle {
-    /// Hands `settlement` in and waits until it is written; `None` if the pod had to leave before.
+    /// Hands `settlement` in, and waits until it is written; `None` if the pod had to leave before.
     ///
-    /// Whoever stops waiting does not take it back: it is written all the same.
+    /// Dropping this future does not take the settlement back: it is written all the same.
     pub(crate) async fn settle(&self, settlement: Box<Settlement>) -> Option<Settled> {
         let (answer, answered) = oneshot::channel();
         self.0.send((settlement, answer)).ok()?;
@@ -61,15 +61,15 @@ impl SettlerHandle {
 }
 
 impl Settler {
-    /// A script must not hold Redis for long.
+    /// The most settlements that one call carries: a script must not hold Redis for long.
     const BATCH: usize = 64;
-    /// Full batches that are on their way at once: while Redis works at one, the next is made.
+    /// The most full batches under way at once: while Redis works at one, the next one is made.
     const CALLS: usize = 2;
     const GATHER: Duration = Duration::from_millis(3);
-    /// How many times that looks which go on wait for others.
+    /// How many times [`Self::GATHER`] a batch waits if it holds nothing but looks at tasks that go on.
     const PATIENCE: usize = 4;
 
-    /// Makes a settler and the handle to it. Its queue is bounded by the slots.
+    /// Makes a settler and the handle to it. The slots bound its queue.
     pub(crate) fn new(
         alarm: Alarm,
         revisits: Alarm,
@@ -80,8 +80,7 @@ impl Settler {
         (Self { handed, told: Told { alarm, revisits, room, submits } }, SettlerHandle(sender))
     }
 
-    /// Writes down what is handed in, until nobody is left to hand anything in. Lets go of `alive` when it ends, however
-    /// that comes.
+    /// Writes settlements down until all handles are gone. Drops `alive` when it ends, even by a panic.
     pub(crate) async fn run(mut self, ledger: Ledger, liveness: Liveness, alive: DropGuard) {
         let _alive = alive;
         let mut calls = JoinSet::new();
@@ -89,7 +88,7 @@ impl Settler {
         while !batch.is_empty() || self.next(&mut batch, &mut calls, &liveness).await {
             liveness.beat("settler", RedisLink::RESPONSE_TIMEOUT);
             self.gather(&mut batch).await;
-            // What does not fill a batch grows while another is on its way.
+            // A batch that is not full grows while another batch is under way.
             let others = if batch.len() == Self::BATCH { Self::CALLS - 1 } else { 0 };
             while calls.len() > others {
                 end_of(calls.join_next().await);
@@ -104,8 +103,8 @@ impl Settler {
         liveness.rest("settler");
     }
 
-    /// Waits until something is handed in. Returns false when nobody is left to hand anything in. The settler rests when
-    /// no call is on its way any more.
+    /// Waits until a settlement is handed in. Returns false when all handles are gone. The settler rests when no call
+    /// is under way.
     async fn next(&mut self, batch: &mut Vec<Handed>, calls: &mut JoinSet<()>, liveness: &Liveness) -> bool {
         loop {
             if calls.is_empty() {
@@ -118,8 +117,8 @@ impl Settler {
         }
     }
 
-    /// What is handed in within a moment goes along: a script call costs more than a step in it. Nobody
-    /// waits for a look that goes on, so looks alone are gathered for a few moments.
+    /// Adds the settlements that are handed in within a moment: a script call costs more than a step in it. A batch of
+    /// nothing but looks at tasks that go on waits for a few moments, because nobody waits for them.
     async fn gather(&mut self, batch: &mut Vec<Handed>) {
         let mut moments = 0..Self::PATIENCE;
         while batch.len() < Self::BATCH && moments.next().is_some() {
@@ -132,7 +131,7 @@ impl Settler {
     }
 }
 
-/// How many of these sizes one call carries; one always goes.
+/// How many settlements of these sizes one call carries; at least one.
 fn how_many_fit(sizes: impl Iterator<Item = usize>) -> usize {
     let sums = sizes.scan(0, |sum, size| {
         *sum += size;
@@ -141,7 +140,7 @@ fn how_many_fit(sizes: impl Iterator<Item = usize>) -> usize {
     sums.take_while(|sum| *sum <= Ledger::CALL_BYTES).count().max(1)
 }
 
-/// A call that panicked ends the settler too.
+/// Ends the settler, too, if the call panicked.
 fn end_of(call: Option<Result<(), JoinError>>) {
     if let Some(Err(error)) = call
         && error.is_panic()
@@ -168,7 +167,7 @@ impl Told {
         }
         count(&settled);
         let restored = settlements.iter().zip(&settled).filter(|(_, settled)| **settled == Settled::Restored);
-        // Without an answer the pod has to leave, and whoever comes after it looks at what is there.
+        // The call fails only when the pod has to leave; a later pod then finds the state as it is.
         let _ = ledger.restore_requests(restored.filter_map(|(settlement, _)| settlement.enqueued())).await;
         self.hint_at_late_tasks(&ledger, &settlements, &settled).await;
         for ((settlement, answer), settled) in settlements.into_iter().zip(answers).zip(settled) {
@@ -176,21 +175,21 @@ impl Told {
             if settlement.may_have_cost() && settled.is_written() {
                 self.submits.keep(*settlement);
             }
-            // A step that was timed out no longer waits; that it is written is what counts.
+            // A step that was timed out no longer waits; its settlement is written all the same.
             let _ = answer.send(settled);
         }
     }
 
-    /// Tells the ledger of tasks whose acceptance came too late, because another worker had taken the job over. If the job
-    /// is unknown or is about to be submitted again, it looks at that task first. A step that is under way now may not see
-    /// the hint; the one after it does.
+    /// Tells the ledger of tasks whose acceptance came too late, because another worker had taken the job over. If the
+    /// job is unknown or is about to be submitted again, its next step looks at that task first. A step that is under
+    /// way now may miss the hint; the step after it does not.
     async fn hint_at_late_tasks(&self, ledger: &Ledger, settlements: &[Box<Settlement>], settled: &[Settled]) {
         let stale = settlements.iter().zip(settled).filter(|(_, settled)| **settled == Settled::Stale);
         let hints: Vec<TaskHint> = stale.filter_map(|(settlement, _)| late_task(settlement)).collect();
         if hints.is_empty() {
             return;
         }
-        // Without an answer the pod has to leave, and the log has the tasks.
+        // The call fails only when the pod has to leave; the log then has the tasks.
         let hinted = ledger.hint(&hints).await.unwrap_or_default();
         if hinted.contains(&Hinted::Moved) {
             self.alarm.ring_within(Duration::ZERO);
@@ -198,24 +197,24 @@ impl Told {
     }
 }
 
-/// The hint at the task that the upstream made for a submit, if it accepted it.
+/// The hint at the task that the upstream made for the submit, if it accepted the submit.
 fn late_task(settlement: &Settlement) -> Option<TaskHint> {
     let task = settlement.accepted_task()?.clone();
     let enqueued_ms = Some(settlement.transition.record.enqueued_ms);
     Some(TaskHint { job: settlement.job.clone(), task: Some(task), goes_on: true, enqueued_ms })
 }
 
-/// Whether somebody waits for it, or would miss it if this pod died now: an end, and whatever a submit came to.
+/// Whether somebody waits for the settlement, or would miss it if this pod died now: an end, or the result of a submit.
 fn is_urgent(settlement: &Settlement) -> bool {
     let Transition { record, next, pressure } = &settlement.transition;
     let goes_on = matches!(next, Next::Poll(delay) if *delay > Duration::from_millis(100));
     !goes_on || *pressure != Pressure::None || record.phase != Phase::Polling || record.polls == 0
 }
 
-/// When there may be something to claim because of this settlement.
+/// The time after which there may be a step to claim because of this settlement.
 fn next_claim_after(settlement: &Settlement, is_room_wanted: bool) -> Option<Duration> {
     if let Pressure::Unsent { .. } = settlement.transition.pressure {
-        // Its place may be another's now.
+        // The place that it gave back may let another submit begin.
         return Some(Duration::ZERO);
     }
     match settlement.transition.next {
@@ -267,12 +266,12 @@ fn note_unwritten(settlement: &Settlement) {
     error!(job.id = %job, fence, task, "a step of job {job} could not be written down in time{and_task}");
 }
 
-/// The task that the step's submit was accepted as; empty for any other step.
+/// The task as which the upstream accepted the step's submit; empty for any other step.
 fn task_of(settlement: &Settlement) -> &str {
     settlement.accepted_task().map_or("", TaskId::as_str)
 }
 
-/// The same as the end of a sentence.
+/// The same task, as the end of a sentence.
 fn in_words(settlement: &Settlement) -> String {
     settlement.accepted_task().map(|task| format!("; the upstream accepted it as task {task}")).unwrap_or_default()
 }

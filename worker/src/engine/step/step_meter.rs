@@ -1,4 +1,4 @@
-//! What the metrics tell about steps: how many, of which act, with which observation, and how long they took.
+//! The metrics of steps: how many there were, by act and observation, and how long they took.
 
 use std::time::Duration;
 

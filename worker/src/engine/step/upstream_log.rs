@@ -1,6 +1,6 @@
 //! The upstream log: says when and why the upstream stops taking jobs or showing tasks, and when it is well again.
 //!
-//! Limits and breaker are in Redis and show as metrics. This log is for those who have no metrics.
+//! Limits and breaker are in Redis and show as metrics. This log is for operators without metrics.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -12,34 +12,35 @@ use tracing::{info, warn};
 
 use crate::lifecycle::{Observation, Pressure};
 
-/// What this pod has lately heard of the upstream as a whole.
+/// The troubles of the upstream as a whole, as this pod sees them.
 #[derive(Debug, Default)]
 pub(crate) struct UpstreamLog {
     submits: Mutex<Option<Trouble>>,
     looks: Mutex<Option<Trouble>>,
 }
 
-/// Trouble since the last good answer: a job was taken, or refused for what it is; a task was shown.
+/// Trouble since the last good answer. A good answer took a job, refused it for its content, or showed a task.
 #[derive(Debug)]
 struct Trouble {
     since: Instant,
-    /// When it was last told, and as what.
+    /// When the trouble was last logged, and as what.
     told: Option<(Instant, &'static str)>,
-    /// Submits whose answer was lost.
+    /// The number of submits whose answer was lost.
     lost: u32,
 }
 
 impl UpstreamLog {
-    /// While it goes on it is told again so often.
+    /// Lasting trouble is logged again after this time.
     const AGAIN: Duration = Duration::from_secs(60);
-    /// At its limit an upstream refuses some and takes others all the time: only what lasts is worth a word.
+    /// An upstream at its limit refuses some submits and takes others all the time, so only lasting refusals are
+    /// logged.
     const LASTING: Duration = Duration::from_secs(30);
-    /// Relays lose an answer now and then.
+    /// Lost answers are logged from this number on: relays lose an answer now and then.
     const MANY_LOST: u32 = 10;
-    /// A look that tells nothing is made again.
+    /// Looks that tell nothing are logged after this time: each such look is made again anyway.
     const BLIND: Duration = Duration::from_secs(10);
 
-    /// Takes note of what a step told of submits, for this `reason`.
+    /// Notes what a step showed of the upstream's submits; `reason` explains it.
     pub(crate) fn note(&self, pressure: Pressure, reason: &str) {
         let mut trouble = self.submits.lock().unwrap_or_else(PoisonError::into_inner);
         let (what, patience) = match pressure {
@@ -60,7 +61,7 @@ impl UpstreamLog {
         }
     }
 
-    /// Takes note of what a look saw.
+    /// Notes what a look saw.
     pub(crate) fn note_look(&self, seen: &Observation) {
         let mut trouble = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         let reason = match seen {
@@ -87,7 +88,7 @@ impl Trouble {
         }
     }
 
-    /// Whether it is to be told now, as `what`: it lasts, and was not told a moment ago.
+    /// Whether the trouble is to be logged now, as `what`: it lasts, and was not logged a moment ago.
     fn is_news(&mut self, what: &'static str, patience: Duration) -> bool {
         let is_news =
             self.told.is_none_or(|(at, _)| at.elapsed() >= UpstreamLog::AGAIN) && self.since.elapsed() >= patience;
@@ -102,7 +103,7 @@ impl Trouble {
 mod tests {
     use super::*;
 
-    /// What was last told.
+    /// What was last logged about submits.
     fn told(upstream_log: &UpstreamLog) -> Option<&'static str> {
         what(&upstream_log.submits)
     }

@@ -51,7 +51,7 @@ impl Heartbeat {
                 version: env!("CARGO_PKG_VERSION"),
                 host: &self.host,
             };
-            // A beat that does not arrive is followed by the next one.
+            // If a beat does not arrive, the next one follows soon.
             if let Ok(pods) =
                 self.ledger.show_worker(&self.pod, &serde_json::to_string(&beat).unwrap_or_default()).await
             {

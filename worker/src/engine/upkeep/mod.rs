@@ -1,4 +1,4 @@
-//! Upkeep: leases are kept, pods show themselves, what is old goes.
+//! Upkeep: keeps leases, shows that the pod lives, deletes old data.
 
 mod heartbeat;
 mod renewer;

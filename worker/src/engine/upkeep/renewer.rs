@@ -20,7 +20,7 @@ pub(crate) struct Renewer {
 }
 
 impl Renewer {
-    /// A script must not hold Redis for long.
+    /// The most leases that one call renews: a script must not hold Redis for long.
     const BATCH: usize = 500;
 
     /// Renews until `stop`, which comes when no step is under way any more.

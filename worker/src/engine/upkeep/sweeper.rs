@@ -1,4 +1,4 @@
-//! The sweeper: deletes what is older than the retention, now and then.
+//! The sweeper: deletes data that is older than the retention, now and then.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use tracing::{error, info};
 
 use crate::{engine::liveness::Liveness, ledger::Ledger, planted_bug::PlantedBug};
 
-/// Sweeps now and then until the pod drains. Several pods may sweep at once; it is harmless.
+/// Sweeps now and then until the pod drains. Several pods may sweep at once without harm.
 pub(crate) async fn sweep(ledger: Ledger, lease: Duration, liveness: Liveness, draining: CancellationToken) {
-    /// What a dead pod left is taken over after one lease; its name is of no use after many.
+    /// Other pods take over a dead pod's steps after one lease; after this many, the pod's name is of no use.
     const LEASES: u32 = 10;
-    /// When less than this went, nothing much is left.
+    /// If a sweep deletes fewer entries than this, not much is left to delete.
     const MANY: u64 = 500;
     if let Some(policy) = ledger.evicting_policy().await {
         error!(
