@@ -81,7 +81,8 @@ impl ImagineJob {
 }
 
 impl ActionJob {
-    /// Presses a button (label, emoji or custom id) of an earlier job's result, waiting for it if need be.
+    /// Presses a button (label, emoji or custom id) of an earlier job's result. The worker waits for that result if
+    /// need be.
     pub fn button_of(job: &str, button: &str) -> Self {
         Self(Draft::new(Kind::Action, &[("job", job), ("button", button)]))
     }
@@ -136,7 +137,7 @@ macro_rules! shared_setters {
                 self
             }
 
-            /// Sets what happens when nobody can know whether the upstream took the job.
+            /// Sets what happens when the worker cannot know whether the upstream took the job.
             pub fn on_unknown(mut self, on_unknown: OnUnknown) -> Self {
                 self.0.options.on_unknown = Some(on_unknown);
                 self

@@ -17,10 +17,10 @@ use crate::{
     contract::{Event, MissingField, QueueName},
 };
 
-/// Reads the events of one queue, at least once each: an event is given again until it is acknowledged.
+/// Reads the events of one queue, at least once each: Redis gives out an event again until it is acknowledged.
 ///
-/// Members of one group share the events; each group sees all of them. An entry that is no event of
-/// this version hides no other: it is logged, kept aside ([`EventReader::take_unreadable`]) and stays
+/// The members of one group share the events; each group sees all events. An entry that is not an event of this version
+/// does not hide the others: the reader logs it, keeps it aside ([`EventReader::take_unreadable`]) and leaves it
 /// unacknowledged, for a consumer that can read it.
 #[derive(Debug)]
 pub struct EventReader {
@@ -33,11 +33,11 @@ pub struct EventReader {
     unreadable: Mutex<Vec<Unreadable>>,
 }
 
-/// The search for events that a dead consumer left. It goes over all that is pending, in steps.
+/// The search for events that a dead consumer left. It walks through all pending entries, in steps.
 #[derive(Debug, Default)]
 struct Search {
     began: Option<Instant>,
-    /// The entry at which it goes on; `None` once it has come to the end.
+    /// The entry at which the search goes on; `None` once the search has reached the end.
     at: Option<String>,
 }
 
@@ -54,7 +54,7 @@ impl Delivery {
     /// Reads an entry of the event stream.
     ///
     /// # Errors
-    /// [`Unreadable`] when it is no event of this version: it is for somebody else to read.
+    /// [`Unreadable`] when the entry is not an event of this version. Another consumer may be able to read it.
     pub fn read(entry: StreamId) -> Result<Self, Unreadable> {
         let StreamId { id: entry, map, .. } = entry;
         let text = |(name, value)| Some((name, redis::from_redis_value(value).ok()?));
@@ -65,13 +65,13 @@ impl Delivery {
     }
 }
 
-/// An entry of the event stream that is no event of this version.
+/// An entry of the event stream that is not an event of this version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("entry {entry} is not an event")]
 pub struct Unreadable {
     /// The stream entry's id.
     pub entry: String,
-    /// What it lacks.
+    /// The field that is missing or cannot be read.
     #[source]
     pub cause: MissingField,
 }
@@ -98,15 +98,15 @@ impl EventReader {
     const BATCH: usize = 100;
     /// The longest that one read waits. The link's time-out is longer.
     const MAX_BLOCK: Duration = Duration::from_secs(10);
-    /// How many searches for abandoned events begin in the time after which they are taken over.
+    /// How many searches for abandoned events begin within the time-out for a takeover.
     const SEARCHES: u32 = 4;
-    /// How many unreadable entries are kept for whoever asks; the oldest go first.
+    /// How many unreadable entries are kept for [`EventReader::take_unreadable`]; the oldest are dropped first.
     const MAX_UNREADABLE: usize = 100;
 
     /// Joins `group` as `consumer`. A new group starts with the oldest event that is there.
     ///
     /// # Errors
-    /// [`ReadError::Url`] if the URL cannot be used, [`ReadError::Redis`] if nobody answers there.
+    /// [`ReadError::Url`] if the URL cannot be used, [`ReadError::Redis`] if Redis does not answer there.
     pub async fn join(redis_url: &str, queue: &QueueName, group: &str, consumer: &str) -> Result<Self, ReadError> {
         let link = RedisLink::open_with_timeout(redis_url, Self::MAX_BLOCK + RedisLink::RESPONSE_TIMEOUT)?;
         let reader = Self {
@@ -122,24 +122,24 @@ impl EventReader {
         Ok(reader)
     }
 
-    /// Sets how long another consumer may keep an event unacknowledged before this one takes it over: a minute, unless said
-    /// otherwise. It looks for such events four times in that time.
+    /// Sets how long another consumer may keep an event unacknowledged before this consumer takes it over: a minute by
+    /// default. This consumer searches for such events four times in that time.
     #[must_use]
     pub fn taking_over_after(mut self, idle: Duration) -> Self {
         self.takeover_after = idle;
         self
     }
 
-    /// Returns events as soon as there are any, or none after `wait` (at most 10 s). Without a wait, none means that there
-    /// are none.
+    /// Returns events as soon as there are any, or none after `wait` (at most 10 s). If `wait` is zero, an empty list
+    /// means that there are no events.
     ///
-    /// First come those that a dead consumer left: see [`EventReader::taking_over_after`].
+    /// Events that a dead consumer left come first: see [`EventReader::taking_over_after`].
     ///
     /// # Errors
     /// [`ReadError::Redis`] if Redis did not answer; call again.
     pub async fn read(&self, wait: Duration) -> Result<Vec<Delivery>, ReadError> {
         let until = Instant::now() + wait.min(Self::MAX_BLOCK);
-        // Who does not wait wants to know what is there, however much has to be passed over.
+        // A caller with a zero `wait` wants all that is there, however many entries have to be passed over.
         let is_over = move || !wait.is_zero() && Instant::now() >= until;
         let abandoned = self.take_over(is_over).await?;
         if !abandoned.is_empty() {
@@ -149,14 +149,14 @@ impl EventReader {
             let mut command = redis::cmd("XREADGROUP");
             command.arg("GROUP").arg(&self.group).arg(&self.consumer).arg("COUNT").arg(Self::BATCH);
             let block_ms = until.saturating_duration_since(Instant::now()).as_millis() as u64;
-            // BLOCK 0 would be for ever.
+            // BLOCK 0 would wait for ever.
             if block_ms > 0 {
                 command.arg("BLOCK").arg(block_ms);
             }
             command.arg("STREAMS").arg(&self.stream).arg(">");
             let reply = match self.link.query::<Option<StreamReadReply>>(&command).await {
                 Ok(reply) => reply.unwrap_or_default(),
-                // The stream was deleted or Redis lost it: the group is made anew, from the start.
+                // The stream was deleted or Redis lost it. The group is created again, from the start.
                 Err(cause) if cause.code() == Some("NOGROUP") => {
                     return self.create_group().await.map(|()| Vec::new());
                 }
@@ -165,23 +165,23 @@ impl EventReader {
             let entries: Vec<StreamId> = reply.keys.into_iter().flat_map(|stream| stream.ids).collect();
             let is_end = entries.is_empty();
             let events = self.deliver(entries);
-            // Behind unreadable entries there may be events.
+            // There may be events behind the unreadable entries.
             if is_end || !events.is_empty() || is_over() {
                 return Ok(events);
             }
         }
     }
 
-    /// Returns the entries that were passed over since the last call: the latest 100, none twice in a row.
+    /// Returns the entries that were passed over since the last call: the latest 100, each at most once per call.
     ///
-    /// They stay unacknowledged, and so Redis keeps them and all later events for this group until a consumer
-    /// of a newer version has read them, or [`EventReader::dismiss`] gives them up.
+    /// They stay unacknowledged. So Redis keeps them and all later events for this group until a consumer of a newer
+    /// version has read them, or [`EventReader::dismiss`] gives them up.
     #[must_use]
     pub fn take_unreadable(&self) -> Vec<Unreadable> {
         std::mem::take(&mut self.unreadable.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Says that events have been dealt with, so that nobody is given them again.
+    /// Reports that events have been dealt with, so that Redis gives them to no consumer again.
     ///
     /// # Errors
     /// [`ReadError::Redis`] if Redis did not answer; the events may come again.
@@ -189,7 +189,7 @@ impl EventReader {
         self.acknowledge_entries(deliveries.iter().map(|delivery| delivery.entry.as_str()).collect()).await
     }
 
-    /// Gives up entries that this version cannot read, for the whole group: nobody is given them again.
+    /// Gives up entries that this version cannot read, for the whole group: Redis gives them to no consumer again.
     ///
     /// # Errors
     /// As [`EventReader::acknowledge`].
@@ -206,9 +206,10 @@ impl EventReader {
         self.link.query::<u64>(&command).await.map(|_| ()).map_err(|cause| self.error(cause))
     }
 
-    /// Goes on with the search for abandoned events, or begins a new one when it is time; up to the first that it finds.
+    /// Continues the search for abandoned events, or begins a new one when it is due. Stops at the first events found.
     async fn take_over(&self, is_over: impl Fn() -> bool) -> Result<Vec<Delivery>, ReadError> {
-        // One read searches at a time. Another one, and whoever stops waiting for this one, loses nothing by it.
+        // One read searches at a time. Other reads lose nothing by skipping the search, nor does a caller that cancels
+        // this one.
         let Ok(mut search) = self.search.try_lock() else { return Ok(Vec::new()) };
         search.begin_if_due(self.takeover_after / Self::SEARCHES, Instant::now());
         while let Some(at) = &search.at {
@@ -225,7 +226,7 @@ impl EventReader {
             };
             search.at = Some(reply.next_stream_id).filter(|next| next != Search::START);
             let events = self.deliver(reply.claimed);
-            // Unreadable entries at the front must not hide what was abandoned behind them.
+            // Unreadable entries at the front must not hide abandoned events behind them.
             if !events.is_empty() || is_over() {
                 return Ok(events);
             }
@@ -242,7 +243,7 @@ impl EventReader {
         }
     }
 
-    /// Reads entries, and puts aside those that are no events.
+    /// Reads entries, and puts those aside that are not events.
     fn deliver(&self, entries: Vec<StreamId>) -> Vec<Delivery> {
         let (events, unreadable) = read_all(entries);
         if !unreadable.is_empty() {
@@ -262,10 +263,10 @@ impl EventReader {
 }
 
 impl Search {
-    /// Where the first search begins; what Redis also says when one has come to the end.
+    /// The start of the first search. Redis answers with the same id when a search has reached the end.
     const START: &str = "0-0";
 
-    /// Begins again if the last search has come to the end, and began at least `period` ago.
+    /// Begins a new search if the last one has reached the end and began at least `period` ago.
     fn begin_if_due(&mut self, period: Duration, now: Instant) {
         let is_due = self.began.is_none_or(|began| now.duration_since(began) >= period);
         if self.at.is_none() && is_due {

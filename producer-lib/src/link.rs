@@ -1,9 +1,9 @@
-//! The connection to Redis: one URL, four ways to be deployed.
+//! The connection to Redis: one URL, three kinds of deployment.
 //!
-//! A [`RedisLink`] connects when it is first used and again after each failure, and no call on it
-//! can hang: every command has a deadline. It does not retry a command, because only the caller
-//! knows whether doing it twice is harmless. A Cluster's client, however, sends a command again by
-//! itself after it has lost a connection: a command to a Cluster must be harmless to repeat.
+//! A [`RedisLink`] connects at its first use and again after each failure. No call on it can hang, because every
+//! command has a deadline. The link does not retry a command: only the caller knows whether a second execution is
+//! harmless. A Cluster's client, however, sends a command again by itself after it has lost a connection, so a command
+//! to a Cluster must be harmless to repeat.
 
 use std::{
     fmt,
@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, watch};
 
 use crate::redis_url::{LinkError, RedisTopology, Source};
 
-/// A shared connection to Redis that mends itself. Clones share it.
+/// A shared connection to Redis that reconnects after failures. Clones share the connection.
 #[derive(Clone)]
 pub struct RedisLink(Arc<Link>);
 
@@ -27,14 +27,15 @@ struct Link {
     source: Source,
     response_timeout: Duration,
     current: Mutex<Current>,
-    /// The latest generation that has failed. No lock: whoever connects holds that of `current` for seconds. All calls over
-    /// its connection fail with it: each would otherwise wait for a dead host for as long as the first did.
+    /// The latest generation that has failed. It is outside the lock, because a call that connects holds the lock of
+    /// `current` for seconds. All calls over a failed connection fail together; otherwise each would wait for a dead
+    /// host as long as the first did.
     spoiled: watch::Sender<u64>,
 }
 
 /// The connection in use, if there is one.
 struct Current {
-    // The number tells a connection that failed from the one that has replaced it since.
+    // Tells a connection that failed from its replacement.
     generation: u64,
     begun: Instant,
     connection: Option<Connection>,
@@ -47,26 +48,27 @@ enum Connection {
 }
 
 impl RedisLink {
-    /// How long one command may take, unless said otherwise.
+    /// How long one command may take by default.
     pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
-    /// After a failover all pods have to be back within the time that the workers wait for each other
-    /// (`scripts/prelude/server.lua` in the worker), also one that has just begun to connect to the host that died.
+    /// After a failover, all pods have to be back within the time that the workers wait for each other
+    /// (`scripts/prelude/server.lua` in the worker). This includes a pod that has just begun to connect to the dead
+    /// host.
     pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
     /// Reads the URL. It does not connect yet.
     ///
     /// # Errors
-    /// [`LinkError`] says what was expected. It never repeats the URL, which may hold a password.
+    /// [`LinkError`] says what was expected. It never repeats the URL, because a URL may hold a password.
     pub fn open(url: &str) -> Result<Self, LinkError> {
         Self::open_with_timeout(url, Self::RESPONSE_TIMEOUT)
     }
 
-    /// Reads the URL; each command may take `response_timeout`, which blocking reads must exceed.
+    /// Reads the URL. Each command may take `response_timeout`, which must be longer than any blocking read.
     ///
     /// # Errors
     /// As [`RedisLink::open`].
     pub fn open_with_timeout(url: &str, response_timeout: Duration) -> Result<Self, LinkError> {
-        // Both crates of ours that speak TLS use ring; whoever comes second finds it installed.
+        // Both of our crates that use TLS install ring. The second installation fails, which is harmless.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let source = Source::read(url, response_timeout)?;
         let current = Mutex::new(Current { generation: 0, begun: Instant::now(), connection: None });
@@ -86,8 +88,7 @@ impl RedisLink {
     /// Sends one command.
     ///
     /// # Errors
-    /// Whatever Redis or the network says. After an error of the network the command may or may
-    /// not have been carried out.
+    /// Any error of Redis or of the network. After a network error the command may or may not have been carried out.
     pub async fn query<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
         let (generation, connection) = self.connection().await?;
         let answer = async {
@@ -99,10 +100,10 @@ impl RedisLink {
         self.bounded(generation, answer).await
     }
 
-    /// Sends several commands in one round trip. They need not be carried out together.
+    /// Sends several commands in one round trip. Redis may run commands of other clients between them.
     ///
     /// # Errors
-    /// As [`RedisLink::query`]; the first error of any of them.
+    /// As [`RedisLink::query`], with the first error of any of the commands.
     pub async fn pipeline<T: FromRedisValue>(&self, commands: &Pipeline) -> RedisResult<T> {
         let (generation, connection) = self.connection().await?;
         let answer = async {
@@ -116,9 +117,9 @@ impl RedisLink {
 
     /// Gives up the connection if it is older than `moment`: the next command makes a new one.
     ///
-    /// For those who cannot wait until a silent connection turns out to be half-open.
+    /// For callers that cannot wait until a silent connection turns out to be half-open.
     pub fn give_up_older_than(&self, moment: Instant) {
-        // Whoever holds the lock is about to connect.
+        // If the lock is taken, another call is about to connect.
         if let Ok(mut current) = self.0.current.try_lock()
             && current.begun < moment
         {
@@ -131,7 +132,7 @@ impl RedisLink {
         let limit = self.0.response_timeout + Self::CONNECT_TIMEOUT;
         let mut spoiled = self.0.spoiled.subscribe();
         let result = tokio::select! {
-            // What has come counts, also when another call has failed.
+            // An answer that has arrived counts, even if another call has failed.
             biased;
             result = tokio::time::timeout(limit, answer) => result.unwrap_or_else(|_| Err(timed_out())),
             _ = spoiled.wait_for(|spoiled| *spoiled >= generation) => Err(timed_out()),
@@ -143,7 +144,8 @@ impl RedisLink {
     }
 
     async fn connection(&self) -> RedisResult<(u64, Connection)> {
-        // Whoever holds it may be connecting. To go on after that fails would be to connect anew, one after the other.
+        // Another call may hold the lock while it connects. If that call fails, waiting calls must not connect one
+        // after the other.
         let Ok(mut current) = tokio::time::timeout(Self::CONNECT_TIMEOUT, self.0.current.lock()).await else {
             return Err(timed_out());
         };
@@ -153,14 +155,14 @@ impl RedisLink {
         if let Some(connection) = &current.connection {
             return Ok((current.generation, connection.clone()));
         }
-        // Boxed: it is large and rare, and every call would have to keep room for it.
+        // Boxed, because the future is large and rarely needed: every call would have to reserve room for it.
         let connection = Box::pin(self.0.source.connect(self.0.response_timeout)).await?;
         let generation = current.generation + 1;
         *current = Current { generation, begun: Instant::now(), connection: Some(connection.clone()) };
         Ok((generation, connection))
     }
 
-    /// Gives up a connection that has failed, at once, even while somebody connects.
+    /// Gives up a failed connection at once, even while another call connects.
     fn forget(&self, generation: u64) {
         self.0.spoiled.send_if_modified(|spoiled| {
             let is_news = generation > *spoiled;
@@ -180,12 +182,12 @@ fn timed_out() -> RedisError {
     std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
 
-/// Whether the next command should have a new connection.
+/// Whether the next command needs a new connection.
 ///
-/// A time-out counts: over a half-open connection nothing else would ever come. READONLY counts:
-/// it is what a former master says after a failover.
+/// A time-out counts, because a half-open connection would never deliver anything else. READONLY counts, because a
+/// former master answers so after a failover.
 fn spoils_the_connection(error: &RedisError) -> bool {
-    // Before Redis 7, a script's error has its code in its words.
+    // Before Redis 7, a script's error has its code only in its text.
     let is_read_only = || error.code() == Some("READONLY") || error.to_string().contains("READONLY");
     error.is_io_error() || error.is_unrecoverable_error() || is_read_only()
 }
@@ -206,7 +208,7 @@ impl Source {
                 Self::Cluster(client, _) => client.get_async_connection().await.map(Connection::Cluster),
             }
         };
-        // Sentinels and Cluster nodes are asked one after the other, each with its own time-out.
+        // The client asks Sentinels and Cluster nodes one after the other, each with its own time-out.
         match tokio::time::timeout(RedisLink::CONNECT_TIMEOUT * 3, connecting).await {
             Ok(result) => result,
             Err(_) => Err(timed_out()),
@@ -215,12 +217,12 @@ impl Source {
     }
 }
 
-/// Names the server that the network did not lead to; what a server has said is not changed.
+/// Adds the address to a network error. Errors that a server has sent stay as they are.
 fn at_place(error: RedisError, place: &str) -> RedisError {
     if !error.is_io_error() {
         return error;
     }
-    // The kind must stay: callers go by it.
+    // The kind must stay, because callers decide by it.
     let kind = match () {
         () if error.is_connection_refusal() => std::io::ErrorKind::ConnectionRefused,
         () if error.is_timeout() => std::io::ErrorKind::TimedOut,
@@ -295,7 +297,7 @@ mod tests {
         Ok(())
     }
 
-    /// Answers all that a client asks when it connects.
+    /// Answers every command that a client sends when it connects.
     async fn say_ok_to_everything(mut client: tokio::net::TcpStream) -> std::io::Result<()> {
         let mut asked = [0; 1024];
         loop {

@@ -15,9 +15,9 @@ pub struct Producer {
     max_job_bytes: usize,
 }
 
-/// A job as it is sent.
+/// A job in the form in which it is sent.
 struct Outgoing {
-    /// Its id; without one, the stream entry's id becomes the job's.
+    /// The job's id; without one, the stream entry's id becomes the job's.
     id: Option<JobId>,
     json: String,
 }
@@ -28,18 +28,19 @@ pub enum EnqueueError {
     /// The Redis URL cannot be used.
     #[error("the Redis URL cannot be used")]
     Url(#[from] LinkError),
-    /// The job lacks something or has it wrong; nothing was sent.
+    /// A field of the job is missing or wrong. Nothing was sent.
     #[error("the job is not valid")]
     Invalid(#[from] RequestError),
-    /// The job is larger than workers take, who could not even tell its id; nothing was sent.
+    /// The job is larger than workers take, and a worker could not even read its id. Nothing was sent.
     #[error("the job has {bytes} bytes; at most {max_bytes} are taken")]
     TooLarge {
-        /// The size of its JSON.
+        /// The size of the job's JSON.
         bytes: usize,
-        /// The largest that is sent.
+        /// The largest size that is sent.
         max_bytes: usize,
     },
-    /// Redis did not answer. The job may be enqueued even so; enqueueing it again is harmless when it has an id.
+    /// Redis did not answer. The job may be enqueued all the same. It is harmless to enqueue a job again if it has an
+    /// id.
     #[error("could not enqueue into {stream}")]
     Redis {
         /// The job stream.
@@ -89,13 +90,13 @@ pub(crate) fn checked_json(job: &Job, max_bytes: usize) -> Result<String, Enqueu
 impl Producer {
     /// How many entries one round trip carries at most.
     const BATCH: usize = 500;
-    /// The bytes that one round trip carries, but for a larger job's own: it has to be over in time.
+    /// How many bytes one round trip carries at most, except for a single larger job. A round trip has to end in time.
     const BATCH_BYTES: usize = 4 << 20;
 
     /// Connects to a plain, TLS, Sentinel or Cluster URL, for one queue.
     ///
     /// # Errors
-    /// [`EnqueueError::Url`] if the URL cannot be used, [`EnqueueError::Redis`] if nobody answers there.
+    /// [`EnqueueError::Url`] if the URL cannot be used, [`EnqueueError::Redis`] if Redis does not answer there.
     pub async fn connect(redis_url: &str, queue: &QueueName) -> Result<Self, EnqueueError> {
         let producer = Self::new(RedisLink::open(redis_url)?, queue);
         let ping: Result<String, _> = producer.link.query(&redis::cmd("PING")).await;
@@ -103,38 +104,39 @@ impl Producer {
         Ok(producer)
     }
 
-    /// Takes a link that is there already.
+    /// Makes a producer from an existing link.
     #[must_use]
     pub fn new(link: RedisLink, queue: &QueueName) -> Self {
         Self { link, stream: queue.jobs_stream(), max_job_bytes: MAX_JOB_BYTES }
     }
 
-    /// Sends jobs of at most so many bytes of JSON: what the workers' `MJQ_MAX_JOB_BYTES` is, where it is not 10 MiB.
+    /// Sets the most bytes of JSON that a job may have. Needed if the workers' `MJQ_MAX_JOB_BYTES` is not 10 MiB.
     #[must_use]
     pub fn with_max_job_bytes(self, max_job_bytes: usize) -> Self {
         Self { max_job_bytes, ..self }
     }
 
-    /// Enqueues one job and returns its id: its own, else the stream entry's; on a Cluster, else a random one.
+    /// Enqueues one job and returns its id: the job's own id, else a random one on a Cluster, else the stream entry's
+    /// id.
     ///
-    /// A Cluster's client sends a command again after it has lost a connection. With an id of its own, a job that
-    /// arrives twice is still one job.
+    /// A Cluster's client sends a command again after it has lost a connection. A job that has its own id is still one
+    /// job if it arrives twice.
     ///
     /// # Errors
-    /// [`EnqueueError::Invalid`] and [`EnqueueError::TooLarge`] before anything is sent; [`EnqueueError::Redis`] if Redis
-    /// did not answer.
+    /// [`EnqueueError::Invalid`] and [`EnqueueError::TooLarge`] before anything is sent; [`EnqueueError::Redis`] if
+    /// Redis did not answer.
     pub async fn enqueue(&self, job: &Job) -> Result<JobId, EnqueueError> {
         let Outgoing { id, json } = self.outgoing(job)?;
         let entry: String = self.link.query(&self.xadd(&json)).await.map_err(|cause| self.error(cause))?;
         self.id_of(id, &entry)
     }
 
-    /// Enqueues many jobs, up to 500 and 4 MiB to a round trip, and returns their ids in order.
+    /// Enqueues many jobs, up to 500 and 4 MiB per round trip, and returns their ids in order.
     ///
     /// All are checked before the first is sent.
     ///
     /// # Errors
-    /// As [`Producer::enqueue`]. After [`EnqueueError::Redis`] some of them may be enqueued.
+    /// As [`Producer::enqueue`]. After [`EnqueueError::Redis`] some of the jobs may be enqueued.
     pub async fn enqueue_many(&self, jobs: &[Job]) -> Result<Vec<JobId>, EnqueueError> {
         let outgoing: Vec<Outgoing> = jobs.iter().map(|job| self.outgoing(job)).collect::<Result<_, _>>()?;
         let mut ids = Vec::with_capacity(jobs.len());
@@ -166,7 +168,7 @@ impl Producer {
         entry.map(|_| ()).map_err(|cause| self.error(cause))
     }
 
-    /// The job as it is sent, if it may be.
+    /// Prepares a job for sending, if it is valid.
     fn outgoing(&self, job: &Job) -> Result<Outgoing, EnqueueError> {
         if job.id.is_some() || self.link.topology() != RedisTopology::Cluster {
             return Ok(Outgoing { id: job.id.clone(), json: checked_json(job, self.max_job_bytes)? });
@@ -176,7 +178,7 @@ impl Producer {
         Ok(Outgoing { id, json })
     }
 
-    /// 32 hex digits that no other job has.
+    /// A random id of 32 hex digits.
     fn random_id(&self) -> Result<JobId, EnqueueError> {
         let mut bytes = [0; 16];
         let filled = rustls::crypto::ring::default_provider().secure_random.fill(&mut bytes);
@@ -195,7 +197,7 @@ impl Producer {
     fn id_of(&self, id: Option<JobId>, entry: &str) -> Result<JobId, EnqueueError> {
         match id {
             Some(id) => Ok(id),
-            // Redis names entries like 1700000000000-0, which is always a job id.
+            // Redis names entries like 1700000000000-0. Such a name is always a valid job id.
             None => JobId::new(entry).map_err(|_| {
                 self.error((redis::ErrorKind::UnexpectedReturnType, "XADD did not answer with an entry id").into())
             }),

@@ -1,4 +1,4 @@
-//! The URL of a Redis: which server, or which servers, and how they are deployed.
+//! The URL of a Redis: which server or servers, and how they are deployed.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ pub enum LinkError {
     Url(#[source] RedisError),
 }
 
-/// Where connections come from.
+/// Makes connections to one kind of deployment.
 pub(crate) enum Source {
     Single(Box<Client>),
     /// With the addresses of the Sentinels.
@@ -48,7 +48,7 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// Reads the URL. It does not connect.
+    /// Reads the URL, without connecting.
     pub(crate) fn read(url: &str, response_timeout: Duration) -> Result<Self, LinkError> {
         let (scheme, rest) = url.split_once("://").ok_or(LinkError::Scheme)?;
         match scheme.replace('-', "+").as_str() {
@@ -63,7 +63,7 @@ impl Source {
         }
     }
 
-    /// Where it connects to, as `host:port`: never the user or the password.
+    /// The addresses as `host:port`, without the user and the password.
     pub(crate) fn place(&self) -> String {
         match self {
             Self::Single(client) => client.get_connection_info().addr().to_string(),
@@ -72,11 +72,11 @@ impl Source {
     }
 }
 
-/// What stands behind the scheme of a URL with several hosts.
+/// The part of a URL with several hosts that follows the scheme.
 struct Nodes<'a> {
     nodes: Vec<ConnectionInfo>,
     has_tls: bool,
-    /// Behind the hosts.
+    /// The path behind the hosts.
     path: &'a str,
 }
 
@@ -103,7 +103,7 @@ impl<'a> Nodes<'a> {
         builder.build().map(|client| Source::Cluster(Box::new(client), places)).map_err(LinkError::Url)
     }
 
-    /// The path names the master, and perhaps the number of a database.
+    /// Makes a source for Sentinels. The path names the master, and perhaps the number of a database.
     fn behind_sentinels(self) -> Result<Source, LinkError> {
         let (master, db) = self.path.split_once('/').unwrap_or((self.path, "0"));
         if master.is_empty() {

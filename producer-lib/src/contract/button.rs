@@ -1,21 +1,21 @@
-//! The buttons below a result, as the many upstreams list them.
+//! The buttons below a result, in the various forms in which upstreams list them.
 
 use serde_json::{Value, value::RawValue};
 
 /// One button. Upstreams leave some of its fields out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Button {
-    /// What stands on it (`U1`); empty when only its emoji does.
+    /// The button's text (`U1`); empty when the button has only an emoji.
     pub label: String,
-    /// Its picture (`🔄`); empty when it has none.
+    /// The button's emoji (`🔄`); empty when the button has none.
     pub emoji: String,
-    /// The upstream's name of it, which an action sends to press it.
+    /// The upstream's name for the button; an action sends this name to press the button.
     pub custom_id: String,
 }
 
 impl Button {
-    /// Reads a list as it stands in an event's `data.buttons`. Each is read by itself, and leniently: one that is odd
-    /// hides no other.
+    /// Reads a list in the form of an event's `data.buttons`. Each button is read leniently and by itself, so an odd
+    /// button does not hide the others.
     #[must_use]
     pub fn read_all(buttons: &RawValue) -> Vec<Self> {
         let value: Value = serde_json::from_str(buttons.get()).unwrap_or_default();
@@ -26,7 +26,7 @@ impl Button {
         let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let [custom_id, other_spelling, label, emoji] = ["customId", "custom_id", "label", "emoji"].map(text);
         let number = value.get("label").and_then(Value::as_u64);
-        // As Discord itself has it.
+        // Discord's own form of an emoji.
         let in_object = || value.get("emoji")?.get("name")?.as_str();
         Self {
             label: number.map_or(label, |number| number.to_string()),
@@ -35,14 +35,14 @@ impl Button {
         }
     }
 
-    /// What a follow-up calls it: its label, else its emoji, else its custom id.
+    /// The name that a follow-up uses for the button: its label, else its emoji, else its custom id.
     #[must_use]
     pub fn name(&self) -> &str {
         [&self.label, &self.emoji, &self.custom_id].into_iter().find(|text| !text.is_empty()).map_or("", String::as_str)
     }
 }
 
-/// The buttons one after the other; some relays leave them in rows, as Discord has them.
+/// Flattens the list of buttons: some relays keep Discord's rows.
 fn in_rows(value: &Value) -> Vec<&Value> {
     match value.as_array().or_else(|| value.get("components")?.as_array()) {
         Some(row) => row.iter().flat_map(in_rows).collect(),

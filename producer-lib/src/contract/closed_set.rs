@@ -1,15 +1,15 @@
-//! Closed sets: enums whose values have a name each, on the wire, in the ledger, in settings or in labels.
+//! Closed sets: enums whose values each have one name, on the wire, in the ledger, in settings or in labels.
 
-/// A text that names no value of a closed set.
+/// A text that is not the name of a value of a closed set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {0}")]
 pub struct NotInSet(
-    /// The names there are: `high, normal or low`.
+    /// The existing names: `high, normal or low`.
     pub String,
 );
 
 impl NotInSet {
-    /// Says which names there are.
+    /// Lists the names of the set.
     #[doc(hidden)]
     #[must_use]
     pub fn expected(names: &[&str]) -> Self {
@@ -21,7 +21,7 @@ impl NotInSet {
     }
 }
 
-/// Makes an enum whose values and their names are listed once: to be written, read, counted off and told.
+/// Makes an enum from one list of values and names, with functions that write, read and list the values.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! closed_set {
@@ -44,7 +44,7 @@ macro_rules! closed_set {
                 }
             }
 
-            /// Reads a value's name; `None` when it is not one of the set.
+            /// Reads a value's name; `None` when the set has no such name.
             #[must_use]
             pub fn read(text: &str) -> Option<Self> {
                 Self::ALL.into_iter().find(|value| value.as_str() == text)

@@ -1,9 +1,10 @@
-//! Digests: what tells two bodies apart, whatever wrote them.
+//! Digests: they tell two bodies apart, whichever program wrote the bodies.
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// The digest of a kind and of JSON values, whatever the order of their keys and the white space between them.
+/// The digest of a kind and of JSON values. The order of keys and the white space between them do not change the
+/// digest.
 pub(super) fn canonical_digest(kind: &str, values: impl Iterator<Item = serde_json::Value>) -> String {
     let mut text = Vec::from(kind);
     values.for_each(|value| write_canonically(&mut text, &value));
@@ -36,7 +37,7 @@ fn write_canonically(text: &mut Vec<u8>, value: &serde_json::Value) {
 }
 
 fn write_json(text: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
-    // Strings and numbers, into memory: there is nothing that serde_json refuses.
+    // serde_json writes any string or number, and writing into memory cannot fail.
     let _ = serde_json::to_writer(text, value);
 }
 

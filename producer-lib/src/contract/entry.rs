@@ -1,4 +1,4 @@
-//! An entry of the job stream, read strictly but with a good word for what is wrong.
+//! An entry of the job stream, read strictly, with a clear message when something is wrong.
 
 use std::borrow::Cow;
 
@@ -24,21 +24,22 @@ impl Entry {
     /// Reads the entry's fields `v` (1 when absent) and `job`, of at most `max_bytes`.
     ///
     /// # Errors
-    /// [`Malformed`] says what is wrong in words, and carries whatever could be read all the same.
+    /// [`Malformed`] says what is wrong in words, and carries the parts of the entry that could be read.
     pub fn read(version: Option<&[u8]>, job: Option<&[u8]>, max_bytes: usize) -> Result<Self, Malformed> {
         let Some(job) = job else {
             return Err(Malformed::because("the entry has no field `job`"));
         };
         if job.len() > max_bytes {
             let reason = format!("the job has {} bytes; at most {max_bytes} are taken", job.len());
-            // Reading a huge body only to refuse it would give a sender a lever; its id is not looked for.
+            // The id of a huge body is not looked for: a sender could otherwise make the worker read huge bodies only
+            // to refuse them.
             return Err(Malformed { reason, ..Malformed::default() });
         }
         let text = std::str::from_utf8(job).map_err(|_| Malformed::because("the job is not UTF-8"))?;
         if version.is_some_and(|version| version != VERSION.as_bytes()) {
             return Err(Malformed::of(text, "the field `v` must be 1"));
         }
-        // Nearly all are jobs: those are read at once, and all else at leisure.
+        // Nearly all entries are valid jobs, so this fast path comes first. The slower path below reads all others.
         if text.trim_start().starts_with('{')
             && !names_a_command(text)
             && let Ok(job) = serde_json::from_str::<Job>(text)
@@ -64,7 +65,7 @@ impl Entry {
     }
 }
 
-/// Whether there may be a command in it: whoever writes the name of a command in escapes wants no command.
+/// Whether the text may be a command. A sender that escapes characters in a command's name does not want a command.
 fn names_a_command(text: &str) -> bool {
     text.contains("\"cancel\"") || text.contains("\"modal\"")
 }
@@ -98,7 +99,7 @@ mod tests {
         };
         assert_eq!(input.prompt.as_deref(), Some("\u{fffd}"));
 
-        // But what cannot come back as it was is refused.
+        // But a text that cannot be sent back unchanged is refused.
         let cut = read(r#"{"id":"a","kind":"imagine","request":{"prompt":"cat","state":"s\ud83d"}}"#).unwrap_err();
         assert_eq!((cut.id.as_deref(), cut.state), (Some("a"), None), "{}", cut.reason);
     }

@@ -75,7 +75,7 @@ impl Event {
     }
 }
 
-/// An entry of the event stream lacks a field, or it is not one of this version.
+/// An entry of the event stream lacks a field, or has one that this version cannot read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the event's field `{0}` is missing or cannot be read")]
 pub struct MissingField(&'static str);
@@ -180,7 +180,7 @@ impl EventData {
     /// The JSON text of the field.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Strings, numbers and JSON that was read before: there is nothing here that serde_json refuses.
+        // The fields are strings, numbers and JSON that was read before, and serde_json refuses none of these.
         serde_json::to_string(self).unwrap_or_default()
     }
 }

@@ -1,4 +1,4 @@
-//! The names that travel: job ids, task ids and queue names.
+//! The names on the wire: job ids, task ids and queue names.
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
@@ -40,7 +40,7 @@ impl JobId {
         if self.0.len() + suffix.len() <= Self::MAX_LEN {
             return Self(format!("{}{suffix}", self.0).into());
         }
-        // A parent id at the limit leaves no room: its digest stands for it.
+        // A parent id near the limit leaves no room for the suffix, so its digest takes its place.
         Self(format!("{}{suffix}", super::digest::hex_digest(self.0.as_bytes())).into())
     }
 }
@@ -126,7 +126,7 @@ impl QueueName {
     /// Reads a queue's name.
     ///
     /// # Errors
-    /// [`InvalidQueueName`] if it is empty, longer than 64 characters, or could not stand in a key.
+    /// [`InvalidQueueName`] if it is empty, longer than 64 characters, or has another character than `[A-Za-z0-9._-]`.
     pub fn new(name: &str) -> Result<Self, InvalidQueueName> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         if name.is_empty() || name.len() > 64 || !name.bytes().all(allowed) {
@@ -141,19 +141,19 @@ impl QueueName {
         &self.0
     }
 
-    /// What each key of this queue starts with. The braces make them one Cluster slot.
+    /// The prefix of each of this queue's keys. The braces put all of the keys into one Cluster slot.
     #[must_use]
     pub fn prefix(&self) -> String {
         format!("mjq:{{{}}}:", self.0)
     }
 
-    /// The stream that jobs and commands go into.
+    /// The stream for jobs and commands (in).
     #[must_use]
     pub fn jobs_stream(&self) -> String {
         format!("{}jobs", self.prefix())
     }
 
-    /// The stream that events come out of.
+    /// The stream for events (out).
     #[must_use]
     pub fn events_stream(&self) -> String {
         format!("{}events", self.prefix())

@@ -6,12 +6,12 @@ use serde_json::value::RawValue;
 use super::{JobId, Options, Request, RequestError, digest::canonical_digest, strict::Object};
 use crate::closed_set;
 
-/// The largest job that a worker takes, in bytes of its JSON, unless its `MJQ_MAX_JOB_BYTES` says otherwise.
+/// The largest job that a worker takes, in bytes of JSON, unless the worker's `MJQ_MAX_JOB_BYTES` sets another limit.
 pub const MAX_JOB_BYTES: usize = 10 << 20;
 
-/// The most follow-ups of a job. A result has some ten buttons.
+/// The most follow-ups of a job. A result has about ten buttons.
 const MAX_FOLLOW_UPS: usize = 100;
-/// The most bytes of its `state` and `trace` that a job may hand on to all its follow-ups, which are enqueued at once.
+/// The most bytes of `state` and `trace` that a job may copy into all its follow-ups, which are enqueued at once.
 const MAX_HANDED_ON_BYTES: usize = 16 * 1024 * 1024;
 
 /// One job, as it stands in the field `job` of a stream entry.
@@ -40,10 +40,10 @@ pub struct Job {
 }
 
 impl Job {
-    /// Checks what the types cannot: that the request has what its kind needs, and the options' ranges.
+    /// Checks what the types cannot express: the fields that each kind needs, and the ranges of the options.
     ///
     /// # Errors
-    /// [`RequestError`] names the field, and what was expected of it.
+    /// [`RequestError`] names the field and the expected value.
     pub fn validate(&self) -> Result<(), RequestError> {
         self.request.validate(self.kind)?;
         if self.kind == Kind::Action && self.request.parent_button().is_some_and(|wanted| self.id == Some(wanted.job)) {
@@ -67,10 +67,10 @@ impl Job {
         self.options.validate()
     }
 
-    /// The `traceparent` of the caller's trace context; empty when there is none that can be read.
+    /// The `traceparent` of the caller's trace context; empty when it is absent or cannot be read.
     #[must_use]
     pub fn traceparent(&self) -> String {
-        /// The W3C's are 55 characters long, and later versions may say more.
+        /// A `traceparent` of today's W3C version has 55 characters; later versions may be longer.
         const LONGEST: usize = 128;
         #[derive(Deserialize)]
         struct Trace {
@@ -80,10 +80,11 @@ impl Job {
         trace.map(|trace| trace.traceparent).filter(|text| text.len() <= LONGEST).unwrap_or_default()
     }
 
-    /// Tells two bodies under one id apart: the first 16 bytes of the SHA-256 of kind, request, options and follow-ups, as 32
-    /// hex digits.
+    /// Tells two bodies with the same id apart: the first 16 bytes of the SHA-256 of kind, request, options and
+    /// follow-ups, as 32 hex digits.
     ///
-    /// Order of keys and white space do not count, so a client may serialise anew; `trace` does not count.
+    /// The order of keys and white space do not count, so a client may serialise the job again. `trace` does not count
+    /// either.
     #[must_use]
     pub fn digest(&self) -> String {
         let options = serde_json::to_value(&self.options);

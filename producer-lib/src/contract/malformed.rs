@@ -1,4 +1,4 @@
-//! An entry that never becomes a job: what is wrong with it, and what can be read all the same.
+//! An entry that never becomes a job: what is wrong with it, and which of its parts can be read.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -13,21 +13,21 @@ use super::{Kind, surrogates};
 pub struct Malformed {
     /// What is wrong, in words.
     pub reason: String,
-    /// The `id` as written, whether or not it would do; `None` when there is none that can be read.
+    /// The `id` as the sender wrote it, valid or not; `None` when there is none that can be read.
     pub id: Option<String>,
-    /// Whether the entry is a JSON object without an `id`, so that the entry's own id is the job's.
+    /// Whether the entry is a JSON object without an `id`. The stream entry's id is then the job's id.
     pub id_is_absent: bool,
-    /// The `kind`, when it is one.
+    /// The `kind`, if it is a known one.
     pub kind: Option<Kind>,
-    /// The request's `state`, when it can be read.
+    /// The request's `state`, if it can be read.
     pub state: Option<String>,
 }
 
 impl Malformed {
-    /// The longest unusable id that is echoed, in bytes.
+    /// The longest invalid id that an event repeats, in bytes.
     const MAX_ECHO: usize = 512;
 
-    /// The longest reason, in characters: parts of it may be the sender's own words.
+    /// The longest reason, in characters. Parts of a reason may be the sender's own text.
     const MAX_REASON: usize = 500;
 
     pub(super) fn because(reason: &str) -> Self {
@@ -54,19 +54,19 @@ impl Malformed {
         }
     }
 
-    /// Without the state if it had to be mended: what is echoed is the caller's own, or nothing.
+    /// Drops the state if it had to be mended: an event repeats the caller's own state or none.
     pub(super) fn with_a_whole_state(mut self, is_mended: bool) -> Self {
         self.state = self.state.filter(|state| !is_mended || !state.contains(char::REPLACEMENT_CHARACTER));
         self
     }
 }
 
-/// The members of a JSON object, however deeply its values are nested; `None` when it is something else.
+/// The members of a JSON object, however deeply its values are nested; `None` for any other JSON value.
 pub(super) fn fields(json: &RawValue) -> Option<BTreeMap<String, &RawValue>> {
     serde_json::from_str(json.get()).ok()
 }
 
-/// A member that has this type.
+/// The member `name`, if it has type `T`.
 fn member<'a, T: Deserialize<'a>>(fields: &BTreeMap<String, &'a RawValue>, name: &str) -> Option<T> {
     serde_json::from_str(fields.get(name)?.get()).ok()
 }

@@ -31,5 +31,5 @@ pub use malformed::Malformed;
 pub use options::{MAX_DEADLINE_S, OnCapacity, OnUnknown, Options, Priority};
 pub use request::{ParentButton, Request, RequestError};
 
-/// The version of the wire, the value of every entry's field `v`.
+/// The version of the wire: the value of field `v` in every entry.
 pub const VERSION: &str = "1";

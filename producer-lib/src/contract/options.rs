@@ -7,7 +7,7 @@ use crate::closed_set;
 
 /// The longest deadline that a job may ask for, in seconds: seven days.
 pub const MAX_DEADLINE_S: u64 = 7 * 24 * 3600;
-/// 2^53: Redis keeps scores as doubles, and a time beyond the year 287396 is a mistake.
+/// 2^53: Redis keeps scores as doubles. A time beyond the year 287396 is a mistake.
 const MAX_RUN_AT_MS: u64 = 1 << 53;
 
 /// How the worker treats a job. What is absent is the worker's own setting.
@@ -43,7 +43,7 @@ impl Options {
         *self == Self::default()
     }
 
-    /// Checks the ranges, which the types cannot.
+    /// Checks the ranges, which the types cannot express.
     pub(super) fn validate(&self) -> Result<(), RequestError> {
         match self {
             Self { deadline_s: Some(0), .. } => Err(RequestError::new("options.deadline_s", "at least 1")),
@@ -75,7 +75,7 @@ closed_set! {
 }
 
 impl Priority {
-    /// 0 for the first to be submitted, 2 for the last.
+    /// The place in the order of submits: 0 is first, 2 is last.
     #[must_use]
     pub fn rank(self) -> u8 {
         match self {
@@ -117,7 +117,7 @@ closed_set! {
     }
 }
 
-/// Some languages write `null` for what is not there.
+/// Some languages write `null` for an absent value.
 fn null_is_absent<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }

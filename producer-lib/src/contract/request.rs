@@ -22,7 +22,7 @@ pub struct ParentButton {
 }
 
 impl Request {
-    /// What must be a string, if it is there, whatever the kind.
+    /// The fields that must be strings where they are present, in a job of any kind.
     pub(super) const TEXT_FIELDS: [&str; 6] = ["state", "notifyHook", "prompt", "customId", "job", "button"];
 
     /// Takes a JSON object as the request.
@@ -48,28 +48,28 @@ impl Request {
         self.text_field("state")
     }
 
-    /// The text in `field`; `None` when absent, null or no text.
+    /// The text in `field`; `None` when the field is absent, null or not a string.
     #[must_use]
     pub fn text_field(&self, field: &str) -> Option<String> {
         let [text] = self.text_fields([field]);
         text
     }
 
-    /// The texts in `fields`, read in one go; each `None` when absent, null or no text.
+    /// The texts in `fields`, read in one pass; each is `None` when the field is absent, null or not a string.
     #[must_use]
     pub fn text_fields<const N: usize>(&self, fields: [&str; N]) -> [Option<String>; N] {
         let read = self.fields().ok();
         fields.map(|field| read.as_ref()?.text(field))
     }
 
-    /// The button of an earlier job that this action presses, when it names one.
+    /// The button of an earlier job that this action presses, if the action names one.
     #[must_use]
     pub fn parent_button(&self) -> Option<ParentButton> {
         let fields = self.fields().ok()?;
         Some(ParentButton { job: JobId::new(&fields.text("job")?).ok()?, button: fields.text("button")? })
     }
 
-    /// The same body with `changes` made to its top level: a value replaces or adds, `None` removes.
+    /// The same body with `changes` made to its top level: a value replaces or adds a field, `None` removes one.
     ///
     /// All other fields keep their bytes and their order. Without an effective change, the body is
     /// returned as it is.
@@ -126,7 +126,7 @@ impl Request {
     }
 }
 
-/// A field of a job that is missing or not of its type.
+/// A field of a job that is missing or has the wrong type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field} must be {expected}")]
 pub struct RequestError {
@@ -140,11 +140,11 @@ impl RequestError {
     }
 }
 
-/// The top level of a JSON object, in order, each value as its own bytes.
+/// The top level of a JSON object, in order. Each value is kept as the bytes that the caller wrote.
 struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Fields<'a> {
-    // The last of equal keys counts, as in most JSON readers.
+    // If a key occurs twice, the last value counts, as in most JSON readers.
     fn get(&self, name: &str) -> Option<&'a RawValue> {
         let (_, value) = self.0.iter().rev().find(|(key, _)| key == name)?;
         (value.get() != "null").then_some(value)
@@ -155,7 +155,7 @@ impl<'a> Fields<'a> {
         serde_json::from_str(json).or_else(|_| serde_json::from_str(&surrogates::mend(json))).ok()
     }
 
-    // AGICTO answers a submit with an integer, and callers hand it on as they got it.
+    // AGICTO answers a submit with an integer, and callers send that integer unchanged.
     fn required_task_id(&self) -> Result<(), RequestError> {
         let is_integer = |value: &RawValue| value.get().bytes().all(|byte| byte.is_ascii_digit());
         if self.get("taskId").is_some_and(is_integer) {
@@ -191,7 +191,7 @@ impl<'de> Deserialize<'de> for Fields<'de> {
             }
 
             fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-                /// Borrowed where it has no escapes.
+                /// A key, borrowed where it has no escapes.
                 #[derive(Deserialize)]
                 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 

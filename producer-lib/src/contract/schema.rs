@@ -1,8 +1,8 @@
-//! The JSON Schemas in `schema/`, generated from the types of the wire: for tests only, so that nobody else compiles
-//! what makes them.
+//! The JSON Schemas in `schema/`, generated from the types of the wire. Only tests compile this module, so other builds
+//! do not need its generator.
 //!
-//! What the types cannot say, the rules below add; they mirror [`Request::validate`]. The golden vectors and variations
-//! of them hold both to the same verdict.
+//! The rules below add what the types cannot express; they mirror [`Request::validate`]. Tests check that schemas and
+//! reader give the same verdict on the golden vectors and on variations of them.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ use super::{Code, Entry, Event, EventData, EventType, JobId, Request, VERSION};
 /// Each schema, with the name of its file.
 fn schemas() -> [(&'static str, Schema); 3] {
     let read = SchemaSettings::draft2020_12();
-    // What a worker writes has every member that is not optional.
+    // A worker always writes every member that is not optional.
     let written = read.clone().for_serialize();
     [
         ("job.json", generate::<Entry>(read, "The field `job` of an entry of the job stream, version 1")),
@@ -26,10 +26,10 @@ fn schemas() -> [(&'static str, Schema); 3] {
 }
 
 fn generate<T: JsonSchema>(settings: SchemaSettings, title: &str) -> Schema {
-    // `uint64` is no format of JSON Schema, and strict validators refuse what they do not know.
+    // `uint64` is not a format of JSON Schema, and strict validators refuse unknown formats.
     let plain = RecursiveTransform(|schema: &mut Schema| {
         schema.remove("format");
-        // Of what is always there, a default tells nothing.
+        // The default of a member that is always present tells nothing.
         schema.remove("default");
     });
     let mut schema = settings.with_transform(plain).into_generator().into_root_schema_for::<T>();
@@ -68,7 +68,7 @@ impl JsonSchema for Request {
     }
 }
 
-/// What each kind needs in its request.
+/// Adds the fields that each kind needs in its request.
 pub(super) fn rules_of_a_job(schema: &mut Schema) {
     let text = json!({ "type": "string", "pattern": r"\S" });
     let task_id = json!({ "anyOf": [{ "type": "integer", "minimum": 0 }, text] });
@@ -86,7 +86,7 @@ pub(super) fn rules_of_a_job(schema: &mut Schema) {
         rule("modal", json!({ "required": ["taskId"], "properties": { "taskId": task_id } })),
     ];
     schema.insert("allOf".to_owned(), rules.into());
-    // With one of these names it is a command.
+    // An object with one of these names is a command.
     schema.insert("not".to_owned(), json!({ "anyOf": [{ "required": ["cancel"] }, { "required": ["modal"] }] }));
 }
 
@@ -97,7 +97,7 @@ fn rule(kind: &str, request: Value) -> Value {
     })
 }
 
-/// What stands in an event beside the fields of [`Event`], and what its `data` holds.
+/// Adds what an event has beside the fields of [`Event`], and what its `data` holds.
 pub(super) fn rules_of_an_event(schema: &mut Schema) {
     schema.ensure_object()["required"].as_array_mut().unwrap().insert(0, "v".into());
     schema.ensure_object()["properties"]["v"] = json!({ "description": "The wire's version.", "const": VERSION });
@@ -125,9 +125,9 @@ mod tests {
 
     const MAX_BYTES: usize = 10 << 20;
 
-    /// Malformed entries whose mistake does not lie in the field `job`.
+    /// Malformed entries whose mistake no schema of the field `job` can express.
     const BEYOND_THE_SCHEMA: &[&str] = &[
-        // Its field `v` is 2.
+        // The entry's field `v` is 2.
         "another version",
         "an action on itself",
     ];
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn the_schemas_are_those_of_the_types() {
         for (file, schema) in schemas() {
-            // UPDATE_SCHEMAS=1 cargo test -p mjq-producer the_schemas
+            // To write the schemas again: UPDATE_SCHEMAS=1 cargo test -p mjq-producer the_schemas
             if env::var_os("UPDATE_SCHEMAS").is_some() {
                 fs::write(path("schema", file), format!("{:#}\n", schema.as_value())).unwrap();
             }
@@ -143,7 +143,7 @@ mod tests {
         }
     }
 
-    /// The JSON in a golden text, as Rust can hold it.
+    /// The JSON in a golden text, with lone surrogates mended, because a Rust string cannot hold them.
     fn whole(golden: &Value) -> Value {
         serde_json::from_str(&surrogates::mend(text(golden))).unwrap()
     }
@@ -210,8 +210,8 @@ mod tests {
         }
     }
 
-    /// The value with each member at any depth left out or made something else. Nothing becomes an array: the reader
-    /// takes one for an object with its members in order, which nobody has been promised.
+    /// Copies of the value in which one member at any depth is left out or replaced. No replacement is an array: the
+    /// reader accepts an array as an object with its members in order, which the contract does not promise.
     fn variations(value: &Value) -> Vec<Value> {
         let others = [json!(null), json!(true), json!(0), json!(-1), json!(7.5), json!(604_801), json!(1_u64 << 54)];
         let others = others.into_iter().chain([json!(""), json!(" \n"), json!("a b"), json!("high"), json!({})]);

@@ -1,6 +1,7 @@
-//! Strict reading: objects where objects are due, and a plain word for what is wrong.
+//! Strict reading: accepts objects only where objects are expected, and says plainly what is wrong.
 //!
-//! What is said names the field and what was expected of it, and never repeats the sender's text: it goes into logs.
+//! Each message names the field and the expected value. It never repeats the sender's text, because messages go into
+//! logs.
 
 use std::{fmt, marker::PhantomData};
 
@@ -9,20 +10,20 @@ use serde::{
     de::{MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-/// Reads a value, or says which field must be what.
+/// Reads a value, or says which field is wrong and what was expected there.
 pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     serde_path_to_error::deserialize(&mut deserializer)
         .map_err(|error| complaint(&error.path().to_string(), &error.inner().to_string()))
 }
 
-/// What is wrong at `path`, `.` at the top, by the words that serde has for it.
+/// Turns serde's message into one about `path`; the top level has the path `.`.
 fn complaint(path: &str, words: &str) -> String {
     let words = words.rsplit_once(" at line ").map_or(words, |(words, _)| words);
     if words.contains("hex escape") || words.contains("surrogate") || words.contains("unicode code point") {
         return format!("{path} must be a string of whole characters");
     }
-    // The last: the sender's own words may stand before it.
+    // Takes the last match, because the sender's own text may stand before it.
     match words.rsplit_once("expected ").map(|(_, expected)| expected) {
         Some(expected) => format!("{path} must be {}", plain(expected)),
         None if path == "." => words.to_owned(),
@@ -30,18 +31,18 @@ fn complaint(path: &str, words: &str) -> String {
     }
 }
 
-/// What serde expects, in the words of JSON.
+/// Translates serde's expectation into JSON's terms.
 fn plain(expected: &str) -> &str {
     match expected {
         "u64" | "u32" => "a whole number",
-        // Of an enum, whose values are strings.
+        // serde's words for an enum, whose values are strings.
         "value" | "string or map" => "a string",
         "a sequence" => "an array",
         other => other.strip_prefix("struct ").map_or(other, |_| "an object"),
     }
 }
 
-/// A value that is read from a JSON object and from nothing else. (A struct's own reader takes an array, too.)
+/// A value that is read only from a JSON object. (A struct's own reader accepts an array, too.)
 pub(super) struct Object<T>(pub(super) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {

@@ -1,12 +1,12 @@
-//! Lone surrogates: escapes of half a character, as in `"\ud83d"`, which JSON allows and no text in UTF-8 can hold.
+//! Lone surrogates: escapes of half a character, as in `"\ud83d"`. JSON allows them, but UTF-8 text cannot hold them.
 //!
-//! JavaScript and Java write them where a text was cut in the middle of an emoji (RFC 8259, section 8.2).
+//! JavaScript and Java write them when a text was cut in the middle of an emoji (RFC 8259, section 8.2).
 
 use std::borrow::Cow;
 
-/// The same JSON with the escape of U+FFFD, the replacement character, in place of each lone surrogate's.
+/// The same JSON, with each lone surrogate replaced by the escape of U+FFFD, the replacement character.
 pub(super) fn mend(json: &str) -> Cow<'_, str> {
-    /// `\u` and four digits.
+    /// The length of an escape: `\u` and four digits.
     const LENGTH: usize = 6;
     let mut mended = String::new();
     let (mut copied, mut at) = (0, 0);
@@ -22,7 +22,8 @@ pub(super) fn mend(json: &str) -> Cow<'_, str> {
                 at += LENGTH;
                 copied = at;
             }
-            // Whatever is escaped may be a backslash itself, or, where it is no JSON, a character of many bytes.
+            // The escaped character may be a backslash itself or, in a text that is not JSON, a character of several
+            // bytes.
             _ => at += 1 + json[at + 1..].chars().next().map_or(0, char::len_utf8),
         }
     }
@@ -33,7 +34,7 @@ pub(super) fn mend(json: &str) -> Cow<'_, str> {
     Cow::Owned(mended)
 }
 
-/// The UTF-16 code unit whose escape the text begins with.
+/// The UTF-16 code unit, if the text begins with the escape of one.
 fn code_unit(text: &str) -> Option<u16> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?

@@ -1,7 +1,7 @@
-//! Connections: as many as a pod can bear, none of which keeps its place by saying nothing.
+//! Connections: at most as many as a pod can bear. A silent connection does not keep its place.
 //!
-//! Hooks come in here, from wherever the upstream is: whoever else finds the address must not use up the descriptors
-//! that the upstream and Redis are reached with.
+//! Hooks come in here from the upstream, so the address may be public. Strangers must not use up the file descriptors
+//! that the pod needs to reach the upstream and Redis.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -26,12 +26,12 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::warn;
 
-/// What connections may take.
+/// The limits of connections.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Connections {
-    /// How many there may be; more wait until one ends.
+    /// How many connections may be open; further ones wait until one ends.
     pub(super) most: usize,
-    /// How long a request's head may take, and then again its body with the answer.
+    /// How long the head of a request may take. Its body together with the answer may take as long again.
     pub(super) patience: Duration,
 }
 
@@ -42,7 +42,7 @@ impl Default for Connections {
 }
 
 impl Connections {
-    /// Serves until `shutdown`, and then until the answers under way are out.
+    /// Serves until `shutdown`, and then until all answers under way have been sent.
     pub(super) async fn serve(self, listener: TcpListener, routes: Router, shutdown: &CancellationToken) {
         let patience = self.patience;
         let routes = routes.layer(middleware::from_fn(move |request, next| in_time(patience, request, next)));
@@ -51,13 +51,13 @@ impl Connections {
             let (stream, peer) = match accepted {
                 Ok(stream) => stream,
                 Err(error) => {
-                    // Most often out of descriptors: others may end.
+                    // Most often the process is out of file descriptors. Open connections may end soon and free some.
                     warn!(error = %error, "a connection could not be taken: {error}");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
             };
-            // Whoever changes anything is noted by it.
+            // The address is kept, because the log names it when somebody changes anything.
             let routes = routes.clone().map_request(move |mut request: hyper::Request<Incoming>| {
                 request.extensions_mut().insert(ConnectInfo(peer));
                 request
@@ -68,7 +68,7 @@ impl Connections {
                 .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
             let serving = open.watch(serving);
             tokio::spawn(async move {
-                // Whoever breaks it off does not want an answer.
+                // An error means that the client broke the connection off, so it needs no answer.
                 let _ = serving.await;
                 drop(place);
             });
@@ -77,17 +77,17 @@ impl Connections {
     }
 }
 
-/// Waits for a place, and then for somebody to take it.
+/// Waits for a free place, and then for a client.
 async fn next_connection(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
 ) -> (Option<OwnedSemaphorePermit>, io::Result<(TcpStream, SocketAddr)>) {
-    // Nobody closes the semaphore.
+    // The semaphore is never closed.
     let place = Arc::clone(places).acquire_owned().await.ok();
     (place, listener.accept().await)
 }
 
-/// Answers within `patience`, however slowly the rest of the request comes.
+/// Answers within `patience`, even if the rest of the request comes slowly.
 async fn in_time(patience: Duration, request: Request, next: Next) -> Response {
     let answer = tokio::time::timeout(patience, next.run(request)).await;
     answer.unwrap_or_else(|_| StatusCode::REQUEST_TIMEOUT.into_response())
@@ -100,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    /// Serves a route that counts the bytes of what it is sent.
+    /// Serves a route that answers with the size of the request's body.
     async fn serve(connections: Connections) -> anyhow::Result<SocketAddr> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -109,7 +109,7 @@ mod tests {
         Ok(address)
     }
 
-    /// All that comes until the server ends the connection, which it must do soon.
+    /// Everything that the server sends until it ends the connection, which it must do soon.
     async fn all_that_comes(stream: &mut TcpStream) -> anyhow::Result<String> {
         let mut answer = String::new();
         tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut answer)).await??;
@@ -125,7 +125,7 @@ mod tests {
         let mut whole = TcpStream::connect(address).await?;
         whole.write_all(b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 4\r\n\r\nabcd").await?;
 
-        // One after the other, since there is one place.
+        // The connections are served one after the other, because there is only one place.
         assert_eq!(all_that_comes(&mut silent).await?, "", "it is cut off");
         assert!(all_that_comes(&mut halting).await?.starts_with("HTTP/1.1 408 "));
         assert!(all_that_comes(&mut whole).await?.ends_with("\r\n\r\n4"));

@@ -1,4 +1,4 @@
-//! The last count, kept for a second: many who look at once cost Redis one look.
+//! The last count of the queue, kept for a second, so that many requests at once cost Redis one count.
 
 use std::{
     sync::Arc,
@@ -13,7 +13,7 @@ use crate::ledger::{Counts, Ledger};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Counted(Arc<Mutex<Option<Last>>>);
 
-/// When Redis was asked, and what it said.
+/// When Redis was asked, and its answer.
 type Last = (Instant, Option<Counts>);
 
 impl Counted {

@@ -1,12 +1,12 @@
-//! The gauges of the whole queue, set whenever somebody scrapes.
+//! The gauges of the whole queue, set at each scrape.
 //!
-//! Each pod shows the same: a query takes their `max`, never their `sum`.
+//! Each pod shows the same values, so a query must take their `max`, never their `sum`.
 
 use metrics::gauge;
 
 use crate::ledger::Counts;
 
-/// Sets the gauges to `counts`; `None` when Redis did not answer, and they keep what they last showed.
+/// Sets the gauges to `counts`. With `None`, Redis did not answer, and all gauges but `mjq_redis_up` keep their values.
 pub(super) fn set(counts: Option<&Counts>) {
     gauge!("mjq_redis_up").set(if counts.is_some() { 1.0 } else { 0.0 });
     let Some(counts) = counts else { return };
@@ -19,7 +19,7 @@ pub(super) fn set(counts: Option<&Counts>) {
     ] {
         gauge!("mjq_jobs", "state" => state).set(jobs as f64);
     }
-    // A delayed job whose time has come is a submit that nobody has moved to its lane yet.
+    // A delayed job whose time has come counts as a submit: it only has not been moved to the submit lane yet.
     for (lane, steps) in [
         ("admit", counts.arrived),
         ("submit", counts.queued + counts.delayed_due),

@@ -1,4 +1,4 @@
-//! The headers of every answer: what a browser may do with it.
+//! The headers of every answer: they limit what a browser may do with it.
 
 use std::sync::LazyLock;
 
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::page::{SCRIPT, STYLE};
 
-/// Nothing but what the pages bring along themselves, and pictures from wherever the upstream keeps them.
+/// Allows only the style and the script of the pages, and pictures from any host, because each upstream has its own.
 static POLICY: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
     let hash = |text: &str| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text.as_bytes())));
     let (style, script) = (hash(STYLE), hash(SCRIPT));
@@ -27,12 +27,12 @@ static POLICY: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
 const FIXED: [(HeaderName, &str); 4] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
-    // The hosts of the pictures need not know where they are looked at.
+    // The hosts of the pictures need not know which page shows them.
     (header::REFERRER_POLICY, "no-referrer"),
     (header::CACHE_CONTROL, "no-store"),
 ];
 
-/// Adds the headers to whatever the routes answer.
+/// Adds the headers to every answer of the routes.
 pub(super) async fn add(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();

@@ -20,9 +20,9 @@ struct Inner {
     ledger: Ledger,
     stuck_loops: Box<dyn Fn() -> Vec<&'static str> + Send + Sync>,
     is_draining: AtomicBool,
-    /// The last sign of life that Redis was asked for, and whether there was one.
+    /// The time of the last ping to Redis, and whether Redis answered.
     last_ping: tokio::sync::Mutex<Option<(Instant, bool)>>,
-    /// Redis was last seen away at this time.
+    /// When Redis was last seen to be away.
     away_at: Mutex<Option<Instant>>,
 }
 
@@ -32,23 +32,23 @@ struct Inner {
 pub struct Readiness {
     /// All of the conditions hold.
     pub is_ready: bool,
-    /// Redis gave a sign of life within the last seconds.
+    /// Redis answered a ping within the last seconds.
     pub redis_answers: bool,
     /// Redis carried out the last call of the engine: it answers, is a master, and has room.
     pub ledger_works: bool,
     /// The pod was not told to stop.
     pub is_taking_work: bool,
-    /// What Redis refuses, call by call, in its words. Somebody has to act.
+    /// The refusals of Redis, one for each call, in Redis's words. An operator has to act.
     pub denials: Vec<String>,
 }
 
 impl Health {
-    /// How long a sign of life of Redis counts.
+    /// How long a ping's result counts.
     const PING_FRESH: Duration = Duration::from_secs(2);
-    /// How long after Redis came back a loop may still look stuck: they all waited for it.
+    /// For how long after Redis came back a loop may still look stuck, because all loops waited for Redis.
     const RECOVERY: Duration = Duration::from_secs(60);
 
-    /// Makes the health of a pod that works on `ledger`; `stuck_loops` names its loops that do not come round.
+    /// Makes the health of a pod that works on `ledger`; `stuck_loops` names the pod's loops that make no progress.
     #[must_use]
     pub fn new(ledger: Ledger, stuck_loops: impl Fn() -> Vec<&'static str> + Send + Sync + 'static) -> Self {
         Self(Arc::new(Inner {
@@ -60,7 +60,7 @@ impl Health {
         }))
     }
 
-    /// Says that the pod was told to stop. There is no way back.
+    /// Records that the pod was told to stop. This cannot be undone.
     pub fn set_draining(&self) {
         self.0.is_draining.store(true, Ordering::Relaxed);
     }
@@ -71,7 +71,7 @@ impl Health {
         self.0.is_draining.load(Ordering::Relaxed)
     }
 
-    /// Looks at each condition. Asks Redis, unless it was asked a moment ago.
+    /// Checks each condition. Pings Redis, unless a recent result still counts.
     pub async fn readiness(&self) -> Readiness {
         let denials = self.0.ledger.denials();
         let ledger_works = *self.0.ledger.reachability().borrow() && denials.is_empty();
@@ -80,10 +80,10 @@ impl Health {
         Readiness { is_ready, redis_answers, ledger_works, is_taking_work, denials }
     }
 
-    /// The loops that are stuck: the process should be started anew.
+    /// The loops that are stuck. If there are any, the process should be restarted.
     ///
-    /// While Redis is away or refuses something, every loop waits for it. That is no reason to end the process, whose calls
-    /// go on as soon as Redis is back.
+    /// While Redis is away or refuses a call, every loop waits for Redis. The process must not be ended for that,
+    /// because its calls go on as soon as Redis is back.
     #[must_use]
     pub fn stuck_loops(&self) -> Vec<&'static str> {
         let is_away = !*self.0.ledger.reachability().borrow() || !self.0.ledger.denials().is_empty();
@@ -98,7 +98,7 @@ impl Health {
     }
 
     async fn redis_answers(&self) -> bool {
-        // Held while Redis is asked: many probes at once are one question.
+        // The lock is held during the ping, so that many probes at once need only one ping.
         let mut last = self.0.last_ping.lock().await;
         if let Some((at, answered)) = *last
             && at.elapsed() < Self::PING_FRESH
@@ -107,7 +107,7 @@ impl Health {
         }
         let answered = match self.0.ledger.ping().await {
             Ok(()) => true,
-            // A no is an answer.
+            // A refusal is an answer, too.
             Err(ViewError::Redis(error)) => denial(&error).is_some(),
             Err(ViewError::Late) => false,
         };

@@ -1,8 +1,8 @@
 //! Metrics: their names, what they mean, and their buckets.
 //!
-//! Whoever knows a figure records it with the macros of `metrics`; here is the one list of them all.
-//! Labels come from closed sets, never from ids. What is known from the start is there from the start
-//! with 0, so that a rate or an alert does not miss the first time that something happens.
+//! Each module records its own figures with the macros of `metrics`; this file describes all of them. Labels come from
+//! closed sets, never from ids. Series that are known in advance start at 0, so that a rate or an alert does not miss
+//! their first increment.
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -12,10 +12,10 @@ use mjq_producer::contract::Code;
 
 use crate::ledger::Settled;
 
-/// How often the samples of histograms are folded into their buckets when nobody scrapes.
+/// How often the samples of histograms are folded into their buckets between scrapes.
 pub(super) const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Installs the recorder of this process, if there is none of ours yet, and returns its handle.
+/// Installs the recorder of this process, if it is not installed yet, and returns its handle.
 #[must_use]
 pub fn install() -> PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -133,7 +133,7 @@ fn describe() {
     }
 }
 
-/// What each act of a step may see.
+/// The observations that each act of a step can make.
 const STEPS: [(&str, &[&str]); 4] = [
     (
         "submit",
@@ -160,7 +160,7 @@ const STEPS: [(&str, &[&str]); 4] = [
     ("conclude", &["not_begun", "worker_died", "deadline_passed", "cancel_requested", "poisoned", "input_given"]),
 ];
 
-/// The upstream's endpoints, and what an exchange with each can come to.
+/// The upstream's endpoints, and the possible results of an exchange with each.
 const EXCHANGES: [(&str, &[&str]); 5] = [
     ("submit", &["ok", "refused", "denied", "unanswered", "unreachable", "misaddressed"]),
     ("fetch", &["ok", "missing", "no_verdict", "unreachable"]),
@@ -169,7 +169,7 @@ const EXCHANGES: [(&str, &[&str]); 5] = [
     ("cancel", &["ok", "refused", "unanswered", "unreachable"]),
 ];
 
-/// The calls of the engine that are made again until Redis answers.
+/// The engine's calls to Redis that are repeated until Redis answers.
 const CALLS: &[&str] = &[
     "admit",
     "annotate",
@@ -283,7 +283,7 @@ mod tests {
         }
     }
 
-    /// The names in sources that stand between `before` and the next quotation mark.
+    /// The names in a source text that stand between `before` and the next quotation mark.
     fn named_in(source: &str, before: &str) -> BTreeSet<String> {
         let code = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
         code.split(before).skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn every_call_that_is_made_again_is_there_from_the_start() {
-        /// A sign of life is not made again: the next one comes soon.
+        /// A beat is not repeated, because the next one comes soon.
         const ONCE: &str = "beat";
         let ledger = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ledger");
         let files = |folder: &Path| fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>();

@@ -7,9 +7,10 @@
 //! | `/api/v1/…` | the queue and its jobs as JSON |
 //! | `/`, `/jobs/{id}` | the same for people |
 //!
-//! What it promises: nothing here holds up the engine or shows a secret, and nothing changes anything but a POST with
-//! `MJQ_ADMIN_TOKEN` (`api/act.rs`). Every answer takes a bounded time and a bounded amount of Redis, also when Redis
-//! does not answer. What it does not do: ask who looks. It listens on a private address, or behind something that asks.
+//! The admin server promises: it holds up no part of the engine, shows no secret, and changes something only for a POST
+//! with `MJQ_ADMIN_TOKEN` (`api/act.rs`). Every answer takes a bounded time and a bounded amount of Redis's work, even
+//! when Redis does not answer. The server does not authenticate readers, so it must listen on a private address or
+//! behind a proxy that authenticates them.
 //!
 //! In reading order: [`Health`], [`metrics`], `gauges`, `counted`, `api`, `page`, `server`, `connections`.
 

@@ -1,4 +1,4 @@
-//! The server: routes, and a stop that nobody can hold up.
+//! The server: its routes, and a stop that no client can hold up.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,36 +21,37 @@ use crate::{
     lifecycle::Policy,
 };
 
-/// Everything that one pod shows of itself and of its queue.
+/// The admin server of one pod.
 #[derive(Debug, Clone)]
 pub struct Admin {
     pub(super) ledger: Ledger,
     pub(super) health: Health,
-    /// What whoever changes anything must bear; `None`: nobody may.
+    /// The token that callers must send to change anything; with `None`, nobody may.
     pub(super) token: Option<SecretString>,
-    /// What a job that is tried once more goes by.
+    /// The policy for jobs that an operator retries.
     pub(super) policy: Arc<Policy>,
     metrics: PrometheusHandle,
     counted: Counted,
 }
 
 impl Admin {
-    /// How long answers under way may take after the stop.
+    /// How long answers under way may take after the server was told to stop.
     const GRACE: Duration = Duration::from_millis(500);
 
-    /// Puts it together: read-only, until it [takes a token](Self::acting_for). [`metrics::install`] gives the handle.
+    /// Makes a server that is read-only until it [takes a token](Self::acting_for). [`metrics::install`] gives the
+    /// handle.
     #[must_use]
     pub fn new(ledger: Ledger, health: Health, metrics: PrometheusHandle) -> Self {
         Self { ledger, health, token: None, policy: Arc::default(), metrics, counted: Counted::default() }
     }
 
-    /// Lets those who bear `token` cancel, retry, pause and resume; nobody, if there is none.
+    /// Lets callers who send `token` cancel, retry, pause and resume. With `None`, nobody may.
     #[must_use]
     pub fn acting_for(self, token: Option<SecretString>, policy: Policy) -> Self {
         Self { token, policy: Arc::new(policy), ..self }
     }
 
-    /// All its routes.
+    /// All routes of the server.
     pub fn router(self) -> Router {
         Router::new()
             .route("/livez", get(probes::livez))
@@ -74,7 +75,7 @@ impl Admin {
         };
         tokio::select! {
             () = serving => {}
-            // A browser that keeps its connection, or reads slowly, does not keep the pod.
+            // A browser that keeps its connection open, or reads slowly, must not keep the pod from ending.
             () = over => {}
             () = keep_up(metrics) => {}
         }
@@ -86,12 +87,12 @@ impl Admin {
     }
 }
 
-/// Answers where no route leads, as whoever asks there understands it.
+/// Answers requests for unknown paths, in the form that callers of such paths expect.
 async fn nothing_here(State(admin): State<Admin>, uri: Uri) -> Response {
     let is_below =
         |path: &str| uri.path().strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     if is_below("/hooks") {
-        // The internet may come here: it is told neither what this is nor its version.
+        // This path may be public: the answer reveals neither the program nor its version.
         StatusCode::NOT_FOUND.into_response()
     } else if is_below("/api") {
         api::nothing_here()
@@ -105,7 +106,7 @@ async fn show_metrics(State(admin): State<Admin>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.metrics.render())
 }
 
-/// Samples of histograms pile up until they are folded; when nobody scrapes, that happens here.
+/// Folds the samples of histograms into buckets. Scrapes do so, too, but without scrapes the samples would pile up.
 async fn keep_up(metrics: PrometheusHandle) {
     let mut tick = tokio::time::interval(metrics::UPKEEP);
     loop {

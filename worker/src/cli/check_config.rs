@@ -1,4 +1,4 @@
-//! `mjq check-config`: checks the settings and shows what counts.
+//! `mjq check-config`: checks the settings and shows the values in effect.
 
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -28,7 +28,7 @@ impl CheckConfig {
     }
 
     pub(super) fn run(&self, loaded: &Loaded) -> Result<(), Failure> {
-        // For people, the warnings were logged already.
+        // The warnings are not printed here for people, because they were logged already.
         let text = match self.json {
             true => as_json(&loaded.effective, &loaded.warnings),
             false => as_toml(&loaded.effective).collect::<Vec<_>>().join("\n"),
@@ -44,7 +44,7 @@ fn as_toml(effective: &[Effective]) -> impl Iterator<Item = String> {
     settings.into_iter().map(move |(setting, source)| format!("{setting:width$}  # {source}"))
 }
 
-/// Where the value comes from; of a default, what could change it.
+/// The source of the value or, for a default, the variable that changes it.
 fn source(effective: &Effective) -> String {
     if effective.is_default {
         format!("default, {} changes it", effective.setting.variable())

@@ -1,4 +1,4 @@
-//! `mjq enqueue`: puts a job into the queue, and waits for it if asked to.
+//! `mjq enqueue`: puts a job into the queue, and waits for its end if asked to.
 
 use std::{
     io::{self, IsTerminal, Read},
@@ -135,10 +135,10 @@ impl Enqueue {
             return output::line(&text);
         }
 
-        // Look where the events end before the job can make one.
+        // The end of the event stream is noted before the job can add an event.
         let waiting = Waiting::begin(settings, job.id.as_ref()).await?;
         let id = producer.enqueue(&job).await?;
-        // Only now does whoever gave no id learn it.
+        // Without an id of their own choice, users learn the job's id only here.
         let tell = |_: &Failure| eprintln!("{id} is in the queue; `mjq show {id}` tells how it gets on");
         let event = waiting.for_end_of(&id).await.inspect_err(tell)?;
         let view = if common.json { EventView::Json } else { EventView::Report };
@@ -147,7 +147,7 @@ impl Enqueue {
     }
 }
 
-/// The setters that both builders have, in one place.
+/// Calls the setters that both builders have.
 macro_rules! with_common {
     ($builder:expr, $common:expr) => {{
         let common: &Common = $common;

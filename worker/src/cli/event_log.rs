@@ -1,4 +1,4 @@
-//! The event stream, read without consuming: whoever looks takes nothing from anybody.
+//! Reads the event stream without consuming it: other consumers still get every event.
 
 use std::time::Duration;
 
@@ -20,12 +20,12 @@ pub(super) struct EventLog {
     jobs: String,
 }
 
-/// A place between two entries: after the entry of this id.
+/// A position between two entries: directly after the entry with this id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Position(String);
 
 impl Position {
-    /// Before the oldest entry.
+    /// The position before the oldest entry.
     pub(super) fn start() -> Self {
         Self("0-0".to_owned())
     }
@@ -36,7 +36,7 @@ impl EventLog {
     const BATCH: usize = 200;
     /// How long one read waits for an entry.
     const BLOCK: Duration = Duration::from_secs(5);
-    /// How many of the newest entries are searched for a job that had ended before.
+    /// How many of the newest entries are searched for a job that had ended already.
     const SEARCHED: usize = 10_000;
 
     pub(super) fn open(settings: &Settings) -> Result<Self, Failure> {
@@ -46,12 +46,12 @@ impl EventLog {
         Ok(Self { link, events: settings.queue.events_stream(), jobs: settings.queue.jobs_stream() })
     }
 
-    /// The place after the newest entry.
+    /// The position after the newest entry.
     pub(super) async fn end(&self) -> Result<Position, Failure> {
         Ok(self.newest(&self.events).await?.map_or_else(Position::start, Position))
     }
 
-    /// The entries after `position`, which moves behind them; none at the end.
+    /// The entries after `position`, and moves `position` behind them. Empty at the end of the stream.
     pub(super) async fn read(&self, position: &mut Position) -> Result<Vec<Delivery>, Failure> {
         let mut command = redis::cmd("XRANGE");
         command.arg(&self.events).arg(format!("({}", position.0)).arg("+").arg("COUNT").arg(Self::BATCH);
@@ -59,7 +59,7 @@ impl EventLog {
         Ok(advance(position, reply.ids))
     }
 
-    /// As [`EventLog::read`], but waits some seconds for an entry to come.
+    /// As [`EventLog::read`], but waits some seconds for an entry.
     pub(super) async fn follow(&self, position: &mut Position) -> Result<Vec<Delivery>, Failure> {
         let mut command = redis::cmd("XREAD");
         command.arg("COUNT").arg(Self::BATCH).arg("BLOCK").arg(Self::BLOCK.as_millis() as u64);
@@ -68,7 +68,7 @@ impl EventLog {
         Ok(advance(position, reply.unwrap_or_default().keys.into_iter().flat_map(|stream| stream.ids).collect()))
     }
 
-    /// The event of a job that had ended before `position`, among the newest 10,000 events.
+    /// The event of a job that ended before `position`. Only the newest 10,000 events before it are searched.
     pub(super) async fn find_before(&self, position: &Position, job: &JobId) -> Result<Option<Delivery>, Failure> {
         let mut upper = position.0.clone();
         for _ in 0..Self::SEARCHED / Self::BATCH {
@@ -79,7 +79,7 @@ impl EventLog {
                 break;
             };
             upper = format!("({}", oldest.id);
-            // A conflict is about an entry, not about the job of that id.
+            // A rejected entry may have the same id, but its event is not the end of the job.
             let is_its_end = |it: &Delivery| it.event.job == job.as_str() && !is_rejected(&it.event);
             if let Some(found) = reply.ids.into_iter().filter_map(delivery).find(is_its_end) {
                 return Ok(Some(found));
@@ -88,13 +88,13 @@ impl EventLog {
         Ok(None)
     }
 
-    /// The newest entry that waits in the job stream.
+    /// The newest entry in the job stream.
     pub(super) async fn newest_waiting(&self) -> Result<Option<String>, Failure> {
         self.newest(&self.jobs).await
     }
 
-    /// Whether a worker has taken `entry` out of the job stream. What came before it has then been taken, too, but for
-    /// commands, which wait a while for a job that nobody knows.
+    /// Whether a worker has taken `entry` out of the job stream. All earlier entries have then been taken, too, except
+    /// for commands about unknown jobs, which wait a while for their job.
     pub(super) async fn is_admitted(&self, entry: &str) -> Result<bool, Failure> {
         let mut command = redis::cmd("XRANGE");
         command.arg(&self.jobs).arg(entry).arg(entry);
@@ -121,7 +121,7 @@ fn advance(position: &mut Position, entries: Vec<StreamId>) -> Vec<Delivery> {
     entries.into_iter().filter_map(delivery).collect()
 }
 
-/// What is no event of this version is passed over: it is for somebody else to read.
+/// Skips an entry that is not an event of this version, because another consumer may be able to read it.
 fn delivery(entry: StreamId) -> Option<Delivery> {
     Delivery::read(entry).inspect_err(|other| tracing::warn!("{other}: it is passed over")).ok()
 }

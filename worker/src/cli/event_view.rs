@@ -11,12 +11,12 @@ use serde_json::value::RawValue;
 
 use super::{Failure, output, words::plain};
 
-/// How events are shown.
+/// The format of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EventView {
     /// One line for people.
     Line,
-    /// Several lines for people: all that matters about one job.
+    /// Several lines for people, with everything that matters about one job.
     Report,
     /// One line of JSON.
     Json,
@@ -70,14 +70,14 @@ fn headline(event: &Event) -> String {
     let timings = event.data.timings;
     let took = Duration::from_millis(timings.finished_ms.saturating_sub(timings.enqueued_ms));
     let took = match event.event_type {
-        // It never began.
+        // A rejected entry never began.
         EventType::Rejected => String::new(),
         _ => format!(" in {:.1} s", took.as_secs_f64()),
     };
     plain(&format!("{mark} {job} {}{took}", event.event_type))
 }
 
-/// The names of the buttons below the result, as a follow-up calls them.
+/// The names of the buttons below the result, as a follow-up uses them.
 fn buttons(event: &Event) -> String {
     let buttons = event.data.buttons.as_deref().map(Button::read_all).unwrap_or_default();
     buttons.iter().map(Button::name).collect::<Vec<_>>().join(" ")
@@ -111,7 +111,7 @@ fn json(delivery: &Delivery) -> String {
         image_url: &event.image_url,
         data: RawValue::from_string(event.data.to_json()).ok(),
     };
-    // Strings and JSON that was read before: there is nothing here that serde_json refuses.
+    // The fields are strings and JSON that was read before, and serde_json refuses none of these.
     serde_json::to_string(&fields).unwrap_or_default()
 }
 

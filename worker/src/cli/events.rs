@@ -41,7 +41,7 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// The pause before Redis is asked again after it did not answer.
+    /// The pause between two tries while Redis does not answer.
     const RETRY: Duration = Duration::from_secs(1);
 
     pub(super) fn flags(&self) -> &Flags {
@@ -90,7 +90,7 @@ impl Events {
         }
     }
 
-    /// Whoever follows wants to go on when Redis is back.
+    /// Waits before the next try. Only `--follow` tries again when Redis is away.
     async fn pause(&self, failure: Failure) -> Result<(), Failure> {
         if !self.follow {
             return Err(failure);

@@ -1,4 +1,4 @@
-//! What ends a command early, and the exit code that tells.
+//! The failures that end a command early, and their exit codes.
 
 use std::{error::Error, io};
 
@@ -7,34 +7,34 @@ use mjq_producer::{EnqueueError, ReadError};
 use super::words::first_failure;
 use crate::ledger::{Abandoned, RetryError, ViewError, denial};
 
-/// A command did not do what it was asked for.
+/// A command did not do what it was asked to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The command line asks for something that cannot be.
+    /// The command line asks for something impossible.
     #[error("{0}")]
     Usage(String),
     /// Redis did not answer.
     #[error("Redis cannot be reached")]
     Redis(#[source] Box<dyn Error + Send + Sync>),
-    /// The job was waited for, and has no result. It was printed already.
+    /// The job that the command waited for has no result. Its event was printed already.
     #[error("the job has no result")]
     NoResult,
-    /// What was asked for cannot be done now, or the answer is no.
+    /// The command cannot be carried out now, or the answer is no.
     #[error("{0}")]
     NotDone(String),
-    /// Whoever waited for the job was told to stop. The number is the signal's.
+    /// A signal ended the wait for a job. The number is the signal's.
     #[error("interrupted")]
     Interrupted(u8),
-    /// Redis wants another user or password than MJQ_REDIS_URL has.
+    /// Redis rejects the user or password of MJQ_REDIS_URL, or wants one where the URL has none.
     #[error("{0}")]
     Login(String),
-    /// The doctor found something wrong. It was printed already.
+    /// The doctor found something wrong. The findings were printed already.
     #[error("something is wrong")]
     Unwell,
     /// stdout is closed or full.
     #[error("could not print")]
     Output(#[source] io::Error),
-    /// The worker could not go on.
+    /// The worker ended with an error.
     #[error("the worker stopped")]
     Worker(#[source] Box<dyn Error + Send + Sync>),
 }
@@ -45,21 +45,21 @@ impl Failure {
     /// `EX_UNAVAILABLE`.
     const UNAVAILABLE: u8 = 69;
 
-    /// What the process exits with.
+    /// The exit code of the process.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => Self::USAGE,
             Self::Redis(_) => Self::UNAVAILABLE,
-            // As a shell tells of one that a signal has ended.
+            // As a shell reports a process that a signal has ended.
             Self::Interrupted(signal) => 128 + signal,
-            // `mjq events | head` has seen enough: nothing went wrong.
+            // The reader has closed the pipe, as in `mjq events | head`: nothing went wrong.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::NoResult | Self::NotDone(_) | Self::Login(_) | Self::Unwell | Self::Output(_) | Self::Worker(_) => 1,
         }
     }
 
-    /// The failure and its causes in one line; `None` when nothing is left to say.
+    /// The failure and its causes in one line; `None` when everything was printed already.
     #[must_use]
     pub fn message(&self) -> Option<String> {
         if matches!(self, Self::NoResult | Self::Unwell) || self.exit_code() == 0 {
@@ -75,7 +75,7 @@ impl Failure {
             words.push(first_failure(&cause.to_string()));
             error = cause;
         }
-        // Some libraries repeat their cause in their own words.
+        // Some libraries repeat the text of their cause.
         words.dedup_by(|cause, error| error.ends_with(cause.as_str()));
         Some(words.join(": "))
     }
@@ -94,9 +94,9 @@ impl Failure {
     }
 }
 
-/// Whether the answer was none that a Redis gives, to whatever it is asked.
+/// Whether the answer came from a server that is not a Redis.
 fn is_of_another_server(error: &(dyn Error + 'static)) -> bool {
-    // The client has one kind for this and for an answer of another type than was expected.
+    // The client uses this kind also when a Redis answers with another type than was expected.
     let redis = error.downcast_ref::<redis::RedisError>();
     redis.is_some_and(|error| error.kind() == redis::ErrorKind::Parse && error.to_string().contains("Parse error at"))
 }

@@ -6,10 +6,10 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
 use crate::settings::{Audience, Setting, TABLE};
 
-/// What was given by flags, not yet read.
+/// The flags as given, not yet read.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Flags {
-    /// By the settings' names.
+    /// The given texts, by the settings' names.
     pub(super) texts: BTreeMap<String, String>,
     /// The path behind `--config`.
     pub(super) config: Option<PathBuf>,
@@ -19,7 +19,7 @@ pub(super) struct Flags {
 #[derive(Debug, Clone)]
 pub(super) struct WorkerFlags(pub(super) Flags);
 
-/// A flag for each setting that is for everyone.
+/// A flag for each setting whose audience is everyone.
 #[derive(Debug, Clone)]
 pub(super) struct ClientFlags(pub(super) Flags);
 
@@ -79,7 +79,7 @@ fn flag(setting: &'static Setting) -> Arg {
         .help_heading("Settings")
 }
 
-/// Command lines can be read by every user of a machine, files need not be.
+/// A flag for a file that holds a secret: every user of a machine can read command lines, but files can be protected.
 fn file_flag(setting: &'static Setting, name: String) -> Arg {
     Arg::new(name.clone())
         .long(name.replace('_', "-"))

@@ -1,4 +1,4 @@
-//! Pictures that a prompt starts from: a file becomes a data URL.
+//! Pictures for prompts: turns a file into a data URL.
 
 use std::{fs, path::Path};
 
@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 /// Reads a picture as `data:image/png;base64,…`.
 ///
-/// The error names the file and what was expected.
+/// The error names the file and the expected formats.
 pub(super) fn data_url(path: &Path) -> Result<String, String> {
     let bytes = fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let media_type = media_type(&bytes)
@@ -14,13 +14,13 @@ pub(super) fn data_url(path: &Path) -> Result<String, String> {
     Ok(format!("data:{media_type};base64,{}", STANDARD.encode(bytes)))
 }
 
-/// As [`data_url`], of a PNG and nothing else.
+/// As [`data_url`], but accepts only a PNG.
 pub(super) fn png_data_url(path: &Path) -> Result<String, String> {
     let url = data_url(path)?;
     if url.starts_with("data:image/png;") { Ok(url) } else { Err(format!("{} is no PNG", path.display())) }
 }
 
-/// What the first bytes say. A file's name may lie, and the upstream would take money for it.
+/// The media type by the first bytes: a file's name may be wrong, and the upstream would bill the job all the same.
 fn media_type(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some("image/png"),

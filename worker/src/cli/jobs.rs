@@ -74,7 +74,7 @@ impl Jobs {
             return jobs.iter().try_for_each(|job| output::json(&LineBody::of(job)));
         }
         if jobs.is_empty() {
-            // Not on stdout: a script counts lines there.
+            // Not on stdout, because scripts count lines there.
             eprintln!("no such jobs in queue {}", settings.queue);
             return Ok(());
         }
@@ -85,7 +85,7 @@ impl Jobs {
     }
 }
 
-/// Says so when something waits that no worker has taken in yet; nothing where that must not be read.
+/// A note if entries wait in the job stream; `None` also where the user may not read the stream.
 async fn not_taken_in(ledger: &Ledger) -> Option<String> {
     let mut length = redis::cmd("XLEN");
     length.arg(ledger.queue().jobs_stream());
@@ -112,7 +112,7 @@ fn row(job: &JobLine, now_ms: u64, paused: Option<Paused>) -> [String; 5] {
     ]
 }
 
-/// How it ended, or how far it is and what comes next.
+/// How an ended job ended, or how far an open job is and what comes next.
 fn what(job: &JobLine, now_ms: u64, paused: Option<Paused>) -> String {
     match &job.event {
         Some(event) if !event.image_url.is_empty() => event.image_url.clone(),
@@ -130,7 +130,7 @@ fn with_reason(text: &str, reason: &str) -> String {
     if reason.is_empty() { text.to_owned() } else { format!("{text}: {reason}") }
 }
 
-/// Lines with their columns below each other.
+/// Lines with aligned columns.
 fn table(rows: &[[String; 5]]) -> impl Iterator<Item = String> {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());

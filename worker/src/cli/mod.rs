@@ -1,9 +1,9 @@
-//! The command line: `mjq worker` runs a pod, everything else talks to a queue.
+//! The command line: `mjq worker` runs a pod, most other commands talk to a queue.
 //!
-//! One file per command. They share `flags` (settings as flags), `failure` (exit codes), `output` (stdout that may be
+//! One file per command. They share `flags` (settings as flags), `failure` (exit codes), `output` (a stdout that may be
 //! closed), `words` (texts), `event_log` (events without consuming them), `event_view`, `image` (pictures from files),
-//! `progress` and `open_ledger` (the ledger, without a worker's patience). Jobs in words and as JSON come from
-//! `crate::shown`.
+//! `progress` and `open_ledger` (the ledger, with a time limit that workers do not have). `crate::shown` turns jobs
+//! into words and JSON.
 
 mod failure;
 mod flags;
@@ -96,19 +96,19 @@ enum Command {
 }
 
 impl Cli {
-    /// Reads the command line of this process; on `--help` or bad usage, what to print and exit with.
+    /// Reads the command line of this process. Prints the help, or what is wrong with the usage.
     ///
     /// # Errors
-    /// The exit code, after help, version or the complaint was printed.
+    /// The exit code, after the help, the version or the complaint was printed.
     pub fn read() -> Result<Self, ExitCode> {
         Self::try_parse().map_err(|error| {
-            // Nowhere to print to is no reason to exit in another way.
+            // If printing fails, the exit code stays the same.
             let _ = error.print();
             if error.use_stderr() { ExitCode::from(Failure::USAGE) } else { ExitCode::SUCCESS }
         })
     }
 
-    /// What this process was given for its settings.
+    /// The sources of settings that this process was given.
     #[must_use]
     pub fn given(&self) -> Given {
         let flags = match &self.command {
@@ -130,7 +130,7 @@ impl Cli {
         Given { flags: texts, config, variables: std::env::vars_os().collect() }
     }
 
-    /// Does what the command says.
+    /// Carries out the command.
     ///
     /// # Errors
     /// [`Failure`] says what went wrong, and the exit code.
@@ -165,7 +165,7 @@ mod tests {
         Cli::command().debug_assert();
     }
 
-    /// The command and all below it.
+    /// The command and all its subcommands.
     fn with_all_below(command: &clap::Command) -> Vec<clap::Command> {
         command.get_subcommands().flat_map(with_all_below).chain([command.clone()]).collect()
     }
@@ -182,7 +182,7 @@ mod tests {
                 assert!(line.chars().count() <= COLUMNS, "{}: {line}", command.get_name());
             }
             for pair in lines.windows(2) {
-                // A paragraph is one line: clap breaks it where the terminal ends.
+                // A paragraph must be one line, because clap wraps it at the terminal's width.
                 let is_broken = pair.iter().all(|line| !line.is_empty() && !is_example(line));
                 assert!(!is_broken, "{}: {pair:?}", command.get_name());
             }

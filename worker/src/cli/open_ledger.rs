@@ -13,7 +13,7 @@ use crate::{
     settings::Settings,
 };
 
-/// How long a command may last. A worker asks Redis until it answers; a person wants to know.
+/// How long a command may last. A worker asks Redis until it answers, but a person wants an answer soon.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Opens the ledger of the queue, if Redis answers.
@@ -29,8 +29,8 @@ pub(super) async fn open_ledger(settings: &Settings) -> Result<Ledger, Failure> 
     Ok(Ledger::for_a_command(link, settings.queue.clone(), settings.retention, abandon))
 }
 
-/// What the ledger knows of the job that a command is about; nothing where it must not be read: producers need no more
-/// than the job stream.
+/// The ledger's view of the job that a command is about; `None` where the user may not read the ledger, because
+/// producers need access only to the job stream.
 pub(super) async fn job_of_command(settings: &Settings, job: &JobId) -> Result<Option<JobView>, Failure> {
     match open_ledger(settings).await {
         Ok(ledger) => Ok(ledger.job(job).await.ok().flatten()),
@@ -39,7 +39,7 @@ pub(super) async fn job_of_command(settings: &Settings, job: &JobId) -> Result<O
     }
 }
 
-/// Refuses what comes too late for a job that has ended.
+/// Fails if the job has ended, because the command then comes too late.
 pub(super) fn not_ended(view: &JobView) -> Result<(), Failure> {
     if !view.phase.is_terminal() {
         return Ok(());

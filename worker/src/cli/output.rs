@@ -8,7 +8,7 @@ use super::Failure;
 
 /// Prints one line.
 ///
-/// `println!` would panic where `mjq events | head` has seen enough.
+/// `println!` would panic when the reader closes the pipe, as in `mjq events | head`.
 pub(super) fn line(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(Failure::Output)

@@ -1,7 +1,7 @@
-//! The progress display of a job that is waited for.
+//! The progress display of `mjq enqueue --wait`.
 //!
-//! What is shown comes from the admin API of a worker, when one answers at `MJQ_ADMIN_ADDR`; it is
-//! for the eyes only and never decides anything.
+//! The display gets its data from the admin API of a worker, if one answers at `MJQ_ADMIN_ADDR`. Nothing is decided by
+//! it.
 
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
@@ -11,14 +11,14 @@ use serde::Deserialize;
 
 use crate::settings::Settings;
 
-/// A display on stderr; without a terminal there, notes alone. It is gone when this is dropped.
+/// A display on stderr; only notes if stderr is no terminal. The display disappears when it is dropped.
 #[derive(Debug)]
 pub(super) struct Progress {
     admin: SocketAddr,
     bar: ProgressBar,
 }
 
-/// What the admin API says about a job; it says more.
+/// The part of the admin API's answer that the display shows.
 #[derive(Debug, Deserialize)]
 struct Look {
     #[serde(default)]
@@ -29,7 +29,7 @@ struct Look {
 
 impl Progress {
     const TICK: Duration = Duration::from_millis(120);
-    /// The time between two looks, and the longest that one may take.
+    /// The time between two requests for the progress, and the time-out of each.
     const LOOK: Duration = Duration::from_millis(500);
 
     pub(super) fn of(settings: &Settings) -> Self {
@@ -37,12 +37,12 @@ impl Progress {
         Self { admin: settings.admin_addr, bar }
     }
 
-    /// Whether there is no terminal to show anything on.
+    /// Whether there is no terminal to show the progress on.
     pub(super) fn is_hidden(&self) -> bool {
         self.bar.is_hidden()
     }
 
-    /// Says a sentence that stays.
+    /// Prints a sentence that stays on the screen.
     pub(super) fn note(&self, sentence: &str) {
         if self.bar.is_hidden() {
             eprintln!("{sentence}");
@@ -51,13 +51,13 @@ impl Progress {
         }
     }
 
-    /// Shows how the job gets on.
+    /// Shows the progress of the job.
     pub(super) async fn show(&self, job: &JobId) -> Infallible {
         let bar = &self.bar;
         if bar.is_hidden() {
             return std::future::pending().await;
         }
-        // Whoever ends the wait knows what to ask for later.
+        // Printed first, so that a user who ends the wait has the id for later.
         bar.println(job.as_str());
         bar.set_message(format!("{job} waits"));
         bar.enable_steady_tick(Self::TICK);
@@ -78,7 +78,7 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        // The result stands in its place.
+        // The result is printed in place of the bar.
         self.bar.finish_and_clear();
     }
 }

@@ -1,4 +1,4 @@
-//! `mjq ready`: asks the worker on this machine whether it is any use.
+//! `mjq ready`: asks the worker on this machine whether it is ready for work.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -44,7 +44,7 @@ impl Ready {
     }
 }
 
-/// Why the worker is of no use; `None` when it is.
+/// Why the worker is not ready; `None` when it is ready.
 fn complaint(readiness: &Readiness) -> Option<String> {
     let complaint = match readiness {
         Readiness { is_ready: true, .. } => return None,
@@ -59,7 +59,7 @@ fn complaint(readiness: &Readiness) -> Option<String> {
     Some(complaint.to_owned())
 }
 
-/// Where a server that listens on `address` is reached from this machine.
+/// The address at which this machine reaches a server that listens on `address`.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -70,7 +70,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 async fn ask(address: SocketAddr) -> Result<Readiness, String> {
-    // The HTTP client wants to have it, also where it never speaks TLS.
+    // The HTTP client needs a TLS provider even if it never uses TLS.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let words =
         |error: reqwest::Error| if error.is_timeout() { "no answer in time".to_owned() } else { root_cause(&error) };

@@ -54,7 +54,7 @@ impl Show {
     }
 }
 
-/// The longest text that is shown of a field, in characters.
+/// The longest text of a field that is shown, in characters.
 const MAX_TEXT: usize = 2_000;
 
 fn report(view: &JobView) -> String {
@@ -145,7 +145,7 @@ fn late(view: &JobView) -> String {
     }
 }
 
-/// How the job ended. A job that is tried once more has no event until it ends again.
+/// How the job ended. A job that is retried has no event until it ends again.
 fn outcome(view: &JobView, event: &Event) -> [(&'static str, String); 3] {
     let entry = view.event_entry.as_deref();
     let reason = if event.data.reason == view.record.reason { "" } else { &event.data.reason };
@@ -164,7 +164,7 @@ fn request(view: &JobView) -> String {
     }
 }
 
-/// The first moment by the clock, each later one by the time since the first.
+/// The timeline: the first moment as a date and time, each later one as the time since the first.
 fn timeline(history: &[HistoryLine]) -> Vec<String> {
     let first_ms = history.first().map_or(0, |first| first.at_ms);
     let line = |(place, HistoryLine { at_ms, fence, phase, note }): (usize, &HistoryLine)| {

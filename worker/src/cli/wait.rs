@@ -16,36 +16,36 @@ use super::{
 };
 use crate::settings::Settings;
 
-/// A look-out that was taken before the job was enqueued, so that its event cannot be missed.
+/// A wait that began before the job was enqueued, so that it cannot miss the job's event.
 #[derive(Debug)]
 pub(super) struct Waiting {
     log: EventLog,
     position: Position,
-    /// The event of a job with this id that had ended before.
+    /// The event of a job with the same id that had ended before.
     earlier: Option<Delivery>,
     progress: Progress,
 }
 
 impl Waiting {
-    /// How long Redis may be silent before the wait is given up.
+    /// How long Redis may be silent before the wait fails.
     const PATIENCE: Duration = Duration::from_secs(60);
-    /// The pause before Redis is asked again after it did not answer.
+    /// The pause between two tries while Redis does not answer.
     const RETRY: Duration = Duration::from_secs(1);
-    /// How long workers usually need to take a job out of the job stream, and much more.
+    /// Much longer than workers usually need to take a job out of the job stream.
     const TAKEN_WITHIN: Duration = Duration::from_secs(5);
-    /// The time between two looks at whether the job stream was read.
+    /// The time between two checks whether a worker has taken an entry out of the job stream.
     const ADMISSION: Duration = Duration::from_millis(100);
 
-    /// Notes where the events end. `id` is the job's, when the caller chose one.
+    /// Notes the end of the event stream. `id` is the job's id if the caller chose one.
     pub(super) async fn begin(settings: &Settings, id: Option<&JobId>) -> Result<Self, Failure> {
         let log = EventLog::open(settings)?;
         let position = log.end().await?;
-        // A job that ended before has its event behind that place, and will not get another.
+        // A job that has ended already has its event before that position, and gets no other one.
         let earlier = match id {
             Some(id) => log.find_before(&position, id).await?,
             None => None,
         };
-        // Unless it is being tried once more.
+        // But a job that is being retried gets another event.
         let earlier = match earlier {
             Some(_) if is_open(settings, id).await => None,
             earlier => earlier,
@@ -53,7 +53,7 @@ impl Waiting {
         Ok(Self { log, position, earlier, progress: Progress::of(settings) })
     }
 
-    /// Waits for the event of the job, which is enqueued by now.
+    /// Waits for the event of the job, which has been enqueued by now.
     pub(super) async fn for_end_of(self, job: &JobId) -> Result<Delivery, Failure> {
         let Self { log, mut position, earlier, progress } = self;
         let event = async {
@@ -71,10 +71,11 @@ impl Waiting {
     }
 }
 
-/// The end of a wait by SIGINT or SIGTERM. On a terminal they end the process as ever: the job's id stands there.
+/// Waits for SIGINT or SIGTERM. On a terminal, these signals end the process as usual: the job's id is printed there
+/// already.
 async fn interrupted(progress: &Progress) -> Failure {
     let (interrupt, terminate) = (SignalKind::interrupt(), SignalKind::terminate());
-    // Whoever listens to a signal has taken its effect away.
+    // A handler would take away the signal's usual effect, so there is none on a terminal.
     let signals = progress.is_hidden().then(|| Some((signal(interrupt).ok()?, signal(terminate).ok()?))).flatten();
     let Some((mut interrupted, mut terminated)) = signals else { return std::future::pending().await };
     let kind = tokio::select! {
@@ -84,9 +85,9 @@ async fn interrupted(progress: &Progress) -> Failure {
     Failure::Interrupted(kind.as_raw_value().try_into().unwrap_or_default())
 }
 
-/// Says so when no worker takes the job: nothing else would tell a wait that has hardly begun from one without end.
+/// Prints a note when no worker takes the job. Otherwise an endless wait would look like one that has only begun.
 async fn remind(log: &EventLog, progress: &Progress, job: &JobId) -> Infallible {
-    // What is behind it, if that is another job, is taken later.
+    // The newest entry is the job's own or that of a later job, which workers take after it.
     let entry = log.newest_waiting().await;
     tokio::time::sleep(Waiting::TAKEN_WITHIN).await;
     if let Ok(Some(entry)) = entry
@@ -97,13 +98,14 @@ async fn remind(log: &EventLog, progress: &Progress, job: &JobId) -> Infallible 
     std::future::pending().await
 }
 
-/// Whether the ledger says that the job has not ended. Producers that must not read it never retry jobs.
+/// Whether the job is open by the ledger. Where producers may not read the ledger, the answer is no: they never retry
+/// jobs.
 async fn is_open(settings: &Settings, id: Option<&JobId>) -> bool {
     let (Some(id), Ok(ledger)) = (id, open_ledger(settings).await) else { return false };
     ledger.job(id).await.is_ok_and(|job| job.is_some_and(|job| !job.phase.is_terminal()))
 }
 
-/// The next event of the job. Redis may be away for a while: the job is enqueued and will end.
+/// The next event of the job. Redis may be away for a while, because the job is enqueued and will end.
 async fn next_event(log: &EventLog, position: &mut Position, job: &JobId) -> Result<Delivery, Failure> {
     let mut answered = Instant::now();
     loop {
@@ -123,10 +125,10 @@ async fn next_event(log: &EventLog, position: &mut Position, job: &JobId) -> Res
     }
 }
 
-/// The earlier event, unless the worker says that the id belongs to a job with another body.
+/// The earlier event, or a later `conflict` event if the id belongs to a job with another body.
 ///
-/// Admission writes that down together with taking the entry out of the job stream: as soon as the
-/// entry is gone, either there is such an event or there will be none.
+/// Admission writes the `conflict` event in the same act in which it takes the entry out of the job stream. So once the
+/// entry is gone, such an event either exists or will never come.
 async fn conflict_or(
     log: &EventLog,
     position: &mut Position,

@@ -1,13 +1,13 @@
-//! Texts as people read them on a terminal.
+//! Texts for people on a terminal.
 
 use crate::shown::escape_bidi;
 
-/// Text from outside must not steer the terminal, or turn the direction of what stands beside it.
+/// Makes a text from outside harmless: it must not steer the terminal, or change the text direction of its neighbours.
 pub(super) fn plain(text: &str) -> String {
     escape_bidi(&text.replace(char::is_control, " "))
 }
 
-/// What Redis said of the first of several commands that failed: of the others it says the same, at length.
+/// Keeps only the first error of a failed pipeline: the errors of its other commands say the same, at length.
 pub(super) fn first_failure(text: &str) -> String {
     let pipeline = text.split_once("Pipeline failure");
     let Some((before, first)) = pipeline.and_then(|(before, list)| Some((before, list.split_once(", error: ")?.1)))
@@ -16,12 +16,12 @@ pub(super) fn first_failure(text: &str) -> String {
     };
     let first = first.split("), (Index ").next().unwrap_or(first);
     let first = first.strip_suffix(")]").unwrap_or(first);
-    // Where its code stands before it, once is enough.
+    // If the error's code stands before the list already, it is not repeated.
     let first = if before.is_empty() { first } else { first.split_once(": ").map_or(first, |(_, detail)| detail) };
     format!("{before}{first}")
 }
 
-/// The beginning of a text, of at most `max` characters.
+/// The first `max` characters of a text.
 pub(super) fn clipped(text: &str, max: usize) -> String {
     match text.char_indices().nth(max) {
         Some((end, _)) => format!("{} …", text[..end].trim_end()),

@@ -36,7 +36,7 @@ pub(super) async fn run(settings: Settings) -> Result<(), Failure> {
     start(settings).await.map_err(|error| Failure::Worker(error.into()))
 }
 
-/// Runs the engine and the admin until SIGTERM or SIGINT, and then until what has begun is finished.
+/// Runs the engine and the admin server until SIGTERM or SIGINT, and then until all begun work is finished.
 async fn start(settings: Settings) -> anyhow::Result<()> {
     let metrics = admin::metrics::install();
     let address = settings.admin_addr;
@@ -58,7 +58,7 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
     let health = Health::new(engine.ledger().clone(), move || liveness.stuck());
     let signals = tokio::spawn(drain_on_signal(health.clone(), draining)?);
     let admin = Admin::new(engine.ledger().clone(), health, metrics).acting_for(token, policy);
-    // It answers until the last step has ended: whoever watches the drain can see it.
+    // The admin server answers until the last step has ended, so that operators can watch the drain.
     let serving = tokio::spawn(admin.serve(listener, Some(engine.hooks()), drained.clone()));
 
     let result = engine.run().await;
@@ -68,28 +68,28 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
     result
 }
 
-/// Scheme, host, port and path of `url`: a user, a password or a query may be a key.
+/// Scheme, host, port and path of `url`. The other parts (user, password, query) may hold a key.
 fn public_part(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path().trim_end_matches('/'))
 }
 
-/// Raises the limit of open files as far as it may be: each exchange and each connection is one.
+/// Raises the limit of open files as far as allowed: each exchange and each connection needs a file descriptor.
 fn make_room_for_files(slots: usize) {
-    /// Connections to Redis and of the admin, and what the runtime needs.
+    /// For the connections to Redis and of the admin server, and for the runtime.
     const OTHERS: u64 = 600;
     let wanted = slots as u64 + OTHERS;
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(files) if files < wanted => {
             warn!(files, "only {files} files may be open; {slots} slots may need {wanted}: see `ulimit -n`");
         }
-        // Where it cannot be asked, all goes well or the upstream seems away.
+        // If the limit is unknown, no warning is logged. Where it is too low, the upstream will seem unreachable.
         Ok(_) | Err(_) => {}
     }
 }
 
-/// Makes the future that says so, and cancels `draining`, at the first SIGTERM or SIGINT.
+/// Returns a future that, at the first SIGTERM or SIGINT, marks the pod as draining and cancels `draining`.
 fn drain_on_signal(health: Health, draining: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {
-    // Registered before anything is claimed: a signal during the start must not kill the process.
+    // The handlers are registered before any claim, so that a signal during the start does not kill the process.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {

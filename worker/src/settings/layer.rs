@@ -1,4 +1,4 @@
-//! Layers: where texts of settings come from. figment puts one over the other.
+//! Layers: the sources of the settings' texts. figment lays one over the other.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use super::{Problem, Setting, TABLE, setting};
 
 /// The texts of one source.
 ///
-/// Texts stay texts: figment's own environment provider would read the key `007` as the number 7.
+/// All values stay texts: figment's own environment provider would read the key `007` as the number 7.
 #[derive(Debug, Clone)]
 pub(super) struct Layer {
     source: Source,
@@ -35,7 +35,7 @@ enum Source {
 }
 
 impl Layer {
-    /// What [`Layer::name_of`] calls a text that no source has.
+    /// The name of the source when no source sets a text.
     pub(super) const DEFAULT: &str = "default";
 
     /// The defaults of the table.
@@ -43,12 +43,12 @@ impl Layer {
         Self::new(Source::Defaults, TABLE.iter().map(|setting| (setting.name.to_owned(), setting.default.to_owned())))
     }
 
-    /// The texts of flags that were given, by the settings' names.
+    /// The texts of the given flags, by the settings' names.
     pub(super) fn flags(texts: BTreeMap<String, String>) -> Self {
         Self::new(Source::Flags, texts)
     }
 
-    /// The `MJQ_…` variables that are settings; the names of all other `MJQ_…` variables come second.
+    /// The `MJQ_…` variables that are settings; the second part lists all other `MJQ_…` variables.
     pub(super) fn environment(
         variables: impl IntoIterator<Item = (OsString, OsString)>,
         problems: &mut Vec<Problem>,
@@ -69,7 +69,7 @@ impl Layer {
         (layer, unknown)
     }
 
-    /// The keys of a TOML file. A key that is no setting is a problem: nobody else writes into that file.
+    /// The keys of a TOML file. An unknown key is a problem, because only settings of mjq belong into that file.
     pub(super) fn toml(path: &Path, problems: &mut Vec<Problem>) -> Self {
         let mut layer = Self::new(Source::Toml(path.to_owned()), []);
         let file = path.display();
@@ -110,9 +110,9 @@ impl Layer {
         layer
     }
 
-    /// The layer without its `…_file` settings, and above it the layer of what those files hold.
+    /// The layer without its `…_file` settings, and a layer above it with the contents of those files.
     ///
-    /// The files' paths go to `paths`, by what this source calls their settings.
+    /// Adds the files' paths to `paths`, under this source's names for the settings.
     pub(super) fn with_files(
         mut self,
         paths: &mut BTreeMap<String, PathBuf>,
@@ -120,7 +120,8 @@ impl Layer {
     ) -> [Self; 2] {
         let mut from_files = Self { source: self.source.clone(), is_from_files: true, texts: BTreeMap::new() };
         for setting in TABLE {
-            // An empty path is no path: `MJQ_UPSTREAM_KEY_FILE=${KEY_FILE:-}` is how compose files say "perhaps".
+            // An empty path means no file: compose files write `MJQ_UPSTREAM_KEY_FILE=${KEY_FILE:-}` for an optional
+            // one.
             let Some(path) = setting.file_name().and_then(|name| self.texts.remove(&name)).filter(|it| !it.is_empty())
             else {
                 continue;
@@ -131,7 +132,7 @@ impl Layer {
                 problems.push(Problem::other(format!("{other} and {name} are both set, expected one of them")));
             }
             match fs::read_to_string(&path) {
-                // Editors end files with a newline; no secret does.
+                // Editors end files with a newline, but no secret ends with one.
                 Ok(text) => drop(from_files.texts.insert(setting.name.to_owned(), text.trim_end().to_owned())),
                 Err(error) => {
                     problems.push(Problem::value(&name, &format!("{path:?}"), &format!("a readable file ({error})")));
@@ -146,7 +147,7 @@ impl Layer {
         Self { source, is_from_files: false, texts: texts.into_iter().collect() }
     }
 
-    /// What this source calls the setting: `--redis-url`, `MJQ_REDIS_URL`, `redis_url` in a file.
+    /// This source's name for the setting: `--redis-url`, `MJQ_REDIS_URL`, `redis_url` in a file.
     fn name_of(&self, name: &str) -> String {
         let name = if self.is_from_files { format!("{name}_file") } else { name.to_owned() };
         match &self.source {
@@ -170,23 +171,24 @@ impl Provider for Layer {
     }
 }
 
-/// Each name that a source may use.
+/// Each name that a source may set.
 fn names() -> impl Iterator<Item = String> {
     TABLE.iter().flat_map(|setting: &Setting| [Some(setting.name.to_owned()), setting.file_name()]).flatten()
 }
 
-/// Whether the variable is no setting of the worker, but of its surroundings.
+/// Whether the variable is not a setting, but belongs to other parts of mjq: the config file's path, the simulator,
+/// tests.
 fn is_of_others(variable: &str) -> bool {
     variable == "MJQ_CONFIG" || ["MJQ_SIMULATOR_", "MJQ_TEST_"].iter().any(|it| variable.starts_with(it))
 }
 
-/// Whether Kubernetes set the variable for a Service whose name begins with `mjq`.
+/// Whether Kubernetes has set the variable for a Service whose name begins with `mjq`.
 fn is_of_kubernetes(variable: &str) -> bool {
     variable.ends_with("_PORT")
         || ["_SERVICE_HOST", "_SERVICE_PORT", "_TCP", "_UDP"].iter().any(|it| variable.contains(it))
 }
 
-/// The TOML reader quotes the line that it stumbled over, and that line may hold a secret.
+/// The error without quoted lines: the TOML reader quotes the line with the mistake, and it may hold a secret.
 fn without_source_lines(error: &str) -> String {
     let words = error.lines().filter(|line| !line.contains('|') && !line.trim().is_empty());
     words.map(str::trim).collect::<Vec<_>>().join(": ")

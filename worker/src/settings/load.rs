@@ -6,10 +6,10 @@ use figment::Figment;
 
 use super::{Invalid, Problem, Setting, Settings, TABLE, UpstreamState, layer::Layer};
 
-/// What the process was given.
+/// The sources that the process was given.
 #[derive(Debug, Clone, Default)]
 pub struct Given {
-    /// The flags that were given, by the settings' names.
+    /// The given flags, by the settings' names.
     pub flags: BTreeMap<String, String>,
     /// The path behind `--config`.
     pub config: Option<PathBuf>,
@@ -17,27 +17,27 @@ pub struct Given {
     pub variables: Vec<(OsString, OsString)>,
 }
 
-/// Settings that can be used, and what is to be said about them.
+/// The settings, once all of them are valid, and the warnings about them.
 #[derive(Debug)]
 pub struct Loaded {
     /// The settings.
     pub settings: Settings,
-    /// Each setting in the table's order, as it may be shown.
+    /// Each setting in the table's order, with secrets hidden.
     pub effective: Vec<Effective>,
-    /// What is odd but does no harm, one sentence each.
+    /// Oddities that do no harm, one sentence each.
     pub warnings: Vec<String>,
 }
 
-/// One setting's value, as it may be shown.
+/// One setting's value in effect, in a form that may be shown.
 #[derive(Debug, Clone)]
 pub struct Effective {
     /// The setting.
     pub setting: &'static Setting,
-    /// Its value, hidden when it is secret.
+    /// The setting's value; hidden if it is secret.
     pub value: String,
-    /// Where it comes from, such as `MJQ_QUEUE` or `default`.
+    /// The value's source, such as `MJQ_QUEUE` or `default`.
     pub source: String,
-    /// Whether no source has the setting.
+    /// Whether no source sets the setting.
     pub is_default: bool,
 }
 
@@ -72,10 +72,10 @@ pub fn load(given: Given) -> Result<Loaded, Invalid> {
     }
 }
 
-/// Reads one setting after the other, and keeps the problems.
+/// Reads one setting after the other, and collects the problems.
 pub(super) struct Reader<'a> {
     figment: &'a Figment,
-    /// Where the files are, by the names of the settings that say so, such as `MJQ_UPSTREAM_KEY_FILE`.
+    /// The paths of the files, by the names of the settings that name them, such as `MJQ_UPSTREAM_KEY_FILE`.
     paths: BTreeMap<String, PathBuf>,
     problems: Vec<Problem>,
     effective: Vec<Effective>,
@@ -98,21 +98,21 @@ impl Reader<'_> {
         }
     }
 
-    /// The files that the values read so far come from, by the settings' names.
+    /// The files of the values read so far, by the settings' names.
     pub(super) fn files(&self) -> BTreeMap<&'static str, PathBuf> {
         let path_of = |it: &Effective| Some((it.setting.name, self.paths.get(&it.source)?.clone()));
         self.effective.iter().filter_map(path_of).collect()
     }
 }
 
-/// The text that counts, and what its source calls the setting.
+/// The text in effect, and its source's name for the setting.
 fn text_and_source(figment: &Figment, setting: &Setting) -> (String, String) {
     let text = figment.find_value(setting.name).ok().and_then(|value| value.into_string());
     let source = figment.find_metadata(setting.name).map(|it| it.interpolate(figment.profile(), &[setting.name]));
     (text.unwrap_or_default(), source.unwrap_or_else(|| Layer::DEFAULT.to_owned()))
 }
 
-/// Settings that are right one by one, but not together.
+/// Settings that are valid one by one, but contradict each other.
 fn contradictions(settings: &Settings, figment: &Figment) -> Vec<Problem> {
     let describe = |name: &str| {
         let (text, source) = TABLE.iter().find(|it| it.name == name).map(|it| text_and_source(figment, it))?;
@@ -121,7 +121,7 @@ fn contradictions(settings: &Settings, figment: &Figment) -> Vec<Problem> {
     };
     let rules = [
         (settings.poll_min <= settings.poll_max, "poll_min_ms", "at most", "poll_max_ms"),
-        // After half the retention, a missing record may have been swept rather than lost. A lease has to end well before
+        // After half the retention, a missing record may have been swept rather than lost. A lease must end well before
         // that.
         (settings.lease * 4 <= settings.retention, "lease_ms", "at most a quarter of", "retention"),
     ];

@@ -11,17 +11,17 @@ impl Invalid {
     pub const EXIT_CODE: u8 = 78;
 }
 
-/// One thing that is wrong, in words. Never holds a secret's value.
+/// One problem, in words. It never holds a secret's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem(String);
 
 impl Problem {
-    /// `name` (as its source calls it) has a value that will not do. `value` is as it may be shown.
+    /// Says that `name` (as its source calls it) has an invalid value. `value` must be in a form that may be shown.
     pub(super) fn value(name: &str, value: &str, expected: &str) -> Self {
         Self(format!("{name} is {value}, expected {expected}"))
     }
 
-    /// Anything else.
+    /// Any other problem.
     pub(super) fn other(words: String) -> Self {
         Self(words)
     }

@@ -1,42 +1,43 @@
 //! One row of the table of settings, and the names that follow from it.
 
-/// One setting, as every source and every help text knows it.
+/// One setting, as all sources and all help texts know it.
 #[derive(Debug)]
 pub struct Setting {
     /// The key in the TOML file; the variable's and the flag's names follow from it.
     pub name: &'static str,
-    /// The text that counts when no source has another.
+    /// The text in effect when no source sets another.
     pub default: &'static str,
-    /// What it decides, in one line.
+    /// The setting's meaning, in one line.
     pub meaning: &'static str,
     /// Which commands have a flag for it.
     pub audience: Audience,
-    /// Whether its value may be shown.
+    /// Whether the value may be shown.
     pub secrecy: Secrecy,
 }
 
 /// Which commands have a flag for a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
-    /// Each command.
+    /// All commands.
     Everyone,
-    /// Only those that are about the worker.
+    /// Only commands that are about the worker.
     Worker,
 }
 
 /// Whether a setting's value may be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Secrecy {
-    /// It may.
+    /// The value may be shown.
     Open,
-    /// A URL that may hold a password: shown without it, and not at all when it cannot be read.
+    /// The value is a URL that may hold a password. It is shown without its user and password; if it cannot be read, it
+    /// is hidden.
     Password,
-    /// Never.
+    /// The value is never shown.
     Secret,
 }
 
 impl Setting {
-    /// What stands in place of a value that is not shown.
+    /// The text in place of a hidden value.
     pub const HIDDEN: &str = "(hidden)";
 
     /// The variable's name, such as `MJQ_REDIS_URL`.
@@ -51,13 +52,13 @@ impl Setting {
         flag(self.name)
     }
 
-    /// The name under which a file with the value can be given; `None` when the value is no secret.
+    /// The name of the setting for a file that holds the value; `None` when the value is not secret.
     #[must_use]
     pub fn file_name(&self) -> Option<String> {
         (self.secrecy != Secrecy::Open).then(|| format!("{}_file", self.name))
     }
 
-    /// A value that was understood, as it may be shown.
+    /// A valid value, in a form that may be shown.
     #[must_use]
     pub fn show(&self, text: &str) -> String {
         match self.secrecy {
@@ -66,10 +67,10 @@ impl Setting {
         }
     }
 
-    /// A value that was not understood, as it may be shown: quoted.
+    /// An invalid value, quoted, in a form that may be shown.
     pub(super) fn show_bad(&self, text: &str) -> String {
         match self.secrecy {
-            // Nobody knows which part of what cannot be read is the password.
+            // In an unreadable value, any part may be the password.
             Secrecy::Secret | Secrecy::Password if !text.is_empty() => Self::HIDDEN.to_owned(),
             _ => format!("{:?}", without_user_info(text)),
         }
@@ -84,7 +85,7 @@ pub(super) fn flag(name: &str) -> String {
     name.replace('_', "-")
 }
 
-/// The text with `…` for whatever stands before the last `@` of a URL's host.
+/// The text with `…` in place of the user and password of a URL.
 fn without_user_info(text: &str) -> String {
     let (scheme, rest) = text.split_once("://").map_or((None, text), |(scheme, rest)| (Some(scheme), rest));
     match (scheme, rest.rsplit_once('@')) {

@@ -1,4 +1,4 @@
-//! The table of settings: each one's name, default and meaning, once.
+//! The table of settings: one place for the name, default and meaning of each.
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     upstream::UpstreamSettings,
 };
 
-/// Makes [`Settings`], [`TABLE`] and the function that reads one from the other.
+/// Makes [`Settings`], [`TABLE`] and the function that reads the settings by the table.
 macro_rules! settings {
     ($(
         #[doc = $meaning:literal]
@@ -40,7 +40,7 @@ macro_rules! settings {
         },)+];
 
         impl Settings {
-            /// Reads each setting, so that each problem is found; `None` when there is one.
+            /// Reads every setting, so that every problem is found; `None` when there is a problem.
             pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
                 $(let $field = reader.read($name, $read);)+
                 Some(Self { $($field: $field?,)+ files: reader.files() })
@@ -131,7 +131,7 @@ settings! {
 }
 
 impl Settings {
-    /// Where the upstream is, and how it wants to be asked.
+    /// Where the upstream is, and how to ask it.
     #[must_use]
     pub fn upstream(&self) -> UpstreamSettings {
         UpstreamSettings {
@@ -149,7 +149,7 @@ impl Settings {
         }
     }
 
-    /// What the state machine goes by.
+    /// The policy of the state machine.
     #[must_use]
     pub fn policy(&self) -> Policy {
         Policy {
@@ -160,7 +160,7 @@ impl Settings {
             unknown_grace: self.unknown_grace,
             adoption: AdoptionRoutes {
                 hook: self.hook_url.is_some(),
-                // Without a token of ours in it, a listed `state` does not name the job.
+                // Without mjq's own token, a listed `state` does not name the job.
                 lookup: self.upstream_state == UpstreamState::Token && self.upstream_lookup_path.is_some(),
             },
             mode: Mode::of_path(&format!("{}{}", self.upstream_url.path(), self.upstream_submit_path)),
@@ -169,7 +169,7 @@ impl Settings {
             max_attempts: self.max_attempts,
             max_reclaims: self.max_reclaims,
             lost_after: (Policy::LOST_POLLS, self.upstream_lost),
-            // What it finds is written on a record that the retention takes away.
+            // A revisit writes its result on the record, which exists no longer than the retention.
             revisit_for: Policy::REVISIT_FOR.min(self.retention),
             ..Policy::default()
         }

@@ -1,4 +1,4 @@
-//! Reads the text of one setting, or says in words what was expected.
+//! Reads the text of one setting, or says what was expected.
 
 use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
@@ -11,29 +11,29 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 use url::Url;
 
 closed_set! {
-    /// What the upstream sees as `state`.
+    /// The `state` that the upstream sees.
     pub enum UpstreamState {
-        /// The caller's, unless it is too long for upstreams.
+        /// The caller's `state`, unless it is too long for upstreams.
         Forward = "forward",
-        /// A token of mjq's own, by which a task can be found again.
+        /// A token of mjq's own, by which mjq can find a lost task.
         Token = "token",
     }
 }
 
 closed_set! {
-    /// How log lines look.
+    /// The format of log lines.
     pub enum LogFormat {
         /// For people.
         Text = "text",
-        /// For machines: one JSON object a line.
+        /// For machines: one JSON object per line.
         Json = "json",
     }
 }
 
-/// The value, or what was expected.
+/// The value, or a description of the expected text.
 pub(super) type Read<T> = Result<T, String>;
 
-/// One day, the upper bound of what is counted in milliseconds.
+/// One day: the longest duration of a setting in milliseconds.
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
 pub(super) fn redis_url(text: &str) -> Read<SecretString> {
@@ -53,7 +53,7 @@ pub(super) fn url(text: &str) -> Read<Url> {
     if matches!(url.scheme(), "http" | "https") && is_plain && is_base { Ok(url) } else { Err(expected.to_owned()) }
 }
 
-/// Empty text is `None`.
+/// Reads an empty text as `None`.
 pub(super) fn optional<T>(read: impl Fn(&str) -> Read<T>) -> impl Fn(&str) -> Read<Option<T>> {
     move |text| match text {
         "" => Ok(None),
@@ -61,7 +61,7 @@ pub(super) fn optional<T>(read: impl Fn(&str) -> Read<T>) -> impl Fn(&str) -> Re
     }
 }
 
-/// A path that has `placeholder` in it.
+/// Reads a path that contains `placeholder`.
 pub(super) fn path(placeholder: &'static str) -> impl Fn(&str) -> Read<String> {
     move |text| {
         let is_path = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
@@ -81,7 +81,7 @@ pub(super) fn whole<T: FromStr + PartialOrd + Display>(range: RangeInclusive<T>)
 }
 
 pub(super) fn rate(text: &str) -> Read<f64> {
-    /// One in a day, and more than any upstream answers.
+    /// From one per day to more than any upstream answers.
     const SENSIBLE: std::ops::RangeInclusive<f64> = 1.0 / 86_400.0..=1e6;
     let rate = text.parse().ok().filter(|rate: &f64| *rate == 0.0 || SENSIBLE.contains(rate));
     rate.ok_or_else(|| "a number per second: 0 (no limit), or from 0.000012 to 1000000".to_owned())
@@ -95,7 +95,7 @@ pub(super) fn millis(min: u64) -> impl Fn(&str) -> Read<Duration> {
     }
 }
 
-/// A duration with its unit, between two numbers of seconds.
+/// Reads a duration with its unit, between two numbers of seconds.
 pub(super) fn duration(min_s: u64, max_s: u64) -> impl Fn(&str) -> Read<Duration> {
     move |text| {
         let (min, max) = (Duration::from_secs(min_s), Duration::from_secs(max_s));
@@ -105,9 +105,9 @@ pub(super) fn duration(min_s: u64, max_s: u64) -> impl Fn(&str) -> Read<Duration
     }
 }
 
-/// A number of seconds in the largest unit that tells it exactly: `1m`, `7d`, `10y`.
+/// A number of seconds in the largest unit that divides it: `1m`, `7d`, `10y`.
 fn bound(seconds: u64) -> String {
-    // The year is what is read as one: 365.25 days.
+    // A year is 365.25 days, as `humantime` reads it.
     const UNITS: [(u64, &str); 4] = [(31_557_600, "y"), (86_400, "d"), (3_600, "h"), (60, "m")];
     let unit = UNITS.into_iter().find(|(unit, _)| seconds > 0 && seconds.is_multiple_of(*unit));
     let (unit, name) = unit.unwrap_or((1, "s"));
@@ -131,7 +131,7 @@ pub(super) fn bytes(min: usize, max: usize) -> impl Fn(&str) -> Read<usize> {
     }
 }
 
-/// One of a closed set.
+/// Reads a name of a closed set.
 pub(super) fn one_of<T: FromStr<Err = NotInSet>>(text: &str) -> Read<T> {
     text.parse().map_err(|NotInSet(expected)| expected)
 }
@@ -140,7 +140,7 @@ pub(super) fn address(text: &str) -> Read<SocketAddr> {
     text.parse().map_err(|_| "an IP address and a port such as 127.0.0.1:8081, 0.0.0.0:8081 or [::]:8081".to_owned())
 }
 
-/// A secret that travels in a header.
+/// Reads a secret that is sent in a header.
 pub(super) fn header_secret(text: &str) -> Read<SecretString> {
     let is_header = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') && text.trim() == text;
     let expected = "printable ASCII without spaces around it";
@@ -159,7 +159,7 @@ pub(super) fn auth_scheme(text: &str) -> Read<String> {
 
 pub(super) fn log_filter(text: &str) -> Read<String> {
     let expected = "error, warn, info, debug, trace or off, also per module: info,mjq_worker::engine=debug";
-    // A bare word that is no level would be taken for a module, and silence everything else.
+    // A bare word that is not a level would name a module, and silence everything else.
     let is_clear = |part: &str| part.contains('=') || LevelFilter::from_str(part.trim()).is_ok();
     let is_filter = !text.trim().is_empty() && text.split(',').all(is_clear) && EnvFilter::try_new(text).is_ok();
     if is_filter { Ok(text.to_owned()) } else { Err(expected.to_owned()) }

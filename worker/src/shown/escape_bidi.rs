@@ -1,6 +1,6 @@
-//! Escapes Unicode's bidirectional controls, so that foreign text cannot reorder what stands beside it.
+//! Escapes Unicode's bidirectional controls, so that foreign text cannot reorder its neighbours.
 
-/// The text, with such characters written as escapes: `\u{202e}`.
+/// The text, with bidirectional controls written as escapes: `\u{202e}`.
 #[must_use]
 pub(crate) fn escape_bidi(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());

@@ -1,8 +1,8 @@
-//! Numbers and times as people read them.
+//! Numbers and times for people.
 
 use std::time::{Duration, UNIX_EPOCH};
 
-/// A span of time, with two figures that count: `850 ms`, `3.2 s`, `4 min 12 s`, `3 h 05 min`.
+/// A span of time, in its largest unit or two: `850 ms`, `3.2 s`, `4 min 12 s`, `3 h 05 min`.
 pub(crate) fn span(ms: u64) -> String {
     let seconds = ms / 1000;
     match seconds {
@@ -15,7 +15,7 @@ pub(crate) fn span(ms: u64) -> String {
     }
 }
 
-/// When it is, seen from `now_ms`: `in 3.2 s`, or `now` when that has passed.
+/// The time from `now_ms` until `at_ms`: `in 3.2 s`, or `now` when it has passed.
 pub(crate) fn due(at_ms: u64, now_ms: u64) -> String {
     match at_ms.saturating_sub(now_ms) {
         0 => "now".to_owned(),
@@ -25,14 +25,14 @@ pub(crate) fn due(at_ms: u64, now_ms: u64) -> String {
 
 /// A point in time, as `2026-11-22T16:53:00.123Z`.
 pub(crate) fn instant(ms: u64) -> String {
-    // Beyond the year 9999 there is no such text; the number then has to do.
+    // After the year 9999, a date has no such text, so the number of milliseconds is shown.
     match UNIX_EPOCH.checked_add(Duration::from_millis(ms)) {
         Some(time) if ms < 253_402_300_800_000 => humantime::format_rfc3339_millis(time).to_string(),
         _ => ms.to_string(),
     }
 }
 
-/// A number with its thousands apart: `1,234,567`.
+/// A number with its thousands separated: `1,234,567`.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -24,7 +24,7 @@ pub(crate) struct JobBody {
     on_unknown: OnUnknown,
     on_capacity: OnCapacity,
     task: Option<TaskId>,
-    /// The tasks before this one, which failed or were given up.
+    /// The earlier tasks of the job, which failed or were given up.
     earlier_tasks: Vec<TaskId>,
     /// The upstream's last status.
     status: String,
@@ -38,26 +38,26 @@ pub(crate) struct JobBody {
     fence: u64,
     adopted: bool,
     possible_duplicate: bool,
-    /// What last went wrong, in words.
+    /// The last problem, in words.
     reason: String,
     enqueued_ms: u64,
     accepted_ms: u64,
     deadline_ms: u64,
-    /// Where the job is found, and so what comes next.
+    /// The job's place in the ledger, which determines its next step.
     next: Place,
     timeline: Vec<HistoryLine>,
-    /// What its task came to after the job had ended without it; null when nothing was seen.
+    /// The success of the task after the job had ended without it; null when none was seen.
     late: Option<LateSuccess>,
     follows: Option<JobId>,
-    /// The upstream's own body, with pictures hidden; null when it is too large to be shown.
+    /// The request's body, with pictures hidden; null when it is too large to be shown.
     request: Option<Request>,
     options: Option<Options>,
     then: Vec<FollowUp>,
     job_bytes: u64,
-    /// The caller's, verbatim; only the beginning if that has fewer than `state_bytes`.
+    /// The caller's `state`, verbatim; cut off if it has fewer than `state_bytes`.
     state: Option<String>,
     state_bytes: u64,
-    /// How it ended; null until then, and when its event is no longer kept.
+    /// How the job ended; null until then, and when its event is no longer kept.
     outcome: Option<OutcomeBody>,
 }
 

@@ -1,4 +1,4 @@
-//! What operators are shown, on a terminal, on a page or as JSON: the same names, words and numbers everywhere.
+//! Output for operators, on a terminal, on a page or as JSON, with the same names, words and numbers everywhere.
 
 mod escape_bidi;
 mod format;

@@ -1,4 +1,4 @@
-//! What a job waits for, in words.
+//! The next step of a job, in words.
 
 use super::format::{counted, due};
 use crate::{
@@ -6,8 +6,7 @@ use crate::{
     lifecycle::Phase,
 };
 
-/// What comes next for a job that stands in `phase` and is found at `place`, in a queue of which this is `paused`;
-/// empty for one that has ended.
+/// The next step of a job in `phase` at `place`, in a queue with the pause `paused`; empty for a job that has ended.
 pub(crate) fn next_step(phase: Phase, place: Place, now_ms: u64, paused: Option<Paused>) -> String {
     match place {
         Place::InStep { lease_ms } if lease_ms < now_ms => "its worker went silent; taken over next".to_owned(),

@@ -1,6 +1,6 @@
-//! Telemetry: log lines on stderr, for people or for machines; and traces.
+//! Telemetry: log lines on stderr, for people or for machines, and traces.
 //!
-//! Results go to stdout, so that a pipe never sees a log line.
+//! Results of commands go to stdout, so that a pipe never sees a log line.
 
 pub mod traces;
 
@@ -13,14 +13,15 @@ use crate::settings::{LogFormat, Settings};
 
 /// Starts logging as `MJQ_LOG` and `MJQ_LOG_FORMAT` say. Only the first call counts.
 ///
-/// Lines are written by a thread of their own, and thrown away while nobody reads them: a full pipe must not stop a worker.
-/// What is returned is kept until the end, which then waits a moment for what is not written yet.
+/// A separate thread writes the lines, and drops them while nobody reads stderr: a full pipe must not stop a worker.
+/// The caller keeps the returned guard until the end; when dropped, the guard waits a moment until the remaining lines
+/// are written.
 pub fn start(settings: &Settings) -> WorkerGuard {
     const LINES: usize = 8192;
     let (stderr, guard) = NonBlockingBuilder::default().buffered_lines_limit(LINES).finish(io::stderr());
-    // The settings took this text only because it can be read.
+    // The text is valid, because the settings have checked it.
     let filter = EnvFilter::try_new(&settings.log).unwrap_or_else(|_| EnvFilter::new("info"));
-    // A stderr that nobody reads any more must not end the loop that has something to say.
+    // An error on stderr must not end the loop that logs.
     let lines = fmt().with_env_filter(filter).with_writer(stderr).log_internal_errors(false);
     let started = match settings.log_format {
         LogFormat::Text => lines.compact().with_ansi(wants_colour()).try_init(),
@@ -32,7 +33,7 @@ pub fn start(settings: &Settings) -> WorkerGuard {
     guard
 }
 
-/// Whether stderr is a terminal, and nobody asked for plain text (see no-color.org).
+/// Whether stderr is a terminal, and NO_COLOR is not set (see no-color.org).
 fn wants_colour() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty())
 }

@@ -1,9 +1,9 @@
-//! Traces: one span for each step of a job, sent by OTLP to whoever collects them.
+//! Traces: one span for each step of a job, sent by OTLP to a collector.
 //!
-//! Off unless `OTEL_EXPORTER_OTLP_ENDPOINT` (or `…_TRACES_ENDPOINT`) says where to; all else is OpenTelemetry's own
-//! variables, too. A step is a child of the span that the job's `trace.traceparent` names, so that a picture is part of
-//! its caller's trace. The steps of a job without one share a trace whose id is made of the job's, on whichever pod they
-//! are.
+//! Off unless `OTEL_EXPORTER_OTLP_ENDPOINT` (or `…_TRACES_ENDPOINT`) names the collector; OpenTelemetry's own variables
+//! decide everything else. A step is a child of the span that the job's `trace.traceparent` names, so that a picture is
+//! part of its caller's trace. The steps of a job without a `traceparent` share a trace whose id is made from the job's
+//! id, so all pods use the same trace.
 
 use std::{collections::HashMap, env, sync::OnceLock, time::Duration, time::SystemTime};
 
@@ -23,33 +23,34 @@ use opentelemetry_sdk::{
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
-/// What makes spans, once [`start`] has found where to send them.
+/// Makes spans. Set once [`start`] has found a collector.
 static TRACER: OnceLock<SdkTracer> = OnceLock::new();
 
-/// Spans are sent as long as this is not stopped.
+/// Keeps spans being sent until [`Traces::stop`].
 #[derive(Debug)]
 pub struct Traces(SdkTracerProvider);
 
-/// One step of a job, which has come to its end.
+/// One step of a job that has ended.
 #[derive(Debug, Clone, Copy)]
 pub struct StepSpan<'a> {
-    /// What was done: `submit`, `poll` …
+    /// The act of the step: `submit`, `poll` …
     pub act: &'static str,
-    /// What was seen.
+    /// The observation of the step.
     pub observation: &'static str,
     /// The queue's name.
     pub queue: &'a str,
     /// The job's id.
     pub job: &'a str,
-    /// The claim under which it was done.
+    /// The fence of the step's claim.
     pub fence: u64,
     /// The caller's `traceparent`; empty when the job has none.
     pub traceparent: &'a str,
-    /// When it began.
+    /// When the step began.
     pub began: SystemTime,
 }
 
-/// Begins to send spans, if the environment says where to. Before the runtime starts: sending has a thread of its own.
+/// Begins to send spans, if the environment names a collector. To be called before the runtime starts, because sending
+/// has its own thread.
 #[must_use]
 pub fn start() -> Option<Traces> {
     let is_given = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -66,20 +67,21 @@ pub fn start() -> Option<Traces> {
     let resource = Resource::builder();
     let resource = if is_given("OTEL_SERVICE_NAME") { resource } else { resource.with_service_name("mjq") };
     let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource.build()).build();
-    // Only the first call counts.
+    // A second call has no effect.
     let _ = TRACER.set(provider.tracer("mjq"));
     info!("traces are sent by OTLP");
     Some(Traces(provider))
 }
 
-/// Whether spans are sent, and worth being made.
+/// Whether spans are sent. If not, none need to be made.
 #[must_use]
 pub fn are_on() -> bool {
     TRACER.get().is_some()
 }
 
 impl Traces {
-    /// Sends what is left. Nothing depends on it: a collector that does not answer is not waited for.
+    /// Sends the remaining spans, but waits only a moment for a collector that does not answer: nothing depends on
+    /// spans.
     pub fn stop(self) {
         const PATIENCE: Duration = Duration::from_millis(500);
         let _ = self.0.shutdown_with_timeout(PATIENCE);
@@ -87,7 +89,7 @@ impl Traces {
 }
 
 impl StepSpan<'_> {
-    /// Sends it, if spans are sent.
+    /// Sends the span, if spans are sent.
     pub fn end(self) {
         let Some(tracer) = TRACER.get() else { return };
         let builder = tracer.span_builder(self.act).with_kind(SpanKind::Client).with_start_time(self.began);

@@ -1,4 +1,5 @@
-//! Acts: what operators change over HTTP, when they bear `MJQ_ADMIN_TOKEN`. Without that setting, nobody does.
+//! Acts: what operators may change over HTTP if they send `MJQ_ADMIN_TOKEN`. Without that setting, nobody may change
+//! anything.
 
 use std::time::Duration;
 
@@ -19,13 +20,13 @@ use super::{
 };
 use crate::ledger::{Abandoned, CommandAnswer, Paused, RetryError};
 
-/// How long Redis has for an act. One that comes later may still be carried out; each may be asked for again.
+/// How long an act waits for Redis. Redis may still carry out an act after that; each act may be asked for again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Scope {
-    /// Whether it is about submits only, and not about polls.
+    /// Whether the request is about submits only, and not about polls.
     submits: Option<String>,
 }
 
@@ -105,7 +106,7 @@ async fn set_paused(
     Ok(Json(json!({ "is_paused": is_paused, "submits_only": submits_only, "has_changed": has_changed })))
 }
 
-/// The job that is meant; what is no job's id is not known.
+/// Reads the job's id from the path. A text that is no valid id is answered like an unknown job.
 fn job_to_act_on(id: &str) -> Result<JobId, ApiError> {
     JobId::new(id).map_err(|_| ApiError::NotKnown)
 }

@@ -1,4 +1,4 @@
-//! What a request asks for behind its question mark.
+//! The parameters of a request: the part of its URL behind the question mark.
 
 use std::error::Error;
 
@@ -10,11 +10,11 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{Admin, ApiError};
 
-/// The parameters of a request. `T` denies unknown ones: a typo in a name must not change what is asked for.
+/// The parameters of a request. `T` denies unknown names: a typo in a name must not change the meaning of the request.
 #[derive(Debug)]
 pub(super) struct Asked<T>(pub(super) T);
 
-/// What takes no parameters.
+/// For requests that take no parameters.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}
@@ -26,7 +26,7 @@ impl<T: DeserializeOwned> FromRequestParts<Admin> for Asked<T> {
         match Query::<T>::try_from_uri(&parts.uri) {
             Ok(Query(asked)) => Ok(Self(asked)),
             Err(rejection) => {
-                // The innermost cause names the parameter and those that exist; what is around it says nothing more.
+                // The innermost cause names the wrong parameter and the existing ones; the outer errors add nothing.
                 let mut cause: &dyn Error = &rejection;
                 while let Some(inner) = cause.source() {
                     cause = inner;

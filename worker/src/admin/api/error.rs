@@ -1,4 +1,4 @@
-//! What the API says when it cannot answer.
+//! The errors of the API.
 
 use axum::{
     Json,
@@ -9,28 +9,28 @@ use serde_json::json;
 
 use crate::ledger::ViewError;
 
-/// A request that gets no answer, and why not.
+/// Why a request fails.
 #[derive(Debug, Clone)]
 pub(super) enum ApiError {
-    /// No such job, or no longer.
+    /// The job does not exist, or no longer exists.
     NotKnown,
-    /// No such path.
+    /// The path does not exist.
     NoSuchPath,
-    /// The path takes another method.
+    /// The path does not take this method.
     WrongMethod,
     /// The job has ended: there is nothing to cancel.
     Ended,
     /// Only a job that failed or was cancelled can be retried.
     NotRetryable,
-    /// No token is set, so nobody may change anything.
+    /// No token is configured, so nobody may change anything.
     ReadOnly,
-    /// The request bears another token, or none.
+    /// The request has a wrong token, or none.
     WrongToken,
-    /// The limit is no number, or too small or too large.
+    /// The limit is not a number, or is too small or too large.
     Limit,
-    /// A parameter that does not exist, or is there twice: in words, with those that exist.
+    /// A parameter does not exist or occurs twice. The text says so, and names the existing parameters.
     Parameter(String),
-    /// What is to be paused is neither all nor submits.
+    /// The scope of a pause is neither everything nor submits.
     Scope,
     /// Redis did not answer in time.
     RedisAway,

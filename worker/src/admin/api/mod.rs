@@ -1,4 +1,4 @@
-//! The JSON API, version 1: what the dashboard shows, for programs, and what operators may change.
+//! The JSON API, version 1: the dashboard's data for programs, and the acts of operators.
 
 mod act;
 mod asked;
@@ -38,7 +38,7 @@ pub(super) fn router() -> Router<Admin> {
         .method_not_allowed_fallback(async || ApiError::WrongMethod)
 }
 
-/// What is said about a path that the API does not have.
+/// The answer for a path that the API does not have.
 pub(super) fn nothing_here() -> Response {
     ApiError::NoSuchPath.into_response()
 }
@@ -46,7 +46,7 @@ pub(super) fn nothing_here() -> Response {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Page {
-    /// How many, in digits.
+    /// How many jobs, in digits.
     limit: Option<String>,
 }
 
@@ -54,7 +54,7 @@ impl Page {
     const DEFAULT: usize = 20;
     const MAX: usize = 200;
 
-    /// How many were asked for. What one answer does not give is refused: whoever got fewer would take them for all.
+    /// The requested number. A number above the limit is refused: a caller that got fewer would take them for all.
     fn limit(&self) -> Result<usize, ApiError> {
         let limit = match &self.limit {
             None => return Ok(Self::DEFAULT),

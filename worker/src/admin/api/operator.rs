@@ -1,4 +1,4 @@
-//! Who acts: whoever bears the token, and the address that the connection came from.
+//! The operator: a caller who has sent the token, and the address that the connection came from.
 
 use std::{fmt, net::SocketAddr};
 
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Admin, ApiError};
 
-/// Somebody who may change things. Displayed as the address of the other end, which may be a proxy's.
+/// A caller who may change things. Displayed as the address of the other end, which may be a proxy's.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Operator(Option<SocketAddr>);
 
@@ -20,7 +20,7 @@ impl FromRequestParts<Admin> for Operator {
 
     async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, ApiError> {
         may_act(admin, &parts.headers)?;
-        // What a header claims about the address could be made up.
+        // The connection's address, because a caller could make up a header that claims an address.
         Ok(Self(parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0)))
     }
 }
@@ -34,13 +34,13 @@ impl fmt::Display for Operator {
     }
 }
 
-/// Whether whoever sent `headers` may change anything. A browser sends no such header on behalf of another page.
+/// Whether the sender of `headers` may change anything. A browser does not add this header to requests of other pages.
 fn may_act(admin: &Admin, headers: &HeaderMap) -> Result<(), ApiError> {
     let token = admin.token.as_ref().ok_or(ApiError::ReadOnly)?;
     let given =
         headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().split_at_checked(b"Bearer ".len()));
     let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer ")).map(|(_, token)| token);
-    // Of digests, the time that a comparison takes tells nothing.
+    // Digests are compared, because the time that their comparison takes does not reveal the token.
     let is_right = given.is_some_and(|given| Sha256::digest(given) == Sha256::digest(token.expose_secret().trim()));
     is_right.then_some(()).ok_or(ApiError::WrongToken)
 }

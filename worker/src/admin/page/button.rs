@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use mjq_producer::contract::Button;
 
-/// Its emoji and its label, and over them what an action sends to press it.
+/// Shows the button's emoji and label. Its tooltip is the custom id that an action sends to press the button.
 pub(super) fn chip(button: &Button) -> Markup {
     let Button { label, emoji, custom_id } = button;
     let face = format!("{emoji} {label}").trim().to_owned();

@@ -1,4 +1,4 @@
-//! A job's page: what is known about it, and what comes next.
+//! A job's page: everything known about the job, and its next step.
 
 use maud::{Markup, html};
 use mjq_producer::contract::{Button, Code, Event, Priority};
@@ -15,7 +15,7 @@ use crate::{
     shown::{bytes, escape_bidi, instant, span},
 };
 
-/// The longest `state` that the page shows whole, in characters.
+/// The longest `state` that the page shows in full, in characters.
 const MAX_STATE: usize = 2000;
 
 pub(super) fn show(view: &JobView) -> Markup {
@@ -32,7 +32,7 @@ pub(super) fn show(view: &JobView) -> Markup {
                 (next(view))
                 (timeline(view))
             }
-            // Beside the rest where there is room, and before the request where there is not.
+            // Beside the other sections on a wide screen, and above the request on a narrow one.
             div .side {
                 (picture(view))
                 (facts(view))
@@ -83,7 +83,7 @@ fn next(view: &JobView) -> Markup {
     }
 }
 
-/// What is to be done about an end that the upstream may have an answer to, or somebody else.
+/// Advice for ends after which a look upstream or a command can help.
 fn advice(code: Code) -> Option<&'static str> {
     match code {
         Code::SubmitUnknown => {
@@ -204,7 +204,7 @@ fn picture(view: &JobView) -> Markup {
     }
 }
 
-/// The result, or the last that the upstream showed of a task that has none.
+/// The result's picture, else the last picture that the upstream showed of the task.
 fn preview(event: &Event) -> Option<String> {
     #[derive(Deserialize)]
     struct Task {

@@ -1,4 +1,4 @@
-//! What all pages have around them.
+//! The frame around all pages.
 
 use std::time::Duration;
 
@@ -14,26 +14,26 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// How often a page shows itself anew while something moves on it.
+    /// How often a page refreshes itself while something changes on it.
     const BRISK: Duration = Duration::from_secs(2);
-    /// The same where little changes: the age of what has ended, and now and then a retry.
+    /// The same where little changes: only ages, and now and then a retry.
     const CALM: Duration = Duration::from_secs(10);
 
     pub(super) fn of(admin: &Admin) -> Self {
         Self { queue: admin.ledger.queue().as_str().to_owned(), is_draining: admin.health.is_draining() }
     }
 
-    /// A page that shows itself anew every two seconds.
+    /// A page that refreshes itself every two seconds.
     pub(super) fn live(&self, title: &str, content: Markup) -> Markup {
         self.page(title, content, Some(Self::BRISK))
     }
 
-    /// A page that shows itself anew every ten seconds.
+    /// A page that refreshes itself every ten seconds.
     pub(super) fn calm(&self, title: &str, content: Markup) -> Markup {
         self.page(title, content, Some(Self::CALM))
     }
 
-    /// A page that stays as it is.
+    /// A page that does not refresh itself.
     pub(super) fn still(&self, title: &str, content: Markup) -> Markup {
         self.page(title, content, None)
     }
@@ -82,7 +82,7 @@ impl Layout {
     }
 }
 
-/// A page's content when there is nothing but something to say.
+/// The content of a page that has only a message.
 pub(super) fn message(title: &str, words: Markup) -> Markup {
     html! {
         div .title { h1 { (title) } }

@@ -1,7 +1,8 @@
-//! The dashboard: pages for people, made here and complete in themselves.
+//! The dashboard: pages for people, rendered by the server, without external files.
 //!
-//! They need no script: a browser without one loads them anew every two seconds, or ten where a job has ended. One with
-//! scripts replaces only what is below the head, so that a search is not cut off while it is typed.
+//! The pages work without scripts: such a browser reloads them every two seconds, or every ten where a job has ended. A
+//! browser with scripts replaces only the part below the head, so a refresh does not interrupt somebody who types into
+//! the search box.
 
 mod button;
 mod job;
@@ -68,10 +69,10 @@ struct Search {
     id: String,
 }
 
-/// Where the search box leads.
+/// The target of the search box.
 async fn find(State(admin): State<Admin>, Query(search): Query<Search>) -> Response {
     match JobId::new(search.id.trim()) {
-        // These two ids have no address of their own: a browser takes them for parts of the path.
+        // These two ids have no address of their own: a browser takes `.` and `..` for parts of the path.
         Ok(id) if id.as_str() == "." || id.as_str() == ".." => show_job(&admin, &id).await,
         Ok(id) => Redirect::to(&parts::job_href(&id)).into_response(),
         Err(_) if search.id.trim().is_empty() => Redirect::to("/").into_response(),
@@ -103,7 +104,7 @@ async fn show_job(admin: &Admin, id: &JobId) -> Response {
     }
 }
 
-/// The page for an address that leads nowhere.
+/// The page for an unknown address.
 pub(super) fn nothing_here(admin: &Admin) -> Response {
     not_found(&Layout::of(admin), "There is nothing here", "The overview is behind the name in the upper left.")
 }

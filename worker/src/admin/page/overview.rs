@@ -1,4 +1,4 @@
-//! The overview: how the queue is doing.
+//! The overview: the state of the queue.
 
 use maud::{Markup, html};
 
@@ -8,11 +8,11 @@ use crate::{
     shown::{count, escape_bidi, span},
 };
 
-/// What the overview shows.
+/// The data of the overview.
 pub(super) struct Overview {
     pub(super) counts: Counts,
     pub(super) latest: Latest,
-    /// Jobs that are held, then those that are unknown.
+    /// Held jobs, followed by unknown jobs.
     pub(super) standing: Vec<JobLine>,
     pub(super) failures: Vec<JobLine>,
     pub(super) pods: Vec<Pod>,
@@ -52,7 +52,7 @@ impl Overview {
                 div .banner { b { "Submits are paused." } "Open tasks go on; new ones wait until somebody resumes." }
             }
             @if upstream.is_down() { (self.takes_nothing()) }
-            // What is paused goes on at no time that anybody knows.
+            // While submits are paused, nobody knows when they go on.
             @if gate_ms > now_ms && !is_paused && !are_submits_paused {
                 div .banner {
                     b { "The upstream asked for a pause." } "Submits go on in " (span(gate_ms - now_ms)) "."
@@ -122,7 +122,7 @@ impl Overview {
         }
     }
 
-    /// Who waits for a person, or may have cost money: they are few, and would not be seen among the others.
+    /// Jobs that wait for a person, or may have cost money. They are few, and would not be noticed among the others.
     fn standing(&self) -> Markup {
         let all = self.counts.held + self.counts.unknown;
         html! {

@@ -12,31 +12,32 @@ use crate::{
 /// The address of a job's page.
 pub(super) fn job_href(id: &JobId) -> String {
     match id.as_str() {
-        // A browser takes these for parts of the path, even when they are encoded.
+        // A browser takes these ids for parts of the path, even when they are encoded.
         dots @ ("." | "..") => format!("/jobs?id={dots}"),
-        // No other character of an id means anything in a path; encoding is for whoever widens the set.
+        // No other character that ids may have today is special in a path. Encoding is a safeguard in case more are
+        // allowed.
         id => format!("/jobs/{}", url::form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>()),
     }
 }
 
-/// The way to a job.
+/// A link to a job's page.
 pub(super) fn job_link(id: &JobId) -> Markup {
     html! { a href=(job_href(id)) title=(id) { (id) } }
 }
 
-/// Where a job stands, in its colour.
+/// A job's phase, in its colour.
 pub(super) fn badge(phase: Phase) -> Markup {
     let class = format!("badge b-{phase}");
     html! { span class=(class) { (phase) } }
 }
 
-/// How long ago something was.
+/// How long ago a moment was.
 pub(super) fn ago(ms: u64, now_ms: u64) -> Markup {
     let exact = instant(ms);
     html! { time .nowrap datetime=(exact) title=(exact) { (span(now_ms.saturating_sub(ms))) " ago" } }
 }
 
-/// Progress in percent, while there is some.
+/// Progress in percent, for a job that has a task.
 pub(super) fn progress(record: &Record) -> Markup {
     html! {
         @if record.task.is_some() {
@@ -55,7 +56,7 @@ pub(super) fn next_step(phase: Phase, place: Place, now_ms: u64, paused: Option<
     }
 }
 
-/// Why something is so, in the upstream's words or ours.
+/// A reason, in the upstream's words or mjq's.
 pub(super) fn reason(words: &str) -> Markup {
     html! { span dir="auto" { (escape_bidi(words)) } }
 }
@@ -68,7 +69,7 @@ pub(super) fn ended_ms(line: &JobLine) -> u64 {
     }
 }
 
-/// An address that a page may load a picture from, or lead to.
+/// A URL from which a page may load a picture, or to which it may link.
 pub(super) fn safe_url(url: &str) -> Option<&str> {
     let parsed = url::Url::parse(url).ok()?;
     (matches!(parsed.scheme(), "http" | "https") && parsed.host().is_some()).then_some(url)

@@ -1,8 +1,8 @@
-//! JSON with line breaks, otherwise as it was written: order and numbers keep their bytes.
+//! JSON with line breaks added and nothing else changed: the order of keys and the bytes of numbers stay.
 
 use crate::shown::escape_bidi;
 
-/// Breaks `json` into indented lines. What is not JSON comes out odd, but whole.
+/// Breaks `json` into indented lines. Text that is not JSON may look odd, but nothing of it is lost.
 pub(super) fn pretty(json: &str) -> String {
     let json = escape_bidi(json);
     let mut lines = String::with_capacity(json.len() * 2);
@@ -11,7 +11,7 @@ pub(super) fn pretty(json: &str) -> String {
     let mut rest = json.chars().peekable();
     let new_line = |lines: &mut String, depth: usize| {
         lines.push('\n');
-        // Nobody reads what is nested deeper, and each level costs each line two bytes.
+        // Nobody reads deeper levels, and each level would cost each line two bytes.
         lines.extend(std::iter::repeat_n("  ", depth.min(20)));
     };
     while let Some(c) = rest.next() {

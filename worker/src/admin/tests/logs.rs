@@ -1,4 +1,4 @@
-//! What is logged on the thread of a test.
+//! Captures the log lines of a test's thread.
 
 use std::{
     io,
@@ -7,19 +7,19 @@ use std::{
 
 use tracing::subscriber::DefaultGuard;
 
-/// Lines that were logged. Clones share them.
+/// Captured log lines. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Logs(Arc<Mutex<Vec<u8>>>);
 
 impl Logs {
-    /// Takes what is logged on this thread until the guard is dropped.
+    /// Captures the log of this thread until the guard is dropped.
     pub(super) fn listen(&self) -> DefaultGuard {
         let logs = self.clone();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || logs.clone()).finish();
         tracing::subscriber::set_default(subscriber)
     }
 
-    /// What was logged so far.
+    /// All lines captured so far.
     pub(super) fn lines(&self) -> Vec<String> {
         let text = self.0.lock().unwrap().clone();
         String::from_utf8_lossy(&text).lines().map(str::to_owned).collect()

@@ -126,7 +126,7 @@ async fn each_act_leaves_a_line_that_says_what_was_done_and_from_where() -> anyh
     stage.play(&accepted("t1"), NOW).await?;
     stage.play(&Observation::TaskFailed(report("FAILURE", 0, "", None), FailureClass::Upstream), NOW).await?;
 
-    // The server runs on the thread of its test.
+    // The server runs on the thread of its test, so its log lines are captured.
     let listening = logs.listen();
     assert_eq!(stage.post("/api/v1/jobs/open/cancel", Some("guess")).await?.0, 401);
     for path in ["jobs/open/cancel", "jobs/broken/retry", "pause", "pause?submits=true", "resume"] {
@@ -165,13 +165,13 @@ async fn what_has_ended_is_swept_in_its_time_and_what_was_tried_once_more_is_not
     let end = stage.ledger.job(&again).await?.and_then(|job| job.event_entry);
     stage.ledger.retry(&again, &Policy::default()).await?;
     assert_eq!(stage.ledger.counts().await?.ended, 2);
-    // As it is where one call settles several, and where the clock goes back.
+    // A job can be listed twice: when one call settles several jobs, or when the clock goes back.
     let mut list = redis::cmd("XADD");
     list.arg(stage.ledger.key("ended")).arg("*").arg("jobs").arg("again");
     let _: String = stage.ledger.link().query(&list).await?;
 
     assert_eq!(stage.with_retention(Duration::from_secs(3600)).sweep().await?, 0, "it is too early");
-    // Their events go in whole nodes of the stream.
+    // Redis removes events in whole nodes of the stream.
     assert!(stage.with_retention(Duration::ZERO).sweep().await? >= 3);
 
     for id in ["done", "broken"] {
@@ -191,7 +191,7 @@ async fn what_has_ended_is_swept_in_its_time_and_what_was_tried_once_more_is_not
 #[tokio::test]
 async fn a_sweep_goes_on_through_all_calls_that_ended_something() -> anyhow::Result<()> {
     let stage = stage().await?;
-    // Each job ends by a call of its own, and so has an entry of its own; a sweep reads few of them at once.
+    // Each job ends by a call of its own, and so has its own entry in the list. A sweep reads few entries at a time.
     for number in 0..40 {
         stage.admit(&imagine(&number.to_string(), "{}")).await?;
         stage.play(&accepted("t"), NOW).await?;
@@ -210,7 +210,8 @@ async fn a_sweep_goes_on_through_all_calls_that_ended_something() -> anyhow::Res
     let latest: Vec<&str> = latest.collect();
     assert_eq!((latest, stage.ledger.counts().await?.ended), (vec!["again", "39", "38", "37"], 41));
 
-    // Nobody should, and somebody will: its request goes all the same. It alone stays counted.
+    // Nobody should delete a record by hand, but somebody will. Its request is swept all the same; only its count
+    // stays.
     let deleted: u64 = stage.ledger.link().query(redis::cmd("DEL").arg(stage.ledger.key("job:0"))).await?;
     assert_eq!(deleted, 1);
 
@@ -260,7 +261,7 @@ async fn a_jobs_view_tells_its_whole_story() -> anyhow::Result<()> {
         "U1",
         "🔄",
         "order &quot;7&quot; 😀",
-        // It can be tried once more.
+        // The page is live, because the job can be retried.
         r#"data-live="10000""#,
     ] {
         assert!(page.contains(wanted), "{wanted} is missing in\n{page}");
@@ -306,7 +307,7 @@ async fn looks_that_tell_nothing_are_told_with_the_upstreams_words() -> anyhow::
 
     let (_, page) = stage.get("/").await?;
     assert!(page.contains("Looks tell nothing."), "{page}");
-    // In the banner, and below what comes next.
+    // Once in the banner, and once below the next step.
     assert_eq!(page.matches(r#"<span dir="auto">HTTP 401: \u{202e}no &lt;key&gt;</span>"#).count(), 2, "{page}");
     Ok(())
 }
@@ -371,7 +372,7 @@ async fn the_lists_show_what_is_open_what_ended_and_what_failed() -> anyhow::Res
     let ids = |list: &str| -> Vec<String> {
         let jobs = jobs[list].as_array().into_iter().flatten();
         let mut ids: Vec<String> = jobs.filter_map(|job| Some(job["id"].as_str()?.to_owned())).collect();
-        // Jobs of one millisecond have no order.
+        // Jobs that were enqueued in the same millisecond have no order.
         ids.sort_unstable();
         ids
     };
@@ -401,7 +402,7 @@ async fn of_a_long_line_the_jobs_that_come_next_are_listed() -> anyhow::Result<(
 
     let open = jobs["open"].as_array().context("a list")?.iter().filter_map(|job| job["id"].as_str());
     let mut open: Vec<&str> = open.collect();
-    // Jobs of one millisecond have no order.
+    // Jobs that were enqueued in the same millisecond have no order.
     open.sort_unstable();
     assert_eq!(open, ["bulk-1", "bulk-2", "urgent"]);
     assert_eq!(stage.claim().await?.job.as_str(), "urgent");

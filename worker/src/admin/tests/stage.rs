@@ -18,7 +18,7 @@ use crate::{
     lifecycle::{Circumstances, Next, Observation, Policy, Record, TaskReport, event_of, next},
 };
 
-/// What one test plays on. What it started ends with the test.
+/// The stage of one test. Everything that it started ends with the test.
 pub(super) struct Stage {
     pub(super) ledger: Ledger,
     pub(super) health: Health,
@@ -29,10 +29,10 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// What changes anything here.
+    /// The token that allows changes.
     pub(super) const TOKEN: &str = "let-me-in";
 
-    /// Serves an empty queue of its own at `redis_url`.
+    /// Serves an empty queue at `redis_url` that no other test uses.
     pub(super) async fn start(redis_url: &str) -> anyhow::Result<Self> {
         let link = RedisLink::open(redis_url)?;
         let queue = unique_queue().parse()?;
@@ -47,7 +47,7 @@ impl Stage {
         Ok(Self { ledger, health, base, shutdown, served, http: reqwest::Client::new() })
     }
 
-    /// The same ledger for one who sweeps what is older than `retention`.
+    /// The same ledger with another `retention`, for sweeping.
     pub(super) fn with_retention(&self, retention: Duration) -> Ledger {
         let (link, queue) = (self.ledger.link().clone(), self.ledger.queue().clone());
         Ledger::new(link, queue, retention, CancellationToken::new())
@@ -66,21 +66,21 @@ impl Stage {
         Ok(id)
     }
 
-    /// Leaves an entry in the job stream, and returns its id.
+    /// Adds an entry to the job stream without admitting it, and returns its id.
     pub(super) async fn add_to_stream(&self, json: &str) -> anyhow::Result<String> {
         let mut command = redis::cmd("XADD");
         command.arg(self.ledger.queue().jobs_stream()).arg("*").arg("v").arg(1).arg("job").arg(json);
         Ok(self.ledger.link().query(&command).await?)
     }
 
-    /// Enqueues something that is no job and rejects it, as the engine does.
+    /// Enqueues an entry that is no job, and rejects it as the engine does.
     pub(super) async fn reject(&self, text: &str, reason: &str) -> anyhow::Result<()> {
         let entry = self.add_to_stream(text).await?;
         let rejection = Rejection { entry, reason: reason.to_owned(), text: text.into(), event: None };
         Ok(self.ledger.reject(&[rejection]).await?)
     }
 
-    /// Claims the next step, whichever it is.
+    /// Claims the next step of any job.
     pub(super) async fn claim(&self) -> anyhow::Result<Step> {
         let no_limit = Rate::per_second(0.0);
         let limits =
@@ -90,7 +90,7 @@ impl Stage {
         claimed.steps.into_iter().next().context("nothing is due")
     }
 
-    /// Writes down that `step` saw `seen`, as the engine does; the next step comes after `delay`.
+    /// Settles `step` with the observation `seen`, as the engine does; the next step is due after `delay`.
     pub(super) async fn settle(&self, step: Step, seen: &Observation, delay: Duration) -> anyhow::Result<()> {
         let policy = Policy::default();
         let now_ms = self.ledger.clock().now_ms();
@@ -129,25 +129,25 @@ impl Stage {
         Ok(())
     }
 
-    /// Claims the next step and writes down that it saw `seen`.
+    /// Claims the next step, and settles it with the observation `seen`.
     pub(super) async fn play(&self, seen: &Observation, delay: Duration) -> anyhow::Result<()> {
         let step = self.claim().await?;
         self.settle(step, seen, delay).await
     }
 
-    /// Asks the server: status and body.
+    /// Sends a GET to the server; returns status and body.
     pub(super) async fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
         let answer = self.http.get(format!("{}{path}", self.base)).send().await?;
         Ok((answer.status().as_u16(), answer.text().await?))
     }
 
-    /// Asks the API.
+    /// Sends a GET to the API; returns status and JSON.
     pub(super) async fn get_json(&self, path: &str) -> anyhow::Result<(u16, Value)> {
         let (status, body) = self.get(path).await?;
         Ok((status, serde_json::from_str(&body).with_context(|| format!("{path} gave {body}"))?))
     }
 
-    /// Asks the API to change something.
+    /// Sends a POST to the API, to change something.
     pub(super) async fn post(&self, path: &str, token: Option<&str>) -> anyhow::Result<(u16, Value)> {
         let request = self.http.post(format!("{}{path}", self.base));
         let request = match token {
@@ -158,7 +158,7 @@ impl Stage {
         Ok((answer.status().as_u16(), serde_json::from_str(&answer.text().await?)?))
     }
 
-    /// The headers of an answer.
+    /// One header of an answer.
     pub(super) async fn header(&self, path: &str, name: &str) -> anyhow::Result<String> {
         let answer = self.http.get(format!("{}{path}", self.base)).send().await?;
         let value = answer.headers().get(name).with_context(|| format!("{path} has no {name}"))?;
@@ -177,12 +177,12 @@ pub(super) fn accepted(task: &str) -> Observation {
     Observation::Accepted { task: TaskId::new(task), queue_position: 3 }
 }
 
-/// A task that goes on, as an upstream shows it.
+/// A running task, as an upstream shows it.
 pub(super) fn running(percent: u8) -> Observation {
     Observation::Running(report("IN_PROGRESS", percent, "", None))
 }
 
-/// A task that has its result at `image_url`.
+/// A task that succeeded, with its result at `image_url`.
 pub(super) fn succeeded(image_url: &str) -> Observation {
     let buttons = r#"[{"customId":"MJ::JOB::upsample::1","emoji":"","label":"U1"},{"customId":"r","emoji":"🔄"}]"#;
     Observation::Succeeded(report("SUCCESS", 100, image_url, Some(buttons)))

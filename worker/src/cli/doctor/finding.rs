@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-/// How much it matters.
+/// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// As it should be.
+    /// All is well.
     Good,
-    /// It works, and somebody should know.
+    /// It works, but an operator should know about it.
     Doubtful,
-    /// A promise of mjq does not hold, or nothing goes on.
+    /// A promise of mjq does not hold, or the queue stands still.
     Bad,
 }
 
@@ -17,9 +17,9 @@ pub(super) enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Finding {
     pub(super) verdict: Verdict,
-    /// What is so, and what follows from it.
+    /// The fact, and its consequence.
     pub(super) said: String,
-    /// What helps; empty when nothing is wrong.
+    /// What the operator can do; empty when nothing is wrong.
     pub(super) cure: String,
 }
 
@@ -36,7 +36,7 @@ impl Finding {
         Self { verdict: Verdict::Bad, said: said.into(), cure: cure.into() }
     }
 
-    /// One line for people, and one more for the cure.
+    /// One line for people, and a second one for the cure.
     pub(super) fn text(&self) -> String {
         let mark = match self.verdict {
             Verdict::Good => '✓',

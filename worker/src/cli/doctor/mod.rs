@@ -1,7 +1,7 @@
-//! `mjq doctor`: looks at everything that mjq stands on, and says what is wrong and what helps.
+//! `mjq doctor`: checks everything that mjq depends on, and says what is wrong and what helps.
 //!
-//! Each part is looked at by one file, in two steps: facts are gathered, and then judged by functions
-//! without I/O. It changes nothing that lasts, submits nothing, and shows no secret.
+//! One file examines each part, in two steps: it gathers facts, and then functions without I/O judge them. The doctor
+//! changes nothing that lasts, submits nothing, and shows no secret.
 
 mod finding;
 mod queue;

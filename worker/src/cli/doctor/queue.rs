@@ -1,4 +1,4 @@
-//! The queue: does it move, and does anybody read what comes out of it?
+//! The queue: does it move, and does anybody read its events?
 
 use super::Finding;
 use crate::{
@@ -8,14 +8,14 @@ use crate::{
     shown::{counted, due, span},
 };
 
-/// What is known about the queue at one moment.
+/// The facts about the queue at one moment.
 #[derive(Debug, Default)]
 struct Facts {
     counts: Counts,
     live_workers: Vec<Pod>,
-    /// Steps whose worker did not come back, and which no other has taken over.
+    /// Steps whose lease ran out and that no other worker has taken over.
     expired_leases: u64,
-    /// Some of the open jobs.
+    /// Some open and some ended jobs.
     latest: Latest,
     groups: Vec<Group>,
     last_rejected: Option<RejectedEntry>,
@@ -27,9 +27,9 @@ struct Facts {
 #[derive(Debug, Default)]
 struct Group {
     name: String,
-    /// Given to a consumer and not acknowledged.
+    /// How many events were given to a consumer and are not acknowledged.
     pending: u64,
-    /// Not given to anybody yet, where Redis can tell.
+    /// How many events were not given to any consumer yet; `None` where Redis cannot tell.
     unread: Option<u64>,
     /// The time of the oldest event that is not acknowledged, Unix milliseconds.
     oldest_ms: Option<u64>,
@@ -50,13 +50,13 @@ fn words_of(error: &ViewError) -> String {
     first_failure(&std::error::Error::source(error).unwrap_or(error).to_string())
 }
 
-/// How many open jobs are looked at one by one.
+/// How many open jobs are examined one by one.
 const SHOWN: usize = 20;
 
 async fn gather(ledger: &Ledger, settings: &Settings) -> Result<Facts, ViewError> {
     let counts = ledger.counts().await?;
     let now_ms = counts.now_ms;
-    // By Redis's clock: this machine's may differ from those of the workers.
+    // By Redis's clock, because this machine's clock may differ from those of the workers.
     let is_live = |pod: &Pod| u128::from(now_ms.saturating_sub(pod.seen_ms)) < Pod::LIVE_FOR.as_millis();
     let live_workers = ledger.workers().await?.into_iter().filter(is_live).collect();
     let mut command = redis::cmd("ZCOUNT");
@@ -82,9 +82,9 @@ async fn groups(ledger: &Ledger) -> Result<Vec<Group>, ViewError> {
 }
 
 impl Facts {
-    /// A job that waits for longer than this to be submitted is worth a word.
+    /// A job that waits longer than this to be submitted is reported.
     const LONG_WAIT_S: f64 = 300.0;
-    /// An event that a consumer has had for longer than this without acknowledging it is worth a word.
+    /// An event that a consumer holds unacknowledged for longer than this is reported.
     const LONG_UNACKNOWLEDGED_MS: u64 = 300_000;
 
     fn judge(&self) -> Vec<Finding> {
@@ -126,7 +126,7 @@ impl Facts {
     fn leases(&self) -> Option<Finding> {
         let left = self.expired_leases;
         match (left, self.live_workers.len()) {
-            // Of no worker alive enough was said.
+            // If no worker is alive, another finding has said so.
             (0, _) | (_, 0) => None,
             _ => Some(Finding::doubtful(
                 format!("{} of workers that died are not taken over yet", counted(left, "step")),
@@ -148,7 +148,7 @@ impl Facts {
         let mut findings = Vec::new();
         if upstream.is_down() {
             let next = match upstream.probe_ms {
-                // Nobody knows when.
+                // During a pause, nobody knows when the probe comes.
                 _ if upstream.is_paused || upstream.are_submits_paused => String::new(),
                 probe_ms if probe_ms > now_ms => format!("; next probe {}", due(probe_ms, now_ms)),
                 _ => "; the next submit is the probe".to_owned(),
@@ -321,7 +321,7 @@ mod tests {
         lifecycle::{Phase, Policy, Record},
     };
 
-    /// Of so many open tasks so many are blind.
+    /// `tasks` open tasks, of which `blind` are blind.
     fn with_looks(tasks: u32, blind: u32) -> Latest {
         let json = br#"{"kind":"imagine","request":{"prompt":"cat"}}"#;
         let Ok(Entry::Job(job)) = Entry::read(None, Some(json), 1000) else { panic!("a valid job") };

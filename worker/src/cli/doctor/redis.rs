@@ -1,4 +1,4 @@
-//! Redis: does it answer, does it keep what it is given, and may we do our work there?
+//! Redis: does it answer, does it keep what it is given, and does it allow mjq's commands?
 
 use std::{collections::HashMap, time::Instant};
 
@@ -12,7 +12,7 @@ use crate::{
     settings::Settings,
 };
 
-/// Looks at Redis. There is no ledger when it does not answer.
+/// Examines Redis. Returns no ledger if Redis does not answer.
 pub(super) async fn examine(settings: &Settings) -> (Vec<Finding>, Option<Ledger>) {
     let ledger = match open_ledger(settings).await {
         Ok(ledger) => ledger,
@@ -59,7 +59,7 @@ async fn answers(link: &RedisLink) -> Finding {
     }
 }
 
-/// What each server says of itself, with its name in front where there are several.
+/// The `INFO` of each server, with the server's name where there are several.
 async fn servers(link: &RedisLink) -> RedisResult<Vec<(String, ServerInfo)>> {
     let info = link.query::<redis::Value>(&redis::cmd("INFO")).await?;
     if link.topology() != RedisTopology::Cluster {
@@ -71,7 +71,8 @@ async fn servers(link: &RedisLink) -> RedisResult<Vec<(String, ServerInfo)>> {
     Ok(nodes.into_iter().map(|(node, text)| (format!("{node}: "), ServerInfo::read(&text))).collect())
 }
 
-/// `None` where it must not be asked: managed Redis often hides it. Of a Cluster, one node answers for all.
+/// The setting `appendfsync`; `None` where Redis does not tell, as managed services often do. In a Cluster, one node
+/// answers for all.
 async fn appendfsync(link: &RedisLink) -> Option<String> {
     let mut command = redis::cmd("CONFIG");
     command.arg("GET").arg("appendfsync");

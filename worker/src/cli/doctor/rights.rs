@@ -1,18 +1,19 @@
-//! What the user of the Redis URL may do, found out by trying what does no harm.
+//! The rights of the Redis URL's user, found out by harmless trials.
 
 use redis::Cmd;
 
 use super::Finding;
 use crate::ledger::{Ledger, denial};
 
-/// A key that is never there, and a group and a consumer that nobody has.
+/// A name that nobody uses: for a key, a consumer group and a consumer.
 const NOBODY: &str = "mjq-doctor";
 
-/// Tries each command that a worker gives, on a key of the queue's, and what it does to the two streams on these.
+/// Tries each command that a worker sends, on a key of the queue, and on the two streams the commands that a worker
+/// sends there.
 pub(super) async fn examine(ledger: &Ledger) -> Finding {
     let mut missing = Vec::new();
     for (what, command) in trials(ledger) {
-        // No such group, no such script: it may be done, and there is nothing to do.
+        // Other errors (no such group, no such script) mean that the command is allowed.
         let denied = ledger.link().query::<redis::Value>(&command).await.err().and_then(|error| denial(&error));
         missing.extend(denied.map(|words| format!("{what}: {words}")));
     }

@@ -1,4 +1,4 @@
-//! What a Redis server says of itself, judged.
+//! Judges what a Redis server reports about itself.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use mjq_producer::RedisTopology;
 
 use super::Finding;
 
-/// The answer to `INFO` of one server.
+/// One server's answer to `INFO`.
 #[derive(Debug, Default)]
 pub(super) struct ServerInfo(HashMap<String, String>);
 
@@ -24,7 +24,7 @@ impl ServerInfo {
         self.text(name).parse().unwrap_or(0)
     }
 
-    /// Everything that one server's answer tells.
+    /// All findings about one server.
     pub(super) fn judge(&self, topology: RedisTopology, fsync: Option<&str>) -> Vec<Finding> {
         let findings = [Some(self.version()), self.role(topology), Some(self.memory()), Some(self.durability(fsync))];
         findings.into_iter().flatten().chain(self.failover(topology)).collect()
@@ -122,7 +122,7 @@ impl ServerInfo {
         }
     }
 
-    /// What a failover may lose, where there can be one.
+    /// What a failover may lose, where a failover is possible.
     fn failover(&self, topology: RedisTopology) -> Option<Finding> {
         let replicas = self.number("connected_slaves");
         match (topology, replicas) {

@@ -1,7 +1,7 @@
-//! The upstream: is it there, and does it let us in?
+//! The upstream: is it there, and does it accept the key?
 //!
-//! It is asked for a task that cannot exist, and for one that the queue knows, if there is any: only that
-//! shows whether the path is right. Nothing is submitted, nothing is billed.
+//! The doctor fetches a task that cannot exist, and then a task that the queue knows, if there is one. Only a known
+//! task shows that the path is right. Nothing is submitted, nothing is billed.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use crate::{
     upstream::{Upstream, UpstreamSettings},
 };
 
-/// As long as ids of the family are, with a time from before it existed.
+/// An id as long as those of the family. Its digits begin with a time before the family existed.
 const NO_TASK: &str = "1000000000000000";
-/// Longer than this is no health, whatever `MJQ_UPSTREAM_TIMEOUT_MS` allows.
+/// An upstream that takes longer than this is not healthy, whatever `MJQ_UPSTREAM_TIMEOUT_MS` allows.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Looks at the upstream. `ledger` knows tasks to ask for.
+/// Examines the upstream. `ledger` supplies a known task to fetch.
 pub(super) async fn examine(settings: &Settings, ledger: Option<&Ledger>) -> Vec<Finding> {
     let key = if settings.upstream_key.is_some() {
         None
@@ -34,7 +34,7 @@ pub(super) async fn examine(settings: &Settings, ledger: Option<&Ledger>) -> Vec
     };
     let answer = judge(&asked, &upstream.fetch(&TaskId::new(NO_TASK)).await);
     let known = match ledger {
-        // Whoever is not let in for one task is not for another.
+        // An upstream that refuses one fetch would refuse the other, too.
         Some(ledger) if answer.verdict == Verdict::Good => known_task(ledger).await,
         _ => None,
     };
@@ -45,7 +45,7 @@ pub(super) async fn examine(settings: &Settings, ledger: Option<&Ledger>) -> Vec
     [Some(answer), known, key].into_iter().flatten().collect()
 }
 
-/// The task of an open job, or of one that ended lately.
+/// The task of an open job, or of a job that ended lately.
 async fn known_task(ledger: &Ledger) -> Option<(JobId, TaskId)> {
     let latest = ledger.latest(50).await.ok()?;
     let jobs = latest.open.into_iter().chain(latest.ended);
@@ -104,7 +104,7 @@ fn judge(asked: &UpstreamSettings, seen: &Observation) -> Finding {
     }
 }
 
-/// The HTTP status that a reason begins with; `None` when there was no answer, or one with 200.
+/// The HTTP status at the beginning of a reason; `None` when there was no answer, or one with status 200.
 fn status_of(reason: &str) -> Option<u16> {
     let digits = reason.strip_prefix("HTTP ")?.split(|c: char| !c.is_ascii_digit()).next()?;
     digits.parse().ok()

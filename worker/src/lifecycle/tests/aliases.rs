@@ -1,11 +1,12 @@
-//! Tasks that the upstream shows under another id than it gave.
+//! Tasks that the upstream shows under another id than the one that it gave.
 
 use super::*;
 
 const OTHER: &str = "1748339029401828";
 
 impl Life {
-    /// Waits until the next look is due, and sees a success under this id; says what it is taken for, and what comes of it.
+    /// Waits until the next look is due, and sees a success under `id`. Returns the observation's name and what comes
+    /// next.
     fn see_a_success_of(&mut self, id: &str) -> (&'static str, Next) {
         let Next::Poll(delay) = self.next else { panic!("{:?}", self.next) };
         let due_ms = self.now_ms + u64::try_from(delay.as_millis()).unwrap();

@@ -1,4 +1,4 @@
-//! What keeps a submit from being sent.
+//! Cases in which a submit is not sent.
 
 use super::*;
 
@@ -17,7 +17,7 @@ fn a_submit_that_cannot_be_made_tells_nothing_of_the_upstream() {
 #[test]
 fn an_action_waits_for_its_parent_from_when_it_was_first_missed() {
     let mut job = an_imagine_job();
-    // The action lay in the stream while no worker was there.
+    // The action lay in the stream while no worker was running.
     job.now_ms += 120_000;
     let first_ms = job.now_ms;
 

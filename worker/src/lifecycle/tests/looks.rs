@@ -1,24 +1,24 @@
-//! Looks, played in numbers: how many are made for a task, and how long after its end it is seen.
+//! Looks in numbers: how many looks a task costs, and how long after a task's end a look sees it.
 //!
-//! The decisions are the real ones. Tasks, the rate of looks and the lane that they wait in are played: no Redis,
-//! no chance, no time.
+//! The decisions are the real ones. Tasks, the rate of looks and the poll lane are simulated, without Redis, chance or
+//! real time.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 use super::*;
 
-/// How an upstream tells progress.
+/// How an upstream reports progress.
 #[derive(Debug, Clone, Copy)]
 enum Tells {
-    /// In Midjourney's steps, each as long as its percentages are apart.
+    /// In Midjourney's steps; each step lasts in proportion to its share of the percentage.
     Steps,
-    /// In Midjourney's steps, each an eighth of the run, which begins with an eighth without any.
+    /// In Midjourney's steps. The run has eight equal parts, and no progress is shown in the first one.
     LateSteps,
     /// In whole percent.
     Percent,
     /// 0 % until the end.
     Nought,
-    /// Not at all.
+    /// No progress at all.
     Nothing,
 }
 
@@ -36,26 +36,26 @@ impl Tells {
     }
 }
 
-/// What is played.
+/// One simulation.
 #[derive(Clone)]
 struct Play {
     policy: Policy,
     tells: Tells,
-    /// The lengths of tasks that ran before.
+    /// The lengths of earlier tasks.
     before_ms: Vec<u64>,
-    /// When each task begins, and how long it runs.
+    /// For each task, its begin and its length.
     tasks_ms: Vec<(u64, u64)>,
-    /// Looks per second over all pods; 0 is no limit.
+    /// Looks per second over all pods; 0 means no limit.
     rate: u64,
-    /// Whether pods go by how late looks are, and spare the unlikely ones.
+    /// Whether pods take into account how late looks are, and leave out unlikely ones.
     spares: bool,
 }
 
-/// How it went.
+/// The result of a simulation.
 #[derive(Debug)]
 struct Seen {
     looks_per_task: f64,
-    /// From the end of a task until it was seen, shortest first.
+    /// The time from the end of each task until a look saw it, shortest first.
     late_ms: Vec<u64>,
 }
 
@@ -66,7 +66,8 @@ impl Seen {
 }
 
 impl Play {
-    /// Tasks of `shortest` to `longest` ms that begin `apart_ms` from each other, in no order of length.
+    /// `count` tasks of `shortest` to `longest` ms that begin `apart_ms` from each other. Their lengths are in no
+    /// order.
     fn of(count: u64, shortest: u64, longest: u64, apart_ms: u64) -> Self {
         let length = |n: u64| shortest + (n * 7919 % count) * (longest - shortest) / count;
         Self {
@@ -88,7 +89,7 @@ impl Play {
         self
     }
 
-    /// As many tasks as pods remember have run before.
+    /// Adds as many earlier tasks as pods remember.
     fn with_history(mut self) -> Self {
         self.before_ms = self.tasks_ms.iter().map(|(_, length_ms)| *length_ms).take(Pace::MAX_SAMPLES).collect();
         self
@@ -99,7 +100,7 @@ impl Play {
     }
 
     fn run(&self) -> Seen {
-        /// How often pods ask what others have learnt.
+        /// How often pods ask Redis for what other pods have learnt.
         const ASK_EVERY_MS: u64 = 3_000;
         let mut ended: Vec<Ran> = self.before_ms.iter().map(|ms| Ran { ms: *ms, told: None }).collect();
         let (mut pace, mut polls_late, mut asked_ms) = (Pace::learn(&ended), Duration::ZERO, 0);
@@ -140,7 +141,7 @@ impl Play {
                 now_ms: START_MS + now_ms,
                 claimed_ms: START_MS + now_ms,
                 place_ms: 0,
-                // Any order will do, as long as it is none.
+                // Any irregular order will do.
                 jitter: ((task * 37 + looks as usize * 31) % 100) as f64 / 100.0,
                 fence: 1,
                 reclaims: 0,
@@ -160,7 +161,8 @@ impl Play {
         Seen { looks_per_task: f64::from(looks) / self.tasks_ms.len() as f64, late_ms }
     }
 
-    /// At most so many looks per task, and so long from end to seen: for half of the tasks, for 99 of 100.
+    /// Checks that there are at most `looks` per task, and the time from end to look: its median and its 99th
+    /// percentile.
     fn costs(&self, looks: f64, half_ms: u64, most_ms: u64) {
         let seen = self.run();
         let (half, most) = (seen.quantile_ms(0.5), seen.quantile_ms(0.99));
@@ -217,7 +219,7 @@ fn an_upstream_that_tells_no_progress_is_looked_at_more_often_until_its_tasks_ar
     }
 }
 
-/// How `play` goes when unlikely looks make room, and when they do not: for half of the tasks, for 99 of 100.
+/// Median and 99th percentile of the time from end to look, if unlikely looks are left out, and if they are not.
 fn with_and_without_room(play: Play) -> [(u64, u64); 2] {
     let plays = [Play { spares: true, ..play.clone() }, Play { spares: false, ..play }];
     plays.map(|play| {
@@ -232,7 +234,7 @@ fn with_and_without_room(play: Play) -> [(u64, u64); 2] {
 
 #[test]
 fn a_budget_that_is_a_little_short_goes_to_the_looks_that_find_ends() {
-    /// Under 10 looks per second, with 2.5, 2 and 1.7 looks for each task.
+    /// With 10 looks per second, this allows 2.5, 2 and 1.7 looks per task.
     const APART_MS: [u64; 3] = [250, 200, 166];
     for apart_ms in APART_MS {
         let play = Play::of(1_500, 25_000, 60_000, apart_ms).with_history().at_rate(10);

@@ -1,7 +1,7 @@
-//! The specification of the state machine: its table, its stories, and what holds on every path.
+//! The specification of the state machine: its table, its stories, and the rules that hold on every path.
 //!
-//! Here are the builders. A [`Life`] plays the engine and the ledger for one job: it waits until the
-//! next step is due, claims it, and writes down what comes of it.
+//! This file has the builders. A [`Life`] plays the engine and the ledger for one job: it waits until the next step is
+//! due, claims the step, and writes down the result.
 
 mod aliases;
 mod before_submit;
@@ -22,7 +22,7 @@ use serde_json::value::RawValue;
 
 use super::*;
 
-/// When the jobs of these tests come into the stream.
+/// The time at which the jobs of these tests enter the stream.
 const START_MS: u64 = 1_700_000_000_000;
 
 const S: fn(u64) -> Duration = Duration::from_secs;
@@ -41,7 +41,7 @@ struct Life {
     accepted_ms: u64,
     /// When the upstream last showed another task.
     shown_ms: u64,
-    /// What is planned.
+    /// The planned next step.
     next: Next,
 }
 
@@ -52,7 +52,7 @@ impl Life {
         Self { policy, record, now_ms: START_MS, fence: 0, reclaims: 0, jitter: 0.5, accepted_ms: 0, shown_ms: 0, next }
     }
 
-    /// Waits until the next step is due, claims it and sees this.
+    /// Waits until the next step is due, claims it, and makes the observation `seen`.
     fn step(&mut self, seen: &Observation) -> Transition {
         if let Next::Submit(delay) | Next::AfterParent(delay) | Next::Poll(delay) = self.next {
             self.pass(delay);
@@ -65,12 +65,13 @@ impl Life {
         self.now_ms += u64::try_from(time.as_millis()).unwrap();
     }
 
-    /// Goes to the moment when the deadline has come.
+    /// Moves the clock to the job's deadline.
     fn pass_to_deadline(&mut self) {
         self.now_ms = self.now_ms.max(self.record.deadline_ms);
     }
 
-    /// Claims the step as the ledger does: the intent to submit is in the phase, not in the timeline.
+    /// Claims the step as the ledger does: the claim writes the intent to submit into the phase, but not into the
+    /// timeline.
     fn claim(&mut self) {
         self.fence += 1;
         assert!(self.fence < 10_000, "it goes on for ever: {:?}", self.record);
@@ -79,7 +80,7 @@ impl Life {
         }
     }
 
-    /// Sees this at once.
+    /// Makes the observation `seen` at once.
     fn observe(&mut self, seen: &Observation) -> Transition {
         let transition = self.would(seen).unwrap();
         self.record = transition.record.clone();
@@ -87,7 +88,7 @@ impl Life {
         transition
     }
 
-    /// What would become of the job.
+    /// The transition that the observation `seen` would cause.
     fn would(&self, seen: &Observation) -> Result<Transition, Illegal> {
         let Self { now_ms, jitter, fence, reclaims, ref policy, .. } = *self;
         next(
@@ -109,7 +110,7 @@ impl Life {
         )
     }
 
-    /// The pressure of a submit that was claimed now and not sent.
+    /// The pressure of a submit that was claimed now and was not sent.
     fn unsent(&self) -> Pressure {
         Pressure::Unsent { claimed_ms: self.now_ms, place_ms: self.now_ms }
     }
@@ -130,7 +131,7 @@ fn an_accepted_job() -> Life {
     job
 }
 
-/// An imagine job whose submit's answer was lost, and whose task a hook may tell.
+/// An imagine job whose submit's answer was lost. A hook may still report its task.
 fn a_job_of_unknown_fate() -> Life {
     let mut job = an_imagine_job();
     job.policy.adoption.hook = true;

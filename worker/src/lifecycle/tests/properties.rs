@@ -1,8 +1,8 @@
-//! The properties: what holds on every path, whatever the upstream does and whenever.
+//! The properties: rules that hold on every path, whatever the upstream does at whatever time.
 //!
-//! A [`Script`] is a random job under random settings and what is seen at each of its steps. It is
-//! played to the end: what is still open when the script runs out is driven over its deadline by
-//! [`Act::of`], as the engine would.
+//! A [`Script`] is a random job under random settings, with an observation for each of its steps. Each script is played
+//! to the end of the job: a job that is still open when the script runs out is driven over its deadline by [`Act::of`],
+//! as the engine would.
 
 use std::collections::HashSet;
 
@@ -133,7 +133,7 @@ proptest! {
             prop_assert_eq!(timeline[0], Moment(START_MS, 0, Phase::Queued));
             prop_assert_eq!(timeline.last().map(|last| last.2), Some(record.phase));
             prop_assert!(timeline.len() <= 32);
-            // A full timeline has a gap behind its beginning.
+            // In a full timeline, entries are missing after the first one.
             let whole = if timeline.len() == 32 { &timeline[1..] } else { &timeline[..] };
             for pair in whole.windows(2) {
                 let (Moment(from_ms, from_fence, from), Moment(to_ms, to_fence, to)) = (pair[0], pair[1]);
@@ -212,13 +212,13 @@ fn the_random_paths_reach_every_end_and_every_phase() {
         }
     }
 
-    // An entry that is rejected never becomes a job, and no step submits without being claimed.
+    // An entry that is rejected never becomes a job, and a job is submitting only between claim and settlement.
     let never = [Code::Malformed, Code::Conflict];
     assert_eq!(codes, Code::ALL.iter().copied().filter(|code| !never.contains(code)).collect());
     assert_eq!(phases, Phase::ALL.into_iter().filter(|phase| *phase != Phase::Submitting).collect());
 }
 
-/// What may follow in a timeline.
+/// Whether `to` may follow `from` in a timeline.
 fn leads_to(from: Phase, to: Phase) -> bool {
     use Phase::{Cancelled, Completed, Failed, Held, Polling, Queued, Submitting, Unknown};
     match from {
@@ -231,7 +231,7 @@ fn leads_to(from: Phase, to: Phase) -> bool {
     }
 }
 
-/// A job under some settings, and what is seen at each of its steps.
+/// A job under some settings, and the observations of its steps.
 #[derive(Debug, Clone)]
 struct Script {
     policy: Policy,
@@ -239,10 +239,10 @@ struct Script {
     steps: Vec<Scene>,
 }
 
-/// What is seen at one step, depending on where the job stands by then.
+/// The observations of one step; the job's phase at that time decides which one is used.
 #[derive(Debug, Clone)]
 struct Scene {
-    /// Instead of claiming a queued job.
+    /// Observed instead of a claim of a queued job.
     while_queued: Option<Observation>,
     by_submit: Observation,
     by_poll: Observation,
@@ -265,7 +265,7 @@ struct Path {
 struct Stage {
     before: Record,
     seen: Observation,
-    /// From this step to the deadline.
+    /// The time left until the deadline.
     left: Duration,
     now_ms: u64,
     after: Transition,
@@ -336,7 +336,7 @@ impl Path {
 }
 
 impl Stage {
-    /// Whether it leaves open if the upstream took the job.
+    /// Whether the observation leaves open if the upstream took the job.
     fn is_loss(&self) -> bool {
         matches!(self.seen, Observation::Unanswered { .. } | Observation::WorkerDied)
     }
@@ -345,7 +345,7 @@ impl Stage {
         let (min, max) = (policy.poll_min, policy.poll_max);
         match &self.seen {
             Observation::Found(_) | Observation::NotBegun => (Duration::ZERO, Duration::ZERO),
-            // The last try at adoption comes when the grace is over, however soon that is.
+            // The last try at adoption comes at the end of the grace period, even if that is very soon.
             _ if self.after.record.phase == Phase::Unknown => {
                 let waited = Duration::from_millis(self.now_ms - self.after.record.unknown_ms);
                 (min.min(policy.unknown_grace - waited), max)
@@ -356,7 +356,7 @@ impl Stage {
     }
 
     fn submit_bounds(&self, policy: &Policy) -> (Duration, Duration) {
-        // A delay is spread by a fifth; the last nanosecond is lost in rounding.
+        // A delay is spread by a fifth. The grain covers what rounding loses.
         const GRAIN: Duration = Duration::from_micros(1);
         let (first, longest) = policy.refusal_delay;
         let (min, max) = (first.min(longest).mul_f64(0.8).saturating_sub(GRAIN), longest.mul_f64(1.2) + GRAIN);
@@ -437,7 +437,7 @@ prop_compose! {
 }
 
 fn queued_jobs() -> impl Strategy<Value = Record> {
-    // Few enough that equal ones occur, up to the last millisecond that the score can tell apart.
+    // So few times that equal ones occur. The last ones are the latest milliseconds that the score can distinguish.
     let times = prop_oneof![0..3_u64, START_MS..START_MS + 3, 9_999_999_999_997..10_000_000_000_000_u64];
     (jobs(), times).prop_map(|(job, enqueued_ms)| Record::admit(&job, enqueued_ms, &Policy::default()))
 }
@@ -486,7 +486,7 @@ fn seen_by_poll() -> impl Strategy<Value = Observation> {
         2 => (reports(), class.clone()).prop_map(|(task, class)| {
             Observation::Running(TaskReport { seems_failed: Some(class), ..task })
         }),
-        // Success is a word, where others may say nothing.
+        // A success always has a status word; other observations may have an empty status.
         2 => (reports(), "[A-Z_]{1,9}").prop_map(|(task, status)| Observation::Succeeded(TaskReport { status, ..task })),
         1 => (reports(), class).prop_map(|(task, class)| Observation::TaskFailed(task, class)),
         6 => reports().prop_map(Observation::WaitsForInput),
@@ -528,7 +528,7 @@ fn tasks() -> impl Strategy<Value = TaskId> {
     "[0-9a-z_]{1,17}".prop_map(|id| TaskId::new(&id))
 }
 
-// Whatever an upstream writes, control characters and emoji included.
+// Any text that an upstream may write, with control characters and emoji.
 fn reasons() -> impl Strategy<Value = String> {
     "(?s).{1,6}"
 }

@@ -1,4 +1,4 @@
-//! What is seen of a task after the deadline of its job.
+//! Looks at a task after the deadline of its job.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The stories: what a job goes through, told in the upstream's words.
+//! The stories: what a job goes through, in terms of the upstream's answers.
 
 use mjq_producer::contract::Priority;
 
@@ -189,7 +189,7 @@ fn a_job_whose_turn_does_not_come_before_its_deadline_says_that_it_was_never_sub
 
 #[test]
 fn a_queued_task_runs_since_the_upstream_says_so_where_that_can_be_true_and_else_since_it_is_seen_to_run() {
-    // The job came 1 s before it was accepted.
+    // The job was enqueued 1 s before the upstream accepted it.
     for (began_ms, since_acceptance) in [(-13, 0), (400, 400), (-9_000, 2_000), (9_000, 2_000)] {
         let mut job = an_imagine_job();
         job.pass(S(1));

@@ -1,4 +1,4 @@
-//! Tasks that are shown as failed in all but their status.
+//! Tasks that look failed in everything but their status.
 
 use super::*;
 
@@ -38,7 +38,7 @@ fn a_task_that_only_seemed_to_have_failed_goes_on() {
     job.step(&running(50));
     assert_eq!(job.record.reason, "");
 
-    // The time counts anew.
+    // The waiting time begins again.
     let after = job.step(&seems_failed(FailureClass::Capacity));
 
     assert!(matches!(after.next, Next::Poll(_)), "{:?}", after.next);
@@ -52,7 +52,7 @@ fn a_job_that_ends_at_its_deadline_tells_the_reason_that_the_task_last_showed() 
         for last in [&seen, &Observation::DeadlinePassed, &Observation::NotBegun] {
             let mut job = an_accepted_job();
             job.step(&seen);
-            // A look long before: it is seen as failed for the first time.
+            // The next look counts as the first one that sees the task as failed.
             job.record.seems_failed_ms = None;
             job.pass_to_deadline();
             job.pass(S(20));

@@ -1,12 +1,12 @@
-//! The table: what each observation makes of a job in each phase.
+//! The table: the effect of each observation on a job in each phase.
 //!
-//! A cell says the phase after it and what is next: a submit, a poll, or the code of the end; `-` is
-//! a pair that cannot be. A new observation does not compile until it has its line among the
-//! samples, and then fails until it has its row in the tables.
+//! A cell says the phase after the observation and what is next: a submit, a poll, or the code of the end; `-` is an
+//! impossible pair. A new observation does not compile until it has a line among the samples, and its tests fail until
+//! it has a row in the tables.
 
 use super::*;
 
-/// In the middle of a job's life, with `on_unknown: fail` and a hook that may tell a lost task.
+/// In the middle of a job's life, with `on_unknown: fail` and a hook that may report a lost task.
 const BEFORE_THE_DEADLINE: &str = "
                        | queued               | submitting                | polling                 | unknown                | held                    | completed | failed | cancelled
 accepted               | -                    | polling, poll             | -                       | -                      | -                       | - | - | -
@@ -44,8 +44,8 @@ input given            | -                    | -                         | -   
 poisoned               | failed, poison       | failed, poison            | failed, poison          | failed, submit_unknown | failed, poison          | - | - | -
 ";
 
-/// The same job when its deadline has come: whatever is seen ends it, but for a task that was only
-/// just heard of. That one, and one that was not looked at, gets a last look.
+/// The same job at its deadline: any observation ends the job, except that a task that was only just found, or was not
+/// looked at, gets a last look.
 const AT_THE_DEADLINE: &str = "
                        | queued               | submitting                | polling                 | unknown                | held                    | completed | failed | cancelled
 accepted               | -                    | polling, poll             | -                       | -                      | -                       | - | - | -
@@ -83,13 +83,13 @@ input given            | -                    | -                         | -   
 poisoned               | failed, poison       | failed, poison            | failed, poison          | failed, submit_unknown | failed, poison          | - | - | -
 ";
 
-/// Ten seconds later nobody waits for that look any more: some limit or the upstream itself does not let it be made.
+/// Ten seconds later the job no longer waits for that look: a limit or the upstream itself does not allow it.
 const LONG_AFTER_THE_DEADLINE: &str = "
                        | queued                    | submitting                | polling                   | unknown                | held
 not begun              | failed, deadline_exceeded | failed, deadline_exceeded | failed, deadline_exceeded | failed, submit_unknown | failed, needs_input
 ";
 
-/// Where nothing tells a lost task, `on_unknown: resubmit` decides at once; the rest is as above.
+/// Where no route finds a lost task, `on_unknown: resubmit` decides at once; the rest is as above.
 const WITHOUT_ADOPTION_UNDER_RESUBMIT: &str = "
                        | submitting             | unknown
 unanswered             | queued, submit         | -
@@ -102,7 +102,7 @@ cancel requested       | cancelled, cancelled   | cancelled, cancelled
 poisoned               | failed, poison         | failed, submit_unknown
 ";
 
-/// And there, after the last attempt that the job is allowed.
+/// As the table above, but after the last attempt that the job is allowed.
 const AFTER_THE_LAST_ATTEMPT: &str = "
                        | submitting             | unknown
 unanswered             | failed, submit_unknown | -
@@ -121,7 +121,7 @@ task failed: capacity  | queued, submit          | queued, submit
 task failed: upstream  | failed, upstream_failed | failed, upstream_failed
 ";
 
-/// And there, after the last attempt that the job is allowed.
+/// As the table above, but after the last attempt that the job is allowed.
 const AFTER_THE_LAST_TASK: &str = "
                        | polling                    | held
 task failed: capacity  | failed, attempts_exhausted | failed, attempts_exhausted
@@ -199,14 +199,14 @@ fn a_refusal_for_good_ends_the_job_with_its_own_code() {
 
 macro_rules! observations {
     ($($label:literal: $seen:pat $(if $guard:expr)? => $sample:expr,)+) => {
-        /// The name of the observation's row.
+        /// The name of an observation's row.
         fn row_of(seen: &Observation) -> &'static str {
             match seen {
                 $($seen $(if $guard)? => $label,)+
             }
         }
 
-        /// A sample of each observation there is, sub-cases included.
+        /// A sample of each observation and its sub-cases.
         pub(super) fn every_observation() -> Vec<Observation> {
             vec![$($sample,)+]
         }
@@ -249,7 +249,7 @@ observations! {
     "poisoned": Observation::Poisoned => Observation::Poisoned,
 }
 
-/// A job that came into this phase by its usual way. A new phase also goes into `Phase::ALL`.
+/// A job that has reached this phase in the usual way. A new phase also goes into `Phase::ALL`.
 fn a_job_in(phase: Phase) -> Life {
     let mut job = an_imagine_job();
     job.policy.adoption.hook = true;
@@ -273,7 +273,7 @@ fn a_job_in(phase: Phase) -> Life {
     job
 }
 
-/// Checks that the table has a row for each observation and a column for each phase, and each cell.
+/// Checks that the table has a row for each observation and a column for each phase, and checks each cell.
 fn check_whole(table: &str, job_in: impl Fn(Phase) -> Life) {
     let (phases, rows) = read(table);
     let mut wanted: Vec<_> = every_observation().iter().map(row_of).collect();

@@ -1,4 +1,4 @@
-//! Successes that are not whole yet: what they lack may come a moment later.
+//! Successes that are incomplete at first: the missing parts may come a moment later.
 
 use super::*;
 

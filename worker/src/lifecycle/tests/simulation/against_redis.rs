@@ -1,7 +1,7 @@
-//! The model against the scripts: random operations, played on both, must leave the same queue behind.
+//! The model against the scripts: the same random operations on both must leave the same queue behind.
 //!
-//! Time is the one thing that a real Redis does not lend. So every wait here is an hour, and an hour passes for some
-//! jobs at a time: their scores are set to the past on both sides.
+//! A test cannot set a real Redis's clock. So every wait here is an hour, and an hour passes for some jobs at a time:
+//! their scores are set to the past on both sides.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,28 +32,28 @@ use crate::{
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
-/// No pause of looks is longer.
+/// No pause of looks is longer than this.
 const PAUSE: Duration = Duration::from_secs(120);
-/// Scores of two acts must not be equal in Redis and different here.
+/// The time between two acts, so that their scores differ in Redis as they do in the model.
 const MOMENT: Duration = Duration::from_millis(2);
 const PODS: [&str; 2] = ["pod-a", "pod-b"];
 const LANES: [&str; 5] = ["due:submit", "due:later", "due:poll", "leases", "deadlines"];
 
-/// Both ledgers, and what the pods hold.
+/// Both ledgers, and the claims that the pods hold.
 struct Both {
     dice: Dice,
     real: Ledger,
     model: LedgerModel,
-    /// The model's clock: it moves on by one with each act.
+    /// The model's clock, which advances by one with each act.
     now_ms: u64,
     requests: u64,
-    /// Steps that were claimed, the settled ones too.
+    /// Claimed steps, including the settled ones.
     steps: Vec<ClaimedStep>,
-    /// When Redis granted them, by its own clock.
+    /// When Redis granted each step, by its own clock.
     granted_ms: BTreeMap<(JobId, u64), u64>,
     last_claim: Option<Claim>,
     last_outcomes: Vec<Outcome>,
-    /// Inputs, each with the entry that brought it.
+    /// Inputs, each with the stream entry that brought it.
     inputs: Vec<(JobId, String)>,
     story: String,
 }
@@ -83,7 +83,7 @@ impl Both {
             dice: Dice::seeded(seed),
             real,
             model: LedgerModel::default(),
-            // Beyond the grace after which an earlier saturation no longer counts.
+            // Late enough that an earlier saturation no longer counts.
             now_ms: 1_000_000,
             requests: 0,
             steps: Vec::new(),
@@ -120,7 +120,7 @@ impl Both {
     }
 
     async fn admit(&mut self) -> anyhow::Result<()> {
-        // Few ids and two bodies: known ones and conflicts occur.
+        // With few ids and two bodies, known jobs and conflicts occur.
         let (id, body) = (self.some_job(), if self.dice.permille(100) { "other" } else { "cat" });
         let priority = *self.dice.pick(&["high", "normal", "low"]);
         let json = format!(
@@ -131,7 +131,7 @@ impl Both {
         if self.dice.permille(200) {
             job.options.run_at_ms = 9_000_000_000_000;
         }
-        // The score of a job is its priority and its age, told by the entry and not by a clock.
+        // A job's score comes from its priority and from the age that its entry tells, not from a clock.
         let record = Record { deadline_ms: 9_000_000_000_000, ..Record::admit(&job, self.now_ms, &Policy::default()) };
         writeln!(self.story, "admit {id} {body} {priority} at {}", job.options.run_at_ms)?;
 
@@ -174,7 +174,7 @@ impl Both {
         Ok(())
     }
 
-    /// As after a lost answer.
+    /// Repeats the last claim, as after a lost answer.
     async fn claim_again(&mut self) -> anyhow::Result<()> {
         match self.last_claim.clone() {
             Some(claim) => self.claim_as(claim).await,
@@ -183,7 +183,8 @@ impl Both {
     }
 
     async fn claim_as(&mut self, claim: Claim) -> anyhow::Result<()> {
-        // One more than is open goes now and then, and this test does not know how long its seconds are.
+        // Now and then one submit may exceed the open tasks. The test sets the time of the last one, because its own
+        // pace is unknown.
         let tried_lately = self.dice.permille(500);
         self.model.upstream.tried_ms = if tried_lately { self.now_ms } else { 0 };
         self.set_upstream("tried_ms", if tried_lately { unix_ms()? } else { 0 }).await?;
@@ -206,7 +207,7 @@ impl Both {
             assert_eq!(real.record, model.record, "{}", self.story);
             self.granted_ms.insert((real.job.clone(), real.fence), real.claimed_ms);
         }
-        // How soon is a matter of clocks; whether at once, later or never is not.
+        // The clocks differ, so only "at once", "later" and "never" are compared.
         let when = |ms: Option<u64>| ms.map(|ms| ms > 0);
         let real_more = when(real.more_after.map(|after| after.as_millis() as u64));
         assert_eq!(real_more, when(more_after), "when there is more: {}", self.story);
@@ -215,22 +216,22 @@ impl Both {
     }
 
     async fn settle(&mut self) -> anyhow::Result<()> {
-        // A saturation within a second of another is none, and this test does not know how long its seconds are.
+        // A saturation within a second of another one is ignored, and the test's own pace is unknown.
         let lowered_ago = self.dice.permille(500);
-        // So it stays for almost two.
+        // With a time in the future, that second lasts almost two.
         let real_ms = if lowered_ago { 0 } else { unix_ms()? + 900 };
         self.model.upstream.lowered_ms = if lowered_ago { 0 } else { self.now_ms };
         self.set_upstream("lowered_ms", real_ms).await?;
         let mut outcomes: Vec<Outcome> = Vec::new();
         for _ in 0..=self.dice.below(3) {
-            // Any step that was ever claimed: stale ones and settled ones, too.
+            // Any step that was ever claimed, including stale and settled ones.
             let newest = self.steps.len().saturating_sub(6);
             let from = if self.dice.permille(700) { &self.steps[newest..] } else { &self.steps[..] };
             if from.is_empty() {
                 return Ok(());
             }
             let step = self.dice.pick(from).clone();
-            // Twice in one call, too: a pod may have been given its own claim once more.
+            // Sometimes twice in one call, because a pod may get its own claim once more.
             if self.dice.permille(300) || !outcomes.iter().any(|outcome| outcome.job == step.job) {
                 outcomes.push(self.outcome(&step));
             }
@@ -239,10 +240,10 @@ impl Both {
         self.settle_as(&outcomes).await
     }
 
-    /// As after a lost answer.
+    /// Repeats the last settlements, as after a lost answer.
     async fn settle_again(&mut self) -> anyhow::Result<()> {
         let outcomes = self.last_outcomes.clone();
-        // What moves limits by the second moves them once.
+        // These pressures change limits at most once per second, so a repetition depends on the clock.
         let is_gauged =
             |outcome: &Outcome| matches!(outcome.transition.pressure, Pressure::Saturated(_) | Pressure::Throttled(_));
         if outcomes.is_empty() || outcomes.iter().any(is_gauged) {
@@ -282,7 +283,7 @@ impl Both {
             Pressure::Lost { claimed_ms: step.claimed_ms },
         ]);
         let mut record = Record { phase, polls: step.record.polls + 1, ..step.record.clone() };
-        // As each transition does: the text of a record tells its phase by nothing else.
+        // Each transition adds to the timeline, because the record's text tells the phase only there.
         record.timeline.push(Moment(self.now_ms, step.fence, phase));
         if matches!(next, Next::AfterParent(_)) {
             record.follows = Some(self.some_job());
@@ -294,7 +295,7 @@ impl Both {
             }
             _ => None,
         };
-        // Now and then a pod knows of a claim that Redis has lost.
+        // Sometimes the pod knows of a claim that Redis has lost.
         let is_recent = dice.permille(300);
         let fence = step.fence + if is_recent && dice.permille(300) { 1 + dice.below(3) } else { 0 };
         let pressure = match pressure {
@@ -368,7 +369,7 @@ impl Both {
         Ok(())
     }
 
-    /// A pod has found Redis again, and says what it holds: it may know of a claim that Redis has lost.
+    /// A pod has found Redis again, and reports the claims that it holds. Redis may have lost some of them.
     async fn reassert(&mut self) -> anyhow::Result<()> {
         let mut held: Vec<(ClaimedStep, bool)> = Vec::new();
         for step in self.steps.iter().rev().take(4) {
@@ -407,7 +408,7 @@ impl Both {
         Ok(())
     }
 
-    /// A pod cannot read what it has claimed. It says so twice, as after a lost answer.
+    /// A pod cannot read what it has claimed. It releases the claim twice, as after a lost answer.
     async fn release(&mut self) -> anyhow::Result<()> {
         let newest = self.steps.len().saturating_sub(6);
         if newest == self.steps.len() {
@@ -431,7 +432,7 @@ impl Both {
             let entry = self.query(&command).await?;
             self.inputs.push((self.some_job(), entry));
         }
-        // Or one that was read before is read again.
+        // Any known input is given, so that one that was given before is given again.
         let (job, entry) = self.dice.pick(&self.inputs).clone();
         writeln!(self.story, "input {entry} for {job}")?;
         let input = ModalInput { job: job.clone(), prompt: None, mask_base64: None };
@@ -440,7 +441,7 @@ impl Both {
         Ok(())
     }
 
-    /// An operator pauses or resumes.
+    /// An operator pauses or resumes the queue.
     async fn steer(&mut self) -> anyhow::Result<()> {
         let is_paused = self.dice.permille(300);
         writeln!(self.story, "paused: {is_paused}")?;
@@ -457,7 +458,7 @@ impl Both {
         Ok(())
     }
 
-    /// An hour passes for one job in one place, for all there, or for the upstream as a whole.
+    /// An hour passes for one job in one place, for all jobs there, or for the upstream as a whole.
     async fn let_time_pass(&mut self) -> anyhow::Result<()> {
         if self.dice.permille(300) {
             writeln!(self.story, "the upstream's pause is over")?;
@@ -516,7 +517,7 @@ impl Both {
         Ok(self.real.link().query(command).await?)
     }
 
-    /// What can be seen in Redis, in lines.
+    /// The visible state of the real Redis, in lines.
     async fn real_state(&self) -> anyhow::Result<String> {
         let mut state = String::new();
         for name in LANES {
@@ -535,7 +536,7 @@ impl Both {
         let listed: StreamRangeReply = self.query(&command).await?;
         let listed: Vec<String> = listed.ids.iter().filter_map(|entry| entry.get("jobs")).collect();
         let listed: BTreeSet<&str> = listed.iter().flat_map(|jobs| jobs.split(' ')).collect();
-        // One that a claim has opened again, of which Redis knew nothing, stays listed until it is swept.
+        // If a claim that Redis had lost has opened an ended job again, the job stays listed until it is swept.
         let ended: Vec<&str> = self.model.ended().filter(|job| listed.contains(job)).collect();
         writeln!(state, "ended: {}", ended.join(" "))?;
         for job in self.model.jobs.keys() {
@@ -543,7 +544,7 @@ impl Both {
             command.arg(self.real.job_key("job", job));
             let text: String = self.query(&command).await?;
             let mut words = text.split(' ');
-            // The text begins with the fence of the next claim.
+            // The record's text begins with the fence of the next claim.
             let fence = words.next().unwrap_or_default().parse::<u64>()? - 1;
             let phase = words.next().unwrap_or_default();
             type Fields = (Option<u32>, Option<u8>, Option<String>, Option<u32>);
@@ -559,7 +560,7 @@ impl Both {
         let events: StreamRangeReply = self.query(&command).await?;
         for event in events.ids {
             let field = |name: &str| event.get::<String>(name).unwrap_or_default();
-            // A conflict is told at admission, with its own event.
+            // A conflict event comes from admission, not from the end of a job.
             if field("type") != "rejected" {
                 writeln!(state, "event {} {} {}", field("job"), field("type"), field("code"))?;
             }
@@ -575,7 +576,7 @@ impl Both {
         Ok(state)
     }
 
-    /// The same of the model.
+    /// The same state of the model.
     fn model_state(&self) -> String {
         let mut state = String::new();
         for name in LANES {
@@ -589,7 +590,7 @@ impl Both {
         let _ = writeln!(state, "ended: {}", self.model.ended().collect::<Vec<_>>().join(" "));
         for (job, row) in &self.model.jobs {
             let task = row.hint.as_ref().map(TaskId::as_str);
-            // With the mark that goes before the task of an end.
+            // With the mark `+`, which precedes the task of a reported end.
             let hint = match row.is_end_told {
                 true => Some(format!("+{}", task.unwrap_or_default())),
                 false => task.map(str::to_owned),

@@ -1,4 +1,4 @@
-//! The checker: what must be true of a world that has come to rest.
+//! The checker: what must be true of a world once all its jobs have ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use mjq_producer::contract::{Code, Event, JobId, OnUnknown};
 use super::{ledger_model::Row, upstream::Task, world::World};
 use crate::lifecycle::Moment;
 
-/// Writes down what is not as it must be, and what was reached.
+/// Notes each violation as a problem, and counts what was reached.
 pub(super) fn check(world: &World) {
     let ledger = world.ledger.borrow();
     let upstream = world.upstream.borrow();
@@ -38,19 +38,19 @@ pub(super) fn check(world: &World) {
     }
 }
 
-/// One job at its end.
+/// The checks of one job after its end.
 struct Check<'a> {
     world: &'a World,
     job: &'a JobId,
     row: &'a Row,
-    /// What the upstream made, and billed, for it.
+    /// The tasks that the upstream made, and billed, for the job.
     tasks: &'a [&'a Task],
     is_ambiguous: bool,
 }
 
 impl Check<'_> {
-    /// What a deadline may be late by when all are well again, beside a lease: an exchange that is slow, a pod that
-    /// drains, and a breath.
+    /// How late an end may come after its deadline when all trouble is over, in addition to a lease: a slow exchange, a
+    /// draining pod, and a reserve.
     const SLACK_MS: u64 = 15_000;
 
     fn all(&self, event: &Event) {
@@ -80,7 +80,7 @@ impl Check<'_> {
         let last_ms = self.tasks.iter().map(|task| task.made_ms).max().unwrap_or(0);
         self.must(last_ms <= ended_ms, || format!("a task was made {} ms after the end", last_ms - ended_ms));
         self.must(attempts.len() == made, || "an attempt has two tasks".to_owned());
-        // A task of which the worker was told that it failed is accounted for.
+        // A task counts as accounted for if the worker was told that it failed.
         let unaccounted = self.tasks.iter().filter(|task| !task.failure_told).count();
         self.must(unaccounted <= 1 || data.possible_duplicate, || format!("{made} tasks, in silence"));
         if record.on_unknown == OnUnknown::Fail {

@@ -1,4 +1,4 @@
-//! The customers: enqueue, cancel, give input, and pause what they do not like.
+//! The customers: they enqueue and cancel jobs, give input, and pause the queue.
 
 use std::{rc::Rc, time::Duration};
 
@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::{weather::Weather, world::World};
 use crate::lifecycle::{Phase, Record};
 
-/// Enqueues all jobs, and goes on being a nuisance until the storm is over.
+/// Enqueues all jobs, and then disturbs the queue until the storm is over.
 pub(super) async fn customers(world: Rc<World>) {
     for n in 0..world.weather.jobs {
         sleep(world.dice.ms(0, 3_000)).await;
@@ -37,13 +37,13 @@ fn enqueue(world: &World, n: u64) {
     let record = Record::admit(&job, now_ms, &world.weather.policy);
     world.note(|| format!("{id} enqueued, {:?}, deadline at {}", record.on_unknown, record.deadline_ms - now_ms));
     world.enqueued.borrow_mut().push((id.clone(), record.clone(), job.options.run_at_ms));
-    // Producers that are not sure send a job again.
+    // Producers that are not sure whether a job was enqueued send it again.
     for _ in 0..=dice.below(2) {
         world.ledger.borrow_mut().admit(&id, "same", record.clone(), job.options.run_at_ms, now_ms);
     }
 }
 
-/// The entries that Redis has again, after it has lost that they were admitted.
+/// Admits entries again: Redis still has them, after it has lost that they were admitted.
 pub(super) async fn admit_again(world: Rc<World>) {
     sleep(world.dice.ms(0, 2_000)).await;
     let now_ms = world.now_ms();
@@ -73,7 +73,7 @@ fn act(world: &World) {
     }
 }
 
-/// Reports the progress of each task to whoever listens, as the upstream's hooks do.
+/// Reports the progress of each task to the ledger, as the upstream's hooks do.
 pub(super) async fn report(world: Rc<World>, number: usize, claims_attempt: u32) {
     let tell = |goes_on: bool| {
         if world.dice.permille(world.weather.hooks_lose) {

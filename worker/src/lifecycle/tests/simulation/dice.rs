@@ -1,8 +1,8 @@
-//! Seeded chance: the same seed throws the same, on every machine.
+//! Seeded chance: the same seed gives the same numbers on every machine.
 
 use std::{cell::Cell, time::Duration};
 
-/// SplitMix64: one word of state, good enough to choose by.
+/// SplitMix64: one word of state, good enough for choices.
 #[derive(Debug)]
 pub(super) struct Dice(Cell<u64>);
 
@@ -26,7 +26,7 @@ impl Dice {
         self.roll() % count.max(1)
     }
 
-    /// Whether something happens that happens in so many of a thousand cases.
+    /// True in `share` of 1000 cases.
     pub(super) fn permille(&self, share: u64) -> bool {
         self.below(1000) < share
     }

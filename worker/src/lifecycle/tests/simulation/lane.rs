@@ -1,10 +1,10 @@
-//! A lane: what a sorted set of Redis is to the ledger.
+//! A lane: the model of a sorted set in Redis.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use mjq_producer::contract::JobId;
 
-/// Jobs by score, and by id where the scores are equal.
+/// Jobs ordered by score; jobs with equal scores are ordered by id.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Lane {
     scores: BTreeMap<JobId, u64>,
@@ -12,7 +12,7 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// Puts a job into its place, whether or not it is there already.
+    /// Puts a job into its place. A job that is in the lane already moves.
     pub(super) fn add(&mut self, job: &JobId, score: u64) {
         self.remove(job);
         self.scores.insert(job.clone(), score);
@@ -33,7 +33,7 @@ impl Lane {
         self.scores.len()
     }
 
-    /// Up to `at_most` jobs whose time has come, in order.
+    /// At most `at_most` due jobs, in order.
     pub(super) fn due(&self, now_ms: u64, at_most: usize) -> Vec<JobId> {
         let due = self.order.iter().take_while(|(score, _)| *score <= now_ms);
         due.take(at_most).map(|(_, job)| job.clone()).collect()

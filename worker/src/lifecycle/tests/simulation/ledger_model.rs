@@ -1,7 +1,7 @@
-//! The model of the ledger: what the Lua scripts promise, in plain Rust, with the time as an argument.
+//! The model of the ledger: the behaviour of the Lua scripts in plain Rust, with the time as an argument.
 //!
-//! `against_redis` plays the same operations on this and on the scripts, so that neither drifts from the other. Left
-//! out are rates, revisits, retention and the full memory, which have tests of their own.
+//! `against_redis` plays the same operations on this model and on the scripts, so that neither drifts from the other.
+//! The model leaves out rates, revisits, retention and a full memory, which have tests of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,22 +17,22 @@ pub(super) struct LedgerModel {
     pub(super) submit: Lane,
     pub(super) later: Lane,
     pub(super) poll: Lane,
-    /// Claims, as [`lease_of`] names them.
+    /// The leases of claims, under the names that [`lease_of`] gives.
     pub(super) leases: Lane,
     pub(super) deadlines: Lane,
-    /// Jobs that wait for this one's end.
+    /// For each parent, the jobs that wait for its end.
     children: BTreeMap<JobId, BTreeSet<JobId>>,
     pub(super) upstream: Shared,
     /// Each pod's last claim.
     memos: BTreeMap<String, Memo>,
-    /// What was published, in order.
+    /// The published events, in order.
     pub(super) events: Vec<Event>,
     pub(super) restored: u32,
     pub(super) reassertion: Reassertion,
     pub(super) sabotage: Option<Sabotage>,
 }
 
-/// A claim that may be asked again.
+/// A claim that a pod may ask for again.
 #[derive(Debug, Clone)]
 struct Memo {
     request: u64,
@@ -40,12 +40,12 @@ struct Memo {
     given: Vec<(JobId, u64)>,
 }
 
-/// What is kept of one job.
+/// The ledger's data of one job.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
-    /// Of the last claim.
+    /// The fence of the last claim.
     pub(super) fence: u64,
-    /// Of the last claim that came to its end: settled, or taken back.
+    /// The fence of the last claim that came to its end: settled, or taken back.
     pub(super) last: u64,
     pub(super) phase: Phase,
     pub(super) record: Record,
@@ -56,15 +56,15 @@ pub(super) struct Row {
     pub(super) hint: Option<TaskId>,
     pub(super) is_end_told: bool,
     pub(super) inputs: u32,
-    /// The entries that brought them; each brings one.
+    /// The stream entries that brought the inputs; each entry counts once.
     input_entries: BTreeSet<String>,
-    /// Whether an input came before the task was known to wait for one.
+    /// Whether an input came before the ledger knew that the task waits for one.
     has_early_input: bool,
-    /// The pod that claimed it last.
+    /// The pod that claimed the job last.
     pub(super) holder: String,
 }
 
-/// What all pods share.
+/// The state of the upstream that all pods share.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Shared {
     pub(super) is_paused: bool,
@@ -73,7 +73,7 @@ pub(super) struct Shared {
     pub(super) looks_gate_ms: u64,
     pub(super) limit: f64,
     pub(super) lowered_ms: u64,
-    /// When one more than was open was last let go.
+    /// When a submit was last allowed to exceed the number of open tasks.
     pub(super) tried_ms: u64,
     pub(super) down: u32,
     pub(super) down_until_ms: u64,
@@ -83,7 +83,7 @@ pub(super) struct Shared {
     pub(super) probing: Option<u64>,
     /// Submits in a row whose answer was lost.
     pub(super) lost: u32,
-    /// Moments in a row at which even one task was too many.
+    /// Moments in a row at which even one more task was too many.
     pub(super) full: u32,
     /// What opened the breaker.
     pub(super) cause: Option<Cause>,
@@ -99,11 +99,11 @@ pub(super) enum Cause {
 }
 
 impl Shared {
-    /// Lost answers in a row that open the breaker.
+    /// How many lost answers in a row open the breaker.
     const RUN: u32 = 20;
 
-    /// The adaptive limit, and one more after a quiet while; and whether one more than is open may go, should that be
-    /// more still.
+    /// The adaptive limit, which is one higher after a quiet while; and whether one submit may exceed the number of
+    /// open tasks even if that number is larger.
     fn cap_of_open(&self, now_ms: u64) -> (Option<usize>, bool) {
         let while_ms = (10_000 << self.full.min(4)).min(60_000);
         let is_quiet = now_ms >= self.lowered_ms + while_ms;
@@ -119,7 +119,7 @@ impl Shared {
         } else if claimed_ms <= self.opened_ms {
             return;
         }
-        // What opened it keeps its pauses when a probe's answer is lost.
+        // When a probe's answer is lost, the breaker keeps the pauses of the cause that opened it.
         let cause = self.cause.filter(|_| self.down > 0 && seen == Cause::Lost).unwrap_or(seen);
         self.down = if self.cause == Some(cause) { self.down + 1 } else { 1 };
         self.cause = Some(cause);
@@ -132,32 +132,32 @@ impl Shared {
     }
 }
 
-/// A claim that is made.
+/// A pod's request for a claim.
 #[derive(Debug, Clone)]
 pub(super) struct Claim {
     pub(super) pod: String,
-    /// Names it: asked again, it gives the same.
+    /// Names the claim: the same request gets the same answer again.
     pub(super) request: u64,
     pub(super) limit: usize,
-    /// How many of them may be submits.
+    /// How many of the steps may be submits.
     pub(super) submits: usize,
     pub(super) lease_ms: u64,
     pub(super) max_open: usize,
     pub(super) polls_per_request: usize,
 }
 
-/// A step that was claimed.
+/// A claimed step.
 #[derive(Debug, Clone)]
 pub(super) struct ClaimedStep {
     pub(super) job: JobId,
     pub(super) fence: u64,
-    /// With the phase that the claim left it in.
+    /// The record, in the phase after the claim.
     pub(super) record: Record,
     pub(super) flags: Flags,
     pub(super) claimed_ms: u64,
 }
 
-/// What became of a step.
+/// The outcome of a step.
 #[derive(Debug, Clone)]
 pub(super) struct Outcome {
     pub(super) job: JobId,
@@ -167,7 +167,7 @@ pub(super) struct Outcome {
     pub(super) event: Option<Event>,
 }
 
-/// What the ledger says to an outcome.
+/// The ledger's answer to an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
     Written,
@@ -176,7 +176,7 @@ pub(super) enum Answer {
     Restored,
 }
 
-/// What the ledger says to a job.
+/// The ledger's answer to a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admittance {
     New,
@@ -184,18 +184,18 @@ pub(super) enum Admittance {
     Conflict,
 }
 
-/// The name of a claim among the leases.
+/// The name of a claim's lease.
 pub(super) fn lease_of(job: &JobId, fence: u64) -> JobId {
     JobId::new(&format!("{fence}:{job}")).unwrap()
 }
 
-/// The job of a claim among the leases.
+/// The job of a lease.
 fn job_of(lease: &JobId) -> JobId {
     JobId::new(lease.as_str().split_once(':').unwrap().1).unwrap()
 }
 
 impl LedgerModel {
-    /// The jobs that have ended.
+    /// All ended jobs.
     pub(super) fn ended(&self) -> impl Iterator<Item = &str> {
         self.jobs.iter().filter(|(_, row)| row.phase.is_terminal()).map(|(job, _)| job.as_str())
     }
@@ -214,7 +214,7 @@ impl LedgerModel {
     ) -> Admittance {
         if let Some(row) = self.jobs.get_mut(job) {
             if row.digest.is_empty() {
-                // A pod has restored what Redis had lost, but for the job itself.
+                // A pod has restored the record that Redis had lost, but not the request.
                 digest.clone_into(&mut row.digest);
             }
             return if row.digest == digest { Admittance::Known } else { Admittance::Conflict };
@@ -229,7 +229,7 @@ impl LedgerModel {
         Admittance::New
     }
 
-    /// The steps, and ms until there may be more; `None` when nothing waits.
+    /// The claimed steps, and the ms until there may be more; `None` when nothing waits.
     pub(super) fn claim(&mut self, claim: &Claim, now_ms: u64) -> (Vec<ClaimedStep>, Option<u64>) {
         let memo = self.memos.get(&claim.pod).filter(|memo| memo.request == claim.request);
         if let Some(memo) = memo.filter(|_| self.sabotage != Some(Sabotage::NoMemo)).cloned() {
@@ -283,7 +283,7 @@ impl LedgerModel {
         (steps, more_after)
     }
 
-    /// What became of each, in order. Lanes are looked at before and changed after all of them.
+    /// The answers to the outcomes, in order. Lanes are read before all outcomes are written and changed after that.
     pub(super) fn settle(&mut self, outcomes: &[Outcome], now_ms: u64) -> Vec<Answer> {
         let held: Vec<bool> = outcomes.iter().map(|outcome| self.is_leased(&outcome.job, outcome.fence)).collect();
         let mut answers = Vec::new();
@@ -333,7 +333,7 @@ impl LedgerModel {
         }
     }
 
-    /// The jobs whose claims no longer hold.
+    /// Renews leases. Returns the jobs whose claims no longer hold.
     pub(super) fn renew(&mut self, holdings: &[(JobId, u64)], lease_ms: u64, now_ms: u64) -> Vec<JobId> {
         let mut lost = Vec::new();
         for (job, fence) in holdings {
@@ -368,7 +368,7 @@ impl LedgerModel {
         }
     }
 
-    /// A pod that cannot read what it has claimed puts it back. What another may have sent stays as it is.
+    /// Puts a claim back that its pod cannot read. A submit that another pod may have sent stays as it is.
     pub(super) fn release(&mut self, step: &ClaimedStep, delay_ms: u64, now_ms: u64) {
         let (lease, due_ms) = (lease_of(&step.job, step.fence), now_ms + delay_ms);
         let Some(row) = self.jobs.get_mut(&step.job) else { return };
@@ -444,7 +444,7 @@ impl LedgerModel {
         taking.steps.push(row.step(job, is_told, taking.now_ms));
     }
 
-    /// Returns whether there may be more of them but for the slots that are kept.
+    /// Takes due polls. Returns whether more could be taken if no slots were kept for submits.
     fn take_polls(&mut self, taking: &mut Taking) -> bool {
         if self.upstream.looks_gate_ms > taking.now_ms {
             taking.wake_in(self.upstream.looks_gate_ms - taking.now_ms);
@@ -452,7 +452,7 @@ impl LedgerModel {
         }
         let (free, per_request) = (taking.free(), taking.claim.polls_per_request);
         let fits = free.div_ceil(per_request) * per_request;
-        // A quarter of the slots is kept for submits; of few, one in each fourth claim.
+        // A quarter of the slots is kept for submits. With fewer than four slots, every fourth claim keeps one.
         let kept = if free < 4 && taking.claim.request.is_multiple_of(4) { 1 } else { free / 4 };
         let most = free.saturating_sub(kept.min(self.submit.len()).min(taking.claim.submits));
         let polls = self.poll.due(taking.now_ms, most.min(fits));
@@ -502,7 +502,7 @@ impl LedgerModel {
         if is_trial {
             self.upstream.tried_ms = taking.now_ms;
         }
-        // While nothing is taken, another one each time.
+        // While the upstream takes nothing, each claim tries another job.
         let is_wary = is_down || self.upstream.full > 0;
         let from = if is_wary { taking.claim.request as usize % waiting.min(64) } else { 0 };
         let jobs: Vec<JobId> = self.submit.jobs().skip(from).take(wanted).cloned().collect();
@@ -512,7 +512,7 @@ impl LedgerModel {
         }
     }
 
-    /// The answer, and the lease that goes if it is written.
+    /// The answer to an outcome, and the lease that ends if the outcome is written.
     fn judge(&mut self, outcome: &Outcome, is_held: bool) -> (Answer, JobId) {
         let lease = lease_of(&outcome.job, outcome.fence);
         if is_held {
@@ -565,7 +565,7 @@ impl LedgerModel {
         }
     }
 
-    /// `refused` submits of the same call were refused, this one included.
+    /// Applies the pressure of one outcome. `refused` counts the refused submits of the same call, including this one.
     fn press(&mut self, pressure: Pressure, refused: usize, now_ms: u64) {
         let open = (self.poll.len() + self.leases.len()) as f64;
         let shared = &mut self.upstream;
@@ -645,7 +645,7 @@ enum Place {
     Ended,
 }
 
-/// A claim in the making.
+/// A claim under construction.
 struct Taking {
     claim: Claim,
     now_ms: u64,

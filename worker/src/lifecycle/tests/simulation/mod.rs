@@ -1,8 +1,9 @@
 //! The simulation: many small worlds, each from a seed, in paused time.
 //!
-//! In each world, pods work on jobs against a model of the ledger and an upstream that keeps books, while a nemesis
-//! kills, freezes and drains them at any await, takes Redis away, and brings it back without its last writes. The decisions are those of [`crate::lifecycle`];
-//! the order of acts is the engine's. At the end the checker compares what was told with what was billed.
+//! In each world, pods work on jobs against a model of the ledger and an upstream that keeps books. Meanwhile a nemesis
+//! kills, freezes and drains the pods at any await, takes Redis away, and brings it back without its last writes. The
+//! decisions are those of [`crate::lifecycle`]; the order of acts is the engine's. At the end the checker compares the
+//! events with what was billed.
 //!
 //! A failing test prints the seed: `MJQ_SIM_SEED=<seed>` plays that world alone and tells its story, and
 //! `MJQ_SIM_SEEDS=<count>` plays more of them.
@@ -27,14 +28,14 @@ use mjq_producer::contract::Code;
 use self::{sabotage::Sabotage, tally::Tally, world::World};
 use super::START_MS;
 
-/// How many worlds each of the two halves plays.
+/// How many worlds each of the two tests plays.
 const WORLDS: u64 = 3_000;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// Plays worlds until one has a problem, which it then tells with its story.
+/// Plays worlds until one has a problem, and then prints the problem with the world's story.
 fn play(seeds: impl Iterator<Item = u64>) -> Tally {
     let mut tally = Tally::default();
     for seed in seeds {

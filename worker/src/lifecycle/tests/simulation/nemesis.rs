@@ -1,4 +1,5 @@
-//! The nemesis: starts the pods, and kills, freezes and drains them at any of their awaits; takes Redis away, and makes it forget.
+//! The nemesis: starts the pods, kills, freezes and drains them at any of their awaits, takes Redis away, and makes it
+//! lose its last writes.
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
@@ -13,11 +14,11 @@ pub(super) struct Nemesis {
     names: u64,
 }
 
-/// Where one pod after the other lives.
+/// A place in which one pod after the other lives.
 struct Place {
     name: String,
     is_draining: Rc<Cell<bool>>,
-    /// The pod's main loop. Whatever it had under way dies with it.
+    /// The pod's main loop. All work under way ends with it.
     life: JoinSet<()>,
 }
 
@@ -47,7 +48,7 @@ impl Nemesis {
                 _ => self.take_redis_away(),
             }
         }
-        // The pods live as long as this does.
+        // The pods live as long as this future does.
         std::future::pending::<()>().await;
     }
 
@@ -60,14 +61,14 @@ impl Nemesis {
         Place { name, is_draining, life }
     }
 
-    /// kill -9, and another one in its place.
+    /// Kills a pod (kill -9), and starts another one in its place.
     async fn kill(&mut self, number: u64) {
         self.trouble(number, "is killed");
         self.pods[number as usize].life.shutdown().await;
         self.replace(number).await;
     }
 
-    /// SIGTERM, and another one in its place when it is gone.
+    /// Drains a pod (SIGTERM), and starts another one in its place when it has ended.
     async fn drain(&mut self, number: u64) {
         let place = &mut self.pods[number as usize];
         self.world.note(|| format!("{} drains", place.name));
@@ -82,7 +83,7 @@ impl Nemesis {
         self.pods[number as usize] = self.launch(number);
     }
 
-    /// SIGSTOP and, some time later, SIGCONT.
+    /// Freezes a pod (SIGSTOP); it goes on some time later (SIGCONT).
     fn freeze(&mut self, number: u64) {
         self.trouble(number, "is frozen");
         let thaws_ms = self.world.now_ms() + self.world.dice.below(2 * self.world.weather.lease_ms + 4_000);
@@ -96,23 +97,23 @@ impl Nemesis {
         let back_ms = self.world.now_ms() + self.world.dice.below(longest);
         self.world.redis_away_until_ms.set(back_ms);
         self.world.troubled_until(back_ms);
-        // No pod can keep its leases now.
+        // No pod can renew its leases now.
         for number in 0..self.pods.len() as u64 {
             self.trouble(number, "has lost redis");
         }
     }
 
-    /// A power cut: Redis comes back as another server, as it was up to a second and a half ago.
+    /// A power cut: Redis comes back as another server, without the writes of up to the last second and a half.
     ///
-    /// What a pod submitted in that time only this pod knows. So none is frozen or killed meanwhile, and none
-    /// before it can have told.
+    /// Only the pod itself knows what it submitted in that time. So no pod is frozen or killed meanwhile, nor before
+    /// the pods have had time to report their submits.
     async fn make_redis_forget(&mut self) {
         let thawed_ms = self.world.frozen_until_ms.borrow().values().max().copied().unwrap_or(0);
         let away_ms = thawed_ms.max(self.world.redis_away_until_ms.get());
         sleep(Duration::from_millis(away_ms.saturating_sub(self.world.now_ms())) + Duration::from_millis(10)).await;
         self.lose_writes().await;
         if self.world.dice.permille(300) {
-            // It comes back, and dies again while the pods tell it what they hold.
+            // Redis comes back, and dies again while the pods report their claims.
             self.lose_writes().await;
         }
         sleep(Duration::from_secs(10)).await;
@@ -138,7 +139,7 @@ impl Nemesis {
         tokio::task::spawn_local(admit_again(self.world.clone()));
     }
 
-    /// From now on, nobody can be sure of what this pod was submitting, or will be.
+    /// Marks the pod as troubled, and the submits that it has under way as ambiguous.
     fn trouble(&mut self, number: u64, what: &str) {
         let name = &self.pods[number as usize].name;
         self.world.note(|| format!("{name} {what}"));
@@ -150,5 +151,5 @@ impl Nemesis {
     }
 }
 
-/// How long a pod waits for what it has begun, when it drains.
+/// How long a draining pod waits for the work that it has begun, in addition to the upstream's time-out.
 pub(super) const DRAIN: Duration = Duration::from_secs(3);

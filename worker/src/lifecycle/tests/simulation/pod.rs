@@ -1,7 +1,7 @@
-//! A pod: claims, performs and settles as the engine does, with a place to die between any two of its acts.
+//! A pod: it claims, performs and settles as the engine does, and can die between any two of its acts.
 //!
-//! The decisions are the real ones: [`Act::of`], [`next`], [`event_of`], the policy. What stands here is the order of
-//! acts that the engine's `claimer`, `executor`, `settler`, `renewer` and `reasserter` keep.
+//! The decisions are the real ones: [`Act::of`], [`next`], [`event_of`], the policy. This file models the order of acts
+//! of the engine's `claimer`, `executor`, `settler`, `renewer` and `reasserter`.
 
 use std::{
     cell::{Cell, RefCell},
@@ -31,20 +31,20 @@ pub(super) struct Pod {
     number: u64,
     is_draining: Rc<Cell<bool>>,
     held: RefCell<BTreeMap<(JobId, u64), Lease>>,
-    /// When it last saw the upstream take a job.
+    /// When the pod last saw the upstream take a job.
     accepted_ms: Cell<u64>,
     shown_ms: Cell<u64>,
-    /// What became of its latest submits, and when.
+    /// The outcomes of the pod's latest submits, with their times.
     submits: RefCell<Vec<(u64, Outcome)>>,
 }
 
-/// Who had claimed each job last, where it stood, and how often it was taken over.
+/// For each job, the pod that claimed it last, its phase, and its number of reclaims.
 type Holders = BTreeMap<JobId, (String, Phase, u32)>;
 
 #[derive(Clone)]
 struct Lease {
     step: ClaimedStep,
-    /// When the claim was asked for, and when the lease last began anew.
+    /// When the claim was asked for. `begun_ms` is when the lease was last renewed.
     claimed_ms: u64,
     begun_ms: u64,
     is_lost: bool,
@@ -67,7 +67,7 @@ impl Pod {
         }
     }
 
-    /// Works until it drains. Whoever drops this kills it.
+    /// Works until the pod drains. To drop this future is to kill the pod.
     pub(super) async fn run(self: Rc<Self>) {
         let mut steps = JoinSet::new();
         let mut renewer = JoinSet::new();
@@ -95,7 +95,7 @@ impl Pod {
                 .await;
         self.world.ledger.borrow_mut().reassertion.pods.remove(&self.name);
         if !steps.is_empty() {
-            // It leaves without them, as a pod does whose Redis hangs.
+            // The pod ends without waiting for its steps, like a pod whose Redis hangs.
             self.world.troubled.borrow_mut().insert(self.name.clone());
             let held: Vec<JobId> = self.held.borrow().keys().map(|(job, _)| job.clone()).collect();
             self.world.ambiguous.borrow_mut().extend(held);
@@ -128,7 +128,7 @@ impl Pod {
         (steps, asked_ms, more_after)
     }
 
-    /// Only the jobs of pods that had trouble may be taken over.
+    /// Checks that only jobs of pods that had trouble are taken over.
     fn check_takeover(&self, step: &ClaimedStep, before: &Holders) {
         let (holder, phase, reclaims) = &before[&step.job];
         let told = || format!("{} {} claims it, fence {}, {phase}, {:?}", step.job, self.name, step.fence, step.flags);
@@ -170,7 +170,7 @@ impl Pod {
         }
     }
 
-    /// Tells each new server what it holds and what it has submitted, as the reasserter does.
+    /// Reports to each new server the pod's claims and submits, as the reasserter does.
     async fn testify(self: Rc<Self>) {
         const REACH_MS: u64 = 600_000;
         let (world, lease_ms) = (&self.world, self.world.weather.lease_ms);
@@ -184,7 +184,7 @@ impl Pod {
             if world.sabotage == Some(Sabotage::SaysNothing) {
                 continue;
             }
-            // It learns of it with the next call that it tries.
+            // The pod learns of the new server with its next call.
             self.nap(world.dice.ms(0, 900)).await;
             let ask = |ledger: &mut LedgerModel, now_ms| ledger.reassert(&self.name, &[], lease_ms, 0, now_ms);
             let ((mut gate, _), _) = self.call(ask).await;
@@ -228,7 +228,7 @@ impl Pod {
     }
 
     async fn perform(self: Rc<Self>, step: ClaimedStep) {
-        // In the channel, until the runtime has a place for it.
+        // The step waits in the channel until the runtime has a place for it.
         self.nap(self.world.dice.ms(0, 3)).await;
         let act = Act::of(&step.record, &step.flags, self.world.weather.policy.max_reclaims);
         let seen = match self.is_draining.get() {
@@ -288,12 +288,12 @@ impl Pod {
         }
     }
 
-    /// The request has arrived. What it makes is made, whatever becomes of the one who sent it.
+    /// The request has arrived at the upstream. A task that it makes exists, even if the pod dies now.
     fn post(&self, step: &ClaimedStep) -> Reply {
         let world = &self.world;
         let attempt = step.record.attempts + 1;
         let fence = world.ledger.borrow().jobs.get(&step.job).map_or(0, |row| row.fence);
-        // A Redis that has lost its last writes knows less.
+        // After Redis has lost its last writes, its fence may be lower.
         if fence > step.fence || fence < step.fence && world.server() == 0 {
             world.problem(format!("{} is submitted under fence {}, and has {fence}", step.job, step.fence));
         }
@@ -376,9 +376,9 @@ impl Pod {
         };
         let accepted = transition.record.task.clone().filter(|_| transition.pressure == Pressure::Accepted);
         let accepted = accepted.map(|task| (step.job.clone(), task));
-        // Nothing is swept.
+        // Every outcome is recent, because nothing is swept in this world.
         let outcome = Outcome { job: step.job.clone(), fence: step.fence, is_recent: true, transition, event };
-        // Waits for its turn, with others.
+        // The settlement waits for its turn, with others.
         self.nap(world.dice.ms(0, 5)).await;
         let outcomes = [outcome];
         let (answers, _) = self
@@ -405,12 +405,12 @@ impl Pod {
         }
     }
 
-    /// Whether the claim is fresh enough to send anything.
+    /// Whether the claim is fresh enough to send a request.
     fn may_begin(&self, step: &ClaimedStep) -> bool {
         if self.world.sabotage == Some(Sabotage::SendsLate) {
             return true;
         }
-        // Not by the lease as it was renewed: by the claim, as the executor does.
+        // The age counts from the claim, not from the last renewal of the lease, as in the executor.
         let age_ms = |lease: &Lease| self.world.now_ms() - lease.claimed_ms;
         self.lease_of(step).is_some_and(|lease| !lease.is_lost && age_ms(&lease) < self.world.weather.lease_ms / 2)
     }
@@ -419,7 +419,7 @@ impl Pod {
         self.held.borrow().get(&(step.job.clone(), step.fence)).cloned()
     }
 
-    /// Asks Redis until it has answered. A lost answer leaves the act done, and it is asked for again.
+    /// Repeats a call to Redis until it is answered. When an answer is lost, the act is done, and is asked for again.
     async fn call<T>(&self, mut act: impl FnMut(&mut LedgerModel, u64) -> T) -> (T, u64) {
         let world = &self.world;
         for tries in 0.. {
@@ -446,7 +446,7 @@ impl Pod {
     }
 
     async fn exchange_ends(&self) {
-        // Some answers are slow, and a pod's renewals have to bridge that.
+        // Some answers are slow, so that the pod has to renew its leases meanwhile.
         let longest = if self.world.dice.permille(100) { 3_500 } else { 60 };
         sleep(self.world.dice.ms(1, longest)).await;
         self.thaw().await;
@@ -457,7 +457,7 @@ impl Pod {
         self.thaw().await;
     }
 
-    /// A frozen process goes on when it is thawed.
+    /// Waits while the pod is frozen.
     async fn thaw(&self) {
         loop {
             let until_ms = self.world.frozen_until_ms.borrow().get(&self.number).copied().unwrap_or(0);

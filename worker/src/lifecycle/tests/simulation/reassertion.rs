@@ -1,4 +1,5 @@
-//! The model of `scripts/reassert.lua` and `scripts/prelude/server.lua`: what pods tell a Redis that has lost its last writes.
+//! The model of `scripts/reassert.lua` and `scripts/prelude/server.lua`: what pods report to a Redis that has lost its
+//! last writes.
 
 use std::collections::BTreeSet;
 
@@ -9,24 +10,24 @@ use super::{
     sabotage::Sabotage,
 };
 
-/// What the ledger knows of the server that it is on, and of who has told it what he holds.
+/// The ledger's knowledge of the server on which it runs, and of the pods that have reported their claims.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Reassertion {
-    /// The server that is in charge; it is none of what a snapshot brings back.
+    /// The server in charge. A restored snapshot does not change it.
     pub(super) server: u64,
     known: Option<u64>,
     gate_ms: u64,
-    /// When the gate was closed, which names it.
+    /// When the gate was closed; this time is also the gate's name.
     gated_ms: u64,
     reported: BTreeSet<String>,
-    /// The pods that have shown themselves, and have not said goodbye.
+    /// The pods that have registered, and have not ended.
     pub(super) pods: BTreeSet<String>,
 }
 
 impl LedgerModel {
     const GATE_MS: u64 = 8_000;
 
-    /// Until when nothing is claimed.
+    /// The time until which nothing is claimed.
     pub(super) fn server_gate(&mut self, now_ms: u64) -> u64 {
         let reassertion = &mut self.reassertion;
         if reassertion.known != Some(reassertion.server) {
@@ -39,14 +40,14 @@ impl LedgerModel {
         if self.sabotage == Some(Sabotage::NoGate) { 0 } else { reassertion.gate_ms }
     }
 
-    /// Whether a claim is newer than all that the ledger knows of the job.
+    /// Whether a claim is newer than everything that the ledger knows of the job.
     pub(super) fn has_forgotten(&self, job: &JobId, fence: u64, is_recent: bool) -> bool {
-        // What has ended under the claim before has its event. Who tries it once more leaves out a fence.
+        // If the job ended under the claim before, its event exists. A retry leaves out a fence, so it is not affected.
         let has_ended = |row: &Row| row.phase.is_terminal() && row.last + 1 == fence;
         self.jobs.get(job).map_or(is_recent, |row| row.last < fence && !has_ended(row))
     }
 
-    /// The gate that is closed, 0 for none, and which of the steps it had forgotten.
+    /// Returns the closed gate (0 for none), and for each step whether the ledger had forgotten it.
     pub(super) fn reassert(
         &mut self,
         pod: &str,

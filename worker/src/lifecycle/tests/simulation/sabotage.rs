@@ -3,17 +3,17 @@
 /// One mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sabotage {
-    /// An outcome is written whatever has become of the claim.
+    /// An outcome is written even if its claim no longer holds.
     NoFence,
-    /// An outcome that is told again is written again.
+    /// An outcome that is settled again is written again.
     SettlesTwice,
-    /// Whoever takes a job over is not told that its worker died.
+    /// A pod that takes a job over is not told that the job's worker died.
     SilentReclaim,
     /// A claim whose answer was lost is forgotten.
     NoMemo,
     /// Pods do not renew their leases.
     NoRenewal,
-    /// Pods send what they have claimed, however long ago that was.
+    /// Pods send requests for old claims, too.
     SendsLate,
     /// A lost answer is taken for a refusal.
     ResubmitsLost,
@@ -21,9 +21,9 @@ pub(super) enum Sabotage {
     Resubmits22,
     /// A drain hands a dead worker's submit back as if nothing had left.
     HandsBackTheDead,
-    /// A pod says nothing of what it holds to a Redis that has lost its last writes.
+    /// A pod does not report its claims to a Redis that has lost its last writes.
     SaysNothing,
-    /// Claims go on at once on another server, whoever has not yet said what he holds.
+    /// Claims go on at once on a new server, before all pods have reported their claims.
     NoGate,
 }
 

@@ -1,8 +1,8 @@
-//! The tally: what was reached, so that a simulation in which nothing happens is noticed.
+//! The tally: counts what happened, so that a simulation in which nothing happens is noticed.
 
 use std::collections::BTreeMap;
 
-/// How often things happened.
+/// How often each thing happened.
 #[derive(Debug, Default)]
 pub(super) struct Tally(BTreeMap<String, u64>);
 

@@ -1,4 +1,4 @@
-//! The upstream: makes tasks, keeps books of them, and answers as the family does. It cannot be talked into anything.
+//! The upstream: makes tasks, keeps books of them, and answers like the real ones. Its books cannot be wrong.
 
 use std::time::Duration;
 
@@ -13,38 +13,38 @@ pub(super) struct Upstream {
     pub(super) tasks: Vec<Task>,
 }
 
-/// One task, which is billed.
+/// One task; it is billed.
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) id: TaskId,
     pub(super) job: JobId,
-    /// The attempt that it was made for, as its request said.
+    /// The attempt for which the task was made, by its request.
     pub(super) attempt: u32,
     pub(super) made_ms: u64,
     runs_ms: u64,
     fate: Fate,
-    /// Polls that do not show it (yet).
+    /// How many polls do not show the task yet.
     hidden: u32,
     pub(super) waits_for_input: bool,
-    /// Whether somebody has been told that it failed.
+    /// Whether an answer has told that the task failed.
     pub(super) failure_told: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Success,
-    /// Success, and the picture some polls later.
+    /// Success, but the picture appears some polls later.
     LatePicture(u32),
     Failure(FailureClass),
     Stuck,
-    /// The upstream forgets it when it has run for half its time.
+    /// The upstream forgets the task after half of its time.
     Forgotten,
 }
 
 /// An answer to a submit.
 pub(super) enum Reply {
     Told(Observation),
-    /// Something after which nobody can know, but for this oracle.
+    /// An answer was lost. The pod cannot know the outcome, but the upstream's books do.
     Lost,
 }
 
@@ -65,7 +65,7 @@ impl Upstream {
             return Reply::Told(Observation::Denied { code, reason: "denied".to_owned() });
         }
         let task = self.make(job, attempt, weather, dice, now_ms);
-        // 1, 22 and 21 with an id are the same; 22 tells how many are before it.
+        // Codes 1, 22 and 21 with an id are all acceptances; 22 tells how many tasks are ahead.
         let queue_position = *dice.pick(&[0, 0, 1, 7]);
         Reply::Told(Observation::Accepted { task, queue_position })
     }
@@ -114,7 +114,7 @@ impl Upstream {
         id
     }
 
-    /// Shows a task, as a poll sees it.
+    /// The answer to a poll of a task.
     pub(super) fn look(&mut self, id: &TaskId, weather: &Weather, dice: &Dice, now_ms: u64) -> Observation {
         if dice.permille(weather.polls_lose) {
             let retry_after = dice.permille(200).then(|| Duration::from_secs(2));
@@ -126,7 +126,7 @@ impl Upstream {
         }
     }
 
-    /// Looks for the task of an attempt, as the list of tasks with their `state` tells it.
+    /// Searches for the task of an attempt, as the list of tasks with their `state` does.
     pub(super) fn find(&self, job: &JobId, attempt: u32, weather: &Weather, dice: &Dice) -> Observation {
         if dice.permille(weather.polls_lose) {
             return Observation::NoVerdict { reason: "502".to_owned(), retry_after: None };
@@ -137,7 +137,7 @@ impl Upstream {
 }
 
 impl Task {
-    /// When it has run for its time, if ever.
+    /// When the task ends; `None` if it does not end by itself.
     pub(super) fn ends_ms(&self) -> Option<u64> {
         let ends = !matches!(self.fate, Fate::Stuck | Fate::Forgotten) && !self.waits_for_input;
         ends.then_some(self.made_ms + self.runs_ms)
@@ -178,7 +178,7 @@ impl Task {
     }
 }
 
-/// One of the ways in which an upstream does not take a job now.
+/// A random refusal: the upstream does not take a job now.
 fn refusal(dice: &Dice) -> Observation {
     let pause = dice.permille(300).then(|| dice.ms(500, 3_000));
     let (busy, retry_after) = *dice.pick(&[

@@ -1,4 +1,4 @@
-//! The weather: what one seed's world is like. Shares are in thousandths.
+//! The weather: the conditions of one seed's world. Shares are in thousandths.
 
 use std::time::Duration;
 
@@ -13,25 +13,25 @@ pub(super) struct Weather {
     pub(super) lease_ms: u64,
     pub(super) max_open: usize,
     pub(super) policy: Policy,
-    /// Requests to Redis whose answer gets lost.
+    /// Calls to Redis whose answer is lost.
     pub(super) redis_loses: u64,
-    /// Submits whose answer gets lost, with the task made and without.
+    /// Submits whose answer is lost, half of them after the task was made.
     pub(super) submit_loses: u64,
-    /// Submits that are refused for now, in one of the ways.
+    /// Submits that are refused for now, in one of several ways.
     pub(super) refuses: u64,
     /// Submits that are denied for good.
     pub(super) denies: u64,
     /// Tasks that do not simply succeed.
     pub(super) odd_tasks: u64,
-    /// Polls that tell nothing.
+    /// Polls that give no verdict.
     pub(super) polls_lose: u64,
-    /// Hooks that get lost.
+    /// Hooks that are lost.
     pub(super) hooks_lose: u64,
-    /// Jobs that somebody cancels.
+    /// Jobs that are cancelled on request.
     pub(super) cancels: u64,
     /// Strokes of the nemesis that make Redis lose its last writes.
     pub(super) redis_forgets: u64,
-    /// Between two strokes of the nemesis, ms at the most.
+    /// The longest time between two strokes of the nemesis, in ms.
     pub(super) peace_ms: u64,
 }
 

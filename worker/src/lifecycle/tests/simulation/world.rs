@@ -1,4 +1,4 @@
-//! The world of one seed: what everybody in it shares, and its story from the first job to the last.
+//! The world of one seed: the state that all parts share, and the story from the first job to the last.
 
 use std::{
     cell::{Cell, RefCell},
@@ -20,25 +20,25 @@ use super::{
 };
 use crate::lifecycle::Record;
 
-/// What everybody shares. There is one thread, and no borrow is held over an await.
+/// The shared state of a world. There is one thread, and no borrow is held over an await.
 pub(super) struct World {
     pub(super) dice: Dice,
     pub(super) weather: Weather,
     pub(super) ledger: RefCell<LedgerModel>,
     pub(super) upstream: RefCell<Upstream>,
     pub(super) sabotage: Option<Sabotage>,
-    /// Jobs of whose submit the answer was lost, or whose worker was lost in it: the only honest unknowns.
+    /// Jobs with a submit whose answer or whose worker was lost. Only these may end as unknown.
     pub(super) ambiguous: RefCell<BTreeSet<JobId>>,
-    /// Pods that were killed or frozen at some time.
+    /// Pods that were killed, frozen or cut off at some time.
     pub(super) troubled: RefCell<BTreeSet<String>>,
-    /// Until when each pod is frozen, by its number.
+    /// The time until which each pod is frozen, by the pod's number.
     pub(super) frozen_until_ms: RefCell<BTreeMap<u64, u64>>,
     pub(super) redis_away_until_ms: Cell<u64>,
-    /// Until then, each answer of a Redis that has come back arrives.
+    /// Until then, no answer of the Redis that has come back is lost.
     pub(super) redis_is_kind_until_ms: Cell<u64>,
-    /// What was enqueued: id, record, and from when it may be submitted.
+    /// The enqueued jobs: id, record, and the time from which the job may be submitted.
     pub(super) enqueued: RefCell<Vec<(JobId, Record, u64)>>,
-    /// When the last pod is well again.
+    /// When the last trouble is over.
     pub(super) calm_from_ms: Cell<u64>,
     pub(super) problems: RefCell<Vec<String>>,
     pub(super) tally: RefCell<Tally>,
@@ -46,7 +46,7 @@ pub(super) struct World {
     trace: Option<RefCell<Vec<String>>>,
 }
 
-/// What became of a world.
+/// The result of one world.
 pub(super) struct Verdict {
     pub(super) problems: Vec<String>,
     pub(super) tally: Tally,
@@ -54,12 +54,12 @@ pub(super) struct Verdict {
 }
 
 impl World {
-    /// Longer than any deadline, storm and freeze together.
+    /// Longer than all deadlines, storms and freezes together.
     const END_MS: u64 = 400_000;
-    /// What zombies and lost answers may still stir up after the last end.
+    /// The time that zombies and lost answers have to cause events after the last end.
     const AFTERMATH: Duration = Duration::from_secs(60);
 
-    /// Lets the world of `seed` live from its beginning to its end.
+    /// Plays the world of `seed` from its beginning to its end.
     pub(super) fn play(seed: u64, sabotage: Option<Sabotage>, is_traced: bool) -> Verdict {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         LocalSet::new().block_on(&runtime, async {
@@ -104,7 +104,7 @@ impl World {
         }
         sleep(Self::AFTERMATH).await;
         nemesis.abort();
-        // The pods go with their nemesis; what they had under way is dropped.
+        // The pods end with their nemesis, and their work under way is dropped.
         let _ = nemesis.await;
         checker::check(self);
     }
@@ -113,7 +113,7 @@ impl World {
         self.ledger.borrow().jobs.values().all(|row| row.phase.is_terminal())
     }
 
-    /// How old the world is, ms.
+    /// The age of the world, in ms.
     pub(super) fn age_ms(&self) -> u64 {
         self.began.elapsed().as_millis() as u64
     }
@@ -123,12 +123,12 @@ impl World {
         START_MS + self.age_ms()
     }
 
-    /// Which Redis server is in charge.
+    /// The Redis server in charge.
     pub(super) fn server(&self) -> u64 {
         self.ledger.borrow().reassertion.server
     }
 
-    /// Whether an answer of Redis gets lost now.
+    /// Whether the current answer of Redis is lost.
     pub(super) fn loses_answer(&self) -> bool {
         self.is_stormy()
             && self.now_ms() >= self.redis_is_kind_until_ms.get()
@@ -144,12 +144,12 @@ impl World {
         self.problems.borrow_mut().push(problem);
     }
 
-    /// Nobody is to be blamed for being late before that.
+    /// Excuses all delays before `until_ms`.
     pub(super) fn troubled_until(&self, until_ms: u64) {
         self.calm_from_ms.set(self.calm_from_ms.get().max(until_ms));
     }
 
-    /// Writes a line of the story, if anybody reads it.
+    /// Writes a line of the story, if the story is traced.
     pub(super) fn note(&self, line: impl FnOnce() -> String) {
         if let Some(trace) = &self.trace {
             trace.borrow_mut().push(format!("{:>7} {}", self.age_ms(), line()));
