@@ -75,7 +75,7 @@ impl Admitter {
             // An entry that is given out while the pod leaves is found by the next pod that looks back.
             let entries = tokio::select! { entries = read => entries, () = draining.cancelled() => break };
             let Ok(entries) = entries else { break };
-            more_wait = Intake::is_enough(&entries, count);
+            more_wait = is_full(&entries, count);
             if !entries.is_empty() && self.admit(entries, false).await.is_err() {
                 break;
             }
@@ -218,6 +218,12 @@ fn admission(
     Ok(Admission { entry, id, json, job, record })
 }
 
+/// Whether a read that asked for `count` entries was filled, so that more may wait.
+fn is_full(entries: &[RawEntry], count: usize) -> bool {
+    let bytes: usize = entries.iter().map(|entry| entry.job.as_ref().map_or(0, Vec::len)).sum();
+    entries.len() >= count || bytes >= Intake::ENOUGH_BYTES
+}
+
 fn by_size<T>(items: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
     let mut batches: Vec<Vec<T>> = Vec::new();
     let mut bytes = 0;
@@ -332,21 +338,21 @@ mod tests {
         for n in 1..=50 {
             add(&admitter, &format!("1-{n}"), "small").await?;
         }
-        for n in 51..=90 {
+        for n in 51..=70 {
             add(&admitter, &format!("1-{n}"), &"x".repeat(MIB)).await?;
         }
         let sizes = |entries: Vec<RawEntry>| entries.iter().map(|entry| entry.job.as_ref().unwrap().len()).collect();
-        let enough = Intake::ENOUGH_BYTES + Intake::PART * MIB;
+        let enough = Intake::ENOUGH_BYTES + Admitter::FEW * MIB;
 
         let (mut given_out, mut looked_at) = (Vec::<usize>::new(), Vec::<usize>::new());
-        while given_out.len() < 90 {
+        while given_out.len() < 70 {
             let entries = admitter.ledger.read_present_intake(&admitter.intake, Admitter::MAX_COUNT).await?;
             let sizes: Vec<usize> = sizes(entries);
             assert!(sizes.iter().sum::<usize>() <= enough, "{sizes:?}");
             given_out.extend(sizes);
         }
         let mut from = "-".to_owned();
-        while looked_at.len() < 90 {
+        while looked_at.len() < 70 {
             let entries = admitter.ledger.read_intake_again(&admitter.intake, &from, "+", Admitter::MAX_COUNT).await?;
             from = format!("({}", entries.last().unwrap().id);
             let sizes: Vec<usize> = sizes(entries);
@@ -354,7 +360,7 @@ mod tests {
             looked_at.extend(sizes);
         }
 
-        assert_eq!((given_out.iter().sum::<usize>(), &given_out), (50 * 5 + 40 * MIB, &looked_at));
+        assert_eq!((given_out.iter().sum::<usize>(), &given_out), (50 * 5 + 20 * MIB, &looked_at));
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use super::{Abandoned, Ledger, arg, scripts};
 #[derive(Debug)]
 pub struct Intake {
     link: RedisLink,
+    prefix: String,
     stream: String,
 }
 
@@ -34,15 +35,14 @@ impl Intake {
     const GROUP: &str = "mjq";
     /// How long one read waits for an entry.
     pub const BLOCK: Duration = Duration::from_secs(2);
-    /// The most entries that one reply carries: all of them may be large, and they have to fit into the memory of a pod.
-    pub const PART: usize = 16;
-    /// A read of entries that are there ends with the reply that brings it to so many bytes.
+    /// How many bytes one read of entries that are there brings, and at most four entries more: large pictures must not
+    /// fill the memory.
     pub const ENOUGH_BYTES: usize = 4 * 1024 * 1024;
 
     /// Makes the intake of `ledger`'s queue, over a link of its own.
     #[must_use]
     pub fn new(link: RedisLink, ledger: &Ledger) -> Self {
-        Self { link, stream: ledger.queue().jobs_stream() }
+        Self { link, prefix: ledger.queue().prefix(), stream: ledger.queue().jobs_stream() }
     }
 
     /// Waits for up to `count` new entries, which may all be large.
@@ -57,26 +57,27 @@ impl Intake {
         self.with_group(entries).await
     }
 
-    /// Whether a read of at most `count` entries ended because it had as many, or had [`Intake::ENOUGH_BYTES`]: then more
-    /// may be there.
-    #[must_use]
-    pub fn is_enough(entries: &[RawEntry], count: usize) -> bool {
-        let bytes: usize = entries.iter().map(|entry| entry.job.as_ref().map_or(0, Vec::len)).sum();
-        entries.len() >= count || bytes >= Self::ENOUGH_BYTES
-    }
-
-    async fn read_present(&self, count: usize) -> RedisResult<Vec<RawEntry>> {
-        let mut command = redis::cmd("XREADGROUP");
-        command.arg("GROUP").arg(Self::GROUP).arg(Self::GROUP).arg("COUNT").arg(count);
-        command.arg("NOACK").arg("STREAMS").arg(&self.stream).arg(">");
-        let entries = self.link.query::<Streams>(&command).await.map(|Streams(entries)| entries);
+    /// Reads up to `count` new entries that are there, and no more once they have [`Intake::ENOUGH_BYTES`].
+    ///
+    /// # Errors
+    /// As [`Intake::read`].
+    pub async fn read_present(&self, count: usize) -> RedisResult<Vec<RawEntry>> {
+        let entries = self.run(count, [Self::GROUP, "", ""]).await;
         self.with_group(entries).await
     }
 
-    async fn read_again(&self, from: &str, until: &str, count: usize) -> RedisResult<Vec<RawEntry>> {
-        let mut command = redis::cmd("XRANGE");
-        command.arg(&self.stream).arg(from).arg(until).arg("COUNT").arg(count);
-        self.link.query(&command).await
+    /// Reads up to `count` entries from `from` on, as far as `until`, whoever was given them, and no more once they have
+    /// [`Intake::ENOUGH_BYTES`].
+    ///
+    /// # Errors
+    /// Whatever Redis or the network says.
+    pub async fn read_again(&self, from: &str, until: &str, count: usize) -> RedisResult<Vec<RawEntry>> {
+        self.run(count, ["", from, until]).await
+    }
+
+    async fn run(&self, count: usize, [group, from, until]: [&str; 3]) -> RedisResult<Vec<RawEntry>> {
+        let args = [arg(count), arg(Self::ENOUGH_BYTES), arg(group), arg(from), arg(until)];
+        scripts::READ_JOBS.run(&self.link, &self.prefix, &args.as_slice()).await
     }
 
     /// Makes the group where there was none.
@@ -107,26 +108,16 @@ impl Ledger {
         self.until_answered("read_jobs", || intake.read(counts())).await
     }
 
-    /// Reads up to `count` new entries that are there, and no more once they have [`Intake::ENOUGH_BYTES`].
+    /// Reads entries that are there until Redis has answered. See [`Intake::read_present`].
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
     pub async fn read_present_intake(&self, intake: &Intake, count: usize) -> Result<Vec<RawEntry>, Abandoned> {
-        let mut entries = Vec::new();
-        loop {
-            let wanted = Intake::PART.min(count - entries.len());
-            let mut counts = halving(wanted);
-            let part = self.until_answered("read_jobs", || intake.read_present(counts())).await?;
-            let is_last = part.len() < wanted;
-            entries.extend(part);
-            if is_last || Intake::is_enough(&entries, count) {
-                return Ok(entries);
-            }
-        }
+        let mut counts = halving(count);
+        self.until_answered("read_jobs", || intake.read_present(counts())).await
     }
 
-    /// Reads up to `count` entries from `from` to `until`, even if they were given out before, and no more once they have
-    /// [`Intake::ENOUGH_BYTES`].
+    /// Reads entries again until Redis has answered. See [`Intake::read_again`].
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
@@ -137,20 +128,8 @@ impl Ledger {
         until: &str,
         count: usize,
     ) -> Result<Vec<RawEntry>, Abandoned> {
-        let (mut entries, mut from) = (Vec::<RawEntry>::new(), from.to_owned());
-        loop {
-            let wanted = Intake::PART.min(count - entries.len());
-            let mut counts = halving(wanted);
-            let part = self.until_answered("read_jobs_again", || intake.read_again(&from, until, counts())).await?;
-            let is_last = part.len() < wanted;
-            entries.extend(part);
-            if let Some(last) = entries.last() {
-                from = format!("({}", last.id);
-            }
-            if is_last || Intake::is_enough(&entries, count) {
-                return Ok(entries);
-            }
-        }
+        let mut counts = halving(count);
+        self.until_answered("read_jobs_again", || intake.read_again(from, until, counts())).await
     }
 
     /// Deletes a command from the job stream that nobody will obey.

@@ -46,6 +46,7 @@ scripts! {
     LOOK_BACK = "look_back";
     MODAL = "modal" after "rights" and "job" and "command";
     PAUSE = "pause";
+    READ_JOBS = "read_jobs";
     REASSERT = "reassert" after "rights" and "job" and "server" and "standing";
     REJECT = "reject" after "rights" and "event";
     RELEASE = "release" after "rights" and "gate" and "pressure" and "job";
