@@ -42,8 +42,10 @@ struct LookBack {
 }
 
 impl Admitter {
-    /// The most entries that one read asks for; one call admits as many.
-    const MAX_COUNT: usize = 100;
+    /// The most entries that one read asks for: as many as one claim may give out.
+    const MAX_COUNT: usize = Ledger::MAX_CLAIM;
+    /// The most entries that one call admits, and that a look-back deals with between two reads.
+    const BATCH: usize = 100;
     /// The most entries that a blocking read asks for: all of them may be large.
     const FEW: usize = 4;
 
@@ -93,7 +95,7 @@ impl Admitter {
 
     /// Admits the next few entries that were never dealt with, and returns what is left to look at.
     async fn look_back(&self, LookBack { from, until }: LookBack) -> Result<Option<LookBack>, Abandoned> {
-        let entries = self.ledger.read_intake_again(&self.intake, &from, &until, Self::MAX_COUNT).await?;
+        let entries = self.ledger.read_intake_again(&self.intake, &from, &until, Self::BATCH).await?;
         let Some(last) = entries.last() else { return Ok(None) };
         let from = format!("({}", last.id);
         self.admit(entries, true).await?;
@@ -230,7 +232,7 @@ fn by_size<T>(items: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
     for item in items {
         bytes += size(&item);
         match batches.last_mut() {
-            Some(batch) if bytes <= Ledger::CALL_BYTES && batch.len() < 100 => batch.push(item),
+            Some(batch) if bytes <= Ledger::CALL_BYTES && batch.len() < Admitter::BATCH => batch.push(item),
             _ => {
                 bytes = size(&item);
                 batches.push(vec![item]);
@@ -338,21 +340,21 @@ mod tests {
         for n in 1..=50 {
             add(&admitter, &format!("1-{n}"), "small").await?;
         }
-        for n in 51..=70 {
+        for n in 51..=90 {
             add(&admitter, &format!("1-{n}"), &"x".repeat(MIB)).await?;
         }
         let sizes = |entries: Vec<RawEntry>| entries.iter().map(|entry| entry.job.as_ref().unwrap().len()).collect();
         let enough = Intake::ENOUGH_BYTES + Admitter::FEW * MIB;
 
         let (mut given_out, mut looked_at) = (Vec::<usize>::new(), Vec::<usize>::new());
-        while given_out.len() < 70 {
+        while given_out.len() < 90 {
             let entries = admitter.ledger.read_present_intake(&admitter.intake, Admitter::MAX_COUNT).await?;
             let sizes: Vec<usize> = sizes(entries);
             assert!(sizes.iter().sum::<usize>() <= enough, "{sizes:?}");
             given_out.extend(sizes);
         }
         let mut from = "-".to_owned();
-        while looked_at.len() < 70 {
+        while looked_at.len() < 90 {
             let entries = admitter.ledger.read_intake_again(&admitter.intake, &from, "+", Admitter::MAX_COUNT).await?;
             from = format!("({}", entries.last().unwrap().id);
             let sizes: Vec<usize> = sizes(entries);
@@ -360,7 +362,7 @@ mod tests {
             looked_at.extend(sizes);
         }
 
-        assert_eq!((given_out.iter().sum::<usize>(), &given_out), (50 * 5 + 20 * MIB, &looked_at));
+        assert_eq!((given_out.iter().sum::<usize>(), &given_out), (50 * 5 + 40 * MIB, &looked_at));
         Ok(())
     }
 

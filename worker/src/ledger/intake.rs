@@ -62,8 +62,34 @@ impl Intake {
     /// # Errors
     /// As [`Intake::read`].
     pub async fn read_present(&self, count: usize) -> RedisResult<Vec<RawEntry>> {
-        let entries = self.run(count, [Self::GROUP, "", ""]).await;
+        let entries = match self.is_small().await? {
+            true => self.link.query::<Streams>(&self.group_read(count)).await.map(|Streams(entries)| entries),
+            false => self.run(count, [Self::GROUP, "", ""]).await,
+        };
         self.with_group(entries).await
+    }
+
+    /// Whether the whole stream fits into the memory of a pod: then a plain read does, too, and costs Redis a fifth of what
+    /// the script does.
+    async fn is_small(&self) -> RedisResult<bool> {
+        /// Redis adds up the sizes of the nodes of the stream, which takes it a millisecond for as many small jobs.
+        const MOST_ENTRIES: u64 = 200_000;
+        const SMALL_BYTES: u64 = 32 * 1024 * 1024;
+        let mut length = redis::cmd("XLEN");
+        length.arg(&self.stream);
+        if self.link.query::<u64>(&length).await? > MOST_ENTRIES {
+            return Ok(false);
+        }
+        let mut usage = redis::cmd("MEMORY");
+        usage.arg("USAGE").arg(&self.stream).arg("SAMPLES").arg(0);
+        Ok(self.link.query::<Option<u64>>(&usage).await?.is_none_or(|bytes| bytes <= SMALL_BYTES))
+    }
+
+    fn group_read(&self, count: usize) -> redis::Cmd {
+        let mut command = redis::cmd("XREADGROUP");
+        command.arg("GROUP").arg(Self::GROUP).arg(Self::GROUP).arg("COUNT").arg(count);
+        command.arg("NOACK").arg("STREAMS").arg(&self.stream).arg(">");
+        command
     }
 
     /// Reads up to `count` entries from `from` on, as far as `until`, whoever was given them, and no more once they have

@@ -9,8 +9,8 @@ use redis::RedisResult;
 use super::{Ledger, scripts};
 
 /// What the ledger and the engine call themselves, and no script does.
-const OUTSIDE_OF_SCRIPTS: [&str; 8] =
-    ["STRLEN", "XGROUP CREATE", "XLEN", "XPENDING", "XREADGROUP", "XREVRANGE", "ZRANK", "ZREVRANGE"];
+const OUTSIDE_OF_SCRIPTS: [&str; 9] =
+    ["MEMORY USAGE", "STRLEN", "XGROUP CREATE", "XLEN", "XPENDING", "XREADGROUP", "XREVRANGE", "ZRANK", "ZREVRANGE"];
 
 /// Gives each command of ARGV to a key that is not there, and returns those that the user may not give.
 ///

@@ -29,7 +29,8 @@ use crate::{
 };
 
 const POD: &str = "bench";
-/// As many as a worker reads and admits at once, and as many as it waits for.
+/// As many as a worker reads at once, as it admits in one call, and as it waits for.
+const READ: usize = 256;
 const ADMIT_BATCH: usize = 100;
 const FEW: usize = 4;
 const SETTLE_BATCH: usize = 64;
@@ -97,13 +98,13 @@ async fn admit(ledger: Ledger, link: RedisLink, wake: Arc<Notify>) -> anyhow::Re
     let mut more_wait = true;
     loop {
         let entries = match more_wait {
-            true => ledger.read_present_intake(&intake, ADMIT_BATCH).await?,
+            true => ledger.read_present_intake(&intake, READ).await?,
             false => ledger.read_intake(&intake, FEW).await?,
         };
-        more_wait = entries.len() >= if more_wait { ADMIT_BATCH } else { FEW };
+        more_wait = entries.len() >= if more_wait { READ } else { FEW };
         let admissions: Vec<Admission> = entries.into_iter().filter_map(|entry| admission(entry, &policy)).collect();
-        if !admissions.is_empty() {
-            ledger.admit(&admissions, true).await?;
+        for batch in admissions.chunks(ADMIT_BATCH) {
+            ledger.admit(batch, true).await?;
             wake.notify_one();
         }
     }
