@@ -139,7 +139,7 @@ impl EventReader {
     /// [`ReadError::Redis`] if Redis did not answer; call again.
     pub async fn read(&self, wait: Duration) -> Result<Vec<Delivery>, ReadError> {
         let until = Instant::now() + wait.min(Self::MAX_BLOCK);
-        // A caller with a zero `wait` wants all that is there, however many entries have to be passed over.
+        // With a zero `wait`, the read ends only at an event or at the end, however many entries it passes over.
         let is_over = move || !wait.is_zero() && Instant::now() >= until;
         let abandoned = self.take_over(is_over).await?;
         if !abandoned.is_empty() {

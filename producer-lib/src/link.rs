@@ -1,4 +1,4 @@
-//! The connection to Redis: one URL, three kinds of deployment.
+//! The connection to Redis: one URL for a plain, TLS, Sentinel or Cluster deployment.
 //!
 //! A [`RedisLink`] connects at its first use and again after each failure. No call on it can hang, because every
 //! command has a deadline. The link does not retry a command: only the caller knows whether a second execution is

@@ -9,12 +9,12 @@ use serde::Deserialize;
 
 use crate::cargo;
 
-/// The path of the `mjq` program, built by the first call with the profile and the target directory of the caller.
+/// The path of the `mjq` program. The first call builds it, with the profile and the target directory of the caller.
 ///
-/// Building may take minutes and blocks. `MJQ_BIN` names a program that is used as it is instead.
+/// The build may take minutes, and blocks. If `MJQ_BIN` names a program, that program is used as it is.
 ///
 /// # Errors
-/// When it does not compile; the compiler has then said why on standard error.
+/// When the program does not compile; the compiler has then printed the reason on standard error.
 pub fn mjq() -> anyhow::Result<&'static Path> {
     static MJQ: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let program = MJQ.get_or_init(|| named_or_built().map_err(|error| format!("{error:#}")));
@@ -23,10 +23,10 @@ pub fn mjq() -> anyhow::Result<&'static Path> {
 
 /// The path of a copy of `mjq` that was built with features that only tests may have, such as `crash-points`.
 ///
-/// It lies in a folder of its own, so that nobody who asks for [`mjq()`] gets it. `MJQ_BIN` counts here, too.
+/// The copy lies in a folder of its own, so that no caller of [`mjq()`] gets it. `MJQ_BIN` counts here, too.
 ///
 /// # Errors
-/// When it does not compile; the compiler has then said why on standard error.
+/// When the program does not compile; the compiler has then printed the reason on standard error.
 pub fn mjq_with(features: &[&str]) -> anyhow::Result<PathBuf> {
     if let Some(named) = named()? {
         return Ok(named);
@@ -36,9 +36,9 @@ pub fn mjq_with(features: &[&str]) -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(&dir).with_context(|| format!("could not create {}", dir.display()))?;
     let copy = dir.join(format!("mjq-{}", features.join("-")));
     let draft = copy.with_extension(std::process::id().to_string());
-    // A program that runs cannot be written to, but it can be replaced.
+    // The file of a running program cannot be written to, but it can be replaced.
     std::fs::copy(&built, &draft).and_then(|_| std::fs::rename(&draft, &copy)).context("could not copy mjq")?;
-    // Cargo keeps one program of that name: the usual one must be there again for everybody else.
+    // Cargo keeps only one program of that name, so the usual one is built again for all other callers.
     build("mjq-worker", "mjq", &[])?;
     Ok(copy)
 }
@@ -77,7 +77,7 @@ fn build(package: &str, program: &str, features: &[&str]) -> anyhow::Result<Path
         .with_context(|| format!("cargo did not say where it put {program}"))
 }
 
-/// One line of `cargo build --message-format json`; most lines have neither field.
+/// One line of `cargo build --message-format json`. Most lines have neither field.
 #[derive(Deserialize)]
 struct Message {
     target: Option<Target>,
@@ -96,7 +96,7 @@ fn own_target_dir_and_profile() -> anyhow::Result<(PathBuf, String)> {
     let profile_dir = dirs.find(|dir| !dir.ends_with("deps")).context("the running program has no folder")?;
     let profile = profile_dir.file_name().and_then(|name| name.to_str()).context("no profile in the program's path")?;
     let target_dir = profile_dir.parent().context("no target directory above the program")?;
-    // The one profile whose folder has another name.
+    // `dev` is the only profile whose folder has another name.
     let profile = if profile == "debug" { "dev" } else { profile };
     Ok((target_dir.to_owned(), profile.to_owned()))
 }

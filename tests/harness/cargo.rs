@@ -1,12 +1,12 @@
-//! Cargo, called by a program that cargo runs.
+//! Cargo, for programs that cargo itself runs.
 
 use std::{env, process::Command};
 
-/// The cargo that runs this program, for the workspace's root.
+/// The cargo that runs this program, to be run in the workspace's root.
 ///
-/// What it says of this program's package is taken out of the environment: some build scripts (`ring`'s) ask cargo to
-/// watch these variables, and half of all packages would be compiled anew by each call, and once more by the next
-/// person who calls cargo.
+/// The variables about this program's package are removed from the environment. Some build scripts (`ring`'s) ask cargo
+/// to watch these variables. So each call would compile half of all packages again, and so would the developer's next
+/// cargo command.
 pub fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in env::vars_os() {

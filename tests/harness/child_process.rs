@@ -1,4 +1,4 @@
-//! A child process that does not outlive its owner, and takes the signals that tests like to send.
+//! A child process that does not outlive its owner, and to which tests can send signals.
 
 use std::ffi::OsStr;
 use std::process::{Child, Command, ExitStatus};
@@ -11,14 +11,14 @@ use crate::reaper::Reaper;
 
 const GLANCE: Duration = Duration::from_millis(5);
 
-/// A running (or ended) child; killed when dropped, and also when this process is killed itself.
+/// A running (or ended) child. It is killed when dropped, and also when this process is killed itself.
 pub(crate) struct ChildProcess {
     child: Child,
     reaper: Option<Reaper>,
 }
 
 impl ChildProcess {
-    /// Starts `command`. `dir`, when given, is removed with the child if this process dies by a signal.
+    /// Starts `command`. If `dir` is given, it is removed together with the child if this process dies by a signal.
     pub(crate) fn spawn(command: &mut Command, dir: Option<&OsStr>) -> anyhow::Result<Self> {
         let program = command.get_program().to_owned();
         let mut child = command.spawn().with_context(|| format!("could not start {}", program.display()))?;
@@ -28,7 +28,7 @@ impl ChildProcess {
         Ok(Self { child, reaper: Some(reaper) })
     }
 
-    /// The child's handle, for taking its pipes.
+    /// The child's handle, from which callers take the pipes.
     pub(crate) fn child_mut(&mut self) -> &mut Child {
         &mut self.child
     }
@@ -48,7 +48,7 @@ impl ChildProcess {
         Ok(status)
     }
 
-    /// Waits until the child has ended by itself, or fails after `patience`.
+    /// Waits until the child has ended by itself. Fails after `patience`.
     pub(crate) async fn exited(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
         let deadline = Instant::now() + patience;
         loop {
@@ -60,7 +60,7 @@ impl ChildProcess {
         }
     }
 
-    /// Sends a signal. A child that has ended already is left in peace.
+    /// Sends a signal, unless the child has ended already.
     pub(crate) fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
         if self.exit_status()?.is_some() {
             return Ok(());
@@ -69,7 +69,7 @@ impl ChildProcess {
         kill_process(pid, signal).with_context(|| format!("could not send {signal:?} to process {pid}"))
     }
 
-    /// Kills the child as `kill -9` does and waits until it is gone.
+    /// Kills the child as `kill -9` does, and waits until it has ended.
     pub(crate) fn kill9(&mut self) -> anyhow::Result<()> {
         self.signal(Signal::KILL)?;
         self.child.wait().context("could not wait for a killed process")?;
@@ -79,7 +79,7 @@ impl ChildProcess {
 
 impl Drop for ChildProcess {
     fn drop(&mut self) {
-        // Nobody is left to tell; the reaper is the second line.
+        // A destructor cannot report an error. If this fails, the reaper still kills the child.
         let _ = self.kill9();
     }
 }

@@ -1,4 +1,4 @@
-//! One entry of the events stream, as any client of any language sees it.
+//! One entry of the event stream, as a client in any language sees it.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ impl Event {
         Ok(Self { entry: entry.id.clone(), fields })
     }
 
-    /// A field's value, empty when the event has none of that name.
+    /// A field's value; empty when the event has no such field.
     #[must_use]
     pub fn field(&self, name: &str) -> &str {
         self.fields.get(name).map_or("", String::as_str)
@@ -44,7 +44,7 @@ impl Event {
         self.field("type")
     }
 
-    /// `ok`, or why not.
+    /// `ok`, or why the job has no result.
     #[must_use]
     pub fn code(&self) -> &str {
         self.field("code")
@@ -59,7 +59,7 @@ impl Event {
     /// The JSON of the field `data`.
     ///
     /// # Errors
-    /// When it is no JSON.
+    /// When the field is not JSON.
     pub fn data(&self) -> anyhow::Result<Value> {
         let data = self.field("data");
         serde_json::from_str(data).with_context(|| format!("the data of event {} is no JSON: {data:?}", self.entry))

@@ -1,26 +1,26 @@
-//! Waiting for a fact instead of for a time.
+//! Waits for a fact instead of for a fixed time.
 
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-/// How long tests wait for something that should happen at once; generous, since only failures pay for it.
+/// How long tests wait for something that should happen at once. It is long, because only failing tests wait that long.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 const GLANCE: Duration = Duration::from_millis(20);
 
-/// Waits until `fact` holds, or fails after [`PATIENCE`] with the name of what never came.
+/// Waits until `fact` holds. Fails after [`PATIENCE`] with the name of the fact.
 ///
 /// # Errors
-/// When it does not hold in time, or `fact` itself fails.
+/// When `fact` does not hold in time, or fails itself.
 pub async fn eventually(name: &str, fact: impl AsyncFnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
     eventually_within(PATIENCE, name, fact).await
 }
 
-/// As [`eventually`], with a patience of one's own.
+/// As [`eventually`], with another patience.
 ///
 /// # Errors
-/// When it does not hold in time, or `fact` itself fails.
+/// When `fact` does not hold in time, or fails itself.
 pub async fn eventually_within(
     patience: Duration,
     name: &str,

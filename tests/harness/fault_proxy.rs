@@ -1,4 +1,4 @@
-//! A TCP proxy that does to connections what networks do to them.
+//! A TCP proxy that imitates the faults of networks.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,28 +14,29 @@ use tokio::time::Instant;
 
 use crate::free_port;
 
-/// What a network does.
+/// The state of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
     /// Carries everything.
     Fine,
-    /// Carries everything this much later, both ways.
+    /// Carries everything, delayed by this much in both directions.
     Slow(Duration),
-    /// Resets what is connected, and each new connection.
+    /// Resets all current and all new connections.
     Resets,
-    /// Resets what is connected now. New connections are fine.
+    /// Resets all current connections. New connections are fine.
     Breaks,
-    /// Takes everything and delivers nothing; new connections are taken too.
+    /// Accepts everything and delivers nothing. New connections are accepted, too.
     BlackHole,
-    /// What is connected now never carries anything again, not even afterwards, and nobody is told. New ones are fine.
+    /// Current connections never carry anything again, not even in a later state, and no end is told. New connections
+    /// are fine.
     HalfOpen,
-    /// Ends each connection after it has carried this many bytes back.
+    /// Closes each connection after this many bytes from the target to the client.
     CutsAfter(usize),
-    /// Nobody listens: connections are refused.
+    /// Refuses new connections, and resets the current ones.
     Refuses,
 }
 
-/// A proxy in front of one target. It ends when it is dropped.
+/// A proxy in front of one target. It stops when it is dropped.
 pub struct FaultProxy {
     address: SocketAddr,
     network: watch::Sender<Network>,
@@ -44,7 +45,7 @@ pub struct FaultProxy {
 }
 
 impl FaultProxy {
-    /// Starts one on a port of 127.0.0.1 that stays the same.
+    /// Starts a proxy on a port of 127.0.0.1 that stays the same.
     ///
     /// # Errors
     /// When there is no port to listen on.
@@ -57,18 +58,18 @@ impl FaultProxy {
         Ok(Self { address, network, target, server })
     }
 
-    /// Where to connect to.
+    /// The address for clients.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Makes the network like this from now on.
+    /// Sets the state of the network from now on.
     pub fn set(&self, network: Network) {
         self.network.send_replace(network);
     }
 
-    /// Leads new connections somewhere else.
+    /// Leads new connections to another target.
     pub fn lead_to(&self, target: SocketAddr) {
         self.target.send_replace(target);
     }
@@ -92,7 +93,8 @@ async fn serve(
         if *network.borrow_and_update() == Network::Refuses {
             listener = None;
         } else if listener.is_none() {
-            // Taken only for a moment, if at all: the port lies outside the range of outgoing connections.
+            // If the port is taken, the next round tries again. That is rare: the port lies outside the range of
+            // outgoing connections.
             listener = TcpListener::bind(address).await.ok();
         }
         tokio::select! {
@@ -107,7 +109,7 @@ async fn serve(
     }
 }
 
-/// The next client, for ever none when nobody listens.
+/// The next client. Waits for ever when the proxy does not listen.
 async fn accept(listener: Option<&TcpListener>) -> Option<TcpStream> {
     match listener {
         Some(listener) => listener.accept().await.ok().map(|(client, _)| client),
@@ -116,7 +118,7 @@ async fn accept(listener: Option<&TcpListener>) -> Option<TcpStream> {
 }
 
 async fn carry(client: TcpStream, target: SocketAddr, mut network: watch::Receiver<Network>) {
-    // Half open or broken is what was open when it happened; this one comes later.
+    // These states apply only to connections that were open when they began, and this one is newer.
     let is_new = matches!(*network.borrow_and_update(), Network::HalfOpen | Network::Breaks);
     let Ok(server) = TcpStream::connect(target).await else { return reset(&client) };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
@@ -146,7 +148,7 @@ enum End {
     Reset,
 }
 
-/// Carries one direction until its end; the halves come back for a reset of both.
+/// Carries one direction until its end. Returns the halves, so that both directions can be reset.
 async fn copy(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
@@ -157,7 +159,7 @@ async fn copy(
     let mut buffer = vec![0; 16 * 1024];
     let mut carried = 0;
     let mut is_dead = false;
-    // On their way, and when they arrive.
+    // Delayed data, with the times of its arrival.
     let mut late: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
     let end = loop {
         let now = *network.borrow_and_update();
@@ -209,7 +211,7 @@ async fn copy(
     (from, to, end)
 }
 
-/// What arrives next of what is on its way; for ever none when nothing is.
+/// The next delayed data, at the time of its arrival. Waits for ever when there is none.
 async fn next_arrival(late: &mut VecDeque<(Instant, Vec<u8>)>) -> Vec<u8> {
     let Some((arrives, _)) = late.front() else { return std::future::pending().await };
     tokio::time::sleep_until(*arrives).await;
@@ -220,7 +222,7 @@ async fn next_arrival(late: &mut VecDeque<(Instant, Vec<u8>)>) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// A server that says everything twice, and a proxy before it.
+    /// A server that answers everything twice, and a proxy in front of it.
     async fn a_proxy() -> anyhow::Result<FaultProxy> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let target = listener.local_addr()?;
@@ -323,7 +325,7 @@ mod tests {
         assert_eq!(say(&mut line, "ab").await?, "abab");
 
         proxy.set(Network::Resets);
-        // The end may be heard of before the reset.
+        // The client may see the end of the connection before the reset.
         let mut is_reset = false;
         for _ in 0..100 {
             is_reset |= say(&mut line, "ab").await.is_err();

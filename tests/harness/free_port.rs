@@ -1,21 +1,21 @@
-//! Ports for servers that have to know theirs before they start.
+//! Ports for servers that must know their port before they start.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::net::TcpSocket;
 
-// Below the range from which systems take ports for outgoing connections (from 32768 on Linux), so that no client's
-// connection sits on the port of a server that a test has just killed and wants to start again.
+// Below the range from which systems take ports for outgoing connections (from 32768 on Linux). So no client's
+// connection occupies the port of a server that a test has just killed and wants to start again.
 const FIRST: u32 = 20_000;
 const COUNT: u32 = 12_000;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// A port on 127.0.0.1 that was free a moment ago and that this process gives out only once in 12,000 calls.
+/// A port on 127.0.0.1 that was free a moment ago. This process gives it out only once in 12,000 calls.
 ///
-/// Each process begins somewhere else, so that test binaries that run at the same time rarely meet. They can: who
-/// starts a server on it should be ready to try another one.
+/// Each process begins at another port, so that test binaries that run at the same time rarely get the same one. It can
+/// happen, so a caller that starts a server should be ready to try another port.
 ///
 /// # Errors
 /// When nothing in the range can be bound.
@@ -28,8 +28,9 @@ pub fn free_port() -> anyhow::Result<u16> {
         .ok_or_else(|| anyhow::anyhow!("no free port between {FIRST} and {}", FIRST + COUNT))
 }
 
-/// Whether nobody listens there. The socket that asks does not listen itself: a program that another thread starts at
-/// this moment holds a copy of it for a while, and a copy that listened would be in the way of whoever asked.
+/// Whether the port is free. The probing socket binds the port without listening: a program that another thread starts
+/// at this moment holds a copy of the socket for a while, and a listening copy would keep the caller's server from the
+/// port.
 fn can_be_bound(port: u16) -> bool {
     let is_bound = |socket: TcpSocket| {
         socket.set_reuseaddr(true)?;

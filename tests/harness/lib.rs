@@ -1,11 +1,11 @@
-//! What the specification, the demo, the chaos run and the benchmark stand on: real processes, seen from outside.
+//! The base of the specification, the demo, the chaos run and the benchmark: real processes, seen from outside.
 //!
-//! Nothing here imports a type of the worker. A test gets a real Redis, the simulated upstream and workers that are
-//! processes of their own, and talks to them only as a user could: by streams, by HTTP, by signals.
+//! Nothing here imports a type of the worker. A test gets a real Redis, the simulated upstream and workers as separate
+//! processes. It uses only the interfaces that users have: streams, HTTP and signals.
 //!
-//! In reading order: [`RedisServer`] finds or starts a Redis for whoever needs one, [`RedisProcess`] is one that a test
-//! may kill, [`mjq()`] is the freshly built program, [`WorkerProcess`] runs it, and [`Stack`] puts all of it together for
-//! one test. [`Wire`] speaks the public streams by hand, without the producer library.
+//! In reading order: [`RedisServer`] finds or starts a Redis, [`RedisProcess`] is a Redis that a test may kill,
+//! [`mjq()`] is the freshly built program, [`WorkerProcess`] runs it, and [`Stack`] combines all of these for one test.
+//! [`Wire`] speaks the public streams by hand, without the producer library.
 
 mod captured_lines;
 mod child_process;

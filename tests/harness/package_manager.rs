@@ -1,10 +1,10 @@
-//! Installing a Redis server by the package manager of the machine, where that is allowed.
+//! Installs a Redis server with the machine's package manager, where that is allowed.
 
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
 
-/// A package manager: its program, and the commands that install a Redis server with it.
+/// A package manager: its program, and its commands that install a Redis server.
 struct PackageManager {
     program: &'static str,
     commands: &'static [&'static [&'static str]],
@@ -23,7 +23,7 @@ const MANAGERS: [PackageManager; 5] = [
     PackageManager { program: "brew", commands: &[&["install", "--quiet", "redis"]], needs_root: false },
 ];
 
-/// Installs a Redis server, after saying so. Does nothing that would ask for a password.
+/// Installs a Redis server, and announces it first. Never runs a command that would ask for a password.
 ///
 /// `MJQ_INSTALL=never` forbids it.
 pub(crate) fn install_redis() -> anyhow::Result<()> {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A queue name that was never used before, not even by an earlier run on a Redis that lives on.
+/// A queue name that was never used before, not even by an earlier run on the same Redis.
 #[must_use]
 pub fn unique_queue() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);

@@ -1,8 +1,8 @@
-//! The reaper: clears up what a test leaves behind when its process is killed.
+//! The reaper: removes what a test leaves behind when its process is killed.
 //!
-//! A destructor does not run when a process dies by a signal, nor for a static. So each thing that would outlive us is
-//! watched by a tiny shell that waits for the end of its standard input. The kernel closes that pipe when we die,
-//! however we die, and the shell then clears up.
+//! Destructors do not run when a signal ends a process, and never run for statics. So a tiny shell watches each thing
+//! that could outlive this process, and waits for the end of its own standard input. When this process dies, for
+//! whatever reason, the kernel closes that pipe, and the shell cleans up.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -11,22 +11,22 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::Context;
 
-/// A watch over one thing outside of this process; clears it up when dropped without having been dismissed.
+/// A watch over one thing outside of this process. If it is dropped without [`Reaper::dismiss`], it removes the thing.
 pub(crate) struct Reaper {
     shell: Child,
 }
 
 impl Reaper {
-    /// Watches a process and, when given, a directory that goes with it.
+    /// Watches a process and, if given, the process's directory.
     pub(crate) fn of_process(pid: u32, dir: Option<&OsStr>) -> anyhow::Result<Self> {
-        // A line on the pipe is a dismissal, its end without one is our death.
+        // A line on the pipe means dismissal. The end of the pipe without a line means that this process has died.
         let script = r#"read -r _ || { kill -9 "$1"; [ -z "$2" ] || { sleep 0.2; rm -rf "$2"; }; }"#;
         Self::watch(script, &[OsStr::new(&pid.to_string()), dir.unwrap_or_default()])
     }
 
     /// Watches the container of this name, which may not exist yet.
     pub(crate) fn of_container(name: &str) -> anyhow::Result<Self> {
-        // Once more after a while: the daemon may still be carrying out what we asked for before we died.
+        // Tried three times: the daemon may still be carrying out a command that this process sent before it died.
         let script = r#"read -r _ || for wait in 0 1 4; do sleep $wait; docker rm --force --volumes "$1"; done"#;
         Self::watch(script, &[OsStr::new(name)])
     }
@@ -38,17 +38,17 @@ impl Reaper {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Its own group, or a Ctrl-C on the terminal would take the reaper together with us.
+            // Its own process group: otherwise Ctrl-C on the terminal would end the reaper, too.
             .process_group(0)
             .spawn()
             .context("could not start a shell for cleaning up")?;
         Ok(Self { shell })
     }
 
-    /// Ends the watch: the thing is gone already, and its number may soon belong to somebody else.
+    /// Ends the watch, because the thing is gone already, and its process id may soon belong to another process.
     pub(crate) fn dismiss(mut self) {
         if let Some(mut stdin) = self.shell.stdin.take() {
-            // A shell that is gone already needs no dismissal.
+            // If the shell has ended already, it needs no dismissal.
             let _ = stdin.write_all(b"dismissed\n");
         }
         let _ = self.shell.wait();
@@ -70,7 +70,7 @@ mod tests {
         let mut sleeper = a_sleeper()?;
         let reaper = Reaper::of_process(sleeper.id(), None)?;
 
-        // What the kernel does to the pipe when this process is killed.
+        // Dropping the reaper closes the pipe, as the kernel does when this process is killed.
         drop(reaper);
 
         assert_eq!(sleeper.wait()?.signal(), Some(9));

@@ -1,4 +1,4 @@
-//! A Redis in a container, by testcontainers.
+//! A Redis in a container, started by testcontainers.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,12 +13,12 @@ use crate::reaper::Reaper;
 use crate::redis_options::RedisOptions;
 use crate::redis_process::connect;
 
-/// Image names in the order of preference. `.ci/make-redis-image` makes the first one on machines that cannot pull.
+/// Image names in order of preference. `.ci/make-redis-image` builds the first one on machines that cannot pull images.
 const IMAGES: [(&str, &str); 2] = [("mjq-redis", "7"), ("redis", "7.2-alpine")];
 const PULL_PATIENCE: Duration = Duration::from_secs(90);
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
-/// A running container, removed when dropped, and also when this process is killed.
+/// A running container. It is removed when dropped, and also when this process is killed.
 pub(crate) struct RedisContainer {
     container: Option<ContainerAsync<GenericImage>>,
     reaper: Option<Reaper>,
@@ -27,12 +27,12 @@ pub(crate) struct RedisContainer {
 }
 
 impl RedisContainer {
-    /// Starts a container and waits until Redis in it answers; pulls the image when there is none.
+    /// Starts a container and waits until its Redis answers. Pulls the image if it is missing.
     pub(crate) async fn start(options: &RedisOptions) -> anyhow::Result<Self> {
         let (name, tag) = IMAGES.into_iter().find(is_present).unwrap_or(IMAGES[1]);
         let port: ContainerPort = 6379.tcp();
         let arguments = ["redis-server", "--protected-mode", "no"].into_iter().map(str::to_owned);
-        // Before it exists, or a kill in between would leave it behind.
+        // The reaper starts before the container, so that a kill in between leaves nothing behind.
         let own_name = format!("mjq-{}", unique_queue());
         let reaper = Reaper::of_container(&own_name)?;
         let request = GenericImage::new(name, tag)
@@ -45,7 +45,7 @@ impl RedisContainer {
             .with_context(|| format!("the image {name}:{tag} could not be had within {PULL_PATIENCE:?}"))?
             .with_context(|| format!("could not start a container of {name}:{tag}"))?;
         let host = container.get_host().await.context("the container has no host")?.to_string();
-        // The port is IPv4's: by its name, some machines look for this host under ::1 first.
+        // The port is mapped for IPv4 only, but some machines resolve `localhost` to ::1 first.
         let host = if host == "localhost" { "127.0.0.1".to_owned() } else { host };
         let mapped = container.get_host_port_ipv4(port).await.context("the container has no port")?;
         let url = format!("redis://{host}:{mapped}/");
@@ -65,14 +65,14 @@ impl RedisContainer {
 impl Drop for RedisContainer {
     fn drop(&mut self) {
         drop(self.container.take());
-        // testcontainers has removed it and waited for that.
+        // testcontainers has removed the container by now, and has waited for that.
         if let Some(reaper) = self.reaper.take() {
             reaper.dismiss();
         }
     }
 }
 
-/// Whether a Docker daemon really answers; that the client is installed says little.
+/// Whether a Docker daemon answers. An installed client alone is not enough.
 pub(crate) fn docker_answers() -> bool {
     succeeds(&["info", "--format", "{{.ServerVersion}}"])
 }
@@ -90,7 +90,7 @@ fn succeeds(arguments: &[&str]) -> bool {
 async fn wait_until_it_answers(url: &str) -> anyhow::Result<()> {
     let deadline = Instant::now() + START_PATIENCE;
     loop {
-        // Docker's proxy accepts connections before Redis does, so only an answer counts.
+        // Docker's proxy accepts connections before Redis does, so only Redis's answer counts.
         let answer = async { anyhow::Ok(redis::cmd("PING").exec_async(&mut connect(url).await?).await?) };
         match answer.await {
             Ok(()) => return Ok(()),

@@ -1,8 +1,8 @@
-//! How a Redis that we start ourselves is to behave.
+//! Options for a Redis that the harness starts.
 
 use std::path::PathBuf;
 
-/// Settings of a Redis that the harness starts; the default keeps nothing on disk and never evicts.
+/// Settings of a Redis that the harness starts. By default Redis keeps nothing on disk, and never evicts.
 #[derive(Clone, Debug, Default)]
 pub struct RedisOptions {
     pub(crate) port: Option<u16>,
@@ -19,20 +19,20 @@ impl RedisOptions {
         self
     }
 
-    /// Limits the memory (`"50mb"`). Writes are then refused with `OOM`, nothing is evicted.
+    /// Limits the memory (`"50mb"`). When it is full, Redis refuses writes with `OOM`, and evicts nothing.
     #[must_use]
     pub fn max_memory(self, amount: &str) -> Self {
         self.set("maxmemory", amount)
     }
 
-    /// Listens on this port instead of a free one. Ignored by containers, whose ports Docker chooses.
+    /// Listens on this port instead of a free one. Containers ignore it, because Docker chooses their ports.
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = Some(port);
         self
     }
 
-    /// Keeps its files in this directory, which then is not removed. Ignored by containers.
+    /// Keeps the server's files in this directory, which is not removed afterwards. Containers ignore it.
     #[must_use]
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
@@ -46,7 +46,7 @@ impl RedisOptions {
         self
     }
 
-    /// These settings as arguments of `redis-server`, without port and directory.
+    /// The settings as arguments of `redis-server`, without port and directory.
     pub(crate) fn arguments(&self) -> Vec<String> {
         let append_only = if self.append_only { "yes" } else { "no" };
         let mut arguments: Vec<String> =

@@ -1,4 +1,4 @@
-//! A Redis of one's own: a spawned server that a test may kill, stop and start again.
+//! A private Redis: a server process that a test may kill, stop and start again.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -21,7 +21,7 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 const PORT_ATTEMPTS: u32 = 5;
 
-/// A private `redis-server` (or `valkey-server`) from the PATH, gone without a trace when dropped.
+/// A private `redis-server` (or `valkey-server`) from the PATH. When dropped, it leaves no trace.
 pub struct RedisProcess {
     program: PathBuf,
     options: RedisOptions,
@@ -35,7 +35,8 @@ impl RedisProcess {
     /// Starts a server and waits until it answers.
     ///
     /// # Errors
-    /// When there is no server on the PATH, or it ends before it answers; then with what it logged last.
+    /// When there is no server on the PATH, or the server ends before it answers. The error then has its last log
+    /// lines.
     pub async fn spawn(options: RedisOptions) -> anyhow::Result<Self> {
         let program = server_on_path().context("neither redis-server nor valkey-server is on the PATH")?;
         let mut attempts_left = PORT_ATTEMPTS;
@@ -43,7 +44,7 @@ impl RedisProcess {
             let mut server = Self::launch(&program, &options)?;
             attempts_left -= 1;
             match server.wait_until_it_answers().await {
-                // Another process may have taken the free port in between.
+                // Another process may have taken the free port meanwhile.
                 Err(error) if options.port.is_none() && attempts_left > 0 && error.to_string().contains("in use") => {}
                 outcome => return outcome.map(|()| server),
             }
@@ -68,19 +69,19 @@ impl RedisProcess {
         &self.program
     }
 
-    /// The directory of its files.
+    /// The directory of the server's files.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The process id, a new one after each restart.
+    /// The process id. It changes with each restart.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.pid()
     }
 
-    /// Kills the server as `kill -9` does. What it had not written is lost.
+    /// Kills the server as `kill -9` does. Data that it has not written yet is lost.
     ///
     /// # Errors
     /// When the system refuses the signal.
@@ -88,12 +89,12 @@ impl RedisProcess {
         self.child.kill9()
     }
 
-    /// Starts the server again on the same port and files. One that still runs is first stopped in good order.
+    /// Starts the server again on the same port and files. A running server is first stopped in good order.
     ///
     /// # Errors
     /// As [`RedisProcess::spawn`].
     pub async fn restart(&mut self) -> anyhow::Result<()> {
-        // A paused server would not see the request to stop.
+        // A paused server would not receive the request to stop.
         self.resume()?;
         self.child.signal(Signal::TERM)?;
         self.child.exited(STOP_PATIENCE).await?;
@@ -123,7 +124,7 @@ impl RedisProcess {
             if let Some(status) = self.child.exit_status()? {
                 bail!("redis-server ended with {status} before it answered:\n{}", self.last_log_lines());
             }
-            // Somebody else's server may answer on this port while ours fails to bind it.
+            // While our server fails to bind the port, another server may answer there.
             if process_id(&self.url()).await.is_ok_and(|pid| pid == self.pid()) {
                 return Ok(());
             }
@@ -162,7 +163,7 @@ pub(crate) fn server_on_path() -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Connects with limits on every wait, so that no test hangs on a Redis that is stopped.
+/// Connects with a time limit on every wait, so that no test hangs on a stopped Redis.
 pub(crate) async fn connect(url: &str) -> anyhow::Result<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(Duration::from_secs(2)))
@@ -172,7 +173,7 @@ pub(crate) async fn connect(url: &str) -> anyhow::Result<MultiplexedConnection> 
 }
 
 async fn process_id(url: &str) -> anyhow::Result<u32> {
-    // INFO is answered while the data is still being loaded, a read is not.
+    // Redis answers INFO while it is still loading its data, but no reads. So a read comes first.
     let mut redis = connect(url).await?;
     redis::cmd("EXISTS").arg("mjq:probe").exec_async(&mut redis).await?;
     let info: redis::InfoDict = redis::cmd("INFO").arg("server").query_async(&mut redis).await?;
@@ -203,7 +204,7 @@ fn private_dir() -> anyhow::Result<PathBuf> {
     let mut name = OsString::from("mjq-redis-");
     name.push(format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
     let dir = std::env::temp_dir().join(name);
-    // What a process with the same number left behind when the machine lost its power.
+    // Removes what a process with the same id left behind when the machine lost power.
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir(&dir).with_context(|| format!("could not create {}", dir.display()))?;
     Ok(dir)

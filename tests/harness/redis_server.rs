@@ -1,7 +1,7 @@
-//! Finds or starts a Redis: the one that was named, a container, a server from the PATH, or a fresh installation.
+//! Finds or starts a Redis: one named by URL, a container, a server from the PATH, or a fresh installation.
 //!
-//! Whoever asks gets a real Redis or an error that says what to do, never a silent skip. Which one it became is
-//! printed once per process.
+//! A caller gets a real Redis or an error that says what to do, never a silent skip. Each process prints once which
+//! Redis it uses.
 
 use std::io::Write;
 use std::sync::OnceLock;
@@ -14,7 +14,7 @@ use crate::redis_container::{RedisContainer, docker_answers};
 use crate::redis_options::RedisOptions;
 use crate::redis_process::{RedisProcess, connect, server_on_path};
 
-/// A Redis that answers; what was started for it ends when it is dropped.
+/// A Redis that answers. If the harness started it, it ends when this is dropped.
 pub struct RedisServer {
     url: String,
     origin: String,
@@ -27,9 +27,9 @@ enum Backing {
     Process { _process: Box<RedisProcess> },
 }
 
-/// The Redis that all tests of this process share; each test takes a queue of its own.
+/// The Redis that all tests of this process share. Each test uses its own queue.
 ///
-/// It keeps nothing on disk. It ends with the process, however that ends.
+/// It keeps nothing on disk. It ends with the process, even if the process is killed.
 ///
 /// # Errors
 /// As [`RedisServer::for_tests`].
@@ -41,11 +41,11 @@ pub async fn shared_redis() -> anyhow::Result<&'static RedisServer> {
 impl RedisServer {
     /// A Redis for tests: `MJQ_TEST_REDIS_URL`, else a container, else a server from the PATH, else one is installed.
     ///
-    /// `MJQ_TEST_REDIS_BACKEND=docker` or `=server` allows only that one, so that a fallback cannot hide. The options
-    /// do not reach a Redis that was named by URL.
+    /// `MJQ_TEST_REDIS_BACKEND=docker` or `=server` allows only that kind, so that a fallback cannot go unnoticed. The
+    /// options have no effect on a Redis that is named by URL.
     ///
     /// # Errors
-    /// When there is no way to a Redis; the message says how to make one.
+    /// When no Redis can be found or started. The message says how to provide one.
     pub async fn for_tests(options: RedisOptions) -> anyhow::Result<Self> {
         let server = Self::find_for_tests(options).await.context("the tests need a Redis")?;
         announce("tests", &server.origin);
@@ -75,7 +75,7 @@ impl RedisServer {
     /// A Redis for the demo: `MJQ_REDIS_URL`, else a server from the PATH, else a container, else one is installed.
     ///
     /// # Errors
-    /// When there is no way to a Redis; the message says how to make one.
+    /// When no Redis can be found or started. The message says how to provide one.
     pub async fn for_demo() -> anyhow::Result<Self> {
         let server = Self::find_for_demo().await.context("the demo needs a Redis")?;
         announce("demo", &server.origin);
@@ -96,13 +96,13 @@ impl RedisServer {
         Self::from_path_or_installed(options, "MJQ_REDIS_URL").await
     }
 
-    /// Where it listens, with the password if the URL that was given has one.
+    /// The URL of the Redis, including the password if the given URL has one.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// What it is, in words for people: the image, the program or the variable that named it.
+    /// The origin of the Redis, in words for people: the image, the program, or the variable that named it.
     #[must_use]
     pub fn origin(&self) -> &str {
         &self.origin
@@ -144,7 +144,7 @@ fn announce(whose: &str, origin: &str) {
 }
 
 fn say(line: &str) {
-    // Not eprintln: the test runner would swallow it, and which Redis ran is part of a test's result.
+    // Not eprintln: the test runner would capture the line, but which Redis was used is part of a test's result.
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn all_tests_of_a_process_share_one_redis_that_outlives_the_test_which_asked_for_it_first() -> anyhow::Result<()> {
-        // As each test does: its runtime is its own, and ends with it.
+        // As in each test, the runtime belongs to one call only, and ends with it.
         let run = |command: redis::Cmd| -> anyhow::Result<String> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async { Ok(command.query_async(&mut connect(shared_redis().await?.url()).await?).await?) })

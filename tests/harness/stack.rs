@@ -1,4 +1,4 @@
-//! Everything that one test needs, private to it: a queue on a real Redis, a simulated upstream, and workers.
+//! Everything that one test needs for itself: a queue on a real Redis, a simulated upstream, and workers.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -15,13 +15,13 @@ use crate::wire::Wire;
 use crate::worker_process::{WorkerBuilder, WorkerProcess};
 use crate::{eventually, unique_queue};
 
-/// A running stack; all of it ends when it is dropped, except for the Redis that the tests share.
+/// A running stack. All of it ends when it is dropped, except for a Redis that other tests share.
 ///
 /// A failing test shows the lines of its workers.
 pub struct Stack {
-    /// The workers, in the order of their start; a killed one keeps its place.
+    /// The workers, in the order of their start. A killed worker keeps its place.
     pub workers: Vec<WorkerProcess>,
-    /// The upstream that they talk to.
+    /// The upstream of the workers.
     pub simulator: Simulator,
     /// The public streams of the stack's queue.
     pub wire: Wire,
@@ -30,7 +30,7 @@ pub struct Stack {
     settings: BTreeMap<String, String>,
 }
 
-/// What a stack is to be made of; await it to start it.
+/// The parts of a stack. To start the stack, await the builder.
 #[must_use = "a stack starts when it is awaited"]
 pub struct StackBuilder {
     workers: usize,
@@ -40,19 +40,19 @@ pub struct StackBuilder {
 }
 
 impl Stack {
-    /// Begins a stack: one worker, an upstream with default knobs, a fresh queue on the shared Redis, quick polls.
+    /// Begins a stack: one worker, an upstream with default knobs, a new queue on the shared Redis, quick polls.
     pub fn start() -> StackBuilder {
         let builder = StackBuilder { workers: 1, knobs: Knobs::default(), redis: None, settings: BTreeMap::new() };
         builder.set("MJQ_POLL_MIN_MS", 50).set("MJQ_POLL_MAX_MS", 200).set("MJQ_UPSTREAM_POLL_RATE", 0)
     }
 
-    /// Where its Redis listens.
+    /// The URL of the stack's Redis.
     #[must_use]
     pub fn redis_url(&self) -> &str {
         &self.redis_url
     }
 
-    /// The Redis of this stack alone, for killing and restarting it.
+    /// The stack's private Redis, which a test may kill and restart.
     ///
     /// # Errors
     /// When the stack was started without [`StackBuilder::own_redis`].
@@ -60,7 +60,7 @@ impl Stack {
         self.redis.as_mut().context("this stack shares its Redis; start it with own_redis()")
     }
 
-    /// A worker with the settings of this stack that has not started yet, for adding others.
+    /// A further worker with the settings of this stack, not started yet.
     #[must_use]
     pub fn another_worker(&self) -> WorkerBuilder {
         let builder = WorkerProcess::on(&self.redis_url).queue(self.wire.queue()).upstream(&self.simulator.url());
@@ -68,10 +68,10 @@ impl Stack {
         self.settings.iter().fold(builder, |builder, (variable, value)| builder.set(variable, value))
     }
 
-    /// Starts one more worker with the settings of this stack and waits until it is ready.
+    /// Starts one more worker with the settings of this stack, and waits until it is ready.
     ///
     /// # Errors
-    /// When it does not start.
+    /// When the worker does not start.
     pub async fn add_worker(&mut self) -> anyhow::Result<&mut WorkerProcess> {
         let mut worker = self.another_worker().start()?;
         worker.wait_ready().await?;
@@ -79,10 +79,10 @@ impl Stack {
         self.workers.last_mut().context("the worker that was just added is missing")
     }
 
-    /// Adds one job as a client without a library does; see [`Wire::xadd_job`].
+    /// Adds one job as a client without a library would; see [`Wire::xadd_job`].
     ///
     /// # Errors
-    /// When Redis refuses it.
+    /// When Redis refuses the job.
     pub async fn xadd_job(&self, job: &Value) -> anyhow::Result<String> {
         self.wire.xadd_job(job).await
     }
@@ -90,7 +90,7 @@ impl Stack {
     /// Waits for the first event of a job; see [`Wire::event_of`].
     ///
     /// # Errors
-    /// When none comes in time.
+    /// When no event comes in time.
     pub async fn event_of(&self, job: &str) -> anyhow::Result<Event> {
         self.wire.event_of(job).await
     }
@@ -106,7 +106,7 @@ impl Stack {
     /// Waits until `fact` holds; see [`eventually()`].
     ///
     /// # Errors
-    /// When it does not hold in time.
+    /// When `fact` does not hold in time.
     pub async fn eventually(
         &self,
         name: &str,
@@ -117,7 +117,7 @@ impl Stack {
 }
 
 impl StackBuilder {
-    /// How many workers start; 0 is for tests that enqueue first.
+    /// How many workers start. Tests that enqueue first begin with 0.
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = count;
         self
@@ -129,13 +129,13 @@ impl StackBuilder {
         self
     }
 
-    /// Sets an environment variable of every worker.
+    /// Sets an environment variable for every worker.
     pub fn set(mut self, variable: &str, value: impl ToString) -> Self {
         self.settings.insert(variable.to_owned(), value.to_string());
         self
     }
 
-    /// Gives the stack a spawned Redis of its own that the test may kill; see [`Stack::redis`].
+    /// Gives the stack a private Redis process that the test may kill; see [`Stack::redis`].
     pub fn own_redis(mut self, options: RedisOptions) -> Self {
         self.redis = Some(options);
         self
@@ -153,7 +153,7 @@ impl StackBuilder {
         let simulator = Simulator::start(self.knobs).await.context("could not start the simulated upstream")?;
         let wire = Wire::new(&redis_url, &unique_queue());
         let mut stack = Stack { workers: Vec::new(), simulator, wire, redis_url, redis, settings: self.settings };
-        // All at once, since each of them takes a moment.
+        // All workers start at once, because each needs a moment.
         for _ in 0..self.workers {
             let worker = stack.another_worker().start()?;
             stack.workers.push(worker);

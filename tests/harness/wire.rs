@@ -1,4 +1,4 @@
-//! The two public streams, by hand: what a client without the producer library does.
+//! The two public streams, used by hand as a client without the producer library would.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ const PAGE: usize = 1_000;
 const BLOCK_MS: usize = 1_000;
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// A client of one queue that knows nothing but the documented streams.
+/// A client of one queue that uses only the documented streams.
 #[derive(Clone)]
 pub struct Wire {
     url: String,
@@ -24,7 +24,7 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// A client of this queue; connects only when it is used.
+    /// A client of this queue. It connects only when it is used.
     #[must_use]
     pub fn new(redis_url: &str, queue: &str) -> Self {
         Self { url: redis_url.to_owned(), queue: queue.to_owned() }
@@ -44,7 +44,7 @@ impl Wire {
 
     /// A new connection, for commands that have no method here.
     ///
-    /// Each call makes its own, so that nothing here minds that a test has restarted Redis in between.
+    /// Each call makes a new connection, so that a restart of Redis in between does no harm.
     ///
     /// # Errors
     /// When Redis does not answer.
@@ -52,18 +52,18 @@ impl Wire {
         connect(&self.url).await
     }
 
-    /// Adds one job; the answer is the entry's id.
+    /// Adds one job; returns the entry's id.
     ///
     /// # Errors
-    /// When Redis refuses it.
+    /// When Redis refuses the job.
     pub async fn xadd_job(&self, job: &Value) -> anyhow::Result<String> {
         self.xadd_fields(&[("v", b"1"), ("job", job.to_string().as_bytes())]).await
     }
 
-    /// Adds many jobs in few round trips; the answers are the entries' ids, in order.
+    /// Adds many jobs in few round trips; returns the entries' ids, in order.
     ///
     /// # Errors
-    /// When Redis refuses one.
+    /// When Redis refuses one of them.
     pub async fn xadd_jobs(&self, jobs: &[Value]) -> anyhow::Result<Vec<String>> {
         let mut redis = self.redis().await?;
         let mut entries = Vec::with_capacity(jobs.len());
@@ -77,10 +77,10 @@ impl Wire {
         Ok(entries)
     }
 
-    /// Adds an entry with any fields, however wrong; the answer is its id.
+    /// Adds an entry with any fields, however wrong; returns the entry's id.
     ///
     /// # Errors
-    /// When Redis refuses it.
+    /// When Redis refuses the entry.
     pub async fn xadd_fields(&self, fields: &[(&str, &[u8])]) -> anyhow::Result<String> {
         let entry: Option<String> =
             self.redis().await?.xadd(self.key("jobs"), "*", fields).await.context("could not XADD a job")?;
@@ -90,12 +90,12 @@ impl Wire {
     /// All events that are in the stream now, oldest first.
     ///
     /// # Errors
-    /// When Redis does not answer, or an event is no text.
+    /// When Redis does not answer, or an event is not text.
     pub async fn events(&self) -> anyhow::Result<Vec<Event>> {
         self.events_after(None).await
     }
 
-    /// The events that are in the stream now and came after an entry, oldest first.
+    /// The events that are in the stream now and came after `entry`, oldest first.
     ///
     /// # Errors
     /// As [`Wire::events`].
@@ -114,10 +114,10 @@ impl Wire {
         }
     }
 
-    /// Waits for the event of a job and gives the first one.
+    /// Waits for the first event of a job, and returns it.
     ///
     /// # Errors
-    /// When none comes within [`PATIENCE`].
+    /// When no event comes within [`PATIENCE`].
     pub async fn event_of(&self, job: &str) -> anyhow::Result<Event> {
         let mut found = None;
         self.follow(|event| {
@@ -129,10 +129,10 @@ impl Wire {
         found.context("the watch ended without an event")
     }
 
-    /// Waits until the stream has held `count` events, and gives them.
+    /// Waits until the stream has held `count` events, and returns these events.
     ///
     /// # Errors
-    /// When they do not come within [`PATIENCE`].
+    /// When a next event does not come within [`PATIENCE`].
     pub async fn first_events(&self, count: usize) -> anyhow::Result<Vec<Event>> {
         let mut events = Vec::with_capacity(count);
         self.follow(|event| {
@@ -144,9 +144,9 @@ impl Wire {
         Ok(events)
     }
 
-    /// Shows each event from the oldest on to `is_last`, until that says yes.
+    /// Passes each event to `is_last`, from the oldest on, until that returns true.
     ///
-    /// Gives up when nothing new came for [`PATIENCE`]; a Redis that is away for less is waited for.
+    /// Fails when no new event came for [`PATIENCE`]. Meanwhile Redis may be away.
     async fn follow(&self, mut is_last: impl FnMut(Event) -> bool) -> anyhow::Result<()> {
         let mut last = "0".to_owned();
         let mut heard = Instant::now();
@@ -170,7 +170,7 @@ impl Wire {
         }
     }
 
-    /// The next events after an entry, none when there are none for a while.
+    /// The next events after an entry; empty when there are none for a while.
     async fn read_after(&self, last: &str) -> anyhow::Result<Vec<Event>> {
         let options = StreamReadOptions::default().count(PAGE).block(BLOCK_MS);
         let keys = [self.key("events")];

@@ -1,4 +1,4 @@
-//! One worker pod as a process: `mjq worker`, watched and steered from outside.
+//! One worker pod as a process: `mjq worker`, observed and controlled from outside.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,9 +24,9 @@ pub struct WorkerBuilder {
     is_read: bool,
 }
 
-/// A running worker; killed when dropped.
+/// A running worker. It is killed when dropped.
 ///
-/// Its lines are printed as they come, which the test runner shows only for a test that fails.
+/// Its lines are printed as they come; the test runner shows them only for a failing test.
 pub struct WorkerProcess {
     name: String,
     admin_url: String,
@@ -35,17 +35,17 @@ pub struct WorkerProcess {
     lines: CapturedLines,
 }
 
-/// How a worker ended after it was asked to.
+/// The end of a worker that was asked to stop.
 #[derive(Clone, Copy, Debug)]
 pub struct Exit {
-    /// Its exit status.
+    /// The worker's exit status.
     pub status: ExitStatus,
     /// The time from the signal to the end of the process.
     pub took: Duration,
 }
 
 impl WorkerProcess {
-    /// Begins a worker on this Redis, with no settings of the environment taken over.
+    /// Begins a worker on this Redis. It takes over no settings from the environment.
     #[must_use]
     pub fn on(redis_url: &str) -> WorkerBuilder {
         let builder = WorkerBuilder {
@@ -58,7 +58,7 @@ impl WorkerProcess {
         builder.set("MJQ_REDIS_URL", redis_url)
     }
 
-    /// The base URL of its health, metrics, API and dashboard.
+    /// The base URL of the worker's health, metrics, API and dashboard.
     #[must_use]
     pub fn admin_url(&self) -> &str {
         &self.admin_url
@@ -70,13 +70,13 @@ impl WorkerProcess {
         self.child.pid()
     }
 
-    /// All lines that it has printed so far, standard output and error in one, in the order of their arrival.
+    /// All lines printed so far, from standard output and standard error, in the order of their arrival.
     #[must_use]
     pub fn logs(&self) -> String {
         self.lines.text()
     }
 
-    /// Gets a path of its admin server; the answer's status and body.
+    /// Gets a path of the admin server; returns the answer's status and body.
     ///
     /// # Errors
     /// When there is no answer.
@@ -85,10 +85,10 @@ impl WorkerProcess {
         Ok((response.status().as_u16(), response.text().await?))
     }
 
-    /// Waits until `/readyz` says so.
+    /// Waits until `/readyz` answers 200.
     ///
     /// # Errors
-    /// When the worker ends or is not ready in time; then with its logs.
+    /// When the worker ends or is not ready in time. The error then has the worker's logs.
     pub async fn wait_ready(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -109,12 +109,12 @@ impl WorkerProcess {
     /// Whether the process still runs.
     ///
     /// # Errors
-    /// When the system does not say.
+    /// When the system cannot tell.
     pub fn is_running(&mut self) -> anyhow::Result<bool> {
         Ok(self.child.exit_status()?.is_none())
     }
 
-    /// Kills it as `kill -9` does.
+    /// Kills the worker as `kill -9` does.
     ///
     /// # Errors
     /// When the system refuses the signal.
@@ -122,10 +122,10 @@ impl WorkerProcess {
         self.child.kill9()
     }
 
-    /// Asks it to stop by SIGTERM and waits for its end.
+    /// Asks the worker to stop (SIGTERM), and waits until it has ended.
     ///
     /// # Errors
-    /// When it does not end in time; then with its logs.
+    /// When the worker does not end in time. The error then has the worker's logs.
     pub async fn terminate(&mut self) -> anyhow::Result<Exit> {
         let asked = Instant::now();
         self.child.signal(Signal::TERM)?;
@@ -136,10 +136,10 @@ impl WorkerProcess {
         Ok(Exit { status, took })
     }
 
-    /// Waits for its end without asking for it.
+    /// Waits until the worker has ended, without asking for it.
     ///
     /// # Errors
-    /// When it does not end within `patience`; then with its logs.
+    /// When the worker does not end within `patience`. The error then has the worker's logs.
     pub async fn exited(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
         let status = self.child.exited(patience).await;
         let status = status.with_context(|| format!("{} goes on:\n{}", self.name, self.logs()))?;
@@ -147,7 +147,7 @@ impl WorkerProcess {
         Ok(status)
     }
 
-    /// Freezes it by SIGSTOP: its connections stay open, its leases run out.
+    /// Freezes the worker (SIGSTOP): its connections stay open, its leases run out.
     ///
     /// # Errors
     /// When the system refuses the signal.
@@ -155,7 +155,7 @@ impl WorkerProcess {
         self.child.signal(Signal::STOP)
     }
 
-    /// Thaws it by SIGCONT.
+    /// Thaws the worker (SIGCONT).
     ///
     /// # Errors
     /// When the system refuses the signal.
@@ -178,13 +178,13 @@ impl WorkerBuilder {
         self.set("MJQ_QUEUE", queue)
     }
 
-    /// The upstream's base URL, with a key that any simulator takes.
+    /// The upstream's base URL. The key is one that any simulator without a key of its own accepts.
     #[must_use]
     pub fn upstream(self, url: &str) -> Self {
         self.set("MJQ_UPSTREAM_URL", url).set("MJQ_UPSTREAM_KEY", "key-of-the-tests")
     }
 
-    /// The name in front of its printed lines.
+    /// The name in front of the worker's printed lines.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         name.clone_into(&mut self.name);
@@ -198,21 +198,21 @@ impl WorkerBuilder {
         self
     }
 
-    /// Keeps its lines to [`WorkerProcess::logs`] instead of printing them too.
+    /// Only keeps the worker's lines for [`WorkerProcess::logs`], without printing them.
     #[must_use]
     pub fn quiet(mut self) -> Self {
         self.echoes = false;
         self
     }
 
-    /// Leaves its pipes unread, as a log collector that hangs does.
+    /// Leaves the worker's pipes unread, like a log collector that hangs.
     #[must_use]
     pub fn unread(mut self) -> Self {
         self.is_read = false;
         self
     }
 
-    /// Starts it; it may not be ready yet.
+    /// Starts the worker, which may not be ready yet.
     ///
     /// # Errors
     /// When the program does not compile or start.
@@ -224,7 +224,7 @@ impl WorkerBuilder {
         };
         let mut command = Command::new(program);
         command.arg("worker").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // The developer's own settings must not decide whether a test passes.
+        // Removed, because the developer's own settings must not decide whether a test passes.
         std::env::vars_os()
             .filter(|(variable, _)| variable.to_string_lossy().starts_with("MJQ_"))
             .for_each(|(variable, _)| _ = command.env_remove(variable));
@@ -236,7 +236,7 @@ impl WorkerBuilder {
             lines.collect(child.child_mut().stdout.take(), echo);
             lines.collect(child.child_mut().stderr.take(), echo);
         }
-        // The variable wins over our port when a test wants a certain one.
+        // A test that wants a certain port sets this variable, which then takes precedence.
         let address = self.settings.get("MJQ_ADMIN_ADDR").cloned().unwrap_or_else(|| format!("127.0.0.1:{port}"));
         let http = http_client()?;
         Ok(WorkerProcess { name: self.name, admin_url: format!("http://{address}"), http, child, lines })
@@ -244,7 +244,7 @@ impl WorkerBuilder {
 }
 
 fn http_client() -> anyhow::Result<reqwest::Client> {
-    // Some provider must be there even for plain HTTP; that another one was installed before is fine.
+    // rustls needs a provider even for plain HTTP. It does no harm if another one was installed before.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5));
     client.build().context("could not make an HTTP client")

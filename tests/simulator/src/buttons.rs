@@ -1,4 +1,4 @@
-//! The buttons below an image, and what pressing them makes.
+//! The buttons below an image, and the tasks that they start.
 
 use serde::Serialize;
 
@@ -14,14 +14,14 @@ pub(crate) struct Button {
     pub(crate) style: u8,
 }
 
-/// What an action makes.
+/// The effect of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Press {
     /// `UPSCALE`, `VARIATION`, `REROLL`, `ZOOM`, `INPAINT`, `PAN` or `ACTION`.
     pub(crate) kind: &'static str,
-    /// Which of the four images is taken out alone.
+    /// Which of the four images is taken out by itself.
     pub(crate) picked: Option<u8>,
-    /// Whether a window opens first, which submit/modal answers.
+    /// Whether a window opens first. Then submit/modal has to answer it.
     pub(crate) opens_window: bool,
 }
 
@@ -59,7 +59,7 @@ fn button(custom_id: String, emoji: &str, label: String) -> Button {
     Button { custom_id, emoji: emoji.to_owned(), label, kind: 2, style: 2 }
 }
 
-/// What the button with this custom id makes.
+/// The effect of the button with this custom id.
 pub(crate) fn press(custom_id: &str) -> Press {
     let mut parts = custom_id.split("::").skip(1);
     let window = |kind| Press { kind, picked: Some(1), opens_window: true };
@@ -80,7 +80,7 @@ pub(crate) fn press(custom_id: &str) -> Press {
     }
 }
 
-/// The custom id that the old `submit/change` means by an action and an index.
+/// The custom id that corresponds to an action and an index of the old `submit/change`.
 pub(crate) fn changed(action: &str, index: u64, hash: &str) -> Option<String> {
     match (action, index) {
         ("UPSCALE", 1..=4) => Some(format!("MJ::JOB::upsample::{index}::{hash}")),

@@ -1,4 +1,4 @@
-//! The one clock of a simulator: epoch milliseconds that never run backwards.
+//! The simulator's only clock: epoch milliseconds that never run backwards.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Takes the wall clock's time once, and counts on from there by itself.
+    /// Reads the wall clock once, and counts from there independently of it.
     pub(crate) fn start() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { began: Instant::now(), began_ms: whole_ms(since_epoch) }

@@ -32,7 +32,7 @@ pub(crate) fn routes() -> Router<Arc<Upstream>> {
 struct LedgerFilter {
     prompt: Option<String>,
     state: Option<String>,
-    /// Leaves out that many of the first entries.
+    /// How many of the first entries are left out.
     #[serde(default)]
     from: usize,
 }
@@ -92,7 +92,8 @@ async fn turn(State(upstream): Shared, Json(change): Json<Value>) -> Response {
     }
 }
 
-/// `{"when": "part of a prompt", "script": {…}}`, or in words: `{"when": "…", "words": "status=429 times=2"}`.
+/// `{"when": "part of a prompt", "script": {…}}`, or with a marker's words:
+/// `{"when": "…", "words": "status=429 times=2"}`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Attachment {

@@ -1,4 +1,4 @@
-//! How each member of the family words the same facts.
+//! How each member of the family expresses the same facts.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -33,27 +33,27 @@ pub(crate) struct Reply {
     pub(crate) properties: Option<Value>,
 }
 
-/// Why a submit is turned down.
+/// Why a submit is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// Neither a slot nor a place in line.
+    /// There is neither a free slot nor a place in the queue.
     Full,
     /// The parent does not exist, has not succeeded or has no such button.
     NoParent,
-    /// The request is wrong, in these words.
+    /// The request is invalid, for this reason.
     Invalid(String),
-    /// The prompt holds this word.
+    /// The prompt contains this banned word.
     Banned(String),
     /// The body is larger than the service takes.
     TooLarge,
     /// There is no such kind of submit.
     NoSuchAction,
-    /// The body is no JSON object.
+    /// The body is not a JSON object.
     NotJson,
 }
 
 impl Refusal {
-    /// How statistics name it.
+    /// The refusal's name in the statistics.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Full => "refused: full",
@@ -104,27 +104,27 @@ impl Dialect {
         }
     }
 
-    /// Whether a callback address in a request is honoured.
+    /// Whether the upstream honours a callback address in a request.
     pub(crate) fn has_hooks(self) -> bool {
         self != Self::NewApi
     }
 
-    /// Whether tasks can be listed and cancelled by anyone who has the key.
+    /// Whether any client with the key can list and cancel tasks.
     pub(crate) fn has_list_and_cancel(self) -> bool {
         self != Self::NewApi
     }
 
-    /// Whether a banned word turns the submit down; else the task fails.
+    /// Whether the upstream refuses a submit with a banned word. If not, the task fails.
     pub(crate) fn refuses_banned_words(self) -> bool {
         self != Self::CSharp
     }
 
-    /// The longest `state` that is taken, in characters.
+    /// The longest `state` that the upstream accepts, in characters.
     pub(crate) fn longest_state(self) -> Option<usize> {
         (self == Self::CSharp).then_some(255)
     }
 
-    /// An answer to a submit, with its code as it is.
+    /// An answer to a submit, with its code unchanged.
     pub(crate) fn reply(self, reply: &Reply) -> Wire {
         let result = reply.id.as_ref().map_or(Value::Null, |id| id_json(id, self == Self::Agicto));
         let body = json!({
@@ -136,7 +136,7 @@ impl Dialect {
         self.ok(&body)
     }
 
-    /// An acceptance: the relay hides that the task has to wait.
+    /// An acceptance. The relay hides that the task has to wait.
     pub(crate) fn accept(self, reply: Reply) -> Wire {
         match self {
             Self::NewApi if reply.code == 22 => self.reply(&Reply { code: 1, ..reply }),
@@ -144,7 +144,7 @@ impl Dialect {
         }
     }
 
-    /// The answer to a submit that is turned down.
+    /// The answer to a refused submit.
     pub(crate) fn refuse(self, refusal: &Refusal) -> Wire {
         let reply = match refusal {
             Refusal::Full => match self {
@@ -173,7 +173,7 @@ impl Dialect {
         self.reply(&reply)
     }
 
-    /// The answer to a poll for an id that nobody knows.
+    /// The answer to a poll for an unknown id.
     pub(crate) fn unknown_task(self) -> Wire {
         match self {
             Self::Agicto | Self::Java => Wire::body(200, JSON, ""),
@@ -203,7 +203,7 @@ impl Dialect {
         }
     }
 
-    /// JSON over 200, as this dialect labels it.
+    /// JSON over HTTP 200, with this dialect's content type.
     pub(crate) fn ok(self, body: &Value) -> Wire {
         match self {
             Self::NewApi => Wire::body(200, TEXT, body.to_string()),

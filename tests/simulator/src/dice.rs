@@ -7,18 +7,18 @@ pub(crate) struct Dice {
 }
 
 impl Dice {
-    /// Starts the stream that belongs to `seed`.
+    /// Starts the stream of `seed`.
     pub(crate) fn seeded(seed: u64) -> Self {
         Self { state: scramble(seed) }
     }
 
-    /// Rolls any number.
+    /// Rolls a random number.
     pub(crate) fn roll(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         scramble(self.state)
     }
 
-    /// Says yes once in `1 / rate` times; a rate of 0 never, of 1 always.
+    /// True with the probability `rate`: never for 0, always for 1.
     pub(crate) fn says(&mut self, rate: f64) -> bool {
         rate > 0.0 && unit(self.roll()) < rate
     }
@@ -31,7 +31,7 @@ pub(crate) fn scramble(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
-/// Hashes a text to the same number on every machine and in every run.
+/// Hashes a text. The hash is the same on every machine and in every run.
 pub(crate) fn hash(text: &str) -> u64 {
     let fnv = text
         .bytes()
@@ -40,7 +40,7 @@ pub(crate) fn hash(text: &str) -> u64 {
 }
 
 fn unit(roll: u64) -> f64 {
-    // The upper 32 bits are plenty, and an f64 holds them exactly.
+    // The upper 32 bits are enough, and an f64 holds them exactly.
     f64::from((roll >> 32) as u32) / f64::from(u32::MAX)
 }
 

@@ -111,7 +111,7 @@ struct RandomFault {
     script: Script,
 }
 
-/// A script and the part of a prompt that it goes by.
+/// A script, and the part of a prompt that selects it.
 #[derive(Clone, Debug)]
 pub(crate) struct AttachedScript {
     pub(crate) needle: String,

@@ -1,4 +1,4 @@
-//! The caller: posts task objects to `notifyHook` addresses, once each, in no strict order.
+//! The caller of hooks: posts task objects to `notifyHook` addresses, once each, in no strict order.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,18 +7,18 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{upstream::Upstream, world::Callback};
 
-/// Callbacks under way at once; a slow receiver delays everybody's, as the real ones do.
+/// The most callbacks under way at once. So a slow receiver delays the callbacks of all others, as with real upstreams.
 const AT_ONCE: usize = 256;
 const TIME_OUT: Duration = Duration::from_secs(10);
 
 /// A client for callbacks.
 pub(crate) fn client() -> anyhow::Result<reqwest::Client> {
-    // An error only says that the process has a provider already, which is as good.
+    // An error only means that the process already has a provider, which is just as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().timeout(TIME_OUT).build().context("could not build a client for callbacks")
 }
 
-/// Sends what is due, for ever.
+/// Sends due callbacks, for ever.
 pub(crate) async fn run(upstream: Arc<Upstream>, client: reqwest::Client) {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut under_way = JoinSet::new();
@@ -46,7 +46,7 @@ async fn post(client: &reqwest::Client, callback: Callback) -> bool {
     request.send().await.is_ok_and(|response| response.status().is_success())
 }
 
-/// Waits for the next change that is known, or for news.
+/// Waits until the next known change is due, or the line of callbacks changes.
 async fn wait(upstream: &Upstream, next_ms: Option<u64>) {
     let news = upstream.new_callbacks.notified();
     match next_ms {

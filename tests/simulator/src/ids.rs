@@ -1,9 +1,9 @@
-//! Task ids in the shapes that real upstreams hand out.
+//! Task ids in the forms that real upstreams give out.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What a task id looks like.
+/// The form of a task id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
@@ -20,7 +20,7 @@ pub enum IdStyle {
     Prefixed,
 }
 
-/// Hands out ids, each one once.
+/// Gives out each id once.
 #[derive(Debug)]
 pub(crate) struct IdSource {
     last: u64,
@@ -28,7 +28,7 @@ pub(crate) struct IdSource {
 }
 
 impl IdSource {
-    /// Starts where an earlier run of the simulator is unlikely to have been.
+    /// Starts with ids that an earlier run of the simulator is unlikely to have given out.
     pub(crate) fn start(now_ms: u64) -> Self {
         Self { last: now_ms * 1000, small: 10_000_000 + now_ms / 100 % 80_000_000 }
     }
@@ -49,7 +49,7 @@ impl IdSource {
     }
 }
 
-/// Writes an id as a JSON integer where `as_integer` asks for it and nothing is lost by it.
+/// The id as a JSON integer if `as_integer` asks for it and the integer has the same digits; else as a string.
 pub(crate) fn id_json(id: &str, as_integer: bool) -> Value {
     match id.parse::<u64>() {
         Ok(number) if as_integer && number.to_string() == id => Value::from(number),

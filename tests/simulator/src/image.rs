@@ -1,4 +1,4 @@
-//! Pictures to look at: a gradient with a sun in it, in colours that follow the prompt.
+//! Sample pictures: a gradient with a sun in it, in colours that depend on the prompt.
 
 use std::f32::consts::TAU;
 
@@ -7,16 +7,16 @@ use anyhow::Context;
 /// Width and height, in pixels.
 const SIZE: usize = 256;
 
-/// What a picture shows.
+/// The content of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Picture {
-    /// The prompt's, for the colours.
+    /// The prompt's seed, for the colours.
     pub(crate) seed: u64,
-    /// The task's, for the arrangement.
+    /// The task's seed, for the arrangement.
     pub(crate) variant: u64,
-    /// One of four images; none is all four in a grid.
+    /// The one of the four images to show; `None` shows all four in a grid.
     pub(crate) picked: Option<u8>,
-    /// The step of a preview, which is coarser the earlier it is.
+    /// The step of a preview. Earlier previews are coarser.
     pub(crate) step: Option<usize>,
 }
 
@@ -71,7 +71,7 @@ impl Picture {
     }
 }
 
-/// Hue in turns, saturation and brightness from 0 to 1.
+/// The colour for a hue in turns, and a saturation and brightness from 0 to 1.
 fn color(hue: f32, saturation: f32, brightness: f32) -> [u8; 3] {
     let brightness = brightness.clamp(0.0, 1.0);
     [0.0, 1.0 / 3.0, 2.0 / 3.0].map(|shift| {

@@ -1,4 +1,4 @@
-//! Everything about the simulator that can be turned, before the start or while it runs.
+//! The simulator's settings, which can be changed before the start or while it runs.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     span::Span,
 };
 
-/// The simulator's settings. Each has a default, and each can change at run time.
+/// The simulator's settings. Each has a default, and all but `log` can change at run time.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Knobs {
@@ -27,17 +27,17 @@ pub struct Knobs {
     pub durations: BTreeMap<String, Span>,
     /// Which member of the family answers.
     pub dialect: Dialect,
-    /// What ids look like; by default as the dialect has them.
+    /// The form of ids; by default the dialect's own.
     pub id_style: Option<IdStyle>,
-    /// How long each answer takes. A task is created when its request comes, not when it is answered.
+    /// How long each answer takes. A task is created when its request arrives, not when the answer is sent.
     pub latency: Span,
-    /// The key that requests must carry; none lets everybody in.
+    /// The key that requests must carry. Without one, all requests are let in.
     pub key: Option<String>,
-    /// Base of image URLs; by default the host by which the request came.
+    /// Base of image URLs; by default the host that the request names.
     pub public_url: Option<String>,
     /// Whether `notifyHook` is honoured.
     pub hooks: bool,
-    /// Whether a hook hears of the end only.
+    /// Whether hooks are called only at the end of a task.
     pub hook_only_terminal: bool,
     /// Share of callbacks that are lost on the way, 0 to 1.
     pub hook_loss: f64,
@@ -45,31 +45,31 @@ pub struct Knobs {
     pub list_by_condition: bool,
     /// Whether `GET /mj/task/list` exists (new-api never has it).
     pub task_list: bool,
-    /// Words that get a prompt refused (or its task failed, in the C# dialect).
+    /// Banned words: a prompt with one is refused (in the C# dialect, its task fails).
     pub banned_words: Vec<String>,
-    /// A larger body gets 413.
+    /// The largest body in bytes. A larger one gets 413.
     pub max_body_bytes: usize,
-    /// Where all chance comes from: durations, faults, failures.
+    /// The seed of all chance: durations, faults, failures.
     pub seed: u64,
     /// Share of tasks that end in FAILURE, 0 to 1.
     pub failure_rate: f64,
-    /// Random faults of submits; each is rolled for in turn, unless a script has its say.
+    /// Random faults of submits. Each is rolled for in turn, unless a script decides.
     pub submit_faults: Vec<Odds<SubmitStep>>,
     /// Random faults of polls.
     pub fetch_faults: Vec<Odds<FetchStep>>,
-    /// The first so many cancels are answered with 503.
+    /// How many of the first cancels are answered with 503.
     pub cancel_refusals: u64,
-    /// File that gets one JSON line per creation, written before the answer. Read at the start only.
+    /// A file that gets one JSON line per creation, before the answer is sent. The setting is read only at the start.
     #[serde(skip)]
     pub log: Option<PathBuf>,
 }
 
-/// Something that happens to a share of the requests.
+/// A fault for a share of the requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Odds<T> {
-    /// 0 to 1.
+    /// The share, 0 to 1.
     pub rate: f64,
-    /// What happens.
+    /// The fault.
     pub step: T,
 }
 
@@ -103,10 +103,10 @@ impl Default for Knobs {
 }
 
 impl Knobs {
-    /// These knobs with the ones that `change` names turned; the others stay.
+    /// These knobs with the values in `change`; all others stay.
     ///
     /// # Errors
-    /// When `change` is no object, names an unknown knob or has a value that does not fit.
+    /// When `change` is not an object, names an unknown knob or has a value of the wrong type.
     pub fn merged(&self, change: Value) -> anyhow::Result<Self> {
         let Value::Object(change) = change else { anyhow::bail!("knobs must be a JSON object") };
         let mut all = serde_json::to_value(self).context("could not write the knobs")?;

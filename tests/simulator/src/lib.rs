@@ -1,7 +1,7 @@
 //! A Midjourney-style image API to test against: scriptable, and honest about what it billed.
 //!
-//! It speaks four dialects of the midjourney-proxy family, runs out of capacity as they do, fails in
-//! all the ways they fail in, and keeps books of what was really created. It knows nothing of mjq.
+//! The simulator speaks four dialects of the midjourney-proxy family. It runs out of capacity and fails in all the ways
+//! in which they do, and keeps books of the tasks that were really created. It knows nothing of mjq.
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {
@@ -15,12 +15,12 @@
 //! # }
 //! ```
 //!
-//! In reading order: [`Simulator`] is the handle; [`Knobs`] and [`Script`] say how it behaves, [`marker`]
-//! how a prompt can say it; the private `world` decides, from `schedule` (who runs when), `task` (what can
-//! be seen), `dialect` and `task_object` (in which words); `oracle` keeps the books ([`Creation`], [`Stats`]); `routes`,
-//! `control` and `server` are the edge; `hooks` calls back.
+//! In reading order: [`Simulator`] is the handle. [`Knobs`] and [`Script`] say how it behaves; with a [`marker`], a
+//! prompt can say so, too. The private `world` decides, with `schedule` (which task runs when), `task` (what can be
+//! seen of it), `dialect` and `task_object` (in which words). `oracle` keeps the books ([`Creation`], [`Stats`]).
+//! `routes`, `control` and `server` are the HTTP edge; `hooks` sends callbacks.
 //!
-//! Nothing runs per task: a task's progress is computed from the clock when somebody looks.
+//! No work is done per task in the background: a task's progress is computed from the clock when a client looks.
 
 pub mod marker;
 

@@ -19,7 +19,7 @@ async fn main() -> anyhow::Result<()> {
     }
     println!("{}", simulator.url());
 
-    // As the first process of a container it would otherwise be deaf to signals.
+    // The first process of a container ignores signals that it does not handle.
     let mut terminate = signal(SignalKind::terminate()).context("could not listen for SIGTERM")?;
     tokio::select! {
         _ = terminate.recv() => {}

@@ -1,7 +1,7 @@
-//! Scripts in a few words, so that a prompt, a state or a flag can carry one.
+//! Markers: scripts in a few words, so that a prompt, a state or a flag can contain one.
 //!
-//! `[sim: status=429 retry=2 times=2]` in a prompt (or in `state`) scripts the job it belongs to; the
-//! same words without the brackets are a [`Script`]'s text form. Values with spaces are quoted.
+//! `[sim: status=429 retry=2 times=2]` in a prompt (or in `state`) scripts the job of that prompt. The same words
+//! without the brackets are a [`Script`]'s text form. Values with spaces are quoted.
 //!
 //! | words | meaning |
 //! |---|---|
@@ -25,7 +25,7 @@ use crate::script::{Answer, Coded, Fault, FetchStep, Outcome, RetryAfter, Script
 
 const OPEN: &str = "[sim:";
 
-/// The script in the first marker of `text`. A marker that cannot be read is no marker.
+/// The script in the first marker of `text`. An invalid marker is ignored.
 pub(crate) fn find(text: &str) -> Option<Script> {
     let (_, rest) = text.split_once(OPEN)?;
     let (words, _) = rest.split_once(']')?;
@@ -44,7 +44,7 @@ impl FromStr for Script {
     }
 }
 
-/// A script whose words come in any order.
+/// A script under construction. Its words may come in any order.
 #[derive(Default)]
 struct Draft {
     script: Script,
@@ -140,7 +140,7 @@ impl Draft {
     }
 }
 
-/// Splits `key=value flag key="a value"`; commas may stand between.
+/// Splits `key=value flag key="a value"`. Commas between the parts are allowed.
 fn words(text: &str) -> Result<Vec<(String, String)>, String> {
     let mut found = Vec::new();
     let mut rest = text.trim_start_matches(separator);

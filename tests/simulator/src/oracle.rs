@@ -1,6 +1,6 @@
-//! What was really created, asked and polled: the simulator's own books, which cannot be talked into anything.
+//! The simulator's books of what was really created, submitted and polled. No fault can falsify them.
 //!
-//! Every creation is entered, and appended to the log file if there is one, before its answer leaves.
+//! Every creation is entered before its answer is sent, and appended to the log file if there is one.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-/// Arrivals beyond this many are forgotten, oldest first.
+/// How many arrivals are kept. The oldest are forgotten first.
 const ARRIVALS_KEPT: usize = 1_000_000;
 
 /// One creation: a task that would be billed.
@@ -22,20 +22,21 @@ pub struct Creation {
     pub task: String,
     /// The prompt, or the parent's.
     pub prompt: String,
-    /// As it came.
+    /// The request's `state`, unchanged.
     pub state: Option<String>,
     /// `IMAGINE`, `UPSCALE` …
     pub action: String,
-    /// Milliseconds since the epoch.
+    /// When the task was created, in milliseconds since the epoch.
     pub at_ms: u64,
-    /// The task that a button of was pressed.
+    /// For an action, the task whose button was pressed.
     pub parent: Option<String>,
-    /// The button that was pressed.
+    /// For an action, the button that was pressed.
     pub custom_id: Option<String>,
 }
 
 impl Creation {
-    /// What makes two creations the same job: the button pressed, else the prompt, else the state.
+    /// Two creations with the same subject are the same job. The subject is the pressed button, else the prompt, else
+    /// the state.
     pub fn subject(&self) -> &str {
         match &self.custom_id {
             Some(custom_id) => custom_id,
@@ -57,13 +58,13 @@ pub struct Stats {
     pub created: u64,
     /// Subjects that were created more than once.
     pub created_again: u64,
-    /// Task ids looked at, one by one or in batches.
+    /// Polls of task ids, one by one or in batches.
     pub polls: u64,
-    /// The same for ids whose end had already been told.
+    /// Polls of ids whose end an earlier answer had shown.
     pub polls_after_end: u64,
-    /// The same for ids that nobody knows.
+    /// Polls of unknown ids.
     pub polls_of_unknown: u64,
-    /// Most tasks that were waiting or running at once.
+    /// The most tasks that were waiting or running at once.
     pub max_open: u64,
     /// Tasks that wait now.
     pub waiting: u64,
@@ -71,22 +72,22 @@ pub struct Stats {
     pub running: u64,
     /// Callbacks that were sent and answered with 2xx.
     pub hooks_sent: u64,
-    /// Callbacks that nobody took.
+    /// Callbacks that no receiver accepted.
     pub hooks_failed: u64,
     /// Callbacks lost on purpose.
     pub hooks_lost: u64,
 }
 
-/// When requests came, in milliseconds since the epoch.
+/// When requests arrived, in milliseconds since the epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrivals {
-    /// Submits, also those that were refused.
+    /// Submits, including refused ones.
     pub submits_ms: Vec<u64>,
-    /// Polls, a batch counted once.
+    /// Polls. A batch counts once.
     pub polls_ms: Vec<u64>,
 }
 
-/// The most arrivals that any one second holds.
+/// The most arrivals within any one second.
 pub fn busiest_second(arrivals_ms: &[u64]) -> usize {
     let mut arrivals_ms = arrivals_ms.to_vec();
     arrivals_ms.sort_unstable();
@@ -114,7 +115,7 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
-    /// Books that are also kept in a file, which is only ever appended to.
+    /// Books that are also kept in a file. The file is only appended to.
     pub(crate) fn with_log(path: Option<&Path>) -> anyhow::Result<Self> {
         let open = |path: &Path| {
             OpenOptions::new()
@@ -131,7 +132,7 @@ impl Oracle {
         *self = Self { log: self.log.take(), ..Self::default() };
     }
 
-    /// Enters a creation. When this returns, the log file has it too.
+    /// Enters a creation, and writes it to the log file before it returns.
     pub(crate) fn created(&mut self, creation: Creation) {
         if let Some(log) = &mut self.log
             && let Ok(mut line) = serde_json::to_vec(&creation)
@@ -185,7 +186,7 @@ impl Oracle {
         self.attempted.get(subject).map_or(0, |times| *times as usize)
     }
 
-    /// The subjects that were created more than once, with how often.
+    /// The subjects that were created more than once, and how often.
     pub(crate) fn created_again(&self) -> BTreeMap<String, u32> {
         self.created.iter().filter(|(_, times)| **times > 1).map(|(subject, times)| (subject.clone(), *times)).collect()
     }

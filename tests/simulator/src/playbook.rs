@@ -1,21 +1,21 @@
-//! Which script a submit follows: the first attached one that fits, else the marker it carries.
+//! Chooses the script of a submit: the first attached script that fits, else the marker in the request.
 
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{marker, script::Script};
 
-/// What a script is chosen by.
+/// The parts of a request by which its script is chosen.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cue<'a> {
     /// `IMAGINE`, `UPSCALE` …
     pub(crate) kind: &'a str,
-    /// Whether the request is about another task (action, change, modal).
+    /// Whether the request refers to another task (action, change, modal).
     pub(crate) is_follow_up: bool,
-    /// The request's prompt, or its parent's.
+    /// The request's prompt, or that of the parent task.
     pub(crate) prompt: &'a str,
     pub(crate) state: &'a str,
     pub(crate) custom_id: &'a str,
-    /// What makes two requests the same job.
+    /// Two requests with the same subject are the same job.
     pub(crate) subject: &'a str,
 }
 
@@ -23,7 +23,7 @@ pub(crate) struct Cue<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Playbook {
     attached: Vec<Attached>,
-    /// How many submits each marked job has made.
+    /// How many submits each job with a marker has made.
     marked: HashMap<String, u32>,
 }
 
@@ -46,7 +46,7 @@ impl Playbook {
         });
     }
 
-    /// The script for this submit, and how many of the job's submits it has already answered.
+    /// The script for this submit, and how many of the job's earlier submits it has answered.
     pub(crate) fn take(&mut self, cue: Cue<'_>) -> Option<(Arc<Script>, u32)> {
         match self.attached.iter_mut().find(|attached| attached.fits(cue)) {
             Some(attached) => {
@@ -70,7 +70,7 @@ impl Attached {
 }
 
 fn marked_script(cue: Cue<'_>) -> Option<Script> {
-    // A prompt is inherited by its follow-ups: its marker means them only if it says so.
+    // Follow-ups inherit their parent's prompt. So a marker in it applies to them only if it says so.
     let from_prompt = marker::find(cue.prompt).filter(|script| is_meant(script, cue, !cue.is_follow_up));
     from_prompt.or_else(|| marker::find(cue.state).filter(|script| is_meant(script, cue, true)))
 }

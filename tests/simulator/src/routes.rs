@@ -21,7 +21,7 @@ use crate::{
 
 type Shared = State<Arc<Upstream>>;
 
-/// Everything that the simulator serves.
+/// All paths of the simulator.
 pub(crate) fn all(upstream: Arc<Upstream>) -> Router {
     let mj = Router::new()
         .route("/submit/{action}", post(submit))
@@ -33,7 +33,7 @@ pub(crate) fn all(upstream: Arc<Upstream>) -> Router {
     let mut all =
         Router::new().route("/", get(welcome)).route("/image/{name}", get(image)).nest("/sim", control::routes());
     for version in ["", "/v1"] {
-        // The speed stands before `/mj` in the family; in place of it is what some write.
+        // In the family, the speed stands before `/mj`. Some clients write it in place of `/mj`.
         for speed in ["/mj", "/mj-fast/mj", "/mj-relax/mj", "/mj-turbo/mj", "/mj-fast", "/mj-relax", "/mj-turbo"] {
             all = all.nest(&format!("{version}{speed}"), mj.clone());
         }
@@ -98,7 +98,7 @@ async fn image(State(upstream): Shared, Path(name): Path<String>) -> Response {
     }
 }
 
-/// Sends what was decided, when it was decided to.
+/// Sends the planned answer at the planned time.
 async fn answer(plan: Plan) -> Response {
     if !plan.delay.is_zero() {
         tokio::time::sleep(plan.delay).await;
@@ -106,7 +106,7 @@ async fn answer(plan: Plan) -> Response {
     plan.wire.send().await
 }
 
-/// Lets in who has the key, if there is one.
+/// Lets in requests with the key, or all requests if no key is set.
 async fn check_key(State(upstream): Shared, request: Request, next: Next) -> Response {
     let refusal = upstream.with(|world, _| {
         let knobs = world.knobs();
@@ -130,7 +130,7 @@ fn has_key(headers: &HeaderMap, key: &str) -> bool {
     bearer == Some(key) || said("mj-api-secret") == Some(key)
 }
 
-/// The body, up to a little more than the limit: the world words the refusal.
+/// Reads the body. A body that is larger than the limit gets 413.
 async fn read(upstream: &Upstream, body: Body) -> Result<Bytes, Wire> {
     let limit = upstream.with(|world, _| world.knobs().max_body_bytes);
     to_bytes(body, limit).await.map_err(|_| {

@@ -1,27 +1,27 @@
-//! Who runs when: `slots` tasks at once, the others in line, first come first served.
+//! The schedule: `slots` tasks run at once, the others wait in line, first come, first served.
 //!
-//! A task's duration is known when it is booked, so its start and its finish are known too.
-//! Nothing has to happen in between: no timer, no thread. Only a cancelled task or a changed
-//! number of slots moves the bookings of those who still wait.
+//! A task's duration is known when it is booked, so its start and finish are known, too. Nothing has to happen in
+//! between: no timer, no thread. The bookings of waiting tasks change only when a task is cancelled or the number of
+//! slots changes.
 
 use std::{cmp::Reverse, collections::BinaryHeap, collections::VecDeque};
 
-/// When a task holds its slot, in milliseconds: from `start_ms` up to, not including, `finish_ms`.
+/// When a task holds its slot, in milliseconds: from `start_ms` until just before `finish_ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Booking {
     pub(crate) start_ms: u64,
     pub(crate) finish_ms: u64,
 }
 
-/// The line in front of the slots. Tasks are known by a number that the caller chooses.
+/// The line of tasks in front of the slots. The caller identifies each task by a number.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     slots: usize,
-    /// In the order in which they came, which is also the order of their starts.
+    /// Waiting tasks in the order of their arrival, which is also the order of their starts.
     waiting: VecDeque<(usize, Booking)>,
-    /// Started, by finish.
+    /// Running tasks, by their finish.
     running: BinaryHeap<Reverse<(u64, usize)>>,
-    /// When each taken slot is free for the next task that comes, counting those who wait.
+    /// When each occupied slot becomes free for the next new task, after all tasks that wait now.
     free_at: BinaryHeap<Reverse<u64>>,
 }
 
@@ -30,13 +30,13 @@ impl Schedule {
         Self { slots: slots.max(1), waiting: VecDeque::new(), running: BinaryHeap::new(), free_at: BinaryHeap::new() }
     }
 
-    /// Books a task for the earliest slot, behind everybody who came before.
+    /// Books the earliest slot for a task, behind all earlier tasks.
     pub(crate) fn book(&mut self, task: usize, duration_ms: u64, now_ms: u64) -> Booking {
         self.advance(now_ms);
         self.place(task, duration_ms, now_ms)
     }
 
-    /// How many tasks have been booked and not started.
+    /// How many booked tasks have not started.
     pub(crate) fn waiting(&mut self, now_ms: u64) -> usize {
         self.advance(now_ms);
         self.waiting.len()
@@ -48,13 +48,13 @@ impl Schedule {
         self.running.len()
     }
 
-    /// Whether a task that comes now would start at once.
+    /// Whether a new task would start at once.
     pub(crate) fn has_free_slot(&mut self, now_ms: u64) -> bool {
         self.advance(now_ms);
         self.waiting.is_empty() && self.running.len() < self.slots
     }
 
-    /// Takes a task out, and returns the bookings that moved forward because of it.
+    /// Removes a task. Returns the bookings that moved forward because of that.
     pub(crate) fn cancel(&mut self, task: usize, now_ms: u64) -> Vec<(usize, Booking)> {
         self.advance(now_ms);
         self.waiting.retain(|(other, _)| *other != task);
@@ -62,7 +62,7 @@ impl Schedule {
         self.rebook(now_ms)
     }
 
-    /// Changes the number of slots, and returns the bookings that moved. Nobody is thrown out.
+    /// Changes the number of slots, and returns the bookings that moved. Running tasks keep their slots.
     pub(crate) fn resize(&mut self, slots: usize, now_ms: u64) -> Vec<(usize, Booking)> {
         self.advance(now_ms);
         self.slots = slots.max(1);
@@ -82,7 +82,7 @@ impl Schedule {
         booking
     }
 
-    /// Lets the time that has passed take effect.
+    /// Moves the tasks on to the present time.
     fn advance(&mut self, now_ms: u64) {
         while let Some((task, booking)) = self.waiting.front().copied()
             && booking.start_ms <= now_ms
@@ -101,8 +101,8 @@ impl Schedule {
     fn rebook(&mut self, now_ms: u64) -> Vec<(usize, Booking)> {
         let mut finishes: Vec<_> = self.running.iter().map(|Reverse((at, _))| *at).collect();
         finishes.sort_unstable();
-        // With more running than slots, a slot is free only when the surplus is gone: the
-        // earliest finishes give nothing to anyone.
+        // With more running tasks than slots, a slot becomes free only after the surplus is gone. So the earliest
+        // finishes free no slot.
         let surplus = finishes.len().saturating_sub(self.slots);
         self.free_at = finishes.into_iter().skip(surplus).map(Reverse).collect();
 

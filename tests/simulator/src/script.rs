@@ -1,4 +1,4 @@
-//! What shall happen to one job: how its submits are answered, what its polls see, how it ends.
+//! A script for one job: how its submits are answered, what its polls see, how it ends.
 
 use std::time::Duration;
 
@@ -7,29 +7,29 @@ use serde_json::Value;
 
 use crate::span::Span;
 
-/// A script for the jobs that it is attached to. What it does not mention goes its usual way.
+/// A script for the jobs to which it is attached. Everything that it does not mention stays as usual.
 ///
-/// It can also be read from the text of a marker, see [`crate::marker`]:
+/// A script can also be read from the words of a marker, see [`crate::marker`]:
 /// `"status=429 retry=2 times=2".parse::<Script>()`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Script {
-    /// Only for this kind of request: `imagine`, `action`, `upscale`, `modal` …
+    /// The only kind of request that the script serves: `imagine`, `action`, `upscale`, `modal` …
     pub on: Option<String>,
-    /// How many submits it serves in all before it steps aside; none serves for ever.
+    /// How many submits the script serves in all; `None` means no limit.
     pub uses: Option<u32>,
-    /// Answers to the submits of one job, in order; afterwards the usual ones.
+    /// The answers to the first submits of each job, in order. Later submits get the usual answers.
     pub submit: Vec<SubmitStep>,
-    /// What the polls of one task see, in order; afterwards the truth.
+    /// What the first polls of each task see, in order. Later polls see the truth.
     pub fetch: Vec<FetchStep>,
     /// How long the task runs.
     pub duration: Option<Span>,
     /// How the task ends.
     pub outcome: Option<Outcome>,
-    /// Where the task's report stops for ever: `NOT_START`, `SUBMITTED` or a progress such as `46%`.
-    /// Its slot is free again all the same when its duration is over.
+    /// The point at which the task's progress stops for ever: `NOT_START`, `SUBMITTED` or a progress such as `46%`. The
+    /// task's slot still becomes free when its duration is over.
     pub stuck: Option<String>,
-    /// The word that stands in place of `IN_PROGRESS`.
+    /// The status in place of `IN_PROGRESS`.
     pub running_status: Option<String>,
 }
 
@@ -39,23 +39,23 @@ pub struct Script {
 pub struct SubmitStep {
     /// The answer.
     pub answer: Answer,
-    /// Whether the task is created, and billed, although the answer does not tell.
+    /// Whether the task is created, and billed, although the answer does not show it.
     pub after: bool,
-    /// Waited before the answer, in milliseconds, beside the usual latency.
+    /// The delay before the answer, in milliseconds, in addition to the usual latency.
     pub delay_ms: u64,
-    /// For how many submits in a row; 0 is for ever.
+    /// How many submits in a row get the answer; 0 means all.
     pub times: u32,
 }
 
-/// What a poll sees, and how often.
+/// What a poll sees, and for how many polls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FetchStep {
     /// The answer.
     pub answer: Sight,
-    /// Waited before the answer, in milliseconds, beside the usual latency.
+    /// The delay before the answer, in milliseconds, in addition to the usual latency.
     pub delay_ms: u64,
-    /// For how many polls in a row; 0 is for ever.
+    /// How many polls in a row get the answer; 0 means all.
     pub times: u32,
 }
 
@@ -63,41 +63,41 @@ pub struct FetchStep {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// As the capacity has it: 1, 22 or refused.
+    /// By capacity: 1, 22 or a refusal.
     #[default]
     Usual,
     /// With this code, over HTTP 200.
     Code(Coded),
-    /// Not with an answer of the API's own.
+    /// With a fault instead of an answer of the API.
     Fault(Fault),
 }
 
-/// An answer with a code of the script's choice.
+/// An answer whose code the script chooses.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Coded {
     /// 1, 3, 4, 9, 21, 22, 23, 24, 30 or any other.
     pub code: i64,
-    /// In place of the usual words.
+    /// Replaces the usual description.
     pub description: Option<String>,
-    /// In place of the usual properties.
+    /// Replaces the usual properties.
     pub properties: Option<Value>,
-    /// Which id stands in `result`.
+    /// The id in `result`.
     pub id: WithId,
 }
 
-/// Which id an answer carries.
+/// The id in an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WithId {
-    /// A new task's with 1, 21 and 22; else none.
+    /// The id of a new task with codes 1, 21 and 22; no id with other codes.
     #[default]
     Usual,
-    /// None, and no task is created.
+    /// No id, and no task is created.
     No,
-    /// A new task's, whatever the code says.
+    /// The id of a new task, with any code.
     New,
-    /// The newest task's that the same request created before (a new one's if there is none).
+    /// The id of the newest task that the same request has created, else of a new task.
     Existing,
 }
 
@@ -105,18 +105,18 @@ pub enum WithId {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sight {
-    /// The task.
+    /// The task as it is.
     #[default]
     Truth,
-    /// That there is no such task.
+    /// An answer that the task does not exist.
     Unknown,
-    /// The task under another id: that of a relay's own upstream, whose answer it hands on.
+    /// The task under another id, as from a relay that passes on its own upstream's answer.
     Renumbered,
-    /// No answer of the API's own.
+    /// A fault instead of an answer of the API.
     Fault(Fault),
 }
 
-/// What networks, proxies and crashes do to answers.
+/// A fault of networks, proxies or crashing servers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
@@ -124,26 +124,26 @@ pub enum Fault {
     Status {
         /// 401, 403, 413, 429, 500, 502, 503, 504 …
         status: u16,
-        /// For the `Retry-After` header.
+        /// The `Retry-After` header.
         #[serde(default)]
         retry_after: Option<RetryAfter>,
-        /// Whether the body is a proxy's page; else it is JSON.
+        /// Whether the body is a proxy's web page; else it is JSON.
         #[serde(default)]
         html: bool,
     },
-    /// 200 with nothing in it.
+    /// HTTP 200 with an empty body.
     Empty,
-    /// 200 with JSON that stops in the middle.
+    /// HTTP 200 with JSON that stops in the middle.
     Broken,
-    /// 200 with a web page.
+    /// HTTP 200 with a web page.
     Html,
-    /// 200, and the connection ends in the middle of the body.
+    /// HTTP 200, and the connection ends in the middle of the body.
     Half,
     /// The connection is closed without an answer.
     Close,
     /// The connection is reset without an answer.
     Reset,
-    /// No answer, ever; the connection stays open.
+    /// No answer ever comes, and the connection stays open.
     Hang,
 }
 
@@ -166,11 +166,11 @@ pub enum Outcome {
     Success,
     /// FAILURE with this `failReason`.
     Failure(String),
-    /// SUCCESS, and no `imageUrl`.
+    /// SUCCESS without an `imageUrl`.
     NoImage,
-    /// CANCEL, by somebody else.
+    /// CANCEL, as if somebody else had cancelled the task.
     Cancel,
-    /// MODAL from the beginning: it waits for submit/modal and holds no slot.
+    /// MODAL from the beginning: the task waits for submit/modal, and holds no slot until then.
     Modal,
 }
 
@@ -192,44 +192,44 @@ impl SubmitStep {
         Self { answer: Answer::Code(Coded { code, ..Coded::default() }), ..Self::default() }
     }
 
-    /// Answers with this HTTP status, and creates nothing.
+    /// Answers with this HTTP status, without creating a task.
     pub fn status(status: u16) -> Self {
         Self::fault(Fault::Status { status, retry_after: None, html: false })
     }
 
-    /// Lets this fault happen before anything is created.
+    /// Fails with this fault before a task is created.
     pub fn fault(fault: Fault) -> Self {
         Self { answer: Answer::Fault(fault), ..Self::default() }
     }
 
-    /// The same, but the task has been created, and billed.
+    /// The same step, but the task has been created, and billed.
     pub fn after_creation(self) -> Self {
         Self { after: true, ..self }
     }
 
-    /// The same, later.
+    /// The same step, with a delay.
     pub fn delayed(self, delay: Duration) -> Self {
         Self { delay_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), ..self }
     }
 
-    /// The same for this many submits; 0 is for ever.
+    /// The same step for this many submits; 0 means all.
     pub fn times(self, times: u32) -> Self {
         Self { times, ..self }
     }
 }
 
 impl FetchStep {
-    /// Lets this fault happen to a poll.
+    /// Answers a poll with this fault.
     pub fn fault(fault: Fault) -> Self {
         Self { answer: Sight::Fault(fault), ..Self::default() }
     }
 
-    /// Denies that the task exists.
+    /// Answers a poll as if the task did not exist.
     pub fn unknown() -> Self {
         Self { answer: Sight::Unknown, ..Self::default() }
     }
 
-    /// The same for this many polls; 0 is for ever.
+    /// The same step for this many polls; 0 means all.
     pub fn times(self, times: u32) -> Self {
         Self { times, ..self }
     }
@@ -246,22 +246,22 @@ impl Script {
         Self { fetch: steps.into_iter().collect(), ..Self::default() }
     }
 
-    /// A script under which the task ends like this.
+    /// A script under which the task ends with `outcome`.
     pub fn ends(outcome: Outcome) -> Self {
         Self { outcome: Some(outcome), ..Self::default() }
     }
 
-    /// The same, with tasks that run this long.
+    /// The same script, with tasks that run this long.
     pub fn lasting(self, span: impl Into<Span>) -> Self {
         Self { duration: Some(span.into()), ..self }
     }
 
-    /// The same, for this kind of request only.
+    /// The same script, for this kind of request only.
     pub fn on(self, kind: &str) -> Self {
         Self { on: Some(kind.to_owned()), ..self }
     }
 
-    /// The same, for this many submits only.
+    /// The same script, for this many submits only.
     pub fn uses(self, uses: u32) -> Self {
         Self { uses: Some(uses), ..self }
     }
@@ -275,7 +275,7 @@ impl Script {
     }
 }
 
-/// The step that covers the given position when each lasts for its `times`.
+/// The step at the given position, if each step lasts for its `times`.
 fn at<S>(steps: &[S], position: u32, times: impl Fn(&S) -> u32) -> Option<&S> {
     let mut left = position;
     for step in steps {

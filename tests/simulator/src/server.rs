@@ -26,19 +26,19 @@ use tower::ServiceExt;
 
 use crate::wire::Cut;
 
-/// Opens the door. The port can be taken again at once after an earlier server.
+/// Opens the port. It is available again at once after an earlier server.
 pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("could not listen on {address}"))
 }
 
-/// Serves until it is dropped; then its connections end with it.
+/// Serves until this future is dropped. Its connections then end, too.
 pub(crate) async fn serve(listener: TcpListener, router: Router) {
     let mut lines = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((tcp, _)) => drop(lines.spawn(serve_line(tcp, router.clone()))),
-                // Out of file descriptors, most likely: some will come back.
+                // Most likely the process is out of file descriptors. Some will become free soon.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             },
             Some(_) = lines.join_next(), if !lines.is_empty() => {}
@@ -47,7 +47,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router) {
 }
 
 async fn serve_line(tcp: TcpStream, router: Router) {
-    // Without this an answer in two writes waits for the peer's delayed acknowledgement.
+    // Otherwise an answer in two writes would wait for the client's delayed acknowledgement.
     let _ = tcp.set_nodelay(true);
     let line = Line { tcp, is_reset: Arc::default() };
     let is_reset = line.is_reset.clone();
@@ -72,11 +72,12 @@ async fn serve_line(tcp: TcpStream, router: Router) {
         }
     });
     let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(line), service);
-    // An error is the peer's going, or our cut: nothing to tell anyone.
+    // An error means that the client has gone, or that the simulator has cut the connection. Neither is worth a
+    // message.
     let _ = connection.await;
 }
 
-/// A TCP connection that ends in a reset if it was told to.
+/// A TCP connection that can be made to end in a reset.
 struct Line {
     tcp: TcpStream,
     is_reset: Arc<AtomicBool>,

@@ -1,4 +1,4 @@
-//! The handle: starts a simulator inside this process, looks into it and stops it.
+//! The handle: starts a simulator inside this process, inspects it and stops it.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -28,18 +28,18 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Starts one on a free port of 127.0.0.1.
+    /// Starts a simulator on a free port of 127.0.0.1.
     ///
     /// # Errors
-    /// When no port can be had, or the log file cannot be opened.
+    /// When no port is available, or the log file cannot be opened.
     pub async fn start(knobs: Knobs) -> anyhow::Result<Self> {
         Self::start_on((Ipv4Addr::LOCALHOST, 0).into(), knobs).await
     }
 
-    /// Starts one on this address.
+    /// Starts a simulator on this address.
     ///
     /// # Errors
-    /// When the address cannot be had, or the log file cannot be opened.
+    /// When the address is not available, or the log file cannot be opened.
     pub async fn start_on(address: SocketAddr, knobs: Knobs) -> anyhow::Result<Self> {
         let upstream = Arc::new(Upstream::open(knobs)?);
         let caller = hooks::run(upstream.clone(), hooks::client()?);
@@ -54,7 +54,7 @@ impl Simulator {
         format!("http://{}", self.address)
     }
 
-    /// Turns knobs while it runs.
+    /// Changes knobs while the simulator runs.
     pub fn knobs(&self, turn: impl FnOnce(&mut Knobs)) {
         self.upstream.with(|world, now_ms| {
             let mut knobs = world.knobs().clone();
@@ -65,7 +65,8 @@ impl Simulator {
 
     /// Attaches a script to every job whose prompt, state or custom id contains `needle`.
     ///
-    /// The first attached script that fits and is not used up serves a submit; all of them go before markers.
+    /// The first attached script that fits and is not used up serves a submit. Attached scripts take precedence over
+    /// markers.
     pub fn script(&self, needle: &str, script: Script) {
         self.upstream.with(|world, _| world.playbook.attach(needle, script));
     }
@@ -80,7 +81,7 @@ impl Simulator {
         self.upstream.with(|world, _| world.oracle.times_created(subject))
     }
 
-    /// How many submits came for a prompt, or for a button's custom id; those that were refused count too.
+    /// How many submits came for a prompt, or for a button's custom id, including refused ones.
     pub fn attempted(&self, subject: &str) -> usize {
         self.upstream.with(|world, _| world.oracle.times_attempted(subject))
     }
@@ -90,17 +91,17 @@ impl Simulator {
         self.upstream.with(|world, now_ms| world.stats(now_ms))
     }
 
-    /// When submits and polls came.
+    /// When submits and polls arrived.
     pub fn arrivals(&self) -> Arrivals {
         self.upstream.with(|world, _| world.oracle.arrivals())
     }
 
-    /// How often a task was polled, and how often of that after its end had been told.
+    /// How often a task was polled, and how many of these polls came after its end had been shown.
     pub fn polls(&self, task_id: &str) -> Option<(u32, u32)> {
         self.upstream.with(|world, _| world.task(task_id).map(|task| (task.polls, task.polls_after_end)))
     }
 
-    /// Whether somebody cancelled a task before its end.
+    /// Whether a client cancelled a task before its end.
     pub fn is_cancelled(&self, task_id: &str) -> bool {
         self.upstream.with(|world, _| world.task(task_id).is_some_and(|task| task.cancelled_ms.is_some()))
     }
@@ -110,19 +111,19 @@ impl Simulator {
         self.upstream.with(|world, _| world.reset());
     }
 
-    /// Goes off the network: open connections end, new ones are refused. Tasks go on.
+    /// Takes the server off the network: open connections end, new ones are refused. Tasks go on.
     pub async fn pause(&mut self) {
         if let Some(server) = self.server.take() {
             server.abort();
-            // Only when the server's task is gone is its port closed.
+            // The port is closed only when the server's task has ended.
             let _ = server.await;
         }
     }
 
-    /// Comes back on the same port.
+    /// Brings the server back on the same port.
     ///
     /// # Errors
-    /// When somebody else has taken the port.
+    /// When another process has taken the port.
     pub async fn resume(&mut self) -> anyhow::Result<()> {
         if self.server.is_none() {
             let listener = server::listen(self.address).await?;
@@ -131,7 +132,7 @@ impl Simulator {
         Ok(())
     }
 
-    /// Stops for good, and returns when the port is closed.
+    /// Stops for good. When this returns, the port is closed.
     pub async fn stop(mut self) {
         self.pause().await;
     }

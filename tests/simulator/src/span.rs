@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A duration, or a range to pick one from evenly.
+/// A duration, or a range from which durations are picked evenly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
     shortest: Duration,
@@ -12,7 +12,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// Always the same duration.
+    /// Always this duration.
     pub const fn exactly(duration: Duration) -> Self {
         Self { shortest: duration, longest: duration }
     }
@@ -22,7 +22,7 @@ impl Span {
         Self { shortest, longest: longest.max(shortest) }
     }
 
-    /// Picks one duration, in milliseconds; the same roll picks the same one.
+    /// Picks a duration, in milliseconds. The same roll always picks the same duration.
     pub fn pick_ms(&self, roll: u64) -> u64 {
         let (from, to) = (millis(self.shortest), millis(self.longest));
         from + roll % (to - from + 1)

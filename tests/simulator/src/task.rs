@@ -1,6 +1,6 @@
-//! One task: what was asked for, and what can be said of it at any moment.
+//! One task: what was asked for, and what can be seen of it at any moment.
 //!
-//! Progress is a function of the clock and the booking; nobody has to move a task along.
+//! Progress is a function of the clock and the booking, so no timer has to move a task along.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use crate::{
     script::{Outcome, Script},
 };
 
-/// The steps that Discord reports.
+/// The progress steps that Discord reports.
 pub(crate) const PROGRESS: [&str; 7] = ["0%", "15%", "31%", "46%", "62%", "78%", "93%"];
 
-/// The parts of a run: one as SUBMITTED, one for each step of [`PROGRESS`].
+/// The equal parts of a run: one as SUBMITTED, and one for each step of [`PROGRESS`].
 const PARTS: u64 = 1 + PROGRESS.len() as u64;
 
-/// A task of the upstream's.
+/// One task of the upstream.
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) id: String,
@@ -28,42 +28,42 @@ pub(crate) struct Task {
     /// `fast`, `relax` or `turbo`.
     pub(crate) speed: String,
     pub(crate) hook: Option<String>,
-    /// Which of four images this one is, when it is a single one.
+    /// Which one of four images the task shows, if it shows a single one.
     pub(crate) picked: Option<u8>,
-    /// Base of its image URLs in callbacks.
+    /// The base of the task's image URLs in callbacks.
     pub(crate) base_url: String,
     pub(crate) submitted_ms: u64,
-    /// None for a task that waits for a modal, and for one that was cancelled.
+    /// `None` for a task that waits for a modal, and for a cancelled task.
     pub(crate) booking: Option<Booking>,
     pub(crate) cancelled_ms: Option<u64>,
     pub(crate) outcome: Outcome,
     pub(crate) script: Option<Arc<Script>>,
-    /// Colours and hashes come from here.
+    /// The seed of the task's colours and hashes.
     pub(crate) seed: u64,
     pub(crate) polls: u32,
     pub(crate) polls_after_end: u32,
     pub(crate) is_end_reported: bool,
-    /// The last phase that the hook has been told.
+    /// The last phase that the hook was called for.
     pub(crate) hooked: Option<Phase>,
 }
 
-/// Where a task is in its life, in order.
+/// The phases of a task, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
-    /// Needs submit/modal to go on.
+    /// The task needs submit/modal to go on.
     Modal,
-    /// In line for a slot.
+    /// The task waits for a slot.
     Waiting,
-    /// Has a slot; nothing to see yet.
+    /// The task has a slot, but shows no progress yet.
     Submitted,
-    /// At this step of [`PROGRESS`].
+    /// The task is at this step of [`PROGRESS`].
     Running(usize),
-    /// Over, one way or another.
+    /// The task has ended in any way.
     Ended,
 }
 
 impl Task {
-    /// Where the task is now, as far as the upstream tells.
+    /// The task's phase now, as far as the upstream shows it.
     pub(crate) fn phase(&self, now_ms: u64) -> Phase {
         let phase = self.true_phase(now_ms);
         match self.stuck_at() {
@@ -72,7 +72,7 @@ impl Task {
         }
     }
 
-    /// When the phase changes next; never for one that needs somebody to act.
+    /// When the phase changes next; `None` if the task waits for an act of a client.
     pub(crate) fn next_change_ms(&self, now_ms: u64) -> Option<u64> {
         let booking = self.booking?;
         let duration = booking.finish_ms - booking.start_ms;
@@ -85,14 +85,14 @@ impl Task {
         }
     }
 
-    /// Whether it can be the parent of an action.
+    /// Whether the task can be the parent of an action.
     pub(crate) fn has_succeeded(&self, now_ms: u64) -> bool {
         self.phase(now_ms) == Phase::Ended
             && self.cancelled_ms.is_none()
             && matches!(self.outcome, Outcome::Success | Outcome::NoImage)
     }
 
-    /// What can be pressed below the finished image.
+    /// The buttons below the finished image.
     pub(crate) fn buttons(&self) -> Vec<Button> {
         if matches!(self.kind.as_str(), "DESCRIBE" | "SHORTEN") {
             return Vec::new();
@@ -100,7 +100,7 @@ impl Task {
         buttons::below(self.picked.is_some(), &self.message_hash())
     }
 
-    /// The hash that Midjourney gives an image, in the form of a UUID.
+    /// The hash that Midjourney gives an image, in a UUID's form.
     pub(crate) fn message_hash(&self) -> String {
         let (a, b) = (self.seed, crate::dice::scramble(self.seed));
         format!(

@@ -1,4 +1,4 @@
-//! The task object, as each member of the family shows it.
+//! The task object, in the form of each member of the family.
 
 use serde_json::{Map, Value, json};
 
@@ -33,7 +33,7 @@ impl Dialect {
         if let Value::Object(body) = &mut body {
             let buttons = if seen.is_success { json!(task.buttons()) } else { json!([]) };
             match self {
-                // The Java original has no buttons; what offers actions adds them.
+                // The Java original has no buttons, but the services built on it that offer actions add them.
                 Self::Agicto | Self::Java => drop(body.insert("buttons".to_owned(), buttons)),
                 Self::CSharp => {
                     body.insert("buttons".to_owned(), buttons);
@@ -75,7 +75,7 @@ impl Dialect {
             };
         }
         match &task.outcome {
-            // A modal that was answered goes on like any other.
+            // A modal task that was answered goes on like any other task.
             Outcome::Success | Outcome::Modal | Outcome::NoImage => {
                 seen.say("SUCCESS", Some("100%"));
                 seen.is_success = true;
@@ -84,7 +84,7 @@ impl Dialect {
                 }
             }
             Outcome::Failure(reason) => {
-                // So that nobody takes "100%" for a success.
+                // new-api shows "100%" for failures, too, so a client must not take "100%" for a success.
                 let progress = if self == Self::NewApi { "100%" } else { "" };
                 seen.fail(reason, Some(progress));
             }
@@ -141,7 +141,7 @@ fn start_ms(task: &Task, phase: Phase) -> Option<u64> {
     task.cancelled_ms.is_none_or(|cancelled_ms| start_ms <= cancelled_ms).then_some(start_ms)
 }
 
-/// Rewrites a task object as new-api stores it: never null, and nothing known before its first poll.
+/// Rewrites a task object as new-api stores it: nulls are replaced, and before its first poll new-api knows nothing.
 fn relayed(body: &mut Map<String, Value>, task: &Task, buttons: Value, is_success: bool, now_ms: u64) {
     if task.phase(now_ms) == Phase::Waiting {
         body.insert("status".to_owned(), json!(""));

@@ -1,4 +1,4 @@
-//! The one upstream that all requests meet: the world behind a lock, and its clock.
+//! The one upstream behind all requests: the world behind a lock, and its clock.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,12 +6,12 @@ use tokio::sync::Notify;
 
 use crate::{clock::Clock, knobs::Knobs, oracle::Oracle, world::World};
 
-/// The world, shared. The lock is held for one decision, never across an await.
+/// The shared world. The lock is held for one decision, and never across an await.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     world: Mutex<World>,
     clock: Clock,
-    /// Rings when the line of callbacks has changed.
+    /// Notified when the line of callbacks has changed.
     pub(crate) new_callbacks: Notify,
 }
 
@@ -23,10 +23,10 @@ impl Upstream {
         Ok(Self { world, clock, new_callbacks: Notify::new() })
     }
 
-    /// Lets `act` look at the world, or change it, at this moment.
+    /// Lets `act` read or change the world at the present time.
     pub(crate) fn with<R>(&self, act: impl FnOnce(&mut World, u64) -> R) -> R {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
-        // Read under the lock, so that the world never sees the time run backwards.
+        // The clock is read under the lock, so that the world never sees time run backwards.
         let outcome = act(&mut world, self.clock.now_ms());
         if world.has_new_callbacks() {
             self.new_callbacks.notify_one();

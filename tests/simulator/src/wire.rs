@@ -1,4 +1,4 @@
-//! What leaves the simulator, decided first and sent later.
+//! Answers of the simulator, which are decided first and sent later.
 
 use std::{
     convert::Infallible,
@@ -17,15 +17,15 @@ use serde_json::{Value, json};
 
 use crate::script::{Fault, RetryAfter};
 
-/// An answer that has been decided on.
+/// An answer that was decided, and when to send it.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) wire: Wire,
-    /// Waited before it leaves.
+    /// The delay before the answer is sent.
     pub(crate) delay: Duration,
 }
 
-/// What goes over the wire.
+/// What is sent to the client.
 #[derive(Clone, Debug)]
 pub(crate) enum Wire {
     /// A whole answer.
@@ -38,7 +38,7 @@ pub(crate) enum Wire {
     Hang,
 }
 
-/// How a connection ends without an answer. Found in a response's extensions by the server.
+/// How a connection ends without an answer. The server finds it in a response's extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
     Close,
@@ -58,7 +58,7 @@ impl Wire {
         Self::Full { status, content_type, body: body.into(), retry_after: None }
     }
 
-    /// This answer after the fault has been at it.
+    /// This answer with the fault applied to it.
     pub(crate) fn damaged(self, fault: &Fault) -> Self {
         match fault {
             Fault::Status { status, retry_after, html } => {
@@ -75,7 +75,7 @@ impl Wire {
         }
     }
 
-    /// Sends it: the whole, the half, or never.
+    /// Sends the answer: all of it, half of it, or nothing.
     pub(crate) async fn send(self) -> Response {
         match self {
             Self::Full { status, content_type, body, retry_after } => {
@@ -109,7 +109,7 @@ impl Wire {
     }
 }
 
-/// A body that ends in an error, so that the server breaks the connection off.
+/// A body that ends with an error, so that the server breaks off the connection.
 struct HalfBody {
     rest: Option<Bytes>,
     has_flushed: bool,
@@ -127,7 +127,7 @@ impl hyper::body::Body for HalfBody {
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         if !self.has_flushed {
-            // An error at once would take back what has not been written yet.
+            // An immediate error would discard the data that has not been written yet.
             self.has_flushed = true;
             context.waker().wake_by_ref();
             return Poll::Pending;

@@ -1,7 +1,7 @@
 //! Settings: the decisions of an operator, from flags, the environment and a TOML file.
 //!
-//! [`TABLE`] lists all settings in one place. Flags, `MJQ_…` variables, TOML keys, `--help`, defaults and `mjq
-//! check-config` come from it, so they cannot drift apart. In reading order:
+//! [`TABLE`] lists all settings in one place. Flags, `MJQ_…` variables, TOML keys, `--help`, defaults and
+//! `mjq check-config` come from it, so they cannot drift apart. In reading order:
 //!
 //! 1. `setting`: one row of the table, and its names.
 //! 2. `table`: the rows, and [`Settings`] with a typed field for each.

@@ -33,7 +33,7 @@ pub fn start(settings: &Settings) -> WorkerGuard {
     guard
 }
 
-/// Whether stderr is a terminal, and NO_COLOR is not set (see no-color.org).
+/// Whether stderr is a terminal, and `NO_COLOR` is not set (see no-color.org).
 fn wants_colour() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty())
 }

@@ -1,4 +1,4 @@
-//! Which callbacks are due: one entry per task that has a hook, at its next change.
+//! The due callbacks: one entry for each task with a hook, at the time of the task's next change.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
@@ -17,7 +17,7 @@ pub(crate) struct Callback {
     pub(crate) body: String,
 }
 
-/// The tasks with hooks, by when they change next.
+/// The tasks with hooks, ordered by their next change.
 #[derive(Debug, Default)]
 pub(super) struct HookBook {
     line: BinaryHeap<Reverse<(u64, usize)>>,
@@ -25,7 +25,7 @@ pub(super) struct HookBook {
 }
 
 impl HookBook {
-    /// Looks at this task again at the given time. Looking too often does no harm.
+    /// Plans to look at this task again at the given time. Too many looks do no harm.
     pub(super) fn expect(&mut self, number: usize, task: &Task, at_ms: u64) {
         if task.hook.is_some() {
             self.line.push(Reverse((at_ms, number)));

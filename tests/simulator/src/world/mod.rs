@@ -1,4 +1,4 @@
-//! The upstream's whole state, and its decisions. Nothing here waits, and nothing reads a clock.
+//! The whole state of the upstream, and its decisions. Nothing here waits, and nothing reads a clock.
 
 mod hooks;
 mod order;
@@ -22,7 +22,7 @@ use crate::{
     wire::{Plan, Wire},
 };
 
-/// Reasons that real tasks fail for.
+/// Reasons for which real tasks fail.
 const REASONS: [&str; 4] =
     ["Job Timeout", "[Internal error] Something went wrong", "任务超时", "Failed to process your command :c"];
 
@@ -62,7 +62,7 @@ impl World {
         &self.knobs
     }
 
-    /// Turns the knobs; tasks that wait move up or back with the number of slots.
+    /// Changes the knobs. If the number of slots changes, waiting tasks move.
     pub(crate) fn turn(&mut self, knobs: Knobs, now_ms: u64) {
         if knobs.seed != self.knobs.seed {
             self.dice = Dice::seeded(knobs.seed);
@@ -74,7 +74,7 @@ impl World {
         self.knobs = knobs;
     }
 
-    /// Forgets all tasks, scripts and figures. The knobs stay, and ids are not used again.
+    /// Forgets all tasks, scripts and figures. The knobs stay, and old ids are not given out again.
     pub(crate) fn reset(&mut self) {
         self.schedule = Schedule::new(self.knobs.slots);
         self.dice = Dice::seeded(self.knobs.seed);
@@ -90,7 +90,7 @@ impl World {
         self.number(id).map(|number| &self.tasks[number])
     }
 
-    /// The figures, with those that only the schedule knows.
+    /// The figures, including those that only the schedule knows.
     pub(crate) fn stats(&mut self, now_ms: u64) -> Stats {
         let mut stats = self.oracle.stats.clone();
         stats.waiting = self.schedule.waiting(now_ms) as u64;
@@ -111,17 +111,17 @@ impl World {
         Some(Picture { seed: dice::hash(&task.prompt), variant: task.seed, picked: task.picked, step })
     }
 
-    /// Callbacks that are due, and when the next one is.
+    /// The due callbacks, and when the next one is due.
     pub(crate) fn due_callbacks(&mut self, now_ms: u64) -> (Vec<Callback>, Option<u64>) {
         self.hooks.due(&mut self.tasks, &self.knobs, &mut self.dice, &mut self.oracle.stats, now_ms)
     }
 
-    /// Whether the line of callbacks has changed since this was asked.
+    /// Whether the line of callbacks has changed since the last call of this function.
     pub(crate) fn has_new_callbacks(&mut self) -> bool {
         self.hooks.take_changed()
     }
 
-    /// Stops a task, if it is not over.
+    /// Cancels a task that has not ended.
     pub(crate) fn cancel(&mut self, id: &str, now_ms: u64) -> Plan {
         self.oracle.request("cancel");
         let dialect = self.knobs.dialect;
@@ -154,9 +154,9 @@ impl World {
         Plan { wire, delay: std::time::Duration::from_millis(latency_ms + delay_ms) }
     }
 
-    /// Creates the task that an order asks for, or lets the one go on that it continues.
+    /// Creates the task for an order, or continues the task that the order continues.
     ///
-    /// Capacity has been looked at, or is to be ignored.
+    /// The caller has checked the capacity, or wants to ignore it.
     fn create(&mut self, order: &Order, script: Option<&Arc<Script>>, now_ms: u64) -> usize {
         if let Some(number) = order.continues {
             order.prompt.clone_into(&mut self.tasks[number].prompt);
@@ -213,7 +213,7 @@ impl World {
         let task = &self.tasks[number];
         let scripted = task.script.as_ref().and_then(|script| script.duration);
         let span = scripted.unwrap_or_else(|| self.knobs.duration_of(&task.kind, &task.speed));
-        // By the task's number, so that other requests in between do not change its duration.
+        // The roll depends on the task's number, so that other requests do not change the task's duration.
         let duration_ms = span.pick_ms(dice::scramble(self.knobs.seed ^ dice::scramble(number as u64)));
         let booking = self.schedule.book(number, duration_ms, now_ms);
         self.tasks[number].booking = Some(booking);

@@ -1,4 +1,4 @@
-//! What a submit asks for, read from its path and body.
+//! The order in a submit, read from its path and body.
 
 use serde_json::{Map, Value};
 
@@ -10,14 +10,14 @@ use crate::{buttons, dialect::Refusal, playbook::Cue};
 pub(crate) struct Submit<'a> {
     /// The last part of the path: `imagine`, `action` …
     pub(crate) action: &'a str,
-    /// By the path: `fast`, `relax` or `turbo`.
+    /// The speed that the path names: `fast`, `relax` or `turbo`.
     pub(crate) speed: Option<&'a str>,
     pub(crate) body: &'a [u8],
     /// Base of image URLs in callbacks.
     pub(crate) base_url: &'a str,
 }
 
-/// A submit that has been understood, as far as it can be.
+/// The content of a submit, as far as it can be understood.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Order {
     pub(crate) kind: String,
@@ -27,16 +27,16 @@ pub(crate) struct Order {
     pub(crate) bot_type: String,
     pub(crate) speed: String,
     pub(crate) base_url: String,
-    /// The task that it is about.
+    /// The task to which the order refers.
     pub(crate) parent: Option<usize>,
     pub(crate) custom_id: Option<String>,
     pub(crate) picked: Option<u8>,
     pub(crate) opens_window: bool,
-    /// The MODAL task that it lets go on.
+    /// The MODAL task that the order continues.
     pub(crate) continues: Option<usize>,
-    /// Whether it came by the old `change`, which remembers its upscales.
+    /// Whether the order came through the old `change`, which remembers its upscales.
     pub(crate) is_change: bool,
-    /// Why it cannot be carried out.
+    /// Why the order cannot be carried out.
     pub(crate) refusal: Option<Refusal>,
 }
 
@@ -73,7 +73,7 @@ impl Order {
         order
     }
 
-    /// What makes two submits the same job; see [`crate::Creation::subject`].
+    /// Two submits with the same subject are the same job; see [`crate::Creation::subject`].
     pub(super) fn subject(&self) -> &str {
         match &self.custom_id {
             Some(custom_id) => custom_id,
@@ -166,7 +166,7 @@ impl Order {
         self.follow(world, task_id, custom_id, now_ms)
     }
 
-    /// Makes this an order for what a button below a finished task does.
+    /// Makes this the order of a button below a finished task.
     fn follow(&mut self, world: &World, task_id: &str, custom_id: String, now_ms: u64) -> Result<(), Refusal> {
         let press = buttons::press(&custom_id);
         press.kind.clone_into(&mut self.kind);
@@ -217,7 +217,7 @@ fn text(body: &Map<String, Value>, key: &str) -> Option<String> {
     body.get(key).and_then(Value::as_str).map(str::to_owned)
 }
 
-/// An id, which clients write as a string or as a number.
+/// An id. Clients write ids as strings or as numbers.
 pub(super) fn id(body: &Map<String, Value>, key: &str) -> Option<String> {
     body.get(key).and_then(id_text).filter(|id| !id.is_empty())
 }
@@ -230,7 +230,7 @@ pub(super) fn id_text(id: &Value) -> Option<String> {
     }
 }
 
-/// The speed by the path, AGICTO's `model` or the account filter.
+/// The speed that the path names, else AGICTO's `model`, else the account filter; `fast` by default.
 fn speed(by_path: Option<&str>, body: &Map<String, Value>) -> String {
     let by_model = || text(body, "model")?.strip_prefix("mj-").map(str::to_owned);
     let by_filter = || Some(body.get("accountFilter")?.get("modes")?.get(0)?.as_str()?.to_lowercase());

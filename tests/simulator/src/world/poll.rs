@@ -1,4 +1,4 @@
-//! What polls see: one task, a batch, or the newest.
+//! What polls see: one task, a batch, or the newest tasks.
 
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ impl World {
         self.plan(wire, step.delay_ms)
     }
 
-    /// `POST /mj/task/list-by-condition`: what is known of these, in no useful order.
+    /// `POST /mj/task/list-by-condition`: the known tasks among the given ids, in no useful order.
     pub(crate) fn fetch_many(&mut self, body: &[u8], base_url: &str, now_ms: u64) -> Plan {
         if !self.knobs.list_by_condition {
             self.oracle.request("list-by-condition");
@@ -50,14 +50,14 @@ impl World {
         let mut shown = Vec::new();
         let mut damage = None;
         let mut delay_ms = 0;
-        // Backwards, for the order is nothing to rely on.
+        // In reverse order, because clients must not rely on the order.
         for id in ids.iter().rev().filter_map(id_text) {
             let Some(number) = self.known(&id) else { continue };
             let step = self.look(number).unwrap_or_default();
             delay_ms = delay_ms.max(step.delay_ms);
             match step.answer {
                 Sight::Truth => shown.push(number),
-                // Nobody asked for a task with that id.
+                // The caller did not ask for a task with this other id.
                 Sight::Unknown | Sight::Renumbered => {}
                 Sight::Fault(fault) => damage = Some(fault),
             }
@@ -79,7 +79,7 @@ impl World {
         self.plan(wire, delay_ms)
     }
 
-    /// `GET /mj/task/list`: the newest hundred, newest first. Looking there counts as no poll.
+    /// `GET /mj/task/list`: the newest hundred tasks, newest first. This does not count as a poll.
     pub(crate) fn list(&mut self, base_url: &str, now_ms: u64) -> Plan {
         self.oracle.request("list");
         if !self.knobs.task_list || !self.knobs.dialect.has_list_and_cancel() {
@@ -99,7 +99,7 @@ impl World {
         number
     }
 
-    /// Counts a poll of this task, and returns what its script wants seen.
+    /// Counts a poll of this task, and returns what the script shows to it.
     fn look(&mut self, number: usize) -> Option<FetchStep> {
         let task = &mut self.tasks[number];
         let position = task.polls;
@@ -115,7 +115,7 @@ impl World {
         self.knobs.fetch_faults.iter().find(|odds| self.dice.says(odds.rate)).map(|odds| odds.step.clone())
     }
 
-    /// The task object, with its end noted as told.
+    /// The task object. If the task has ended, its end counts as shown from now on.
     fn tell(&mut self, number: usize, base_url: &str, now_ms: u64) -> Value {
         if self.tasks[number].phase(now_ms) == Phase::Ended {
             self.tasks[number].is_end_reported = true;

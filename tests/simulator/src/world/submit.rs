@@ -14,11 +14,11 @@ use crate::{
     wire::{Plan, Wire},
 };
 
-/// An answer, and how statistics name it.
+/// An answer, and its name in the statistics.
 type Named = (Wire, String);
 
 impl World {
-    /// Takes a submit. What it creates exists, and is in the books, when this returns.
+    /// Handles a submit. When this returns, a created task exists, and is in the books.
     pub(crate) fn submit(&mut self, submit: Submit<'_>, now_ms: u64) -> Plan {
         let order = Order::read(self, submit, now_ms);
         self.oracle.submitted(order.subject(), now_ms);
@@ -80,7 +80,7 @@ impl World {
         self.accepted(reply)
     }
 
-    /// The old `change` of the Java original finds an upscale that was made before.
+    /// An earlier task for the same upscale: the old `change` of the Java original finds it again.
     fn remembered(&self, order: &Order, now_ms: u64) -> Option<Reply> {
         if !order.is_change || order.kind != "UPSCALE" || self.knobs.dialect != Dialect::Java {
             return None;

@@ -1,9 +1,9 @@
 (() => {
-  // The longest that an answer is waited for.
+  // How long the page waits for an answer.
   const PATIENCE = 10_000;
-  // How long a picture that was not there is not asked for again.
+  // How long the page waits before it asks for a missing picture again.
   const GONE = 60_000;
-  // The longest that a press counts: browsers do not tell the end of each one.
+  // How long a press counts at most: browsers do not report the end of each press.
   const PRESS = 5_000;
   const gone = new Map();
   let main = document.querySelector('main');
@@ -11,7 +11,7 @@
   let pressed = 0;
   let timer;
 
-  // What a reader has selected, or presses or drags this moment, must not be replaced.
+  // A refresh must not replace the page while the reader has selected text, or presses or drags something.
   const isInHand = () => Date.now() - pressed < PRESS || String(getSelection());
   const press = () => { pressed = Date.now(); };
   const release = () => { pressed = 0; };
@@ -19,7 +19,7 @@
   listen(press, 'mousedown', 'touchstart');
   listen(release, 'mouseup', 'dragend', 'contextmenu', 'touchend', 'touchcancel');
 
-  // Upstreams keep pictures for a day or so. The style says what stands in the place of one that is gone.
+  // Upstreams keep pictures for a day or so. The style sheet decides what is shown in place of a missing picture.
   const hide = (img) => {
     img.classList.add('gone');
     img.removeAttribute('src');
@@ -31,7 +31,7 @@
   const isGone = (img) => Date.now() - gone.get(img.getAttribute('src')) < GONE;
   const isBroken = (img) => img.complete && !img.naturalWidth && img.getAttribute('src');
 
-  // What a reader has changed in a section is looked for in the new section of the same id.
+  // Scroll positions, open folds and the focus of a section are carried over to the new section with the same id.
   const boxes = (section) => [section, ...section.querySelectorAll('.scroll, pre')];
   const folds = (section) => [...section.querySelectorAll('details')];
   const focusIn = (section) => {
@@ -66,7 +66,7 @@
     timer = undefined;
     if (!document.hidden && !isInHand()) {
       try {
-        // Not `href`: a name and a password that stand in there are refused.
+        // Not `href`, because `fetch` refuses a URL with a user and password.
         const url = location.origin + location.pathname + location.search;
         const answer = await fetch(url, { cache: 'no-store', signal: AbortSignal.timeout(PATIENCE) });
         const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
@@ -85,7 +85,7 @@
     timer = setTimeout(again, main.dataset.live);
   };
 
-  // Errors do not bubble, and some pictures have failed before anybody listened.
+  // Errors do not bubble, and some pictures failed before the listener was there.
   document.addEventListener('error', ({ target }) => { if (target.matches?.('main img')) miss(target); }, true);
   main.querySelectorAll('img').forEach((img) => { if (isBroken(img)) miss(img); });
   document.addEventListener('visibilitychange', () => { if (timer && !document.hidden) again(); });

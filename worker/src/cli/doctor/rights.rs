@@ -8,8 +8,7 @@ use crate::ledger::{Ledger, denial};
 /// A name that nobody uses: for a key, a consumer group and a consumer.
 const NOBODY: &str = "mjq-doctor";
 
-/// Tries each command that a worker sends, on a key of the queue, and on the two streams the commands that a worker
-/// sends there.
+/// Tries a worker's commands on the two streams, and checks the commands of its scripts on a key that does not exist.
 pub(super) async fn examine(ledger: &Ledger) -> Finding {
     let mut missing = Vec::new();
     for (what, command) in trials(ledger) {

@@ -212,7 +212,7 @@ fn the_random_paths_reach_every_end_and_every_phase() {
         }
     }
 
-    // An entry that is rejected never becomes a job, and a job is submitting only between claim and settlement.
+    // A rejected entry never becomes a job, and no transition leads to `Submitting`: only a claim does.
     let never = [Code::Malformed, Code::Conflict];
     assert_eq!(codes, Code::ALL.iter().copied().filter(|code| !never.contains(code)).collect());
     assert_eq!(phases, Phase::ALL.into_iter().filter(|phase| *phase != Phase::Submitting).collect());

@@ -73,7 +73,7 @@ fn act(world: &World) {
     }
 }
 
-/// Reports the progress of each task to the ledger, as the upstream's hooks do.
+/// Reports the begin and the end of a task to the ledger, as the upstream's hooks do.
 pub(super) async fn report(world: Rc<World>, number: usize, claims_attempt: u32) {
     let tell = |goes_on: bool| {
         if world.dice.permille(world.weather.hooks_lose) {
