@@ -17,11 +17,11 @@ use crate::{
 pub struct Admission {
     /// The stream entry's id.
     pub entry: String,
-    /// The job's id: its own, or the entry's.
+    /// The job's id: the one that the job names, or else the entry's.
     pub id: JobId,
     /// The job as it was enqueued.
     pub json: String,
-    /// The same, read.
+    /// The same job, parsed.
     pub job: Job,
     /// Its first record.
     pub record: Record,
@@ -30,13 +30,13 @@ pub struct Admission {
 /// What became of an entry that is a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admitted {
-    /// It is a new job.
+    /// The entry is a new job.
     New,
-    /// It is a job that was known already.
+    /// The job was known already.
     Known,
-    /// Its id belongs to a job with another body; the event says so.
+    /// The id belongs to a job with another body; a `rejected` event says so.
     Conflict,
-    /// Another pod dealt with it.
+    /// Another pod dealt with the entry.
     Elsewhere,
 }
 
@@ -49,7 +49,7 @@ pub struct Rejection {
     pub reason: String,
     /// The entry's text, to be kept.
     pub text: Vec<u8>,
-    /// Its event, when its id or its state can be read.
+    /// The event of the rejection, if the entry's id or state can be read.
     pub event: Option<Event>,
 }
 
@@ -57,7 +57,7 @@ impl Rejection {
     /// How much of an unreadable entry is kept, in bytes.
     pub const MAX_TEXT: usize = 16 * 1024;
 
-    /// The job that it would have been; `None` where no usable id can be read.
+    /// The id of the job that the entry was meant to be; `None` if no usable id can be read.
     #[must_use]
     pub fn job(&self) -> Option<JobId> {
         JobId::new(&self.event.as_ref()?.job).ok()
@@ -65,14 +65,14 @@ impl Rejection {
 }
 
 impl Ledger {
-    /// Admits entries, in one round trip, and answers in their order. They are neighbours if the stream has nothing
+    /// Admits entries in one round trip, and answers in their order. `are_neighbours` says that the stream has nothing
     /// between them.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered. The entries then stay in the stream.
     pub async fn admit(&self, admissions: &[Admission], are_neighbours: bool) -> Result<Vec<Admitted>, Abandoned> {
         let mut answers = self.admit_each(admissions, are_neighbours, |_| String::new()).await?;
-        // The event of a conflict is made only for those that have one; nothing was done to them so far.
+        // The event of a conflict is made only for entries in conflict. The first call has left these in the stream.
         let in_conflict: Vec<usize> = (0..answers.len()).filter(|i| answers[*i] == Admitted::Conflict).collect();
         if !in_conflict.is_empty() {
             let now_ms = self.0.clock.now_ms();
@@ -98,7 +98,7 @@ impl Ledger {
         Ok(answers.bytes().map(Admitted::read).collect())
     }
 
-    /// Rejects entries, in one round trip.
+    /// Rejects entries in one round trip.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered. The entries then stay in the stream.
@@ -129,9 +129,9 @@ impl Admitted {
     }
 }
 
-/// Where a job is kept, and what is kept of one with large pictures once it has completed.
+/// Where a job is kept, and the text without pictures that stays once it has completed, if pictures make it large.
 fn place_of(json: &str) -> (KeptAt, Option<String>) {
-    /// A larger job is kept where no claim reads it along.
+    /// A larger job, in bytes, is kept where no claim reads it.
     const LARGE: usize = 8 * 1024;
     if json.len() <= LARGE {
         return (KeptAt::Inline, None);
@@ -143,7 +143,7 @@ fn place_of(json: &str) -> (KeptAt, Option<String>) {
 }
 
 impl Admission {
-    /// What the event is made of, should the id belong to another job: the kind, and the data.
+    /// The kind and the data of the event, in case the id belongs to another job.
     fn conflict(&self, now_ms: u64) -> String {
         let Self { id, job, record, .. } = self;
         let state = job.request.state().unwrap_or_default();
@@ -206,7 +206,7 @@ mod tests {
         }
         let later = all.split_off(3);
 
-        // The first is somebody else's.
+        // The first entry of the stream is not among these: it is another pod's.
         assert_eq!(ledger.admit(&all[1..], true).await?, [Admitted::New; 2]);
         assert_eq!(left(&ledger).await?, 3);
 
@@ -224,7 +224,7 @@ mod tests {
         let ledger = a_ledger().await?;
         let old = [enqueue(&ledger, "1-1", "a").await?, enqueue(&ledger, "1-2", "b").await?];
         assert_eq!(ledger.admit(&old[..1], true).await?, [Admitted::New]);
-        // As after its retention.
+        // Deletes the job, as the sweep does after its retention.
         let keys = ["job:a", "request:a"].map(|name| ledger.key(name));
         let gone: u64 = ledger.link().query(redis::cmd("DEL").arg(&keys)).await?;
         assert_eq!(gone, 2);
@@ -243,7 +243,7 @@ mod tests {
         Ok(())
     }
 
-    /// Makes `events` something else than a stream, and says whether `call` waits for it to be one again.
+    /// Gives `events` a foreign type, and returns whether `call` waits until it is a stream again.
     async fn waits_for_the_event_stream(
         ledger: &Ledger,
         call: impl Future<Output = Result<(), Abandoned>>,

@@ -8,23 +8,23 @@ use redis::{FromRedisValue, ParsingError, Value};
 use super::{Abandoned, Ledger, Rate, arg, kept::KeptJob, scripts};
 use crate::lifecycle::Record;
 
-/// Revisits that are this pod's to make.
+/// Revisits that were given to this pod.
 #[derive(Debug)]
 pub struct DueRevisits {
     /// The looks.
     pub looks: Vec<AfterLook>,
-    /// When there may be more; `None` when none is waiting.
+    /// When more may be due; `None` if none is waiting.
     pub more_after: Option<Duration>,
-    /// Until when their requests have their places under the rate.
+    /// Until when the places of their requests under the rate hold.
     pub place_until: Instant,
 }
 
-/// A job whose deadline ended it, as it was handed out for a revisit.
+/// A job that ended without its task, handed out for a revisit.
 #[derive(Debug)]
 pub struct AfterLook {
     /// The job.
     pub job: JobId,
-    /// The fence that it ended under.
+    /// The fence under which the job ended.
     pub fence: u64,
     /// Its record.
     pub record: Record,
@@ -64,9 +64,9 @@ impl Ledger {
         Ok(DueRevisits { looks: looks.collect(), more_after, place_until: Rate::place_until(asked, round_trip) })
     }
 
-    /// Writes what was learnt of an ended job, and when its task is looked at once more.
+    /// Writes what was learnt of an ended job, and when its task is to be looked at once more.
     ///
-    /// Returns whether the job was still as it ended under `fence`: nobody has tried it once more.
+    /// Returns false if somebody has retried the job since it ended under `fence`, or if it is gone.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.

@@ -19,10 +19,10 @@ impl Args {
         self.push_with(|bytes| bytes.extend_from_slice(text.as_bytes()));
     }
 
-    /// Adds what can be written as text.
+    /// Adds a value as its text.
     pub(super) fn push(&mut self, value: impl Display) {
         self.push_with(|bytes| {
-            // Memory takes whatever is written to it.
+            // A write to memory cannot fail.
             let _ = write!(bytes, "{value}");
         });
     }
@@ -30,7 +30,7 @@ impl Args {
     /// Adds a value as JSON.
     pub(super) fn push_json(&mut self, value: &impl Serialize) {
         self.push_with(|bytes| {
-            // Records and jobs are strings and numbers: there is nothing that serde_json refuses.
+            // Records and jobs consist of strings and numbers, which serde_json always accepts.
             let _ = serde_json::to_writer(bytes, value);
         });
     }

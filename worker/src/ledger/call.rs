@@ -14,10 +14,10 @@ use crate::waits::Waits;
 /// A call that was given up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Abandoned {
-    /// The pod has to leave and Redis did not come back in time.
+    /// The pod has to leave, and Redis did not answer in time.
     #[error("redis did not answer before the worker had to stop")]
     Late,
-    /// Redis refuses it, and whoever asks does not wait until it does not.
+    /// Redis refuses the call, and the caller does not wait until it is allowed.
     #[error("redis refuses {call} to the user of MJQ_REDIS_URL: {words}")]
     Denied {
         /// The call.
@@ -28,7 +28,7 @@ pub enum Abandoned {
 }
 
 impl Ledger {
-    /// How long a call may take once the pod is about to leave; then it is made again over a new connection.
+    /// How long a call may take once the pod is about to leave. After that it is made again over a new connection.
     const HURRIED_CALL: Duration = Duration::from_millis(500);
 
     /// Calls a script until Redis has answered it.
@@ -36,7 +36,7 @@ impl Ledger {
         self.call_with(script, &args).await
     }
 
-    /// The same, for arguments of any kind.
+    /// Like [`Self::call`], for arguments of any kind.
     pub(super) async fn call_with<T: FromRedisValue>(
         &self,
         script: &Script,
@@ -51,10 +51,10 @@ impl Ledger {
         F: Future<Output = Result<T, RedisError>>,
     {
         let (began, mut waits) = (Instant::now(), Waits::of_a_call());
-        // Whoever asks may stop waiting: what Redis refuses then concerns nobody any more.
+        // The caller may stop waiting. Dropping `waiting` then ends its denial, which concerns nobody any more.
         let mut waiting = self.0.denials.wait_for(what);
         for tries in 0.. {
-            // A call to a Redis that hangs takes long to fail: the pod must not wait for that, either.
+            // A call to a Redis that hangs takes long to fail. A pod that has to leave must not wait for that.
             let asked = Instant::now();
             let answer = tokio::select! {
                 answer = attempt() => answer,
@@ -89,35 +89,35 @@ impl Ledger {
         Err(Abandoned::Late)
     }
 
-    /// Ends when a call takes too long for a pod that is about to leave; else never.
+    /// Returns once a call takes too long for a pod that is about to leave; otherwise never.
     async fn out_of_patience(&self) {
         self.0.hurry.cancelled().await;
         tokio::time::sleep(Self::HURRIED_CALL).await;
     }
 
-    /// Takes note whether Redis has room for what a submit needs to have written down.
+    /// Notes whether Redis has memory for the writes that precede a submit.
     pub(super) fn note_room(&self, has_room: bool) {
         if self.0.denials.set_full(!has_room) {
             error!("redis has reached its maxmemory: nothing new is submitted until it has room");
         }
     }
 
-    /// Takes note of the gate that a claim found closed. A Cluster's client follows a failover by itself, so that this may
-    /// be the first that the pod hears of it.
+    /// Notes the gate that a claim found closed. A Cluster's client follows a failover by itself, so the pod may learn
+    /// of the failover only here.
     pub(super) fn note_gate(&self, gate: Gate) {
         if gate != Gate::OPEN && self.0.gate.swap(gate.0, Ordering::Relaxed) != gate.0 {
             self.0.outages.send_modify(|outages| *outages += 1);
         }
     }
 
-    /// Takes note of the gate that the pod is telling what it holds.
+    /// Notes the gate for which the pod is reporting what it holds.
     pub(super) fn note_told(&self, gate: Gate) {
         if gate != Gate::OPEN {
             self.0.gate.store(gate.0, Ordering::Relaxed);
         }
     }
 
-    /// Returns whether Redis answered until now.
+    /// Notes that a call failed. Returns whether Redis had answered the call before.
     fn note_outage(&self) -> bool {
         self.0.server_look.doubt();
         let has_answered = self.0.is_reachable.send_replace(false);
@@ -136,7 +136,7 @@ impl Ledger {
     }
 }
 
-/// Redis is there, and no outage is to be waited for: somebody has to act.
+/// Logs a denial as an error: Redis is there, so waiting does not help, and a person has to act.
 fn say_denial(what: &str, words: &str, tries: u32) {
     /// About half a minute of tries.
     const AGAIN: u32 = 60;

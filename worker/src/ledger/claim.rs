@@ -18,13 +18,13 @@ use crate::lifecycle::{Flags, Record};
 /// The limits that a claim keeps, over all pods.
 #[derive(Debug, Clone)]
 pub struct ClaimLimits {
-    /// How long a step is this pod's without a renewal.
+    /// How long a step belongs to this pod without a renewal.
     pub lease: Duration,
-    /// Tasks open upstream at once; 0 is no limit.
+    /// How many tasks may be open upstream at once; 0 is no limit.
     pub max_open: u32,
-    /// Submits.
+    /// The rate of submits.
     pub submit_rate: Rate,
-    /// Requests that poll.
+    /// The rate of requests that poll.
     pub poll_rate: Rate,
 }
 
@@ -44,9 +44,9 @@ pub struct Wanted {
 pub struct Claimed {
     /// The steps, to be performed now.
     pub steps: Vec<Step>,
-    /// What this pod cannot read, and has to release: a later version of mjq may have written it.
+    /// Steps that this pod cannot read, and has to release: a later version of mjq may have written them.
     pub unreadable: Vec<UnreadableStep>,
-    /// When there may be more; `None` when nothing is waiting at all.
+    /// When there may be more steps; `None` if nothing is waiting at all.
     pub more_after: Option<Duration>,
     /// Whether submits wait until open tasks end.
     pub submits_wait_for_room: bool,
@@ -57,30 +57,31 @@ pub struct Claimed {
 pub struct Step {
     /// The job.
     pub job: JobId,
-    /// The claim: whoever has a higher one has taken the job over.
+    /// The number of the claim. A pod with a higher one has taken the job over.
     pub fence: u64,
     /// The job's record, with the phase that the claim left it in.
     pub record: Record,
-    /// What the claim found beside the record.
+    /// What the claim found besides the record.
     pub flags: Flags,
-    /// The job as it was enqueued, for a submit and when it is small; else it is read apart.
+    /// The job as it was enqueued, for the submit of a small job. Other steps read the job with a separate call.
     pub job_json: Option<String>,
-    /// The claim, by Redis's clock, in Unix milliseconds; the first, when its answer was lost and it was made again.
+    /// When the step was claimed, by Redis's clock, in Unix milliseconds. If the claim was repeated after a lost
+    /// answer, the time of the first one.
     pub claimed_ms: u64,
-    /// No later than this the lease began.
+    /// The lease began at this time or later.
     pub claimed_at: Instant,
-    /// Until when its grant under the rates holds. It counts from the grant: less is left of it when the first answer to
-    /// the claim was lost.
+    /// Until when the step's place under the rates holds. It counts from the grant, so less of it is left if the first
+    /// answer to the claim was lost.
     pub place_until: Instant,
 }
 
 impl Ledger {
-    /// The most steps of one claim: a script must not hold Redis for long.
+    /// The most steps of one claim: a script must not block Redis for long.
     pub const MAX_CLAIM: usize = 256;
 
-    /// Claims as many steps as are `wanted` for `pod`; fewer, even none, is normal.
+    /// Claims up to `wanted` steps for `pod`; fewer, even none, is normal.
     ///
-    /// `request` names this claim: asked again with it, Redis gives the same steps.
+    /// `request` numbers this claim: for the same number, Redis gives the same steps again.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered. Leases that it may have got run out.
@@ -107,7 +108,8 @@ impl Ledger {
         ];
         let (claimed_at, reply): (Instant, ClaimReply) = self
             .until_answered(scripts::CLAIM.name(), || async {
-                // The time of the attempt that was answered: an earlier one may have hung for long.
+                // Taken for each attempt, since only the answered one counts: an earlier attempt may have hung for
+                // long.
                 let (asked, looks) = (Instant::now(), self.0.server_look.is_due());
                 let clock = &self.0.clock;
                 let claims = self.0.claims_heard.load(Ordering::Relaxed);
@@ -126,7 +128,8 @@ impl Ledger {
         self.0.claims_heard.fetch_max(reply.claims, Ordering::Relaxed);
         self.note_room(reply.waits != WaitsFor::Memory);
         self.note_gate(reply.gate());
-        // What was granted long ago has lost its place under the rates: others have been granted theirs since.
+        // A step that was granted long ago has lost its place under the rates, because others were granted places
+        // since.
         let waited = Duration::from_millis(reply.now_ms.saturating_sub(reply.granted_ms));
         let granted_at = claimed_at.checked_sub(waited).unwrap_or(claimed_at);
         let place_until = Rate::place_until(granted_at, round_trip);
@@ -141,7 +144,7 @@ impl Ledger {
         Ok(Claimed { steps, unreadable, more_after, submits_wait_for_room: reply.waits == WaitsFor::OpenTasks })
     }
 
-    /// The size of a job whose claim did not bring it.
+    /// The size of a large job, which its claim did not bring.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
@@ -173,7 +176,7 @@ mod tests {
         lifecycle::{Next, Phase, Pressure, Transition},
     };
 
-    /// A ledger of its own with one job that may be submitted, and has this state.
+    /// A ledger with a queue of its own and one job, which may be submitted and has this state.
     async fn a_ledger_with_a_job(state: &str) -> anyhow::Result<Ledger> {
         use mjq_producer::RedisLink;
         let redis = mjq_harness::shared_redis().await?;
@@ -281,7 +284,7 @@ mod tests {
         let mut outages = ledger.outages();
         outages.mark_unchanged();
 
-        // As a replica has it that was cut off before the claim, and before pod-b came.
+        // The data of a replica that was cut off before the claim, and before pod-b came.
         let mut old = redis::pipe();
         old.cmd("SET")
             .arg(key("job:order-1842"))
@@ -312,7 +315,7 @@ mod tests {
         let limits = ClaimLimits { lease, max_open: 0, submit_rate: no_limit, poll_rate: no_limit };
         let wanted = Wanted { steps: 1, submits: 1, polls_per_request: 1 };
         let claim = async |request: &str| ledger.claim("pod-a", request, wanted, &limits).await;
-        // As another server has it that comes into charge.
+        // Makes Redis look like another server that has replaced the one before.
         let another_server = async || {
             let mut set = redis::cmd("HSET");
             set.arg(ledger.key("upstream")).arg("server").arg("the one before");
@@ -358,7 +361,7 @@ mod tests {
         let (first, again) = (&first.steps[0], &again.steps[0]);
         assert_eq!((&first.job, first.fence, first.claimed_ms), (&again.job, again.fence, again.claimed_ms));
         assert!(first.place_until >= first.claimed_at + Rate::FRESH);
-        // Both times are whole milliseconds of Redis's.
+        // Redis's times are whole milliseconds, so up to one is lost.
         let first_known = again.claimed_at - Duration::from_millis(199);
         assert!(again.place_until <= first_known + Rate::FRESH + Duration::from_millis(100), "its place is new");
         Ok(())
@@ -377,7 +380,7 @@ mod tests {
         places.arg(ledger.key("rate:submit")).arg(0).arg(-1);
         let places = async || ledger.link().query::<Vec<u64>>(&places).await;
         assert!(matches!(grant(0).await?, Grant::After(_)), "the claim's place is the only one");
-        // Places of one millisecond are the same.
+        // Places of the same millisecond cannot be told apart.
         tokio::time::sleep(Duration::from_millis(2)).await;
 
         let Grant::Place { granted_ms, .. } = grant(step.claimed_ms).await? else { anyhow::bail!("no place") };
@@ -414,7 +417,7 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(2)).await;
         put_back(&ledger, first, Pressure::Down { claimed_ms: first.claimed_ms }).await?;
         assert_eq!(breaker().await?, (Some(1), None));
-        // Its pause is over.
+        // Ends the breaker's pause.
         let mut set = redis::cmd("HSET");
         set.arg(&upstream).arg("down_until_ms").arg(0);
         ledger.link().query::<u64>(&set).await?;

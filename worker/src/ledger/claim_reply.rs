@@ -1,4 +1,4 @@
-//! The answer to a claim, read: steps as `claim.lua` puts them into words.
+//! The parsed answer to a claim. `claim.lua` writes each step as text.
 
 use std::time::Instant;
 
@@ -21,29 +21,29 @@ pub(super) struct ClaimReply {
     pub(super) steps: Vec<String>,
 }
 
-/// What a claim did not get more for.
+/// Why a claim did not get more steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WaitsFor {
-    /// There is no more, or some limit of time.
+    /// There are no more, or a pause or a rate keeps them back.
     Nothing,
     /// Submits wait until open tasks end.
     OpenTasks,
     /// Submits wait until Redis has room.
     Memory,
-    /// Another server has come into charge, and not each pod has said yet what it holds.
+    /// Redis may have lost writes, and not all pods have yet said what they hold.
     Pods,
 }
 
-/// What a claim tells of a step, as `claim.lua` puts it into words.
+/// One step, as `claim.lua` writes it.
 pub(super) struct RawStep<'a> {
     id: &'a str,
     rare: Rare<'a>,
     job: &'a str,
-    /// Of a submit only; it may have lines of its own.
+    /// For submits only; it may be several lines.
     request: Option<&'a str>,
 }
 
-/// What few steps have.
+/// The parts that few steps have.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Rare<'a> {
     is_reclaimed: bool,
@@ -54,7 +54,7 @@ struct Rare<'a> {
 }
 
 impl ClaimReply {
-    /// The gate that keeps claims back.
+    /// The gate that keeps claims back, if one is closed.
     pub(super) fn gate(&self) -> Gate {
         if self.waits == WaitsFor::Pods { Gate(self.granted_ms) } else { Gate::OPEN }
     }
@@ -89,7 +89,7 @@ impl<'a> RawStep<'a> {
         Some(Self { id, rare, job, request })
     }
 
-    /// The step if it cannot be read. Whatever wrote it, ids and fences are the ledger's own.
+    /// The step, if it cannot be read otherwise. The ledger itself writes id and fence, so these can always be read.
     pub(super) fn unreadable(text: &str, reply: &ClaimReply) -> UnreadableStep {
         let mut lines = text.lines();
         let mut first_word = || lines.next().and_then(|line| line.split(' ').next()).unwrap_or_default().to_owned();
@@ -125,7 +125,7 @@ impl<'a> Rare<'a> {
     }
 }
 
-/// The task that a hook told, which may be empty, and whether it told its end.
+/// The task that a hook named, which may be empty, and whether the hook told the task's end.
 pub(super) fn read_hint(hint: &str) -> (&str, bool) {
     hint.strip_prefix('+').map_or((hint, false), |task| (task, true))
 }

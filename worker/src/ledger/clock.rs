@@ -13,25 +13,25 @@ pub struct RedisClock(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// What Redis told, and when its answer was here.
+    /// The time that Redis told, and when its answer arrived.
     told: Option<(Instant, u64)>,
     /// When Redis last answered anything.
     answered: Option<Instant>,
-    /// The last answer before a silence of which Redis has not been told yet.
+    /// The last answer before a silence that no claim has reported to Redis yet.
     before_silence: Option<Instant>,
 }
 
 impl RedisClock {
-    /// A pod that has nothing to do hears of Redis about once a second.
+    /// A gap between answers that counts as a silence: even an idle pod hears from Redis about once a second.
     const SILENCE: Duration = Duration::from_millis(1500);
 
-    /// Takes what Redis has told, now or a moment ago: it looks at its clock when it gets to a call, which may have
-    /// waited for long.
+    /// Takes the time that Redis has told. Redis reads its clock when it begins a call, which may have waited for long
+    /// before.
     pub(super) fn heard(&self, redis_ms: u64) {
         self.known().told = Some((Instant::now(), redis_ms));
     }
 
-    /// Takes note that Redis has answered something.
+    /// Notes that Redis has answered a call.
     pub(super) fn answered(&self) {
         let now = Instant::now();
         let mut known = self.known();
@@ -41,8 +41,9 @@ impl RedisClock {
         known.answered = Some(now);
     }
 
-    /// The time of Redis's last answer, in Unix milliseconds by its own clock; 0 before the first. After a silence, this stays the
-    /// last answer before the silence until [`Self::silence_is_told`], because other calls may still be waiting.
+    /// The time of Redis's last answer, in Unix milliseconds by Redis's clock; 0 before the first answer. After a
+    /// silence, this is the last answer before it until [`Self::silence_is_told`], because other calls may still be
+    /// waiting.
     pub(super) fn last_answer_ms(&self) -> u64 {
         let known = self.known();
         let since = |(told, redis_ms): (Instant, u64)| match known.before_silence.or(known.answered) {
@@ -55,12 +56,13 @@ impl RedisClock {
         known.told.map_or(0, since)
     }
 
-    /// A claim has told Redis of the silence.
+    /// Notes that a claim has told Redis of the silence.
     pub(super) fn silence_is_told(&self) {
         self.known().before_silence = None;
     }
 
-    /// Now in Unix milliseconds. Before Redis has told, this machine's own time.
+    /// The present time in Unix milliseconds, by Redis's clock. Before Redis has told its time, by this machine's
+    /// clock.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
         match self.known().told {
@@ -85,7 +87,7 @@ mod tests {
         {
             let mut known = clock.known();
             known.told = Some((answered, 1_000_000));
-            // As if it had been long ago.
+            // Moves the answer into the past.
             known.answered = answered.checked_sub(RedisClock::SILENCE * 2);
         }
 

@@ -7,11 +7,11 @@ use super::{Abandoned, Ledger, arg, scripts};
 /// What became of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommandAnswer {
-    /// The job's next step obeys it.
+    /// The job's next step will obey the command.
     Taken,
     /// The job had ended before.
     Ended,
-    /// Its entry is no longer in the stream: it was obeyed before.
+    /// The command's entry is no longer in the stream: the command was obeyed before.
     Before,
     /// There is no such job. The command's entry is still in the stream.
     NotKnown,
@@ -29,8 +29,8 @@ impl CommandAnswer {
 }
 
 impl Ledger {
-    /// Marks a job to be cancelled; its next step, which is now, ends it. `entry` is the command's, if one brought it: it
-    /// leaves the stream in the same act.
+    /// Marks a job to be cancelled. Its next step, due now, ends it. `entry` is the stream entry of the command, if
+    /// there is one; it leaves the stream in the same act.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
@@ -38,12 +38,13 @@ impl Ledger {
         self.call(&scripts::CANCEL, &[arg(job), arg(entry.unwrap_or_default())]).await.map(CommandAnswer::read)
     }
 
-    /// Gives the input that a job's task waits for. `entry`, which brought it, leaves the stream in the same act.
+    /// Gives the input that a job's task waits for. `entry`, which brought the input, leaves the stream in the same
+    /// act.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
     pub async fn give_input(&self, entry: &str, input: &ModalInput) -> Result<CommandAnswer, Abandoned> {
-        // Strings only: there is nothing that serde_json refuses.
+        // An input consists of strings, which serde_json always accepts.
         let json = serde_json::to_vec(input).unwrap_or_default();
         self.call(&scripts::MODAL, &[arg(&input.job), arg(entry), json]).await.map(CommandAnswer::read)
     }
@@ -107,7 +108,7 @@ mod tests {
 
         assert_eq!(ledger.give_input(&first, &input("first")).await?, CommandAnswer::Taken);
         assert_eq!(ledger.give_input(&second, &input("second")).await?, CommandAnswer::Taken);
-        // Another pod had read the first one as well.
+        // Another pod had read the first command as well.
         assert_eq!(ledger.give_input(&first, &input("first")).await?, CommandAnswer::Before);
 
         assert_eq!(ledger.input(&job).await?, Some(input("second")));

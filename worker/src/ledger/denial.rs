@@ -1,13 +1,13 @@
-//! Denials: what Redis refuses to do. No outage: asking again changes nothing until somebody changes the rights, makes
-//! room, or takes away what a script stumbles over.
+//! Denials: calls that Redis refuses. A denial is no outage: another try changes nothing until somebody changes the
+//! rights, makes room, or removes what a script fails on.
 
 use redis::{ErrorKind, RedisError};
 
-/// What Redis refuses, in its words; `None` for any other error.
+/// The words of a denial; `None` for any other error.
 ///
-/// That is a user without the right (`NOPERM`, also from within a script), no login (`NOAUTH`) and a
-/// wrong one (`WRONGPASS`); a full memory (`OOM`), a disk that cannot be written (`MISCONF`), a key of ours that
-/// somebody has made something else of (`WRONGTYPE`), and an error of a script itself (`ERR`).
+/// Denials are: a user without the right (`NOPERM`, also from within a script), a missing login (`NOAUTH`) or a wrong
+/// one (`WRONGPASS`), a full memory (`OOM`), a disk that cannot be written (`MISCONF`), a key of mjq with a foreign
+/// type (`WRONGTYPE`), and an error of a script itself (`ERR`).
 #[must_use]
 pub fn denial(error: &RedisError) -> Option<String> {
     const CODES: [&str; 6] = ["NOPERM", "NOAUTH", "WRONGPASS", "OOM", "MISCONF", "WRONGTYPE"];
@@ -29,13 +29,13 @@ pub fn denial(error: &RedisError) -> Option<String> {
     if let Some(code) = error.code().filter(|code| CODES.contains(code)) {
         return Some(format!("{code}: {}", error.detail().unwrap_or(&words)));
     }
-    // A script's error and a pipeline's have no code of their own, but they repeat their command's.
+    // Errors of scripts and pipelines have no code of their own, but repeat the words of the failed command.
     let code = PHRASES.iter().find(|(phrase, _)| words.contains(phrase)).map(|(_, code)| *code);
     let code = code.or_else(|| is_of_script(error, &words).then_some("ERR"))?;
     Some(format!("{code}: {words}"))
 }
 
-/// Whether a script has stumbled, rather than one of its commands for a reason that passes.
+/// Whether a script itself has failed, rather than one of its commands for a reason that passes.
 fn is_of_script(error: &RedisError, words: &str) -> bool {
     const PASSING: [&str; 10] = [
         "READONLY",
@@ -60,7 +60,7 @@ mod tests {
 
     use super::*;
 
-    /// What the client makes of an error that Redis answers.
+    /// The error that the client makes from an error reply of Redis.
     fn answered(words: &str) -> RedisError {
         let value = redis::parse_redis_value(format!("-{words}\r\n").as_bytes()).unwrap();
         value.extract_error().unwrap_err()

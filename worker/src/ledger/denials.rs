@@ -1,4 +1,5 @@
-//! What Redis refuses at present: as long as somebody waits for a call that it refuses, or as its memory is full.
+//! What Redis refuses at present: calls, as long as somebody waits for them, and submits, as long as its memory is
+//! full.
 
 use std::{
     collections::BTreeMap,
@@ -18,13 +19,13 @@ struct Refused {
 /// The calls of one name that are refused.
 #[derive(Debug)]
 struct Refusal {
-    /// How many of them are waited for.
+    /// How many of these calls somebody waits for.
     calls: usize,
     /// What Redis said last.
     words: String,
 }
 
-/// One call that is waited for. Dropping it ends its denial: the call was answered, or nobody waits for it any more.
+/// A call that somebody waits for. Dropping it ends its denial: the call was answered, or nobody waits for it any more.
 #[derive(Debug)]
 pub(super) struct Waiting<'a> {
     denials: &'a Denials,
@@ -33,12 +34,13 @@ pub(super) struct Waiting<'a> {
 }
 
 impl Denials {
-    /// Says that somebody waits for a call of this name.
+    /// Registers that somebody waits for a call of this name.
     pub(super) fn wait_for<'a>(&'a self, call: &'a str) -> Waiting<'a> {
         Waiting { denials: self, call, is_denied: false }
     }
 
-    /// Says whether Redis has no room for what a submit needs to have written down. Returns whether that is new.
+    /// Notes whether Redis lacks memory for the writes that precede a submit. Returns whether the memory has just
+    /// become full.
     pub(super) fn set_full(&self, is_full: bool) -> bool {
         let was_full = std::mem::replace(&mut self.refused().is_full, is_full);
         is_full && !was_full
@@ -58,7 +60,7 @@ impl Denials {
 }
 
 impl Waiting<'_> {
-    /// Says that Redis refuses the call.
+    /// Notes that Redis refuses the call.
     pub(super) fn denied(&mut self, words: String) {
         let mut refused = self.denials.refused();
         let refusal = refused.calls.entry(self.call.to_owned()).or_insert(Refusal { calls: 0, words: String::new() });

@@ -1,16 +1,16 @@
-//! The id of a stream entry: when it was added, and which one it was of that millisecond.
+//! The id of a stream entry: the time at which it was added, and its number within that millisecond.
 
 /// An entry's id. Ids are ordered as two numbers, not as text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EntryId {
     /// When the entry was added, Unix milliseconds.
     pub ms: u64,
-    /// How many were added before it in that millisecond.
+    /// How many entries were added before it in that millisecond.
     pub sequence: u64,
 }
 
 impl EntryId {
-    /// Reads what Redis writes, `<ms>-<sequence>` or `<ms>` alone. What cannot be read is 0.
+    /// Reads an id as Redis writes it, `<ms>-<sequence>` or `<ms>` alone. A part that cannot be read is 0.
     #[must_use]
     pub fn read(id: &str) -> Self {
         let (ms, sequence) = id.split_once('-').unwrap_or((id, "0"));

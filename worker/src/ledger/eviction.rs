@@ -1,11 +1,12 @@
-//! Eviction: whether Redis throws jobs away when its memory is full.
+//! Eviction: whether Redis deletes jobs when its memory is full.
 
 use super::Ledger;
 
 impl Ledger {
-    /// The `maxmemory-policy` of a Redis that evicts keys; `None` where it does not, or does not tell.
+    /// The `maxmemory-policy` if it lets Redis evict keys; `None` if not, or if Redis does not tell.
     ///
-    /// Asked once: many managed servers know no `CONFIG`, and a Cluster answers for each node. `mjq doctor` asks otherwise.
+    /// One try is enough: many managed servers know no `CONFIG`, and a Cluster answers for each node. `mjq doctor` uses
+    /// another way.
     pub async fn evicting_policy(&self) -> Option<String> {
         let mut command = redis::cmd("CONFIG");
         command.arg("GET").arg("maxmemory-policy");

@@ -4,28 +4,28 @@ use mjq_producer::contract::{JobId, TaskId};
 
 use super::{Abandoned, Ledger, arg, args::Args, scripts};
 
-/// What an upstream told of a job's task.
+/// What a hook told of a job's task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskHint {
     /// The job.
     pub job: JobId,
-    /// The task, which helps if its id is not known; `None` when none could be read.
+    /// The task's id, for a job that does not know it; `None` if the hook's could not be read.
     pub task: Option<TaskId>,
-    /// Whether the task goes on: then it is looked at only if it was being looked for.
+    /// Whether the task goes on: then mjq looks at it only if it was looking for it.
     pub goes_on: bool,
-    /// When the job came that the hint is about, Unix milliseconds. A later job with the same id does not get the hint.
-    /// `None` if the source of the hint does not know it.
+    /// When the job of the hint was enqueued, Unix milliseconds. A later job with the same id does not get the hint.
+    /// `None` if the source of the hint does not know the time.
     pub enqueued_ms: Option<u64>,
 }
 
 /// What became of a hint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hinted {
-    /// The job's next look is now.
+    /// The job's next look is due now.
     Moved,
-    /// The job has ended at its deadline, and its task is looked at once more, now.
+    /// The job has ended without its task, and the revisit of the task is due now.
     RevisitMoved,
-    /// A step is under way, and may have seen less than the hook tells: it is to be hinted again.
+    /// A step is under way, and may have seen less than the hook tells: the hint has to be sent again.
     UnderWay,
     /// There is nothing to look at.
     Nothing,
@@ -43,7 +43,7 @@ impl Hinted {
 }
 
 impl Ledger {
-    /// The secret that all pods of this queue sign hook addresses with; `fresh` becomes it if there is none.
+    /// The secret with which all pods of this queue sign hook addresses. If there is none yet, it becomes `fresh`.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
@@ -51,7 +51,7 @@ impl Ledger {
         self.call(&scripts::HOOK_SECRET, &[arg(fresh)]).await
     }
 
-    /// Moves the next looks at these jobs to now, because hooks said so. Returns what became of each hint.
+    /// Makes the next looks at these jobs due now, because hooks said so. Returns what became of each hint.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.

@@ -9,9 +9,9 @@ use super::{Abandoned, Ledger, arg, scripts};
 
 /// Reads the job stream as a member of the admitters' group.
 ///
-/// The group gives each entry out once, and spreads them so over the pods. It keeps no list of who has which: admission
-/// deletes an entry, so one that was given out long ago and is still there was not dealt with. That none is admitted
-/// twice does not depend on any of it, but on the admit script.
+/// The group gives each entry out once, and so spreads the entries over the pods. It keeps no list of who has which
+/// entry. Admission deletes an entry, so an entry that was given out long ago and still exists was not dealt with. Only
+/// the admit script ensures that no entry is admitted twice.
 #[derive(Debug)]
 pub struct Intake {
     link: RedisLink,
@@ -19,7 +19,7 @@ pub struct Intake {
     stream: String,
 }
 
-/// One entry of the job stream, not read yet.
+/// One entry of the job stream, not parsed yet.
 #[derive(Debug)]
 pub struct RawEntry {
     /// The entry's id, `<Unix milliseconds>-<sequence>`.
@@ -35,8 +35,8 @@ impl Intake {
     const GROUP: &str = "mjq";
     /// How long one read waits for an entry.
     pub const BLOCK: Duration = Duration::from_secs(2);
-    /// How many bytes one read of entries that are there brings, and at most four entries more: large pictures must not
-    /// fill the memory.
+    /// How many bytes are enough for one read of present entries. The read may exceed them by up to four entries. The
+    /// limit keeps large pictures from filling the memory.
     pub const ENOUGH_BYTES: usize = 4 * 1024 * 1024;
 
     /// Makes the intake of `ledger`'s queue, over a link of its own.
@@ -45,10 +45,10 @@ impl Intake {
         Self { link, prefix: ledger.queue().prefix(), stream: ledger.queue().jobs_stream() }
     }
 
-    /// Waits for up to `count` new entries, which may all be large.
+    /// Waits for new entries and reads up to `count` of them, even if all are large.
     ///
     /// # Errors
-    /// Whatever Redis or the network says. Entries that were given out meanwhile are left until somebody looks back.
+    /// Whatever Redis or the network says. Entries that were given out meanwhile stay until a pod looks back.
     pub async fn read(&self, count: usize) -> RedisResult<Vec<RawEntry>> {
         let mut command = redis::cmd("XREADGROUP");
         command.arg("GROUP").arg(Self::GROUP).arg(Self::GROUP).arg("COUNT").arg(count);
@@ -57,7 +57,7 @@ impl Intake {
         self.with_group(entries).await
     }
 
-    /// Reads up to `count` new entries that are there, and no more once they have [`Intake::ENOUGH_BYTES`].
+    /// Reads up to `count` new entries without waiting, and stops once they have [`Intake::ENOUGH_BYTES`].
     ///
     /// # Errors
     /// As [`Intake::read`].
@@ -106,7 +106,7 @@ impl Intake {
         scripts::READ_JOBS.run(&self.link, &self.prefix, &args.as_slice()).await
     }
 
-    /// Makes the group where there was none.
+    /// Creates the group if the read failed for lack of it.
     async fn with_group(&self, entries: RedisResult<Vec<RawEntry>>) -> RedisResult<Vec<RawEntry>> {
         match entries {
             Err(error) if error.code() == Some("NOGROUP") => self.create_group().await.map(|()| Vec::new()),
@@ -158,7 +158,7 @@ impl Ledger {
         self.until_answered("read_jobs_again", || intake.read_again(from, until, counts())).await
     }
 
-    /// Deletes a command from the job stream that nobody will obey.
+    /// Deletes from the job stream a command that no job will obey.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered. The command may then be obeyed after all.
@@ -169,7 +169,7 @@ impl Ledger {
         self.until_answered("forget_entry", || self.link().query::<u64>(&command)).await.map(|_| ())
     }
 
-    /// The last of the entries that were given out `long` ago or earlier; `None` if there was none, or any pod has
+    /// The last of the entries that were given out `long` ago or earlier; `None` if there was none, or if any pod has
     /// asked within that time.
     ///
     /// # Errors
@@ -179,7 +179,8 @@ impl Ledger {
     }
 }
 
-/// How many entries each try asks for: a reply that did not come in time may have been too large.
+/// How many entries each try asks for. The number halves, because a reply that did not come in time may have been too
+/// large.
 fn halving(count: usize) -> impl FnMut() -> usize {
     let mut next = count;
     move || {
@@ -189,7 +190,7 @@ fn halving(count: usize) -> impl FnMut() -> usize {
     }
 }
 
-/// The entries of a reply that tells them by stream; of one stream here. Nothing came: nil.
+/// The entries of a reply that groups them by stream; here there is one stream. A reply without entries is nil.
 struct Streams(Vec<RawEntry>);
 
 impl FromRedisValue for Streams {
@@ -209,8 +210,8 @@ impl FromRedisValue for Streams {
 }
 
 impl FromRedisValue for RawEntry {
-    /// Reads `[id, [field, value, …]]`. A producer may call its fields whatever it likes, in any bytes: an entry that
-    /// could not be read here could not be rejected, either.
+    /// Reads `[id, [field, value, …]]`. Field names may be any bytes: an entry that failed to parse here could not be
+    /// rejected either.
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
         let (id, fields): (String, Value) = redis::from_redis_value(value)?;
         let (mut version, mut job) = (None, None);

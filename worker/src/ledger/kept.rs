@@ -1,7 +1,7 @@
 //! What the ledger keeps of a job, as two texts: the job itself, which changes with each step, and its request, which
-//! never does.
+//! never changes.
 //!
-//! Scripts read and write many of them with one command, and look at no more than what stands in front.
+//! Scripts read and write many of these texts with one command, and parse only their beginnings.
 
 use std::fmt;
 
@@ -9,10 +9,11 @@ use mjq_producer::contract::Job;
 
 use crate::lifecycle::{Phase, Record};
 
-/// The text of `job:<id>`: `<fence> <phase> <record>`, and on a line of its own the entry of the event of its end.
+/// The text of `job:<id>`: `<fence> <phase> <record>`. Once the job has ended, a second line names the entry of its
+/// event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct KeptJob<'a> {
-    /// Of the claim that is under way, else of the next one.
+    /// The fence of the claim that is under way, or else of the next one.
     pub(super) fence: u64,
     pub(super) phase: Phase,
     record: &'a str,
@@ -29,19 +30,19 @@ pub(super) struct KeptRequest<'a> {
     pub(super) job: Option<&'a str>,
 }
 
-/// Where a job is kept, as it was enqueued.
+/// Where the ledger keeps a job as it was enqueued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeptAt {
     /// In its request.
     Inline,
     /// In `large:<id>`.
     Large,
-    /// In `large:<id>`, and without its pictures in `shown:<id>`.
+    /// In `large:<id>`, and a version without pictures in `shown:<id>`.
     LargeAndShown,
 }
 
 impl<'a> KeptJob<'a> {
-    /// Reads what [`kept_job`] wrote, or a script made of it; `None` when it is something else.
+    /// Reads a text that [`kept_job`] or a script wrote; `None` for any other text.
     pub(super) fn read(text: &'a str) -> Option<Self> {
         let (text, event) = text.split_once('\n').map_or((text, None), |(text, event)| (text, Some(event)));
         let mut words = text.splitn(3, ' ');
@@ -49,7 +50,7 @@ impl<'a> KeptJob<'a> {
         Some(Self { fence, phase, record: words.next()?, event })
     }
 
-    /// The fence of the last claim that came to its end; 0 before there was one.
+    /// The fence of the last claim that was settled; 0 if there was none.
     pub(super) fn last_fence(&self) -> u64 {
         self.fence.saturating_sub(1)
     }
@@ -66,7 +67,7 @@ pub(super) fn kept_job(fence: u64, record: &Record) -> impl fmt::Display {
 }
 
 impl<'a> KeptRequest<'a> {
-    /// Reads what [`kept_request`] wrote; `None` when it is something else.
+    /// Reads a text that [`kept_request`] wrote; `None` for any other text.
     pub(super) fn read(text: &'a str) -> Option<Self> {
         let mut words = text.splitn(5, ' ');
         let (_digest, _score) = (words.next()?, words.next()?);
@@ -76,12 +77,12 @@ impl<'a> KeptRequest<'a> {
         Some(Self { state, job: is_inline.then_some(job) })
     }
 
-    /// Reads the beginning of a text, and returns how many bytes the state has in all. If the text ends within the state,
-    /// the state ends there, and there is no job.
+    /// Reads the beginning of a text, and returns the length of the whole state in bytes. If the text ends within the
+    /// state, the state is cut there, and there is no job.
     pub(super) fn read_beginning(text: &'a [u8]) -> Option<(Self, u64)> {
         let text = match str::from_utf8(text) {
             Ok(text) => text,
-            // Cut within a character.
+            // The text was cut within a character.
             Err(error) => str::from_utf8(&text[..error.valid_up_to()]).ok()?,
         };
         let mut words = text.splitn(5, ' ');

@@ -1,8 +1,8 @@
-//! The ledger: what mjq knows about its jobs, in Redis.
+//! The ledger: what mjq knows about its jobs, kept in Redis.
 //!
-//! One typed call per script in `scripts/`, and one script per transition. Every script is one atomic
-//! act, may be sent again after a lost reply, and touches a bounded number of jobs. Redis's `TIME` is
-//! the only clock. Trouble with Redis is retried in `call`, never seen above it.
+//! One typed call per script in `scripts/`, and one script per transition. Every script is one atomic act, may be sent
+//! again after a lost reply, and touches a bounded number of jobs. Redis's `TIME` is the only clock. `call` repeats
+//! failed calls until Redis answers. Calls that are made anew soon anyway (beats, paces, views) return their errors.
 //!
 //! | key | type | what |
 //! |---|---|---|
@@ -11,8 +11,8 @@
 //! | `progress` | stream | out, if `MJQ_PROGRESS_EVENTS` says so: what looks at open tasks showed |
 //! | `job:<id>` | string | fence of the claim under way, else of the next; phase; record; entry of its event. See `kept` |
 //! | `request:<id>` | string | digest of the body, submit score, state, and the job unless it is large. See `kept` |
-//! | `large:<id>`, `shown:<id>` | string | a large job, and the same without its pictures. Of a completed job whose pictures made it large, only the second stays |
-//! | `more:<id>` | hash | what few jobs have: `rc` reclaims, `rn` fence of the last one, `c` cancel mark, `hint` task a hook told, with `+` before it when it told its end, `modal` the latest input, `mn` how many, `mw` that it came before its task waited |
+//! | `large:<id>`, `shown:<id>` | string | a large job, and a version without pictures. If pictures made a completed job large, only the second stays |
+//! | `more:<id>` | hash | what few jobs have: `rc` reclaims, `rn` fence of the last reclaim, `c` cancel mark, `hint` task that a hook named, with `+` before it if the hook told its end, `modal` the latest input, `mn` number of inputs, `mw` mark of an input that came before the task waited |
 //! | `children:<id>` | set | actions that wait for this open job, in `due:later` until it has ended |
 //! | `marked` | set | open jobs that have any of `more:<id>` or `children:<id>`, or are large |
 //! | `due:submit` | zset | queued jobs by priority, then age |
@@ -20,20 +20,20 @@
 //! | `due:poll` | zset | open tasks by the time of their next look |
 //! | `leases` | zset | claims, as `<fence>:<job id>`, by the time that their lease runs out |
 //! | `deadlines` | zset | jobs that have not ended, by deadline. The Helm chart wakes workers by it, and by `late` |
-//! | `held`, `unknown` | zset | open jobs that wait for input, or whose submit's answer was lost, by the time since when |
+//! | `held`, `unknown` | zset | open jobs that wait for input, and open jobs whose submit's answer was lost, by the time since when |
 //! | `ended` | stream | jobs that have ended; one entry for each call of settle, under the id of its last event |
-//! | `failed` | zset | of these, the failed ones: the dead letters |
+//! | `failed` | zset | ended jobs that failed: the dead letters |
 //! | `late` | zset | jobs that ended without their task, by the time of the next look at it |
 //! | `upstream` | hash | what all pods share: pauses, breaker, adaptive limit, the server in charge |
 //! | `pace:<kind>:<mode>` | list | how long the latest tasks ran, ms, and whether a hook told their end: `+` or `-` |
 //! | `rate:submit`, `rate:poll` | list | the latest grants, for the rate limits |
 //! | `claim:<pod>` | string | the pod's last claim, in case its reply was lost |
-//! | `reported` | set | pods that have said what they hold, since another server is in charge |
-//! | `given_out` | string | when somebody last looked back over `jobs`, and up to which entry they were given out then |
-//! | `hook_secret` | string | what all pods sign hook addresses with; of the users in deploy/acl.conf only `worker` may read it |
-//! | `room` | string | written by each claim to learn whether Redis has room |
+//! | `reported` | set | pods that have said what they hold since the gate was closed |
+//! | `given_out` | string | when a pod last looked back over `jobs`, and up to which entry the stream was given out then |
+//! | `hook_secret` | string | the secret with which all pods sign hook addresses; of the users in deploy/acl.conf only `worker` may read it |
+//! | `room` | string | written by claims that may submit, to learn whether Redis has room |
 //! | `workers` | hash | live pods |
-//! | `totals` | hash | ended jobs and rejected entries by type and code, ever; `ended`: those that are kept; `suspected_rollback`, `follow_up_refused` |
+//! | `totals` | hash | ended jobs and rejected entries by type and code, since the queue began; `ended`: ended jobs that are kept; `suspected_rollback`, `follow_up_refused` |
 //! | `rejected` | stream | entries that could not be read, with the reason |
 
 mod admission;
@@ -119,38 +119,38 @@ struct Inner {
     clock: RedisClock,
     round_trip: RoundTrip,
     server_look: ServerLook,
-    /// How many claims that gave something Redis has counted, as far as this pod has heard.
+    /// How many claims that gave steps Redis has counted, as far as this pod has heard.
     claims_heard: AtomicU64,
     pods_seen: PodsSeen,
     kept_for_ms: AtomicU64,
     retention: Duration,
     /// Whether the last call was answered.
     is_reachable: watch::Sender<bool>,
-    /// How often an answer failed to come after one that did.
+    /// How often a call failed after Redis had answered the one before; closed gates count, too.
     outages: watch::Sender<u64>,
-    /// The last gate that this pod has heard of, and tells or has told what it holds.
+    /// The last gate that this pod has heard of. The pod reports, or has reported, what it holds for this gate.
     gate: AtomicU64,
     /// What Redis refuses at present.
     denials: Denials,
-    /// Whether a call that Redis refuses is given up, as a person wants it.
+    /// Whether to give up a call that Redis refuses, as commands of the CLI do.
     gives_up_when_denied: bool,
-    /// Says that the pod is about to leave: a silent connection is not waited for any more.
+    /// Cancelled when the pod is about to leave: then no call waits for a silent connection any more.
     hurry: CancellationToken,
     /// Ends the retries of a pod that has to leave while Redis is away.
     abandon: CancellationToken,
 }
 
 impl Ledger {
-    /// What one script call should carry, in bytes; a single job may be more.
+    /// How many bytes one script call should carry; a single job may be larger.
     pub const CALL_BYTES: usize = 512 * 1024;
 
-    /// Opens the ledger of `queue`. It connects with its first call.
+    /// Opens the ledger of `queue`. The first call connects to Redis.
     #[must_use]
     pub fn new(link: RedisLink, queue: QueueName, retention: Duration, abandon: CancellationToken) -> Self {
         Self::with_patience(link, queue, retention, abandon, false)
     }
 
-    /// Opens the ledger of `queue` for one command: what Redis refuses is an error at once.
+    /// Opens the ledger of `queue` for one command of the CLI: a call that Redis refuses fails at once.
     #[must_use]
     pub fn for_a_command(link: RedisLink, queue: QueueName, retention: Duration, abandon: CancellationToken) -> Self {
         Self::with_patience(link, queue, retention, abandon, true)
@@ -193,7 +193,7 @@ impl Ledger {
         &self.0.clock
     }
 
-    /// The connection. Whatever moves a job goes through a script instead.
+    /// The connection. Anything that moves a job uses a script instead.
     #[must_use]
     pub fn link(&self) -> &RedisLink {
         &self.0.link
@@ -217,15 +217,15 @@ impl Ledger {
         self.0.outages.subscribe()
     }
 
-    /// What Redis refuses at present, each with its words: calls, which are made again and again, and submits
-    /// while it has no room.
+    /// What Redis refuses at present, with its words: calls, which the pod keeps repeating, and submits while Redis's
+    /// memory is full.
     #[must_use]
     pub fn denials(&self) -> Vec<String> {
         self.0.denials.all()
     }
 
-    /// Makes all calls hurry, because the pod is about to leave: over a half-open connection, what has
-    /// to be written would otherwise wait longer than the pod does.
+    /// Makes all calls hurry, because the pod is about to leave. Otherwise its last writes could wait on a half-open
+    /// connection for longer than the pod lives.
     pub fn hurry(&self) {
         self.0.hurry.cancel();
     }
@@ -249,7 +249,7 @@ impl std::fmt::Debug for Ledger {
     }
 }
 
-/// Makes a script's argument of anything that can be written as text.
+/// Makes a script's argument from a value's text.
 fn arg(value: impl ToString) -> Vec<u8> {
     value.to_string().into_bytes()
 }

@@ -1,4 +1,4 @@
-//! The pace: how tasks of each class lately ran, and how late looks are made, learnt from all pods.
+//! The pace: how long tasks of each class lately ran, and how late looks are, learnt from all pods.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use redis::{RedisResult, pipe};
 use super::Ledger;
 use crate::lifecycle::{Pace, PaceClass, Ran};
 
-/// What all pods together know about looks.
+/// What all pods together know about looks at tasks.
 #[derive(Debug, Default)]
 pub struct PollsAtLarge {
-    /// Each class of tasks of which enough is known.
+    /// The classes of tasks of which enough is known.
     pub paces: Vec<(PaceClass, Pace)>,
-    /// For how long the first look in line has been due.
+    /// How long the first look in the lane has been due.
     pub late: Duration,
 }
 
 impl Ledger {
-    /// Reads what is known about looks. Not repeated: it is asked for again soon.
+    /// Reads what is known about looks. A failed call is not repeated, because the next one comes soon.
     ///
     /// # Errors
     /// Whatever Redis or the network says.

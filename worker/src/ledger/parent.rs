@@ -12,16 +12,16 @@ use crate::lifecycle::Phase;
 /// What the ledger knows of an earlier job.
 #[derive(Debug)]
 pub enum Parent {
-    /// It has completed.
+    /// The job has completed.
     Completed {
         /// The upstream's handle of its task.
         task: TaskId,
         /// The buttons below its result, verbatim; `None` when the upstream listed none.
         buttons: Option<Box<RawValue>>,
     },
-    /// It has not ended.
+    /// The job has not ended.
     Open,
-    /// It ended without a result.
+    /// The job ended without a result.
     Ended,
     /// There is no such job, or no longer.
     NotKnown,

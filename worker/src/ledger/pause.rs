@@ -12,7 +12,7 @@ pub enum Paused {
 }
 
 impl Ledger {
-    /// Pauses or resumes, for all pods. Returns whether that changed anything.
+    /// Pauses or resumes the queue, for all pods. Returns whether this changed anything.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.

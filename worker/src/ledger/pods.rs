@@ -1,4 +1,4 @@
-//! Pods: which workers live.
+//! Pods: which workers are live.
 
 use std::{
     collections::VecDeque,
@@ -11,8 +11,8 @@ use redis::RedisResult;
 use super::{Abandoned, Ledger, arg, scripts};
 
 impl Ledger {
-    /// Shows this pod on the list of live workers, and returns how many there are. Not repeated: the next beat comes
-    /// soon.
+    /// Shows this pod on the list of live workers, and returns how many pods are on it. A failed call is not repeated,
+    /// because the next beat comes soon.
     ///
     /// # Errors
     /// Whatever Redis or the network says.
@@ -24,13 +24,13 @@ impl Ledger {
         Ok(pods)
     }
 
-    /// How long every pod keeps the record of a job that has ended: the shortest retention of any, as last heard.
+    /// How long all pods keep the record of an ended job: the shortest retention of any pod, as last heard.
     #[must_use]
     pub fn kept_for(&self) -> Duration {
         self.0.retention.min(Duration::from_millis(self.0.kept_for_ms.load(Ordering::Relaxed)))
     }
 
-    /// Takes pods off the list of live workers.
+    /// Takes `pod` off the list of live workers.
     ///
     /// # Errors
     /// Whatever Redis or the network says.
@@ -40,7 +40,7 @@ impl Ledger {
         self.link().query::<u64>(&command).await.map(|_| ())
     }
 
-    /// Forgets the pods that have been gone for `long`, and returns how many.
+    /// Takes pods that have been silent for `long` off the list of live workers, and returns how many.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
@@ -49,12 +49,12 @@ impl Ledger {
     }
 }
 
-/// How many pods there were at the latest beats. After a failover, Redis's own list may be older than that.
+/// How many pods were on the list at the latest beats. After a failover, Redis's own list may be older than these.
 #[derive(Debug, Default)]
 pub(super) struct PodsSeen(Mutex<VecDeque<usize>>);
 
 impl PodsSeen {
-    /// Large enough that a count from before a failover survives the first beats after it.
+    /// How many beats are remembered: enough for a count from before a failover to survive the first beats after it.
     const BEATS: usize = 4;
 
     fn note(&self, pods: usize) {
@@ -63,7 +63,7 @@ impl PodsSeen {
         seen.push_front(pods);
     }
 
-    /// The most of them; 0 before the first beat.
+    /// The largest of the counts; 0 before the first beat.
     pub(super) fn most(&self) -> usize {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         seen.iter().copied().max().unwrap_or(0)
@@ -94,7 +94,7 @@ mod tests {
         }
         assert_eq!((long.kept_for(), short.kept_for()), (Duration::from_secs(60), Duration::from_secs(60)));
 
-        // Nobody has had it for an hour.
+        // No pod has had this retention for an hour.
         let mut command = redis::cmd("HSET");
         command.arg(long.key("upstream")).arg("retention_seen_ms").arg(1);
         long.link().query::<u64>(&command).await?;

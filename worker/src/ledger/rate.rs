@@ -1,7 +1,7 @@
 //! The rates: how many requests per second all pods may make together.
 //!
-//! A request has a place under its rate when Redis has granted one: with its claim, or by itself. A place lasts for a
-//! moment only, as others are granted theirs in the next window.
+//! A request has a place under its rate once Redis has granted one, with a claim or by a call of its own. A place holds
+//! for a moment only, because the places of the next window are granted to others.
 
 use std::{
     collections::VecDeque,
@@ -13,17 +13,17 @@ use mjq_producer::closed_set;
 
 use super::{Abandoned, Ledger, arg, scripts};
 
-/// At most `count` in any `window`; a count of 0 is no limit.
+/// At most `count` requests in any `window`; a count of 0 is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// How many.
+    /// The number of requests.
     pub count: u32,
-    /// In how long.
+    /// The length of the window.
     pub window: Duration,
 }
 
 closed_set! {
-    /// What a rate is for.
+    /// The kind of requests that a rate limits.
     pub enum RateKind {
         /// Submits.
         Submit = "submit",
@@ -32,30 +32,30 @@ closed_set! {
     }
 }
 
-/// What came of asking for a place.
+/// The answer to a call for a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grant {
-    /// There is one.
+    /// A place was granted.
     Place {
-        /// The request must leave before then.
+        /// When the place ends: the request must leave before.
         until: Instant,
         /// When it was granted, by Redis's clock, in Unix milliseconds.
         granted_ms: u64,
     },
-    /// There may be one after so long.
+    /// No place was granted; there may be one after this time.
     After(Duration),
 }
 
-/// How far away Redis is: the shortest of the latest round trips. Longer ones met something on their way.
+/// The distance to Redis: the shortest of the latest round trips. Longer ones were held up on their way.
 #[derive(Debug, Default)]
 pub(super) struct RoundTrip(Mutex<VecDeque<Duration>>);
 
 impl Rate {
-    /// Between a grant and its arrival upstream lie this process and the network: that much later may
-    /// the first of a window arrive, while the first of the next is on time.
+    /// A request arrives upstream some time after its grant, because of this process and the network. So the first
+    /// request of a window may arrive this much late, while the first of the next window is on time.
     pub const MARGIN: Duration = Duration::from_millis(100);
-    /// How old a grant may be when its request is sent, beyond Redis's usual round trip; the rest of the margin is for
-    /// the way.
+    /// How old a grant may be when its request is sent, beyond Redis's usual round trip. The rest of the margin is for
+    /// the way to the upstream.
     pub const FRESH: Duration = Duration::from_millis(75);
 
     /// Reads a setting in requests per second; 0 is no limit.
@@ -69,45 +69,45 @@ impl Rate {
         Self { count: count as u32, window: Duration::from_secs_f64(count / rate) + Self::MARGIN }
     }
 
-    /// The window in milliseconds, longer by Redis's round trip: a place that is granted lasts longer by that much.
+    /// The window in milliseconds, plus Redis's round trip, because a granted place holds longer by that time.
     pub(super) fn window_ms(&self, round_trip: Duration) -> u128 {
         (self.window + round_trip).as_millis()
     }
 
-    /// Until when a place lasts that was granted by a call made at `asked`.
+    /// The end of a place that was granted by a call made at `asked`.
     pub(super) fn place_until(asked: Instant, round_trip: Duration) -> Instant {
         asked + round_trip + Self::FRESH
     }
 }
 
 impl RoundTrip {
-    /// How many are remembered.
+    /// How many round trips are remembered.
     const LATEST: usize = 16;
 
-    /// Takes note of one.
+    /// Notes a round trip.
     pub(super) fn took(&self, time: Duration) {
         let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         latest.truncate(Self::LATEST - 1);
         latest.push_front(time);
     }
 
-    /// The shortest of the latest; nothing before there was one.
+    /// The shortest of the latest round trips; zero before the first.
     pub(super) fn least(&self) -> Duration {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().min().copied().unwrap_or_default()
     }
 }
 
 impl Ledger {
-    /// Asks for the place of one request more than the claims were granted, and gives up the one that was granted at
-    /// `own_ms`, by Redis's clock; 0 is none. An answer that is lost costs a place.
+    /// Asks for the place of one request beyond those that claims were granted. The caller gives up its place that was
+    /// granted at `own_ms`, by Redis's clock; 0 if it has none. A lost answer costs a place.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
     pub async fn grant(&self, kind: RateKind, rate: Rate, mut own_ms: u64) -> Result<Grant, Abandoned> {
         let round_trip = self.0.round_trip.least();
         self.until_answered(scripts::GRANT.name(), || {
-            // Once: a call whose answer was lost may have given the place up, and another step of the same claim may
-            // have one with the same time.
+            // The old place is given up in the first try only. A try whose answer was lost may have given it up
+            // already, and another step of the same claim may have a place of the same time.
             let own_ms = std::mem::take(&mut own_ms);
             let args = [arg(kind.as_str()), arg(rate.count), arg(rate.window_ms(round_trip)), arg(own_ms)];
             async move {

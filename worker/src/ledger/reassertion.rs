@@ -20,9 +20,9 @@ pub struct Asserted {
     pub kept_until_ms: u64,
 }
 
-/// The gate that keeps claims back until each pod has said what it holds: which one it is, or that it is open.
+/// The gate that keeps claims back until each pod has said what it holds.
 ///
-/// Each loss of writes closes another one. It is named by the time at which it was closed, Unix milliseconds.
+/// Each loss of writes closes another gate. A gate is named by the time at which it was closed, in Unix milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gate(pub(super) u64);
 
@@ -32,12 +32,12 @@ impl Gate {
 }
 
 impl Ledger {
-    /// Tells Redis of steps that `pod` has under way. Returns the gate that is closed, and for each step whether Redis
-    /// had lost the claim; it then has it again, with a new lease.
+    /// Tells Redis which steps `pod` has under way. Returns the gate that is closed, and for each step whether Redis
+    /// had lost the claim. Redis then has the claim again, with a new lease.
     ///
-    /// `told` is the gate that was closed when the pod began to tell all that it now has told; [`Gate::OPEN`] if it has
-    /// not told all. Once all pods have told the gate that is closed, claims go on. If another gate is returned than
-    /// was `told`, what was told before may be lost.
+    /// `told` is the gate that was closed when the pod began its report, if the report is complete; else
+    /// [`Gate::OPEN`]. Claims go on once all pods have completed a report for the closed gate. If the returned gate
+    /// differs from `told`, what the pod told before may be lost.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
@@ -61,8 +61,8 @@ impl Ledger {
         Ok((gate, reply.map(|restored| restored == 1).collect()))
     }
 
-    /// Restores what Redis may have lost of jobs beside their records: the jobs as they were enqueued, from which
-    /// come the caller's `state` and the follow-ups. What Redis still has stays as it is.
+    /// Restores requests that Redis may have lost: the jobs as they were enqueued, which hold the caller's `state` and
+    /// the follow-ups. Requests that Redis still has stay as they are.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.

@@ -9,15 +9,15 @@ use super::{Abandoned, Ledger, args::Args, scripts};
 pub struct UnreadableStep {
     /// The job's id, as the ledger has it.
     pub job: String,
-    /// The claim, as the ledger has it.
+    /// The claim's fence, as the ledger has it.
     pub fence: String,
-    /// The claim, by Redis's clock, in Unix milliseconds.
+    /// When the step was claimed, by Redis's clock, in Unix milliseconds.
     pub claimed_ms: u64,
 }
 
 impl Ledger {
     /// Puts `steps` of one claim back into their lanes, where another pod can claim them after `delay`. Otherwise the
-    /// lease of a submit would run out, and the next pod would have to take it for sent.
+    /// lease of a submit would run out, and the next pod would have to assume that it was sent.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered. Their leases then run out.

@@ -1,4 +1,4 @@
-//! Renewal: a step that runs keeps its job.
+//! Renewal: extends the leases of running steps.
 
 use std::time::Duration;
 
@@ -11,29 +11,29 @@ use super::{Abandoned, Ledger, arg, scripts};
 pub struct Holding {
     /// The job.
     pub job: JobId,
-    /// The claim that it is held under.
+    /// The fence of the claim.
     pub fence: u64,
 }
 
 impl Holding {
-    /// What the lease of this claim is called.
+    /// The name of this claim's lease.
     pub(super) fn lease(&self) -> String {
         lease_of(&self.job, self.fence)
     }
 }
 
-/// What the lease of a claim is called.
+/// The name of a claim's lease.
 pub(super) fn lease_of(job: &JobId, fence: u64) -> String {
     format!("{fence}:{job}")
 }
 
-/// The job that a lease is for.
+/// The job of a lease.
 pub(super) fn job_of(lease: &str) -> Option<JobId> {
     JobId::new(lease.split_once(':')?.1).ok()
 }
 
 impl Ledger {
-    /// Lengthens the leases of `holdings` to `lease` from now, and returns the jobs that are lost.
+    /// Renews the leases of `holdings` for `lease` from now, and returns the jobs whose leases are lost.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.

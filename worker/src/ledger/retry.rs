@@ -47,7 +47,7 @@ impl Ledger {
         }
     }
 
-    /// Reads what the ledger keeps of a job; `None` when it does not know it, or no longer.
+    /// Reads the text that the ledger keeps of a job; `None` if there is no such job, or no longer.
     pub(super) async fn job_text(&self, job: &JobId) -> Result<Option<String>, Abandoned> {
         let mut command = redis::cmd("GET");
         command.arg(self.job_key("job", job));

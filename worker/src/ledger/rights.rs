@@ -1,6 +1,7 @@
-//! Rights: which of the commands that a worker gives Redis does not allow to it, found out by giving each of them.
+//! Rights: finds the commands that a worker needs and Redis does not allow, by trying each of them.
 //!
-//! No list to be kept: what the scripts call is read off the scripts. A test finds what is called outside of them.
+//! The commands of the scripts are read from the scripts, so no list of them is kept. A test finds the commands that
+//! are called elsewhere.
 
 use std::collections::BTreeSet;
 
@@ -12,11 +13,11 @@ use super::{Ledger, scripts};
 const OUTSIDE_OF_SCRIPTS: [&str; 9] =
     ["MEMORY USAGE", "STRLEN", "XGROUP CREATE", "XLEN", "XPENDING", "XREADGROUP", "XREVRANGE", "ZRANK", "ZREVRANGE"];
 
-/// Gives each command of ARGV to a key that is not there, and returns those that the user may not give.
+/// Tries each command of ARGV on a key that does not exist, and returns the commands that the user may not call.
 ///
-/// Redis looks at the number of arguments first, then at the rights: so each command gets one more until it has enough.
-/// What it makes of them does not matter. DEL comes first: without it nothing is tried, as something would be left behind;
-/// and after it, a full Redis takes what else is written.
+/// Redis checks the number of arguments first, then the rights. So each command is tried with more and more arguments
+/// until their number is right. The result of the command does not matter. DEL is tried first. Without the right to it
+/// nothing else is tried, because keys would be left behind. After it, even a full Redis accepts the other writes.
 const TRIAL: &str = "\
 local key, lacking = KEYS[1], {}
 local function fails_with(answer, words) return type(answer) == 'table' and answer.err and string.find(answer.err, words) end
@@ -39,7 +40,7 @@ end
 return lacking";
 
 impl Ledger {
-    /// The commands that a worker needs and its user may not give, tried on a key `name` that nobody else uses.
+    /// The commands that a worker needs and its user may not call, tried on a key `name` that nobody else uses.
     ///
     /// # Errors
     /// Whatever Redis or the network says; also when the user may run no script.
@@ -71,7 +72,7 @@ mod tests {
         command.split(' ').next().unwrap_or_default()
     }
 
-    /// What a user with these rights lacks.
+    /// The commands that a user with these rights lacks.
     async fn lacking(rights: &[&str]) -> anyhow::Result<Vec<String>> {
         let (redis, name) = (mjq_harness::shared_redis().await?, mjq_harness::unique_queue());
         let boss = RedisLink::open(redis.url())?;
@@ -139,7 +140,7 @@ mod tests {
 
     #[test]
     fn what_is_called_outside_of_scripts_is_tried_as_well() {
-        /// The trial itself, what everybody may do, and what is asked only where it is answered.
+        /// The trial itself, commands that everybody may call, and commands that are called only if Redis answers them.
         const NOT_TRIED: [&str; 3] = ["EVAL", "PING", "CONFIG"];
         let tried: BTreeSet<String> = needed().iter().map(|command| first_word(command).to_owned()).collect();
         let mut called = BTreeSet::new();

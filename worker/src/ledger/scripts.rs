@@ -1,4 +1,4 @@
-//! The scripts: loaded by hash, sent whole when Redis does not have them.
+//! The scripts: called by hash, and sent whole if Redis does not have them.
 
 use std::{borrow::Cow, collections::BTreeSet, sync::LazyLock};
 
@@ -14,8 +14,8 @@ pub(super) struct Script {
     hash: String,
 }
 
-/// Each script, with what stands in front of it: `prelude/queue.lua` always, and those named here. Its header names
-/// them, too.
+/// Each script with its preludes: always `prelude/queue.lua`, then the named ones. The header of the script names them,
+/// too.
 macro_rules! scripts {
     ($($constant:ident = $name:literal $(after $($prelude:literal)and+)?;)+) => {
         $(pub(super) static $constant: LazyLock<Script> = LazyLock::new(|| Script::new($name, concat!(
@@ -26,7 +26,7 @@ macro_rules! scripts {
 
         const ALL: &[&LazyLock<Script>] = &[$(&$constant),+];
 
-        /// Each script's name, its own text, and the preludes that are named here.
+        /// Each script's name, its own text, and the preludes that are named for it.
         #[cfg(test)]
         const SOURCES: &[(&str, &str, &[&str])] =
             &[$(($name, include_str!(concat!("scripts/", $name, ".lua")), &[$($($prelude),+)?])),+];
@@ -58,7 +58,8 @@ scripts! {
     SWEEP = "sweep";
 }
 
-/// In front of a script, it adds no event to the stream: whoever planted this bug has done so before.
+/// In front of a script, this code keeps it from adding events to the stream: with this bug planted, the event was
+/// published before.
 const NO_EVENT: &str = "local real = redis
 local redis = setmetatable({ call = function(...)
   local command, key = ...
@@ -87,7 +88,7 @@ impl Script {
         self.name
     }
 
-    /// The commands that it calls, each with its subcommand: a second word in capitals, right after the first.
+    /// The commands that the script calls. A subcommand is a second quoted word in capitals, right after the first.
     fn commands(&self) -> impl Iterator<Item = String> {
         let is_name = |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase());
         let calls = ["call('", "try('"].into_iter().flat_map(|call| self.text.split(call).skip(1));
@@ -99,7 +100,7 @@ impl Script {
         })
     }
 
-    /// Sends the script once. `SCRIPT FLUSH`, a restart or a failover costs one more round trip.
+    /// Calls the script by its hash. After a `SCRIPT FLUSH`, a restart or a failover, this costs one more round trip.
     pub(super) async fn run<T: FromRedisValue>(
         &self,
         link: &RedisLink,
@@ -124,7 +125,8 @@ mod tests {
 
     const RIGHTS: &str = include_str!("scripts/prelude/rights.lua");
 
-    /// Whether a command changes anything: whoever lacks the right to one that does not has changed nothing by then.
+    /// Whether a command changes anything. A script that lacks the right to a reading command has changed nothing by
+    /// then.
     async fn writes(link: &RedisLink, command: &str) -> anyhow::Result<bool> {
         let about = redis::cmd("COMMAND").arg("INFO").arg(command).take();
         let mut told: Vec<Vec<redis::Value>> = link.query(&about).await?;

@@ -1,30 +1,30 @@
-//! The server look: when a claim asks whether the Redis that answers is the one that served before.
+//! The server look: decides when a claim checks whether this Redis is the one that served before.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-/// When the last one was made, in a call that was answered. One in each claim would be a good part of what an empty
+/// When a claim last made this check and was answered. A check in each claim would be a good part of what an empty
 /// claim costs Redis.
 #[derive(Debug, Default)]
 pub(super) struct ServerLook(Mutex<Option<Instant>>);
 
 impl ServerLook {
-    /// No server takes another's place in less, and without a call that fails.
+    /// The time between two checks. Without a failed call, no server replaces another in less time.
     const EVERY: Duration = Duration::from_millis(100);
 
-    /// Whether the next claim makes one.
+    /// Whether the next claim makes the check.
     pub(super) fn is_due(&self) -> bool {
         self.last().is_none_or(|at| at.elapsed() > Self::EVERY)
     }
 
-    /// Takes note of one that was asked for at `asked`.
+    /// Notes a check that was made by a claim sent at `asked`.
     pub(super) fn made(&self, asked: Instant) {
         *self.last() = Some(asked);
     }
 
-    /// Makes the next one due: a call has failed.
+    /// Makes the next check due, because a call has failed.
     pub(super) fn doubt(&self) {
         *self.last() = None;
     }

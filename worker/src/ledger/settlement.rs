@@ -16,18 +16,18 @@ use crate::lifecycle::{Ending, Next, PaceClass, Pressure, Ran, Record, Transitio
 pub struct Settlement {
     /// The job.
     pub job: JobId,
-    /// The claim that the step was made under.
+    /// The fence of the claim under which the step was made.
     pub fence: u64,
-    /// Until when the record cannot have been swept, by Redis's clock, Unix milliseconds. If it is gone before, Redis has
-    /// lost it: a restart with an old file, a failover to an old replica.
+    /// Until when the record cannot have been swept, by Redis's clock, Unix milliseconds. If it is missing earlier,
+    /// Redis has lost it: a restart with an old file, or a failover to an old replica.
     pub kept_until_ms: u64,
-    /// The new record, the next step or the end, and what it told about the upstream.
+    /// The new record, the next step or the end, and what the step told about the upstream.
     pub transition: Transition,
     /// What is told of an open task, if a look showed something new and progress is published.
     pub progress: Option<Box<Progress>>,
     /// What goes with the job's end, when it has ended.
     pub end: Option<Box<JobEnd>>,
-    /// The job as it was enqueued, of a submit of one that is not large: should Redis lose it.
+    /// The job as it was enqueued, for the submit of a job that is not large, in case Redis loses it.
     pub job_json: Option<String>,
 }
 
@@ -43,26 +43,26 @@ pub struct Progress {
 /// What goes with a job's end.
 #[derive(Debug, Clone)]
 pub struct JobEnd {
-    /// The event that tells it.
+    /// The event that tells the end.
     pub event: Event,
-    /// How its task ran, when the job has completed.
+    /// How long its task ran, if the job has completed.
     pub ran: Option<Ran>,
-    /// When its task is looked at once more, although the job has ended.
+    /// When the first revisit of its task is due, if there is one.
     pub revisit_after: Option<Duration>,
-    /// Jobs that are enqueued in the same moment, when it has completed.
+    /// Jobs that are enqueued in the same moment, if the job has completed.
     pub follow_ups: Vec<Job>,
 }
 
 closed_set! {
     /// What the ledger made of a settlement.
     pub enum Settled {
-        /// It is written.
+        /// The settlement is written.
         Written = "written",
-        /// It was written before; the first answer was lost.
+        /// The settlement was written before; the first answer was lost.
         WrittenBefore = "written_before",
-        /// Somebody has claimed the job since: nothing was written.
+        /// The job was claimed anew or has ended since: nothing was written.
         Stale = "stale",
-        /// Redis had lost the claim or the whole record, and has both again: a suspected rollback.
+        /// Redis had lost the claim or the record, and has both again: a suspected rollback.
         Restored = "restored",
         /// The record is gone, and may have been swept.
         Gone = "gone",
@@ -70,7 +70,7 @@ closed_set! {
 }
 
 impl Settled {
-    /// Whether the ledger has what was handed in.
+    /// Whether the ledger has the settlement.
     #[must_use]
     pub fn is_written(self) -> bool {
         matches!(self, Self::Written | Self::WrittenBefore | Self::Restored)
@@ -91,7 +91,7 @@ impl Ledger {
         Ok(answers.bytes().map(Settled::told).collect())
     }
 
-    /// Counts one more sign that Redis has lost its last writes, as a settlement does that finds one.
+    /// Counts a sign that Redis has lost its last writes, as a settlement does when it finds one.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
@@ -115,7 +115,7 @@ impl Settled {
 }
 
 impl Settlement {
-    /// Whether it tells of a submit that may have made a task.
+    /// Whether this is the settlement of a submit that may have made a task.
     #[must_use]
     pub fn may_have_cost(&self) -> bool {
         self.transition.pressure.may_have_cost()
@@ -128,7 +128,7 @@ impl Settlement {
         record.task.as_ref().filter(|_| *pressure == Pressure::Accepted)
     }
 
-    /// Roughly how large it is: what the upstream made it, and the jobs that follow.
+    /// The rough size of the settlement: what the upstream sent, and the follow-ups.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let Some(JobEnd { event, follow_ups, .. }) = self.end.as_deref() else { return 0 };
@@ -137,7 +137,7 @@ impl Settlement {
         event.image_url.len() + raw(&event.data.task) + raw(&event.data.buttons) + follow_ups
     }
 
-    /// The job as it was enqueued, with its record, as [`Ledger::restore_requests`] takes it.
+    /// The job as it was enqueued, with its record, in the form that [`Ledger::restore_requests`] takes.
     #[must_use]
     pub fn enqueued(&self) -> Option<(&JobId, &Record, &str)> {
         Some((&self.job, &self.transition.record, self.job_json.as_deref()?))

@@ -1,9 +1,9 @@
-//! Sweeping: deletes what is older than the retention, but an event only after every consumer group has read it.
+//! Sweeping: deletes what is older than the retention. An event is deleted only after every consumer group has read it.
 
 use super::{Abandoned, EntryId, EventGroup, Ledger, arg, scripts};
 
 impl Ledger {
-    /// Sweeps up to about 2,000 entries, and returns how many went.
+    /// Sweeps up to some 2,000 jobs and about 1,000 events, and returns how many were deleted.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.
@@ -13,7 +13,7 @@ impl Ledger {
         self.call(&scripts::SWEEP, &args).await
     }
 
-    /// The oldest event that some consumer group has not acknowledged or not even seen.
+    /// The oldest event that some consumer group still needs; see [`EventGroup::oldest_needed`].
     async fn oldest_needed_event(&self) -> Result<Option<String>, Abandoned> {
         let groups = self.until_answered("read_groups", || self.event_groups()).await?;
         Ok(groups.into_iter().map(EventGroup::oldest_needed).min_by_key(|id| EntryId::read(id)))

@@ -4,27 +4,27 @@ use mjq_producer::contract::TaskId;
 
 use super::{Observation, Phase, Record};
 
-/// What the claim found beside the record.
+/// What the claim found besides the record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flags {
-    /// The lease of the worker before had run out.
+    /// The lease of the worker that had claimed the job before ran out.
     pub is_reclaimed: bool,
     /// The deadline has passed.
     pub is_overdue: bool,
     /// Someone asked to cancel the job.
     pub is_cancelled: bool,
-    /// Inputs (modal commands) that were given for this job.
+    /// How many inputs (modal commands) were given for this job.
     pub inputs: u32,
-    /// The task id that a hook told, when the job does not know one.
+    /// The task id that a hook told, if the job does not know its task.
     pub hinted_task: Option<TaskId>,
-    /// Whether a hook has told that the task goes on no more.
+    /// Whether a hook has told that the task has ended.
     pub is_end_told: bool,
-    /// Times that a lease of this job ran out.
+    /// How often a lease of this job ran out.
     pub reclaims: u32,
 }
 
 impl Flags {
-    /// The task that a hook told, unless it is one that the job has left: hooks may tell of those still.
+    /// The task that a hook told, unless the job has left that task: late hooks may still tell of it.
     #[must_use]
     pub fn new_task(&self, record: &Record) -> Option<&TaskId> {
         self.hinted_task.as_ref().filter(|task| !record.earlier_tasks.contains(task))
@@ -38,9 +38,9 @@ pub enum Act {
     Submit,
     /// Look at the task's progress.
     Poll(TaskId),
-    /// Look for the task of a lost answer; a hook, or the answer itself, may have told which.
+    /// Look for the task of a lost answer; a hook or the answer itself may have named it.
     Adopt(Option<TaskId>),
-    /// Nothing to do outside: the claim itself is the observation.
+    /// Nothing to do upstream: the claim itself is the observation.
     Conclude(Conclusion),
 }
 
@@ -68,7 +68,7 @@ impl Act {
     #[must_use]
     pub fn of(record: &Record, flags: &Flags, max_reclaims: u32) -> Self {
         let died_submitting = flags.is_reclaimed && record.phase == Phase::Submitting;
-        // A lost submit must be written down as such before anything else may end the job.
+        // A lost submit must be recorded as such before anything else may end the job.
         if died_submitting {
             return Self::Conclude(Conclusion::WorkerDied);
         }
@@ -89,14 +89,14 @@ impl Act {
             // An overdue task gets one last look: it may have finished.
             (Phase::Polling | Phase::Held, Some(task)) => Self::Poll(task.clone()),
             (Phase::Unknown, _) => Self::Adopt(flags.new_task(record).or(record.lead.as_ref()).cloned()),
-            // Queued again since the ledger marked it, or a task without its id: back to its lane.
+            // The job was queued again since the ledger marked it, or lacks its task's id: it goes back to its lane.
             _ => Self::Conclude(Conclusion::NotBegun),
         }
     }
 
-    /// What is seen of a step that is handed back: that nothing was begun, unless the claim tells more.
+    /// The observation for a step that is handed back: it was not begun, unless the claim tells more.
     ///
-    /// A submit whose worker died may have left: to put it back into its lane would submit it again.
+    /// A submit whose worker died may have left. To put it back into its lane would submit it again.
     #[must_use]
     pub fn unbegun(&self) -> Observation {
         match self {

@@ -1,26 +1,26 @@
 //! The alias: another id under which an upstream shows a job's task.
 //!
-//! Some relays number tasks themselves, and hand on what their own upstream shows: a question for task 12463258 is
-//! answered with task 1748339072775123. Others mix answers up. A single answer cannot tell one from the other. But if every
-//! poll for one task id shows the same other id, both ids name the same task.
+//! Some relays number tasks themselves, but pass on their own upstream's answers: asked for task 12463258, they show
+//! task 1748339072775123. Others mix answers up. A single answer cannot tell these cases apart. But if every poll for
+//! one task id shows the same other id, both ids name the same task.
 
 use mjq_producer::contract::TaskId;
 use serde::{Deserialize, Serialize};
 
 use super::{Observation, Record};
 
-/// The other id that the upstream has lately shown: which, in how many looks in a row, and since when (Unix
+/// The other id that the upstream has lately shown, the number of looks in a row that showed it, and since when (Unix
 /// milliseconds by Redis's clock).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alias(TaskId, u32, u64);
 
 impl Alias {
-    /// Looks in a row that must show the same id: a cache or a router that errs soon does better.
+    /// How many looks in a row must show the same id: a cache or a router that errs soon recovers.
     const LOOKS: u32 = 5;
-    /// How far the first and the last of them are apart, at least.
+    /// The least time between the first and the last of these looks.
     const OVER_MS: u64 = 30_000;
 
-    /// Takes note that a look at `now_ms` has shown `id`.
+    /// Notes that a look at `now_ms` has shown `id`.
     pub(super) fn shown(alias: Option<Self>, id: &TaskId, now_ms: u64) -> Self {
         match alias {
             Some(Self(known, looks, since_ms)) if known == *id => Self(known, looks.saturating_add(1), since_ms),
@@ -35,8 +35,8 @@ impl Alias {
 }
 
 impl Record {
-    /// What a look at the job's task has seen, where a task under another id counts as the job's own once it has been
-    /// shown often enough, over long enough.
+    /// What a look at the job's task has seen. A task under another id counts as the job's own once that id was shown
+    /// often enough, over long enough.
     #[must_use]
     pub fn recognise(&self, seen: Observation, now_ms: u64) -> Observation {
         match seen {

@@ -1,31 +1,31 @@
-//! The trust in hooks: whether the upstream tells ends before anybody looks.
+//! The trust in hooks: whether hooks tell ends before looks find them.
 //!
-//! A hook is a hint and never decides. But where each of the latest ends was told in time, looks are made
-//! only in case a hook gets lost: a few late ones, instead of some that come too early. Trust takes a
-//! while to earn, and two losses among the latest eight tasks are its end.
+//! A hook is a hint and never decides. But if nearly all of the latest ends were told in time, looks are made only in
+//! case a hook gets lost: a few late ones, instead of some that come too early. Trust takes a while to earn, and two
+//! lost hooks among the latest eight tasks end it.
 
 /// Whether the hooks of one class of tasks are relied on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HookTrust {
-    /// They are unknown, or go missing: looks are made as without them.
+    /// Hooks are unproven, or get lost: looks are made as without hooks.
     #[default]
     None,
-    /// They come: a look is made when the task has very likely ended, should its hook be lost.
+    /// Hooks come: a look is made when the task has very likely ended, in case its hook is lost.
     Earned,
 }
 
 impl HookTrust {
     /// How many tasks must have ended with a hook of ours.
     const MIN_ENDS: usize = 16;
-    /// How many of the ends were told in time, of a hundred.
+    /// How many percent of the ends must have been told in time.
     const TOLD_PERCENT: usize = 95;
-    /// So many of the latest tell whether hooks go missing now.
+    /// How many of the latest ends show whether hooks get lost now.
     const LATEST: usize = 8;
-    /// Of the latest, at most so many ends that no hook had told. Any network loses one now and then.
+    /// How many of these latest ends may come without a hook: any network loses one now and then.
     const MAX_LOST: usize = 1;
 
-    /// Judges by the ends of tasks that had a hook of ours, the latest first: whether each was told before a
-    /// look found it.
+    /// Judges by the ends of tasks that had a hook of ours, latest first: whether a hook told each before a look found
+    /// it.
     #[must_use]
     pub fn learn(told: &[bool]) -> Self {
         let all = told.iter().filter(|told| **told).count();

@@ -1,7 +1,7 @@
 //! The core: the life of a job, as pure functions.
 //!
-//! Nothing here does I/O, reads a clock or rolls dice. The engine makes a step, turns what it saw
-//! into an [`Observation`] and asks [`next`] for the [`Transition`]; the ledger writes it down.
+//! Nothing here does I/O, reads a clock or rolls dice. The engine performs a step, turns what it saw into an
+//! [`Observation`] and asks [`next`] for the [`Transition`]; the ledger records it.
 //!
 //! ```text
 //! queued ─▶ submitting ─▶ polling ─▶ completed | failed | cancelled
@@ -10,8 +10,8 @@
 //!             unknown       held
 //! ```
 //!
-//! What it promises: from every state, every observation leads to a state or to an end, and exactly
-//! one end ends a job. Under `on_unknown: fail` no path submits twice.
+//! The core's promise: each observation of a job leads to a phase, to an end, or is refused as [`Illegal`]; exactly one
+//! end ends a job. Under `on_unknown: fail` no path submits a job again while the fate of its last submit is unknown.
 
 mod act;
 mod alias;

@@ -16,15 +16,16 @@ closed_set! {
 }
 
 impl Mode {
-    /// The mode of an address, for requests that name none: `/mj-relax/mj/submit/imagine`, as the C# proxy, new-api and
-    /// relays like them have it.
+    /// The mode that an address implies, for requests that name none. The C# proxy, new-api and similar relays use
+    /// `/mj-relax/mj/submit/imagine`.
     #[must_use]
     pub fn of_path(path: &str) -> Self {
         if path.split('/').any(|part| part.eq_ignore_ascii_case("mj-relax")) { Self::Relax } else { Self::Fast }
     }
 
-    /// Reads the mode from where the family of upstreams looks for it: AGICTO's `model` (`mj-relax`),
-    /// `accountFilter.modes` (`["RELAX"]`) and the prompt's `--relax`. `otherwise` is that of a request that names none.
+    /// Reads the mode from the places where the family of upstreams looks for it: AGICTO's `model` (`mj-relax`),
+    /// `accountFilter.modes` (`["RELAX"]`) and the prompt's `--relax`. A request that names none has the mode
+    /// `otherwise`.
     #[must_use]
     pub fn of(request: &Request, otherwise: Self) -> Self {
         #[derive(Default, Deserialize)]

@@ -1,4 +1,4 @@
-//! Observations: every fact that the outside tells the state machine.
+//! Observations: all facts from outside that the state machine learns.
 
 use std::time::Duration;
 
@@ -13,44 +13,44 @@ pub enum Observation {
     Accepted {
         /// The upstream's handle.
         task: TaskId,
-        /// Tasks before this one, when the upstream queued it.
+        /// How many tasks are before this one, if the upstream queued it.
         queue_position: u32,
     },
-    /// The upstream did not take the job, and might later.
+    /// The upstream did not take the job, but might take it later.
     Refused {
-        /// Why not.
+        /// Why the upstream did not take it.
         busy: Busy,
-        /// How long it asks to be left alone.
+        /// How long the upstream asks to be left alone.
         retry_after: Option<Duration>,
-        /// Its words.
+        /// The upstream's words.
         reason: String,
     },
     /// The upstream did not take the job and never will.
     Denied {
-        /// Which refusal.
+        /// The refusal, as a code.
         code: Code,
-        /// Its words.
+        /// The upstream's words.
         reason: String,
     },
-    /// The submit cannot be made and never will be: nothing was sent, so that it tells nothing of the upstream.
+    /// The submit can never be made: nothing was sent, so this tells nothing of the upstream.
     Unsendable {
         /// Why not, as a code.
         code: Code,
-        /// And in words.
+        /// Why not, in words.
         reason: String,
     },
-    /// The request left and no answer came that tells anything.
+    /// The request left, and no answer tells whether the upstream took the job.
     Unanswered {
         /// What came instead.
         reason: String,
-        /// The id in it that may be the new task's: a look at it will tell.
+        /// An id in the answer that may be the new task's: a look at it will tell.
         lead: Option<TaskId>,
     },
-    /// The job that this one acts upon is open.
+    /// The job that this one acts upon has not ended.
     ParentPending,
     /// The job that this one acts upon is not known yet.
     ParentNotKnown,
-    /// The job is large, and the pod has no memory for it while others are being submitted.
+    /// The job is large, and the pod has no memory for it while it submits others.
     NoMemory,
 
     // What a poll sees.
@@ -62,23 +62,23 @@ pub enum Observation {
     TaskFailed(TaskReport, FailureClass),
     /// The task waits for input (status MODAL).
     WaitsForInput(TaskReport),
-    /// The upstream does not know the task that it was asked for. Also seen before a submit, when a hook had named a task.
+    /// The upstream does not know the task. Also seen before a submit, if a hook had named a task.
     Missing,
-    /// The poll told nothing: no answer, or none that can be read.
+    /// The poll told nothing: no answer, or no readable one.
     NoVerdict {
         /// What came instead.
         reason: String,
         /// How long the upstream asks to be left alone.
         retry_after: Option<Duration>,
     },
-    /// The answer to a look shows a task under another id than was asked for. It is somebody else's, or, where a relay
-    /// has numbers of its own, the very one: see [`Alias`](super::Alias).
+    /// The answer to a look shows a task under another id than was asked for. The task is another job's, or, if the
+    /// relay has numbers of its own, the job's own: see [`Alias`](super::Alias).
     Stranger {
-        /// The id that it has there.
+        /// The id that the task has there.
         id: TaskId,
-        /// The `state` that it has there; empty when it has none.
+        /// The `state` that the task has there; empty if it has none.
         state: String,
-        /// What it would say of the job's task.
+        /// What the answer means if the task is the job's own.
         seen: Box<Observation>,
     },
     /// A task was found for a job whose submit's answer was lost.
@@ -87,15 +87,15 @@ pub enum Observation {
     NotFound,
 
     // What the engine sees.
-    /// The step was claimed and not begun: nothing left this process.
+    /// The step was claimed but not begun: nothing left this process.
     NotBegun,
-    /// The worker that had claimed the submit died: whether the request left, nobody knows.
+    /// The worker that had claimed the submit died: nobody knows whether the request left.
     WorkerDied,
     /// The job's deadline passed while it waited.
     DeadlinePassed,
     /// Someone asked to cancel the job.
     CancelRequested,
-    /// Someone gave the input that the task waits for: the job's n-th.
+    /// Someone gave the input that the task waits for: the job's n-th input.
     InputGiven(u32),
     /// Workers died on this job more often than is allowed.
     Poisoned,
@@ -104,13 +104,13 @@ pub enum Observation {
 impl Observation {
     const STRANGER: &str = "the answer shows another task";
 
-    /// Whether it shows the task that was asked for, however that fares.
+    /// Whether the observation shows the task that was asked for, in whatever state.
     #[must_use]
     pub fn shows_the_task(&self) -> bool {
         matches!(self, Self::Running(_) | Self::Succeeded(_) | Self::TaskFailed(..) | Self::WaitsForInput(_))
     }
 
-    /// Takes a task under another id for what it is at first: no verdict.
+    /// Turns a task under another id into what it is until it is recognised: no verdict.
     #[must_use]
     pub fn without_stranger(self) -> Self {
         match self {
@@ -119,7 +119,7 @@ impl Observation {
         }
     }
 
-    /// The upstream's words about a refusal or about an answer without a verdict; empty where there are none.
+    /// The words about a refusal, or about an answer without a verdict; empty if there are none.
     #[must_use]
     pub fn reason(&self) -> &str {
         match self {
@@ -167,52 +167,52 @@ impl Observation {
 /// Why an upstream did not take a job that it might take later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Busy {
-    /// It is full or wants fewer requests: 23, queue full, no account, 429, 503.
+    /// The upstream is full or wants fewer requests: 23, queue full, no account, 429, 503.
     Saturated,
-    /// It does not let us in: 401, 403, quota. Stops the upstream, not the job.
+    /// The upstream does not let us in: 401, 403, quota. This stops all submits, and does not end the job.
     Barred,
     /// Nobody answers there: connection refused, no such host, TLS failure.
     Unreachable,
     /// A server answers there, but not for this address: no such route, a redirect, another host.
     Misaddressed,
-    /// It answered 22 without a task id: the one 22 that is submitted again.
+    /// The upstream answered 22 without a task id: only this 22 is submitted again.
     WithoutId,
-    /// It failed inside, and says that it made no task (code 9). Limited like attempts.
+    /// The upstream failed inside, and says that it made no task (code 9). Limited like attempts.
     Fault,
 }
 
 /// What the upstream shows of a task.
 #[derive(Debug, Clone, Default)]
 pub struct TaskReport {
-    /// `SUCCESS`, `IN_PROGRESS` …, in capitals whatever the upstream writes.
+    /// `SUCCESS`, `IN_PROGRESS` …, always in capitals, whatever the upstream writes.
     pub status: String,
-    /// Percent, 0 to 100; `None` when there is none that can be read.
+    /// The progress in percent, 0 to 100; `None` if none can be read.
     pub progress: Option<u8>,
     /// The picture; empty when there is none.
     pub image_url: String,
-    /// Why it failed, in the upstream's words.
+    /// Why the task failed, in the upstream's words.
     pub fail_reason: String,
-    /// What kind of failure it is, where the task is shown as failed in all but its status: of a running task only.
+    /// The kind of failure, if the task is shown as failed in all but its status. Only for running tasks.
     pub seems_failed: Option<FailureClass>,
     /// The buttons below the result, verbatim.
     pub buttons: Option<Box<RawValue>>,
-    /// The upstream's clock when the task began to run, Unix milliseconds; 0 when it does not tell.
+    /// When the task began to run, by the upstream's clock, Unix milliseconds; 0 if the upstream does not tell.
     pub started_ms: u64,
-    /// The upstream's clock when the task finished, Unix milliseconds; 0 when it does not tell.
+    /// When the task finished, by the upstream's clock, Unix milliseconds; 0 if the upstream does not tell.
     pub finished_ms: u64,
-    /// The whole task object, verbatim: JSON.
+    /// The whole task object as JSON, verbatim.
     pub raw: Option<Box<str>>,
 }
 
-/// What kind of failure a failed task met.
+/// Why a task failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureClass {
-    /// The prompt or a picture was refused. The same one would be refused again.
+    /// The upstream refused the prompt or a picture, and would refuse it again.
     Banned,
-    /// A parameter or link was wrong. The same one would be wrong again.
+    /// A parameter or link was wrong, and would be wrong again.
     Invalid,
     /// The upstream lacked capacity: a time-out, an internal error, no account. A new task may go through.
     Capacity,
-    /// Anything else; whether a new task would fare better, nobody knows.
+    /// Any other failure; nobody knows whether a new task would succeed.
     Upstream,
 }

@@ -1,4 +1,4 @@
-//! The outcome: the event that tells the world how a job ended.
+//! The outcome: the event that tells how a job ended.
 
 use mjq_producer::contract::{Code, Event, EventData, EventType, JobId, Malformed, Timings};
 use serde_json::value::RawValue;
@@ -10,14 +10,14 @@ use super::{Observation, Record, TaskReport};
 pub struct Ending {
     /// Completed, failed or cancelled.
     pub event_type: EventType,
-    /// `ok`, or why not.
+    /// `ok`, or the reason.
     pub code: Code,
 }
 
-/// Makes the one event of a job that ended.
+/// Makes the one event of an ended job.
 ///
-/// `state` is left empty: the ledger fills in what it kept. `then` are the follow-ups that are
-/// enqueued in the same moment.
+/// `state` is left empty: the ledger fills in the kept one. `then` are the follow-ups that are enqueued in the same
+/// moment.
 #[must_use]
 pub fn event_of(
     job: &JobId,
@@ -37,7 +37,7 @@ pub fn event_of(
         task: record.task.as_ref().map(ToString::to_string).unwrap_or_default(),
         status: record.status.clone(),
         code: ending.code,
-        // A preview is not a result, nor is the picture that was described.
+        // A preview is no result, and neither is a picture that the caller sent to be described.
         image_url: report
             .filter(|_| is_completed && record.kind.gives_image())
             .map(|task| task.image_url.clone())
@@ -64,9 +64,9 @@ pub fn event_of(
     }
 }
 
-/// Makes the event of an entry that never became a job; `None` when neither its id nor its state can be read.
+/// Makes the event of an entry that never became a job; `None` if neither its id nor its state can be read.
 ///
-/// `entry_job` is the stream entry's id, which is the job's when the entry has none.
+/// `entry_job` is the stream entry's id, which serves as the job's id if the entry names none.
 #[must_use]
 pub fn rejection(malformed: &Malformed, entry_job: &JobId, enqueued_ms: u64, now_ms: u64) -> Option<Event> {
     let job = match &malformed.id {

@@ -1,8 +1,8 @@
-//! The pace: how long tasks take, and so when it is worth looking.
+//! The pace: how long tasks take, and so when to look.
 //!
-//! Two things tell how long a task will run: how long others of its class lately ran, and how far
-//! this one has come. Neither is exact, so a look is planned for the time by which the task has
-//! ended with a certain chance, and each look sharpens the next.
+//! Two things tell how long a task will run: how long others of its class lately ran, and how far this one has come.
+//! Neither is exact. So a look is planned for the time at which the task has ended with a certain chance, and each look
+//! makes the next estimate better.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use super::{HookTrust, Mode, Ran, Record, Span};
 /// How long tasks of one class (kind and mode) lately ran.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pace {
-    /// In milliseconds, shortest first; at least [`Pace::MIN_SAMPLES`].
+    /// The times that tasks ran, in milliseconds, shortest first; at least [`Pace::MIN_SAMPLES`].
     sorted_ms: Vec<u64>,
-    /// Whether their ends were told by hooks.
+    /// Whether hooks reliably tell the ends of such tasks.
     hooks: HookTrust,
 }
 
-/// Tasks that take about the same time: of one kind and one mode.
+/// A class of tasks that take about the same time: one kind and one mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PaceClass(Kind, Mode);
 
@@ -30,7 +30,7 @@ impl PaceClass {
         Self(record.kind, record.mode)
     }
 
-    /// Each class there is.
+    /// All classes.
     #[must_use]
     pub fn all() -> Vec<Self> {
         Kind::ALL.into_iter().flat_map(|kind| Mode::ALL.map(|mode| Self(kind, mode))).collect()
@@ -48,28 +48,28 @@ impl std::fmt::Display for PaceClass {
 pub(super) struct Headway {
     /// How long it has run.
     pub(super) elapsed_ms: u64,
-    /// Percent; `None` when the upstream tells none.
+    /// Its progress in percent; `None` if the upstream tells none.
     pub(super) progress: Option<u8>,
-    /// The shortest and the longest that the whole task can take, by all that was seen of its progress.
+    /// The least and the most that the whole task takes, by all progress seen so far.
     pub(super) span: Option<Span>,
 }
 
 /// A look that is planned.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Look {
-    /// How long to wait for it.
+    /// How long to wait before the look.
     pub(super) wait: Duration,
-    /// With which chance it finds the task's end, 0 to 1, as well as that is known.
+    /// The estimated chance, 0 to 1, that the look finds the task's end.
     pub(super) chance: f64,
 }
 
 impl Pace {
-    /// How many tasks make a class known.
+    /// How many ended tasks a class needs to be known.
     pub const MIN_SAMPLES: usize = 8;
-    /// How many of the latest are kept.
+    /// How many of the latest runs are kept.
     pub const MAX_SAMPLES: usize = 64;
 
-    /// Learns from how tasks ran, the latest first; `None` while they are too few.
+    /// Learns from the runs of tasks, latest first; `None` if they are too few.
     #[must_use]
     pub fn learn(latest: &[Ran]) -> Option<Self> {
         if latest.len() < Self::MIN_SAMPLES {
@@ -81,7 +81,7 @@ impl Pace {
         Some(Self { sorted_ms, hooks: HookTrust::learn(&told) })
     }
 
-    /// Whether the ends of such tasks are told by hooks.
+    /// Whether hooks reliably tell the ends of such tasks.
     #[must_use]
     pub fn hooks(&self) -> HookTrust {
         self.hooks
@@ -96,29 +96,29 @@ impl Pace {
     }
 }
 
-/// When to look first at a task that starts now: just before the first of its class has ended, so
-/// that its progress is as telling as it can be. `None` when nothing is known.
+/// When to look first at a task that starts now: just before the shortest run of its class would end, when its progress
+/// tells most. `None` if nothing is known.
 pub(super) fn first_look(pace: Option<&Pace>) -> Option<Look> {
     let pace = pace?;
     let is_steady = pace.quantile_ms(0.9) * 20 < pace.shortest_ms() * 21;
-    // Where all take the same time, the first look can be the last.
+    // If all tasks of the class take the same time, the first look can be the last.
     let look_ms = if is_steady { after(pace.quantile_ms(0.5)) } else { pace.shortest_ms() * 19 / 20 };
     Some(Look::at(look_ms, 0, &pace.sorted_ms))
 }
 
-/// When to look first at a task whose end a hook will tell: late, in case the hook gets lost.
+/// When to look first at a task whose end a hook will tell: late, only in case the hook gets lost.
 pub(super) fn last_resort(pace: &Pace) -> Look {
     Look::at(after(pace.quantile_ms(0.95)), 0, &pace.sorted_ms)
 }
 
-/// How long to wait until the next look; `None` when nothing is known.
+/// How long to wait until the next look; `None` if nothing is known.
 ///
-/// If the end can come at any time within a long span, this waits for half of the span, or for 325 ms and 15 % of the time
-/// that has passed, whichever is less: a look that finds the task at work still narrows the span down.
+/// If the end can come at any time within a long span, the wait is half of the span, or 325 ms plus 15 % of the elapsed
+/// time, whichever is less: a look that finds the task running still narrows the span.
 pub(super) fn next_look(pace: Option<&Pace>, headway: Headway) -> Option<Look> {
-    /// With which chance a look should find the end: few looks for nothing against a short delay.
+    /// The chance with which a look should find the end: a balance of few vain looks and a short delay.
     const CHANCE: f64 = 0.5;
-    /// Too few to go by.
+    /// How many likely runs are enough to rely on.
     const FEW: usize = 3;
     let Headway { elapsed_ms, progress, span } = headway;
     let span = span.filter(|span| span.1 >= elapsed_ms);
@@ -129,12 +129,12 @@ pub(super) fn next_look(pace: Option<&Pace>, headway: Headway) -> Option<Look> {
         .unwrap_or_default();
     let end_ms = match (span, likely.len()) {
         (_, FEW..) => likely[((likely.len() - 1) as f64 * CHANCE) as usize].min(likely[0] + stride_ms),
-        // Progress alone, or history that this task does not follow.
+        // There is only progress, or the task does not follow the history.
         (Some(_), _) => least_ms + (((most_ms - least_ms) as f64 * CHANCE) as u64).min(stride_ms),
         (None, _) => return pace.is_none().then(|| unseen_headway(elapsed_ms, progress)).flatten(),
     };
-    // Early progress says little, late progress spans next to nothing: a wait is neither very long nor tiny against
-    // what has passed.
+    // Early progress says little, and late progress leaves next to no span. So the wait is kept neither very long nor
+    // tiny, compared to the elapsed time.
     let wait_ms = after(end_ms).saturating_sub(elapsed_ms).clamp(elapsed_ms / 32, elapsed_ms * 7);
     let look_ms = elapsed_ms + wait_ms;
     if likely.len() >= FEW {
@@ -144,19 +144,19 @@ pub(super) fn next_look(pace: Option<&Pace>, headway: Headway) -> Option<Look> {
     Some(Look { wait: Duration::from_millis(wait_ms), chance: chance.min(1.0) })
 }
 
-/// The next look at a task that says 0 %, before any other of its class has ended.
+/// The next look at a task that shows 0 %, before any other of its class has ended.
 ///
-/// It is taken to need at least four times as long as it has run. An upstream that says 0 % all the time misleads only
-/// about its first tasks: after some have ended, history counts.
+/// Such a task is assumed to need at least four times as long again as it has run. An upstream that always shows 0 %
+/// misleads only about its first tasks: once some have ended, history counts.
 fn unseen_headway(elapsed_ms: u64, progress: Option<u8>) -> Option<Look> {
-    /// What would be waited longer than that is waited in parts.
+    /// A task that has run for longer gets the usual waits.
     const BEGINNING_MS: u64 = 16_000;
     let is_beginning = progress == Some(0) && elapsed_ms < BEGINNING_MS;
     is_beginning.then(|| Look { wait: Duration::from_millis(elapsed_ms * 4), chance: 0.0 })
 }
 
 impl Look {
-    /// A look when a task has run for `look_ms`, of which `elapsed_ms` have passed, and `lengths_ms` are likely.
+    /// A look at `look_ms` after the task's start. `elapsed_ms` have passed, and `lengths_ms` are the likely run times.
     fn at(look_ms: u64, elapsed_ms: u64, lengths_ms: &[u64]) -> Self {
         let ended = lengths_ms.iter().filter(|ms| **ms <= look_ms).count();
         let chance = ended as f64 / lengths_ms.len().max(1) as f64;
@@ -164,7 +164,7 @@ impl Look {
     }
 }
 
-/// A moment after something ends: a look that comes a moment before is a look for nothing.
+/// A moment after `end_ms`, because a look just before the end is in vain.
 fn after(end_ms: u64) -> u64 {
     end_ms + end_ms / 100 + 25
 }
@@ -212,9 +212,9 @@ mod tests {
 
     #[test]
     fn progress_narrows_down_when_the_end_comes() {
-        // At 31 % after 10 s, where the next step is 46 %, the whole takes between 20 s and 32 s.
+        // At 31 % after 10 s, with the next step at 46 %, the whole task takes between 20 s and 32 s.
         let coarse = next_look(None, at(10_000, 31)).unwrap();
-        // At 33 %, which is no such step, between 27 s and 30 s.
+        // At 33 %, which is no such step, the whole task takes between 27 s and 30 s.
         let fine = next_look(None, at(10_000, 33)).unwrap();
 
         assert!((MS(10_000)..MS(15_000)).contains(&coarse.wait), "{coarse:?}");

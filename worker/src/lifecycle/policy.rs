@@ -1,7 +1,6 @@
 //! The policy: how long to wait, how often to try, when to give up.
 //!
-//! Delays come from here and nowhere else. Jitter is an argument, so that the same arguments give
-//! the same delay.
+//! All delays of a job's steps come from here. Jitter is an argument, so the same arguments give the same delay.
 
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ pub struct Policy {
     pub on_unknown: OnUnknown,
     /// The default of `options.on_capacity`.
     pub on_capacity: OnCapacity,
-    /// How long adoption is tried.
+    /// How long mjq tries to find the task of a lost answer.
     pub unknown_grace: Duration,
     /// The ways in which the task of a lost answer can be found again.
     pub adoption: AdoptionRoutes,
@@ -37,20 +36,21 @@ pub struct Policy {
     pub relax_deadline: Duration,
     /// The default of `options.max_attempts`.
     pub max_attempts: u32,
-    /// Leases of one job that may run out in a row.
+    /// How many leases of one job may run out in a row.
     pub max_reclaims: u32,
-    /// Polls that must say "unknown task" before it counts as lost, and the time between the first and the last.
+    /// How many polls must say "unknown task" before the task counts as lost, and the time between the first and the
+    /// last.
     pub lost_after: (u32, Duration),
-    /// How long after its deadline the task of a job that the deadline ended is still looked at.
+    /// How long after a job's end without its task that task is still looked at.
     pub revisit_for: Duration,
 }
 
-/// What is known, besides the job, when its next look is planned.
+/// What is known, besides the job's record, when its next look is planned.
 #[derive(Debug, Clone, Copy)]
 pub struct Outlook<'a> {
     /// How long tasks of this job's class lately ran.
     pub pace: Option<&'a Pace>,
-    /// How late looks are made at present.
+    /// How late looks are at present.
     pub polls_late: Duration,
     /// 0 to 1; spreads delays.
     pub jitter: f64,
@@ -59,7 +59,7 @@ pub struct Outlook<'a> {
 /// The ways in which the task of a lost answer can be found again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AdoptionRoutes {
-    /// A hook URL is configured, and the request went out with it.
+    /// A hook URL is configured, so requests without a hook of their own carry it.
     pub hook: bool,
     /// The upstream lists tasks with their `state`, and mjq's token is in it.
     pub lookup: bool,
@@ -87,25 +87,25 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Polls that must say "unknown task": once or twice, a relay's cache or a replica may not have it yet.
+    /// How many polls must say "unknown task": a relay's cache or a replica may not have the task yet once or twice.
     pub const LOST_POLLS: u32 = 5;
-    /// Tasks that take longer than this after their deadline are hardly worth a look any more.
+    /// A task that takes longer than this after the job's end is hardly worth a look any more.
     pub const REVISIT_FOR: Duration = Duration::from_secs(3600);
-    /// The shortest and the longest delay before a job is submitted for which the pod had no memory.
+    /// The shortest and the longest delay before the next submit of a job for which the pod had no memory.
     pub(super) const NO_MEMORY_DELAY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15));
-    /// How much longer each refusal makes the next delay.
+    /// The factor by which each refusal lengthens the next delay.
     const REFUSAL_FACTOR: f64 = 1.6;
-    /// When a task is first looked at while nothing is known of its class, and the settings are for pictures, which
-    /// take half a minute and more.
+    /// The delay before the first look while nothing is known of the task's class. It suits pictures, which take half a
+    /// minute or more.
     const FIRST_POLL: Duration = Duration::from_secs(2);
-    /// The same where the settings are more eager than that: a number of the shortest spacings.
+    /// This delay as a number of shortest spacings, used if that is sooner.
     const FIRST_SPACINGS: u32 = 10;
-    /// Where code 22 says that others come first, the first poll waits so much longer for each.
+    /// How much longer the first poll waits for each task before this one, if code 22 tells how many there are.
     const QUEUE_PLACE: Duration = Duration::from_millis(250);
-    /// How much further apart looks are while hooks tell the ends.
+    /// The factor by which looks are further apart while hooks tell the ends.
     const THINNED: u32 = 4;
 
-    /// The deadline of a job that does not say itself.
+    /// The deadline of a job that does not set one.
     #[must_use]
     pub fn deadline(&self, mode: Mode) -> Duration {
         match mode {
@@ -114,13 +114,13 @@ impl Policy {
         }
     }
 
-    /// Whether the task of a lost answer could still be found for this job.
+    /// Whether the task of a lost answer could be found for this job.
     #[must_use]
     pub fn can_adopt(&self, record: &Record) -> bool {
         (self.adoption.hook && !record.has_own_hook) || self.adoption.lookup || record.lead.is_some()
     }
 
-    /// The delay before a refused submit is made again: longer with each refusal.
+    /// The delay before a refused job is submitted again: longer with each refusal.
     ///
     /// `jitter` is 0 to 1 and spreads the delay over ±20 %.
     #[must_use]
@@ -130,16 +130,16 @@ impl Policy {
         spread(delay, jitter).max(retry_after.unwrap_or_default())
     }
 
-    /// The delay before a submit that failed inside the upstream is made again. There are few tries, so each waits
-    /// three times as long as the one before: together they outlast a short outage.
+    /// The delay before a job is submitted again whose submit failed inside the upstream. There are few tries, so each
+    /// waits three times as long as the one before: together they outlast a short outage.
     #[must_use]
     pub fn after_fault(&self, faults: u32, retry_after: Option<Duration>, jitter: f64) -> Duration {
         let (first, longest) = self.refusal_delay;
         spread(exponential(first, longest, 3.0, faults), jitter).max(retry_after.unwrap_or_default())
     }
 
-    /// The delay before a job that has `waited` is submitted for which the pod had no memory: a share of that time, so
-    /// that many such jobs leave room for others between their tries.
+    /// The delay before the next submit of a job for which the pod had no memory: a share of the time that the job has
+    /// `waited`, so that many such jobs leave room for others between their tries.
     #[must_use]
     pub fn after_no_memory(&self, waited: Duration, jitter: f64) -> Duration {
         let (shortest, longest) = Self::NO_MEMORY_DELAY;
@@ -148,10 +148,10 @@ impl Policy {
 
     /// The delay before the first poll of a task that was just accepted.
     ///
-    /// With a history to go by, see [`Pace`]; it may be a few times as long as two polls are ever apart.
+    /// If the class has a history, see [`Pace`]; the delay may then be a few times the longest spacing of polls.
     #[must_use]
     pub fn first_poll(&self, record: &Record, outlook: Outlook<'_>) -> Duration {
-        /// How many times the longest distance between two polls is waited for the first.
+        /// The longest first delay, as a multiple of the longest spacing of polls.
         const LONGEST: u32 = 4;
         let Outlook { pace, jitter, .. } = outlook;
         let is_told = self.is_told_by_hook(record, pace);
@@ -162,16 +162,16 @@ impl Policy {
         }
         let usual = Self::FIRST_POLL.min(self.poll_min * Self::FIRST_SPACINGS).max(self.poll_min);
         let queue = Self::QUEUE_PLACE * record.queue_position;
-        // Submits are apart already, and so are the looks that follow: a little is enough.
+        // A small jitter is enough: submits are already apart, and so are the looks after them.
         let delay = (usual + queue).mul_f64(1.0 + jitter / 50.0) * if is_told { Self::THINNED } else { 1 };
         self.within_bounds(delay) + self.lateness(0.0, outlook)
     }
 
-    /// The delay before the next poll of a task that goes on and said `progress`, if it said any.
+    /// The delay before the next poll of a running task that shows `progress`, if it shows any.
     ///
-    /// With progress or a history to go by, see [`Pace`]. Without, it is a share of the time that was
-    /// waited so far, so that the wait is never much longer than it has to be: a third in the first
-    /// seconds, when hardly any picture is ready, then an eighth. Where hooks tell ends, it is longer.
+    /// With progress or a history, see [`Pace`]. Otherwise it is a share of the time waited so far, so that the wait is
+    /// never much longer than needed: a third in the first ten seconds, when hardly any picture is ready, then an
+    /// eighth. If hooks tell ends, it is longer.
     #[must_use]
     pub fn next_poll(&self, record: &Record, progress: Option<u8>, now_ms: u64, outlook: Outlook<'_>) -> Duration {
         let Outlook { pace, jitter, .. } = outlook;
@@ -186,29 +186,29 @@ impl Policy {
         self.within_bounds(look.wait * thinned) + self.lateness(look.chance, outlook)
     }
 
-    /// Whether a hook of ours will tell the task's end, as far as one can rely on hooks.
+    /// Whether a hook of ours will very likely tell the task's end.
     fn is_told_by_hook(&self, record: &Record, pace: Option<&Pace>) -> bool {
         let has_hook = self.adoption.hook && !record.has_own_hook;
         has_hook && pace.is_some_and(|pace| pace.hooks() == HookTrust::Earned)
     }
 
-    /// How much later a look is planned while looks are made late, as all pods ask for more than the rate allows.
+    /// How much later a look is planned while looks are late, because all pods together want more than the rate allows.
     ///
-    /// The lane is served in the order of what is planned. So one that will hardly find an end makes room for those
-    /// that will: it is as late as the others, once more. In `tests/looks.rs` this takes up to a third off the time
-    /// until an end is seen; beyond half of `poll_max` it would only put the unluckiest tasks off.
+    /// The lane is served in the order of planned times. So a look that will hardly find an end makes room for those
+    /// that will: it is put off by the present lateness. In `tests/looks.rs` this takes up to a third off the time
+    /// until an end is seen. Beyond half of `poll_max` it would only delay the unluckiest tasks.
     fn lateness(&self, chance: f64, outlook: Outlook<'_>) -> Duration {
         outlook.polls_late.min(self.poll_max / 2).mul_f64(1.0 - chance.clamp(0.0, 1.0))
     }
 
-    /// The delay before a poll that told nothing is made again.
+    /// The delay before the next poll after one that told nothing.
     #[must_use]
     pub fn after_blind_poll(&self, blind_polls: u32, retry_after: Option<Duration>, jitter: f64) -> Duration {
         let delay = exponential(self.poll_min, self.poll_max, 1.5, blind_polls);
         self.within_bounds(spread(delay, jitter)).max(retry_after.unwrap_or_default())
     }
 
-    /// Whether the upstream has said often enough, over long enough, that it does not know the job's task.
+    /// Whether the upstream has said often enough, over a long enough time, that it does not know the job's task.
     #[must_use]
     pub fn is_lost(&self, record: &Record, now_ms: u64) -> bool {
         let (enough, over) = self.lost_after;
@@ -221,7 +221,7 @@ impl Policy {
     #[must_use]
     pub fn after_missing(&self, jitter: f64) -> Duration {
         let (polls, over) = self.lost_after;
-        // Most such tasks are only late to show: they are not left alone for longer than any other.
+        // Most such tasks only show up late, so the delay is not longer than for other tasks.
         self.within_bounds(spread(over / polls.max(1), jitter))
     }
 
@@ -237,14 +237,14 @@ impl Policy {
     }
 }
 
-/// The delay after `times` tries, each `factor` longer than the one before. The number of tries is kept with the job,
-/// so another pod goes on where this one stopped.
+/// The delay after `times` tries, each `factor` longer than the one before. The job keeps the number of tries, so
+/// another pod continues where this one stopped.
 pub(super) fn exponential(first: Duration, longest: Duration, factor: f64, times: u32) -> Duration {
     let reached = first.as_secs_f64() * factor.powf(times.into());
     Duration::from_secs_f64(reached.min(longest.as_secs_f64()))
 }
 
-/// Spreads `delay` over ±20 %, so that jobs of one moment do not come back in one moment.
+/// Spreads `delay` over ±20 %, so that jobs that were delayed together do not come back together.
 fn spread(delay: Duration, jitter: f64) -> Duration {
     delay.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0))
 }

@@ -1,27 +1,28 @@
-//! A run: how long the task of a completed job took, and how its end came to be known.
+//! A run: how long the task of a completed job took, and whether a hook told its end.
 
 use std::{fmt, num::ParseIntError, str::FromStr};
 
 use super::{Record, TaskReport};
 
-/// What others of its class are judged by. The ledger keeps the latest as text: `41230`, and `+` or `-` after it
-/// for a task whose end a hook of ours could have told.
+/// Other tasks of the class are judged by this. The ledger keeps the latest runs as text: `41230`, with `+` or `-`
+/// after it if a hook of ours could have told the task's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ran {
-    /// How long it ran, milliseconds.
+    /// How long the task ran, in milliseconds.
     pub ms: u64,
-    /// Whether a hook told its end before a look found it; `None` for a task without a hook of ours, and where the
-    /// look came so soon after the end that the hook may still be on its way.
+    /// Whether a hook told the end before a look found it. `None` for a task without a hook of ours, or if the look
+    /// came so soon after the end that the hook may still be on its way.
     pub told: Option<bool>,
 }
 
 impl Ran {
-    /// How long the task of a job that has just completed ran; `None` when nobody knows.
+    /// How long the task of a job that has just completed ran; `None` if this is not known.
     ///
-    /// By the upstream's clock alone where it tells both ends; else by what was seen, which is later.
+    /// If the upstream tells both start and end, its clock alone counts; else the times at which mjq saw them, which
+    /// are later.
     #[must_use]
     pub fn of(record: &Record, report: &TaskReport, told: Option<bool>, now_ms: u64) -> Option<Self> {
-        /// Clocks differ a little, and a task may have begun a moment before its acceptance was heard.
+        /// Clocks differ a little, and a task may begin a moment before mjq hears of its acceptance.
         const SLACK_MS: u64 = 10_000;
         /// How long a hook may take.
         const ON_ITS_WAY_MS: u64 = 300;
@@ -65,7 +66,7 @@ impl FromStr for Ran {
 mod tests {
     use super::*;
 
-    /// The run of a task that was seen to begin after 1 s, and to have ended after 41 s.
+    /// The run of a task that mjq saw begin after 1 s, and saw ended after 41 s.
     fn seen_after_40_s(started_ms: u64, finished_ms: u64, told: Option<bool>) -> Option<Ran> {
         let Ok(mjq_producer::contract::Entry::Job(job)) =
             mjq_producer::contract::Entry::read(None, Some(br#"{"kind":"imagine","request":{"prompt":"cat"}}"#), 1000)

@@ -18,18 +18,17 @@ closed_set! {
         /// Waits to be submitted, for the first time or again.
         #[default]
         Queued = "queued",
-        /// A worker has claimed it to submit it: from here until the answer is written down, nobody
-        /// else may submit it.
+        /// A worker has claimed the job to submit it. Until the answer is recorded, nobody else may submit it.
         Submitting = "submitting",
-        /// The upstream has it; its progress is polled.
+        /// The upstream has the task; mjq polls its progress.
         Polling = "polling",
-        /// The submit left and no answer came: the upstream may or may not have it.
+        /// The submit left and no answer came: the upstream may or may not have the job.
         Unknown = "unknown",
         /// The upstream's task waits for input.
         Held = "held",
         /// Ended with its result.
         Completed = "completed",
-        /// Ended without one.
+        /// Ended without a result.
         Failed = "failed",
         /// Ended on request.
         Cancelled = "cancelled",
@@ -46,14 +45,13 @@ impl Phase {
 
 /// A job's record. Times are Unix milliseconds by Redis's clock; 0 is "not yet".
 ///
-/// The ledger keeps its text (`to_text`) beside the request, so the names there are short and what is usual is
-/// left out.
+/// The ledger keeps its text (`to_text`), so field names there are short and usual values are left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// Where the job stands. The ledger keeps it in front of the text.
+    /// The job's phase. The ledger keeps it in front of the text.
     #[serde(skip)]
     pub phase: Phase,
-    /// What is asked for.
+    /// The kind of task that is asked for.
     #[serde(rename = "k", default = "usual::kind", skip_serializing_if = "usual::is_kind")]
     pub kind: Kind,
     /// Fast or relaxed: how long such a task may take.
@@ -62,50 +60,50 @@ pub struct Record {
     /// Which jobs are submitted first.
     #[serde(rename = "pr", default, skip_serializing_if = "is_default")]
     pub priority: Priority,
-    /// The entry came into the job stream.
+    /// When the entry came into the job stream.
     #[serde(rename = "e")]
     pub enqueued_ms: u64,
-    /// From here on the job ends at its next step.
+    /// The deadline: after this time the job ends at its next step.
     #[serde(rename = "d")]
     pub deadline_ms: u64,
     /// How long the job has from its retry to its deadline, in milliseconds; 0 if it was never retried.
     #[serde(rename = "aw", default, skip_serializing_if = "is_default")]
     pub allowance_ms: u64,
-    /// The most submits that the upstream took or may have taken.
+    /// The most attempts: submits that the upstream took or may have taken.
     #[serde(rename = "ma", default = "usual::attempts", skip_serializing_if = "usual::is_attempts")]
     pub max_attempts: u32,
-    /// What happens when nobody can know whether the upstream took the job.
+    /// What to do if nobody can know whether the upstream took the job.
     #[serde(rename = "ou", default, skip_serializing_if = "is_default")]
     pub on_unknown: OnUnknown,
-    /// What happens when a task failed because the upstream had no capacity.
+    /// What to do if a task failed because the upstream had no capacity.
     #[serde(rename = "oc", default, skip_serializing_if = "is_default")]
     pub on_capacity: OnCapacity,
     /// The job whose result this one acts upon.
     #[serde(rename = "fo", default, skip_serializing_if = "is_default")]
     pub follows: Option<JobId>,
-    /// When that job was first looked for and was not known.
+    /// When that parent was first looked up and not known.
     #[serde(rename = "pm", default, skip_serializing_if = "is_default")]
     pub parent_missed_ms: u64,
-    /// Whether follow-ups are to be enqueued when it completes.
+    /// Whether follow-ups are to be enqueued when the job completes.
     #[serde(rename = "th", default, skip_serializing_if = "is_default")]
     pub has_follow_ups: bool,
-    /// Whether the request has a `notifyHook` of the caller's own, which is left alone.
+    /// Whether the request has the caller's own `notifyHook`, which mjq leaves alone.
     #[serde(rename = "ch", default, skip_serializing_if = "is_default")]
     pub has_own_hook: bool,
-    /// The caller's `traceparent`, as it was given; empty when there was none.
+    /// The caller's `traceparent`, verbatim; empty if there was none.
     #[serde(rename = "tp", default, skip_serializing_if = "is_default")]
     pub traceparent: String,
 
-    /// Submits that the upstream took or may have taken.
+    /// How many submits the upstream took or may have taken.
     #[serde(rename = "a", default, skip_serializing_if = "is_default")]
     pub attempts: u32,
-    /// Refusals since the last attempt; they make the next delay longer.
+    /// How many refusals came since the last attempt; each makes the next delay longer.
     #[serde(rename = "rf", default, skip_serializing_if = "is_default")]
     pub refusals: u32,
-    /// The last of them.
+    /// When the last of these refusals came.
     #[serde(rename = "rt", default, skip_serializing_if = "is_default")]
     pub refused_ms: u64,
-    /// Submits that failed inside the upstream, without a task. They are limited like attempts.
+    /// How many submits failed inside the upstream, without a task. They are limited like attempts.
     #[serde(rename = "fl", default, skip_serializing_if = "is_default")]
     pub faults: u32,
     /// The upstream's handle.
@@ -114,7 +112,7 @@ pub struct Record {
     /// The tasks before this one, which failed or were given up.
     #[serde(rename = "et", default, skip_serializing_if = "is_default")]
     pub earlier_tasks: Vec<TaskId>,
-    /// The upstream accepted the job.
+    /// When the upstream accepted the job, or when mjq found its task.
     #[serde(rename = "ac", default, skip_serializing_if = "is_default")]
     pub accepted_ms: u64,
     /// The upstream's last status.
@@ -123,46 +121,47 @@ pub struct Record {
     /// Percent, 0 to 100, as the upstream last reported it.
     #[serde(rename = "pg", default, skip_serializing_if = "is_default")]
     pub progress: u8,
-    /// The task began to run, as well as that is known.
+    /// When the task began to run, as far as mjq knows.
     #[serde(rename = "sa", default, skip_serializing_if = "is_default")]
     pub started_ms: u64,
-    /// How long the task takes at least and at most, by the progress that was seen.
+    /// The least and the most that the task takes, by the progress that was seen.
     #[serde(rename = "sp", default, skip_serializing_if = "is_default")]
     pub span: Option<Span>,
-    /// Tasks before this one when the upstream queued it (code 22). For display and the first poll.
+    /// How many tasks were before this one when the upstream queued it (code 22). For display and the first poll.
     #[serde(rename = "q", default, skip_serializing_if = "is_default")]
     pub queue_position: u32,
-    /// Looks at the task's progress.
+    /// How many looks at the task's progress were made.
     #[serde(rename = "n", default, skip_serializing_if = "is_default")]
     pub polls: u32,
-    /// Polls in a row that told nothing.
+    /// How many polls in a row told nothing.
     #[serde(rename = "np", default, skip_serializing_if = "is_default")]
     pub blind_polls: u32,
-    /// Since when looks at the task are refused, or looks for it while it is not known; no look has shown it since then.
+    /// Since when the upstream refuses looks at the task, or looks for an unknown task. No look has shown the task
+    /// since then.
     #[serde(rename = "lr", default, skip_serializing_if = "is_default")]
     pub looks_refused_ms: u64,
-    /// Polls in a row that said the task is unknown, and when the first of them did.
+    /// How many polls in a row said that the task is unknown, and when the first one did.
     #[serde(rename = "mi", default, skip_serializing_if = "is_default")]
     pub missing: Option<(u32, u64)>,
     /// The other id under which the upstream shows the task, if it does.
     #[serde(rename = "al", default, skip_serializing_if = "is_default")]
     pub alias: Option<Alias>,
-    /// Since when the task has succeeded, and lacks its picture, or buttons that are to be pressed.
+    /// Since when the task has succeeded but lacks its picture, or buttons that follow-ups need.
     #[serde(rename = "ni", default, skip_serializing_if = "is_default")]
     pub incomplete_ms: Option<u64>,
-    /// Since when the task is shown, at each look, as failed in all but its status.
+    /// Since when each look shows the task as failed in all but its status.
     #[serde(rename = "sf", default, skip_serializing_if = "is_default")]
     pub seems_failed_ms: Option<u64>,
-    /// Inputs (modal commands) that were used for this job.
+    /// How many inputs (modal commands) were used for this job.
     #[serde(rename = "in", default, skip_serializing_if = "is_default")]
     pub inputs_used: u32,
     /// Whether the next submit gives the waiting task its input, instead of asking for a new task.
     #[serde(rename = "an", default, skip_serializing_if = "is_default")]
     pub is_answering: bool,
-    /// How often the job had been reclaimed when its last step was written down. Only later ones count towards poison.
+    /// How many reclaims the job had when its last step was recorded. Only later ones count towards poison.
     #[serde(rename = "sr", default, skip_serializing_if = "is_default")]
     pub survived_reclaims: u32,
-    /// The submit's answer was lost at this time.
+    /// When the submit's answer was lost.
     #[serde(rename = "u", default, skip_serializing_if = "is_default")]
     pub unknown_ms: u64,
     /// A possible id of the lost task, taken from an incomplete answer.
@@ -180,10 +179,10 @@ pub struct Record {
     /// The phases that the job went through.
     #[serde(rename = "tl", with = "timeline_text")]
     pub timeline: Vec<Moment>,
-    /// What happened beside them, such as an answer that came after the end.
+    /// Other things that happened, such as an answer that came after the end.
     #[serde(rename = "no", default, skip_serializing_if = "is_default")]
     pub notes: Vec<Note>,
-    /// What the task came to after the job had ended without it. No event tells of it.
+    /// The task's success after the job had ended without it. No event tells it.
     #[serde(rename = "la", default, skip_serializing_if = "is_default")]
     pub late: Option<LateSuccess>,
 }
@@ -192,18 +191,18 @@ pub struct Record {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moment(pub u64, pub u64, pub Phase);
 
-/// A remark on a job's timeline that is no change of phase: when, and what, in words.
+/// A note about a job that is no change of phase: when, and what, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note(pub u64, pub String);
 
 /// A line of a job's history: a change of phase, or a note that was made in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HistoryLine {
-    /// When, Unix milliseconds by Redis's clock.
+    /// When it happened, Unix milliseconds by Redis's clock.
     pub at_ms: u64,
     /// The claim under which it happened.
     pub fence: u64,
-    /// The phase that the job went into, or stood in.
+    /// The phase that the job entered, or was in.
     pub phase: Phase,
     /// The note; empty for a change of phase.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -211,18 +210,18 @@ pub struct HistoryLine {
 }
 
 impl Record {
-    /// Scores of the submit lane hold the priority in what is above this. As milliseconds it is the year 2286; three
-    /// ranks of it stay below 2^53, exact as a double.
+    /// Scores of the submit lane are the priority's rank times this, plus milliseconds. As milliseconds, this is the
+    /// year 2286. Three ranks stay below 2^53, so they are exact as a double.
     pub const SCORE_RANK: u64 = 10_000_000_000_000;
-    /// How long an action waits for a parent that is not known, from when that was first found.
+    /// How long an action waits for a parent that is not known, counted from the first lookup.
     const PARENT_MAY_COME_MS: u64 = 30_000;
-    /// The longest timeline: a job that is refused for hours must not grow without end.
+    /// The longest timeline: a job that is refused for hours must not grow without limit.
     const MAX_TIMELINE: usize = 32;
-    /// The most notes, of which the oldest go first.
+    /// The most notes that are kept; the oldest are dropped first.
     const MAX_NOTES: usize = 16;
-    /// The longest note, in characters: parts of it are an upstream's words.
+    /// The longest note, in characters: parts of a note are an upstream's words.
     const MAX_NOTE: usize = 500;
-    /// The most earlier tasks, of which the oldest go first.
+    /// The most earlier tasks that are kept; the oldest are dropped first.
     const MAX_EARLIER_TASKS: usize = 100;
 
     /// The record of a new job, which came into the stream at `enqueued_ms`.
@@ -237,7 +236,7 @@ impl Record {
             mode,
             priority: job.options.priority,
             enqueued_ms,
-            // The time may come from an entry id that a producer chose: it can be any number.
+            // The time may come from an entry id that a producer chose, so it can be any number.
             deadline_ms: start_ms.saturating_add(deadline(&job.options, mode, policy)),
             allowance_ms: 0,
             max_attempts: job.options.max_attempts.unwrap_or(policy.max_attempts),
@@ -281,9 +280,9 @@ impl Record {
         }
     }
 
-    /// The record of an ended job that is tried once more, from `now_ms` on: what it was and what was counted stays,
-    /// what it was waiting for goes. It has as long as the time before, whatever the settings of the caller are, and not
-    /// less than `policy` gives to jobs that do not say themselves.
+    /// The record of an ended job that is retried at `now_ms`. What the job was and what was counted stays; what it
+    /// waited for goes. It gets as much time as before, whatever the caller's settings are, and not less than `policy`
+    /// gives to jobs without a deadline of their own.
     #[must_use]
     pub fn revive(self, now_ms: u64, fence: u64, options: &Options, policy: &Policy) -> Self {
         let before_ms = match self.allowance_ms {
@@ -294,15 +293,15 @@ impl Record {
         let mut revived = Self {
             deadline_ms: now_ms.saturating_add(allowance_ms),
             allowance_ms,
-            // One more than before, however many there were.
+            // Allows at least one more attempt, however many there were.
             max_attempts: self.max_attempts.max(self.attempts + 1),
             refusals: 0,
             refused_ms: 0,
             faults: 0,
             parent_missed_ms: 0,
-            // What was answered to the task before is the answer to the next one, too.
+            // The inputs that the task before got are for the next task, too.
             inputs_used: 0,
-            // A duplicate stays possible: a lost submit before is one that may have been taken.
+            // `possible_duplicate` stays: a lost submit before may have been taken.
             reason: String::new(),
             late: None,
             ..self
@@ -312,7 +311,7 @@ impl Record {
         revived
     }
 
-    /// Leaves the task that the job has, for another one: it is kept among the earlier ones.
+    /// Leaves the job's task for another one. The task is kept among the earlier ones.
     pub(super) fn leave_task(&mut self) {
         if self.earlier_tasks.len() == Self::MAX_EARLIER_TASKS {
             self.earlier_tasks.remove(0);
@@ -334,7 +333,7 @@ impl Record {
         self.is_answering = false;
     }
 
-    /// When the job went into the phase that it stands in, Unix milliseconds by Redis's clock.
+    /// When the job entered its present phase, Unix milliseconds by Redis's clock.
     #[must_use]
     pub fn entered_ms(&self) -> u64 {
         self.timeline.last().map_or(self.enqueued_ms, |moment| moment.0)
@@ -346,7 +345,7 @@ impl Record {
         self.parent_missed_ms == 0 || now_ms.saturating_sub(self.parent_missed_ms) < Self::PARENT_MAY_COME_MS
     }
 
-    /// Where the job stands in the submit lane: smaller is sooner. Priority first, then age.
+    /// The job's score in the submit lane: smaller is sooner. Priority first, then age.
     #[must_use]
     pub fn submit_score(&self) -> u64 {
         u64::from(self.priority.rank()) * Self::SCORE_RANK + self.enqueued_ms.min(Self::SCORE_RANK - 1)
@@ -376,14 +375,14 @@ impl Record {
         self.notes.push(Note(at_ms, words.chars().take(Self::MAX_NOTE).collect()));
     }
 
-    /// Moves the job to `phase` and notes it, unless it is there already.
+    /// Moves the job to `phase`, and notes it in the timeline unless the last entry has that phase.
     pub(super) fn enter(&mut self, phase: Phase, now_ms: u64, fence: u64) {
         self.phase = phase;
         if self.timeline.last().is_some_and(|last| last.2 == phase) {
             return;
         }
         if self.timeline.len() == Self::MAX_TIMELINE {
-            // The first entry tells when it came; the latest tell what is going on.
+            // The first entry tells when the job came, the latest ones what is going on.
             self.timeline.remove(1);
         }
         self.timeline.push(Moment(now_ms, fence, phase));

@@ -1,8 +1,8 @@
 //! The record's text: how the ledger keeps a record.
 //!
-//! It is written with each step of each job, goes through Lua, into the append-only file and into each
-//! replica, and stays until the retention is over. So it is JSON with short names, in which times are
-//! distances from the time that the job came, and a timeline is one string.
+//! The text is written with each step of each job, goes through Lua, into the append-only file and to each replica, and
+//! stays until the retention is over. So it is JSON with short names. Times are distances from the time at which the
+//! job came, and the timeline is one string.
 
 use super::{Moment, Phase, Record};
 
@@ -23,11 +23,11 @@ impl Record {
         for Moment(at, ..) in &mut short.timeline {
             (last, *at) = (*at, zigzag(at.wrapping_sub(last)));
         }
-        // A record is strings and numbers: there is nothing that serde_json refuses.
+        // A record consists of strings and numbers, which serde_json always accepts.
         serde_json::to_string(&short).unwrap_or_default()
     }
 
-    /// Reads what [`Record::to_text`] wrote of a job in `phase`; `None` when it is something else.
+    /// Reads a text that [`Record::to_text`] wrote of a job in `phase`; `None` for any other text.
     #[must_use]
     pub fn read(phase: Phase, text: &str) -> Option<Self> {
         let mut record: Self = serde_json::from_str(text).ok()?;
@@ -36,7 +36,7 @@ impl Record {
         for time in record.times() {
             *time = time_at(origin, *time);
         }
-        // A job completes with what its task said, so one that says nothing has left it out.
+        // A completed job has its task's status and progress. If both are missing, `to_text` left out the usual ones.
         if phase == Phase::Completed && (&*record.status, record.progress) == ("", 0) {
             (record.status, record.progress) = (usual::END.0.to_owned(), usual::END.1);
         }
@@ -48,13 +48,13 @@ impl Record {
         Some(record)
     }
 
-    /// The times that most records have, but for the one that they are told from.
+    /// The times that most records have, except `enqueued_ms`, from which they are counted.
     fn times(&mut self) -> [&mut u64; 3] {
         [&mut self.deadline_ms, &mut self.accepted_ms, &mut self.started_ms]
     }
 }
 
-/// 0 is no time, before and after.
+/// 0 is "no time" in both forms.
 fn distance(origin: u64, time: u64) -> u64 {
     if time == 0 { 0 } else { zigzag(time.wrapping_sub(origin)).wrapping_add(1) }
 }
@@ -63,7 +63,7 @@ fn time_at(origin: u64, distance: u64) -> u64 {
     if distance == 0 { 0 } else { origin.wrapping_add(zagzig(distance - 1)) }
 }
 
-/// Makes small differences small numbers, also those below zero: 0, -1, 1, -2 … become 0, 1, 2, 3 …
+/// Turns small differences, also negative ones, into small numbers: 0, -1, 1, -2 … become 0, 1, 2, 3 …
 fn zigzag(difference: u64) -> u64 {
     (difference << 1) ^ 0_u64.wrapping_sub(difference >> 63)
 }
@@ -91,7 +91,7 @@ fn phase(letter: char) -> Option<Phase> {
     LETTERS.iter().find(|(it, _)| *it == letter).map(|(_, phase)| *phase)
 }
 
-/// What most records have, and leave out. It must never change: records that left it out mean this.
+/// The values that most records have, and leave out. They must never change, because existing records rely on them.
 pub(super) mod usual {
     use mjq_producer::contract::Kind;
 
@@ -128,7 +128,7 @@ pub(super) mod timeline_text {
         let mut text = String::with_capacity(8 * timeline.len());
         for Moment(at, fence, phase) in timeline {
             let space = if text.is_empty() { "" } else { " " };
-            // A string takes whatever is written to it.
+            // A write to a string cannot fail.
             let _ = write!(text, "{space}{fence}{}{at}", letter(*phase));
         }
         serializer.serialize_str(&text)
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn times_that_no_clock_tells_survive_too() {
-        // An entry's id is its producer's to choose.
+        // The producer may choose any entry id.
         for origin in [0, 1, 1_795_387_690_208, u64::MAX - 1, u64::MAX] {
             for time in [0, 1, origin.wrapping_sub(1), origin, origin.wrapping_add(1), 1_795_387_690_208, u64::MAX] {
                 let timeline = vec![Moment(origin, 0, Phase::Queued), Moment(time, 1, Phase::Unknown)];

@@ -1,8 +1,9 @@
-//! The revisit: a look at the task of a job that has ended without hearing the task's end.
+//! The revisit: a look at the task of a job that has ended before mjq knew the task's end.
 //!
-//! The deadline came first, or the upstream said that it no longer knew the task. The job stays what it is and its one
-//! event is out. But its task may go on upstream and be billed, so it is looked at a few times more, at widening distances, and a success is written on the record.
-//! A hook that comes meanwhile moves the next revisit to now. A retry of the job ends them.
+//! The deadline came first, or the upstream said that it no longer knew the task. The job stays as it is, and its one
+//! event is out. But the task may go on upstream and be billed. So mjq looks at it a few times more, at widening
+//! distances, and writes a success on the record. A hook that comes meanwhile makes the next revisit due now. A retry
+//! of the job ends the revisits.
 
 use std::time::Duration;
 
@@ -18,25 +19,25 @@ pub struct LateSuccess {
     pub task: TaskId,
     /// The upstream's status, `SUCCESS`.
     pub status: String,
-    /// The picture; empty when the kind gives none.
+    /// The picture; empty if the kind gives none.
     pub image_url: String,
-    /// When it was seen, Unix milliseconds by Redis's clock.
+    /// When mjq saw the success, Unix milliseconds by Redis's clock.
     pub at_ms: u64,
 }
 
-/// What a revisit came to.
+/// The result of a revisit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Revisited {
-    /// The record, when there is something to write on it.
+    /// The new record, if there is something to write on it.
     pub record: Option<Record>,
-    /// The next revisit; `None` when this one was the last.
+    /// The delay before the next revisit; `None` if this one was the last.
     pub again_after: Option<Duration>,
 }
 
-/// The first distance is never longer than this.
+/// The longest delay before the first revisit.
 const FIRST: Duration = Duration::from_secs(30);
 
-/// When the task of a job that has just ended is looked at again; `None` for an end that needs none.
+/// The delay before the first revisit of a job that has just ended; `None` if its end needs none.
 #[must_use]
 pub fn first_revisit(record: &Record, ending: Ending, policy: &Policy) -> Option<Duration> {
     let may_go_on = matches!(ending.code, Code::DeadlineExceeded | Code::UpstreamLost);
@@ -45,9 +46,9 @@ pub fn first_revisit(record: &Record, ending: Ending, policy: &Policy) -> Option
         .filter(|distance| *distance <= policy.revisit_for)
 }
 
-/// Decides what `seen` means for a job that has ended without its task, and when the task is looked at again.
+/// Decides what `seen` means for a job that has ended without its task, and when the next revisit is due.
 ///
-/// Each distance is as long as the time since that end, so that the number of revisits is bounded.
+/// Each delay is as long as the time since the job's end, which bounds the number of revisits.
 #[must_use]
 pub fn revisit(record: &Record, seen: &Observation, now_ms: u64, policy: &Policy) -> Revisited {
     let Some(task) = record.task.as_ref().filter(|_| record.phase == Phase::Failed && record.late.is_none()) else {
@@ -55,7 +56,7 @@ pub fn revisit(record: &Record, seen: &Observation, now_ms: u64, policy: &Policy
     };
     let since_end = Duration::from_millis(now_ms.saturating_sub(record.entered_ms()));
     let distance = match seen {
-        // Nothing was asked, because of a rate or a list that did not work.
+        // The upstream was not asked, because of a rate or because its list of tasks failed.
         Observation::NotBegun => policy.poll_max,
         _ => since_end.max(first_distance(record)),
     };
@@ -88,7 +89,8 @@ fn lacks_image(record: &Record, report: &TaskReport) -> bool {
     report.image_url.is_empty() && record.kind.gives_image()
 }
 
-/// A job with a short deadline is one whose caller is in a hurry.
+/// The delay before the first revisit: as long as the job's deadline, at most [`FIRST`], since a short deadline means
+/// that the caller is in a hurry.
 fn first_distance(record: &Record) -> Duration {
     let start_ms = record.timeline.first().map_or(record.enqueued_ms, |first| first.0);
     Duration::from_millis(record.deadline_ms.saturating_sub(start_ms)).clamp(Duration::from_millis(1), FIRST)

@@ -1,7 +1,7 @@
-//! The span: the shortest and the longest that a running task can take, judging by how far it has come.
+//! The span: the least and the most time that a running task can take, judging by its progress.
 //!
-//! Progress tells little at once and more over time: each look narrows the span down, and what
-//! looks before it told still holds.
+//! Progress tells little at once and more over time: each look narrows the span, and what earlier looks told still
+//! holds.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,22 +10,22 @@ use serde::{Deserialize, Serialize};
 pub struct Span(pub u64, pub u64);
 
 impl Span {
-    /// The steps in which Midjourney itself tells progress, as seen in many bug reports of its proxies.
+    /// The percentages that Midjourney itself shows, as seen in many bug reports of its proxies.
     const STEPS: [u64; 7] = [0, 15, 31, 46, 62, 78, 93];
-    /// Others count finely, and what they tell is a little old.
+    /// The slack, in percent, for upstreams with finer progress: what they show is a little old.
     const FINE: u64 = 4;
 
-    /// What a task's progress in percent tells after it has run for `elapsed_ms`; 0 tells nothing.
+    /// What a task's progress in percent tells after `elapsed_ms`; 0 % tells nothing.
     #[must_use]
     pub fn of(elapsed_ms: u64, progress: u8) -> Option<Self> {
         let percent = u64::from(progress.min(100));
         if percent == 0 {
             return None;
         }
-        // In thousandths of the task's whole length.
+        // The part that is done, in thousandths of the whole task: at least `from`, and less than `below`.
         let (from, below) = match Self::STEPS.iter().position(|step| *step == percent) {
-            // Where the percentages are meant as such, a step lasts until the next one. But some upstreams need
-            // a while to begin, and then take equally long for each step; either may be true.
+            // If the percentages are real, a step lasts until the next one. But some upstreams need a while to begin,
+            // and then take equally long for each step. Either may be true.
             Some(at) => {
                 let next = Self::STEPS.get(at + 1).copied().unwrap_or(100);
                 ((percent * 10).min(eighths(at + 1)), (next * 10).max(eighths(at + 2)))
@@ -35,9 +35,9 @@ impl Span {
         Some(Self((elapsed_ms * 1000 / below.min(1000)).max(elapsed_ms), elapsed_ms * 1000 / from))
     }
 
-    /// What is known after `seen`, when `self` was known before.
+    /// What is known after `seen`, if `self` was known before.
     ///
-    /// Where the two exclude each other, the task did not go on as evenly as it should have: the latest counts.
+    /// If the two exclude each other, the task did not go on evenly: the latest counts.
     #[must_use]
     pub fn then(self, seen: Self) -> Self {
         let both = Self(self.0.max(seen.0), self.1.min(seen.1));
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn progress_tells_how_long_a_task_takes_at_least_and_at_most() {
-        // At 31 %, where the next step is 46 %: after three to four eighths of a task that was slow to begin.
+        // At 31 %, with the next step at 46 %: three to four eighths of a task that was slow to begin are done.
         assert_eq!(Span::of(10_000, 31), Some(Span(20_000, 32_258)));
         // At 33 %, which is no such step.
         assert_eq!(Span::of(10_000, 33), Some(Span(27_027, 30_303)));

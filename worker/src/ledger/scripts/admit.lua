@@ -1,20 +1,21 @@
 -- Admits jobs: moves entries of the job stream into the ledger.
 --
--- In one atomic act per entry: deletes it from the stream, and writes the job's record, lane and
--- deadline. An id that is known with the same body changes nothing; one with another body gets a
--- `rejected` event, for which its data has to be given: without, the entry is left as it is.
--- An entry that is no longer in the stream was admitted by somebody else.
+-- In one atomic act per entry: deletes the entry from the stream, and writes the job's record, lane and
+-- deadline. A known id with the same body changes nothing. A known id with another body gets a
+-- `rejected` event. Without the data of that event, the script leaves such an entry as it is.
+-- An entry that is no longer in the stream was admitted by another pod.
 --
 -- PRELUDE  queue, rights, event
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
--- ARGV[1]  retention, ms: no record goes earlier after its entry came
+-- ARGV[1]  retention, ms: a record is kept for at least this long after its entry came
 -- ARGV[2]  '1' if the entries are neighbours: the stream has nothing between them
 -- ARGV[3…] entry after entry:
---   entry id, job id, request (digest of the body, submit score, bytes of the state, '=' if the job follows, 'L' if
---   it is large and apart, 'S' if there is also one without its pictures; state, job), the job's text (its first
---   fence, phase, record), submit score, run at (Unix ms), deadline (Unix ms), the job if it is apart, the one
---   without pictures, in case of a conflict: kind, a space, data of the event; each '' if there is none
--- Returns a digit for each entry: 1 admitted, 2 known already, 3 conflict, 0 admitted by somebody else
+--   entry id, job id, request (digest of the body, submit score, bytes of the state, place of the job, state, job), the
+--     job's text (its first fence, phase, record), submit score, run at (Unix ms), deadline (Unix ms), the large job, the
+--     large job without pictures, and for a conflict: kind, a space, data of the event; each '' if there is none. The
+--     place is '=' if the job follows, 'L' if it is large and a text of its own, 'S' if there is a text without its
+--     pictures, too
+-- Returns a digit for each entry: 1 admitted, 2 known already, 3 conflict, 0 admitted by another pod
 
 local call = redis.call
 local retention_ms, are_neighbours = tonumber(ARGV[1]), ARGV[2] == '1'
@@ -29,7 +30,7 @@ local function write(key, text)
   texts[n + 2] = text
 end
 
--- A large job is a text of its own, which no claim reads along.
+-- A large job is a text of its own, so that no claim reads it.
 local function write_request(id, request, large, shown)
   write(REQUEST .. id, request)
   if large ~= '' then write(P .. 'large:' .. id, large) end
@@ -47,15 +48,16 @@ local function schedule(id, score, run_at, deadline, large)
   local n = #deadlines
   deadlines[n + 1] = deadline
   deadlines[n + 2] = id
-  -- Its request may be long, too, for its state: a claim does not read it of a job that is marked and large.
+  -- The request of a large job may be long, too: it holds the state. A claim reads no request of a marked job that is
+  -- large.
   if large ~= '' then marked[#marked + 1] = id end
 end
 
--- What is known of a job when it is asked for: whether there is one, and the digest of its body.
+-- Whether the job is known, and the digest of its body if so.
 local function known_job(id)
   local is_known = call('EXISTS', JOB .. id) == 1
   local digest = string.match(call('GETRANGE', REQUEST .. id, 0, 80), '^%S+')
-  -- A request whose record is gone is the rest of a job that Redis has lost: it is asked for again.
+  -- A request without a record is left over from a job that Redis has lost: the job is admitted again.
   return is_known, is_known and digest
 end
 
@@ -78,7 +80,7 @@ local function admit(entry, id, request, text, score, run_at, deadline, large, s
     return 3
   end
   if known then return 2 end
-  -- A pod may have restored what Redis had lost, but for the request.
+  -- A pod may have restored the record that Redis had lost, but not the request.
   if not is_known then write(JOB .. id, text) end
   write_request(id, request, large, shown)
   -- The next entry may have the same id.
@@ -88,7 +90,7 @@ local function admit(entry, id, request, text, score, run_at, deadline, large, s
   return 1
 end
 
--- Deletes entries: as the stream's beginning, if they are that. To find each of them costs more.
+-- Deletes entries. If they are the stream's beginning, trims the stream: deleting each entry costs more.
 local function delete(entries)
   local first_is_large = ARGV[FIRST + 7] ~= ''
   local ms, seq = string.match(entries[#entries], '^(%d+)-(%d+)$')
@@ -101,9 +103,9 @@ local function delete(entries)
   call('XDEL', P .. 'jobs', unpack(entries))
 end
 
--- Most jobs are new: then all are written with one command, which also tells that they are, and all entries
--- go with one more. Nobody has admitted them before: an entry that came less than the retention ago has a record
--- if it was ever admitted.
+-- Most jobs are new. Then one command writes all of them, and fails if any is known; one more deletes all entries. An
+-- entry that came less than the retention ago has a record if it was ever admitted, so none of these was admitted
+-- before.
 local function admit_all_as_new()
   local entries, ids = {}, {}
   for at = FIRST, #ARGV, EACH do
@@ -122,14 +124,14 @@ local function admit_all_as_new()
 end
 
 if #ARGV < FIRST then return '' end
--- A key that somebody has made something else of fails here, before anything has left the stream.
+-- A key of a foreign type fails here, before anything has left the stream.
 for _, lane in ipairs({ 'due:submit', 'due:later', 'deadlines' }) do call('ZCARD', P .. lane) end
 call('SCARD', P .. 'marked')
 if admit_all_as_new() then
   results[1] = string.rep('1', (#ARGV - FIRST + 1) / EACH)
 else
   texts = {}
-  -- The same for what a conflict writes.
+  -- The same check for the keys that a conflict writes.
   call('XLEN', P .. 'events')
   call('HGET', P .. 'totals', 'rejected:conflict')
   for at = FIRST, #ARGV, EACH do results[#results + 1] = admit(unpack(ARGV, at, at + EACH - 1)) end

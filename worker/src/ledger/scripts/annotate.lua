@@ -1,11 +1,11 @@
--- Annotates an ended job: writes what was learnt of it after its end, which is no transition.
+-- Annotates an ended job: writes what was learnt of its task after the end. This is no transition.
 --
 -- PRELUDE  queue, job
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  job id                    ARGV[2]  the fence that its next claim would have
--- ARGV[3]  record, or '' when it stays as it is
--- ARGV[4]  ms until its task is looked at once more, or '' for never
--- Returns 1 written, 0 the job is gone, or somebody has tried it once more since
+-- ARGV[3]  record, or '' to leave it as it is
+-- ARGV[4]  ms until the next revisit of its task, or '' for none
+-- Returns 1 written, 0 the job is gone, or was retried since
 
 local id = ARGV[1]
 local fence, phase, _, entry = read_job(id)

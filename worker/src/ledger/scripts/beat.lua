@@ -1,8 +1,8 @@
--- Shows a pod on the list of live workers. A list that nobody writes to any more goes by itself.
+-- Shows a pod on the list of live workers. Redis drops the list once no pod writes to it any more.
 --
--- Pods may have different retentions, at least while a setting is rolled out. What a pod may take for lost, and write
--- again, is what no pod can have swept: so the shortest retention is noted, until nobody has had it for as long as
--- this pod keeps jobs.
+-- Pods may have different retentions, at least while a setting is rolled out. A pod may treat a record as lost, and
+-- write it again, only if no pod can have swept it. So the shortest retention is noted here. It is forgotten once no
+-- pod has had it for as long as this pod keeps jobs.
 --
 -- PRELUDE  queue
 -- KEYS[1]  the queue's prefix, mjq:{queue}:

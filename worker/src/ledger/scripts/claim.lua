@@ -3,11 +3,11 @@
 -- In one atomic act: takes back expired leases, then overdue and cancelled jobs, then due polls, then
 -- due submits (within the pauses, the breaker and the limits that all pods share); leases each job; and
 -- marks a submit as intended, before anybody can send it.
--- Asked again with the same request id, it gives the same steps again: a lost reply loses nothing.
+-- Asked again with the same request number, it gives the same steps again, so a lost reply loses nothing.
 -- On a server that may have lost its last writes, it gives nothing until all pods have said what they hold.
 --
--- A lease is named <fence>:<job id>, and a job's text begins with the fence that its claim under way has,
--- or else its next. So a lease tells the claim that it belongs to, and the claim of a look writes nothing else.
+-- A lease is named <fence>:<job id>. A job's text begins with the fence of the claim under way, or else of the next
+-- claim. So a lease names the claim that it belongs to, and a claim of a look has to write the lease only.
 --
 -- PRELUDE  queue, rights, gate, rate, server
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
@@ -17,18 +17,18 @@
 -- ARGV[7]  submits per window, 0 = no limit    ARGV[8]  that window, ms
 -- ARGV[9]  poll requests per window, 0 = no limit  ARGV[10] that window, ms
 -- ARGV[11] polls that one request carries
--- ARGV[12] '1' to look whether this server is the one that served before
--- ARGV[13] when this pod last had any answer, Unix ms; 0 = it has just started
--- ARGV[14] when it sent this, by what it knows of Redis's clock, Unix ms
--- ARGV[15] how many claims this pod has heard of that gave something, to any pod
--- Returns {now ms, ms until there may be more to claim (-1: nothing is waiting), when the steps were
---   granted in ms, 1 if submits wait until open tasks end, 2 if they wait until Redis has room, or 3 if nothing is
---   claimed until each pod has said what it holds, how many claims there were that gave something, step …}. In the
---   last of these cases the time of the grant is the gate's name (prelude/server.lua). A step is lines of text:
---   id, and where the job has any of them: 1 if reclaimed, reclaims, 1 if cancelled, inputs,
---     hinted task or ''; with a space between each two
+-- ARGV[12] '1' to check whether this server is the one that served before
+-- ARGV[13] when this pod last had any answer, Unix ms; 0 = the pod has just started
+-- ARGV[14] when the pod sent this call, by what it knows of Redis's clock, Unix ms
+-- ARGV[15] how many claims that gave steps, to any pod, this pod has heard of
+-- Returns {now, Unix ms; ms until there may be more to claim (-1: nothing is waiting); when the steps were granted,
+--   Unix ms; 1 if submits wait until open tasks end, 2 if they wait until Redis has room, 3 if nothing is claimed until
+--   each pod has said what it holds, else 0; how many claims gave steps, over all pods; step …}. With 3, the time of
+--   the grant is the gate's name (prelude/server.lua). A step is lines of text:
+--   id; for a marked job (see `marked`) also: 1 if reclaimed, reclaims, 1 if cancelled, inputs,
+--     hinted task or ''; with a space before each
 --   the job's text: fence, phase, record
---   its request, which may be more lines; only of a submit, and unless it is large
+--   its request, which may be several lines; only of a submit, and unless the job is large
 
 local call = redis.call
 local pod, request = ARGV[1], ARGV[2]
@@ -42,14 +42,14 @@ local SUBMIT, LATER, POLL = P .. 'due:submit', P .. 'due:later', P .. 'due:poll'
 local LEASES, DEADLINES, UPSTREAM = P .. 'leases', P .. 'deadlines', P .. 'upstream'
 local MARKED, MEMO = P .. 'marked', P .. 'claim:' .. pod
 local JOB, REQUEST, MORE = P .. 'job:', P .. 'request:', P .. 'more:'
--- A key that there never is: it keeps the place of a request that is not read.
+-- A key that never exists: MGET reads it in the place of a request that is not to be read.
 local NOTHING = P .. 'nothing'
 
 local function number(text) return tonumber(text or 0) or 0 end
 
 local steps, leases = {}, {}
 
--- Each value of a reply costs both sides, so a step is one.
+-- Each value of a reply costs Redis and the pod time, so a step is a single value.
 local function give(id, reclaimed, text, job, is_marked)
   local head = id
   if is_marked then
@@ -60,30 +60,30 @@ local function give(id, reclaimed, text, job, is_marked)
   steps[#steps + 1] = job and head .. '\n' .. text .. '\n' .. job or head .. '\n' .. text
 end
 
--- What is read of many jobs is read in one go. Returns the texts, and their keys.
+-- Reads one key of each job, all with one command. Returns the texts and the keys.
 local function texts_of(prefix, ids)
   local keys = {}
   for i, id in ipairs(ids) do keys[i] = prefix .. id end
   return call('MGET', unpack(keys)), keys
 end
 
--- Whether each job has something in `more:<id>` or is large, 1 or 0. Few are.
+-- For each job 1 if it is marked (fields in `more:<id>`, children, or large), else 0. Few jobs are.
 local some_marked = call('SCARD', MARKED) > 0
 local function marks_of(ids)
   return some_marked and call('SMISMEMBER', MARKED, unpack(ids)) or {}
 end
 
--- Whether a job, which is marked, is large: then nothing of its request is needed, and its state may be very long.
+-- Whether a marked job is large. Then its request is not read: it is not needed, and its state may be very long.
 local function is_large(id) return not string.find(try('GETRANGE', REQUEST .. id, 0, 80) or '', '^%S+ %S+ %d+ =') end
 
--- The requests of jobs, but for large ones.
+-- The requests of the jobs that are not large.
 local function requests_of(ids, marks)
   local keys = {}
   for i, id in ipairs(ids) do keys[i] = marks[i] == 1 and is_large(id) and NOTHING or REQUEST .. id end
   return call('MGET', unpack(keys))
 end
 
--- Fence and phase of a job's text; nil of one that is gone, or that nobody of ours has written.
+-- Fence and phase of a job's text; nil if the text is missing, or was not written by mjq.
 local function read(text)
   local fence, phase = string.match(text or '', '^(%d+) (%a+) ')
   if fence and #fence < 16 then return fence, phase end
@@ -94,8 +94,8 @@ local function lease_of(id, text)
   return fence and fence .. ':' .. id
 end
 
--- What all pods know of the upstream, as it is kept: text, or false where there is none. `down` is how often the breaker's
--- probes have failed; none while it is closed.
+-- What all pods know of the upstream, as Redis keeps it: text, or false for a missing field. `down` is how often in a
+-- row the breaker has opened; it is missing while the breaker is closed.
 local paused, submits_paused, gate, learnt_limit, down, down_until, known_server, server_gate_noted, spared_until,
   looks_gate, lowered_at, full, tried_at, claims, gated_at = unpack(call('HMGET', UPSTREAM,
   'paused', 'submits_paused', 'gate_ms', 'limit', 'down', 'down_until_ms', 'server', 'server_gate_ms', 'spared_ms',
@@ -109,7 +109,7 @@ local function reply(more_ms, granted_ms, waits_for) return { now, more_ms, gran
 
 local last = call('GET', MEMO)
 
--- The same steps again, if this claim was made before. Nil if it was not.
+-- Gives the same steps again if this claim was made before; else returns nil.
 local function again()
   if not last or string.sub(last, 1, #request + 1) ~= request .. ' ' then return nil end
   write_although_full()
@@ -118,9 +118,9 @@ local function again()
     local lease = fence .. ':' .. id
     local text = call('ZSCORE', LEASES, lease) and try('GET', JOB .. id)
     if text then
-      -- The lease begins anew: the pod hears of the step only now.
+      -- The lease begins anew, because the pod learns of the step only now.
       call('ZADD', LEASES, now + lease_ms, lease)
-      -- `rn` is the fence of the last reclaim: it tells whether the first reply said "reclaimed".
+      -- `rn` is the fence of the last reclaim: it tells whether the first reply called this step reclaimed.
       local reclaimed = try('HGET', MORE .. id, 'rn') == fence and 1 or 0
       local marks = marks_of({ id })
       local job = string.find(text, '^%d+ submitting ') and requests_of({ id }, marks)[1]
@@ -130,15 +130,16 @@ local function again()
   return reply(0, tonumber(granted), 0)
 end
 
--- Why this claim gets nothing, whatever is due; nil if it may get something.
+-- The reply to a claim that gets no steps, whatever is due; nil if it may get some.
 local function nothing()
-  -- Requests are numbered. One from before the last was sent long ago, and its pod has given up listening for it.
+  -- A number below the last one means an old claim, whose pod no longer waits for the answer.
   if last and (tonumber(request) or 0) < (tonumber(string.match(last, '^%d+')) or 0) then return reply(0, now, 0) end
   local server_gate_ms = ARGV[12] == '1' and server_gate(known_server, server_gate_noted) or noted_gate(server_gate_noted)
   server_gate_ms = claims_gate(claims, claims_heard, server_gate_ms, number(gated_at))
   -- This pod had no answer for half a lease: Redis stood still, or the pod was cut off. It gets nothing, because it may
-  -- not be listening any more; and expired leases are not taken back yet, because the settlements of other pods may
-  -- still be on their way. At most once in four leases, or one slow pod would keep what dead ones left.
+  -- no longer be listening. Expired leases are not taken back for a while, because the settlements of other pods may
+  -- still be on their way. This happens at most once in four leases, or one slow pod would keep the jobs of dead pods
+  -- back.
   local was_cut_off = heard_ms > 0 and now - heard_ms > lease_ms / 2
   if was_cut_off and now > spared_ms + 4 * lease_ms then
     write_although_full()
@@ -146,11 +147,11 @@ local function nothing()
     call('HSET', UPSTREAM, 'spared_ms', string.format('%d', spared_ms))
   end
   if server_gate_ms > now then return reply(server_gate_ms - now, gate_name(server_gate_ms, gated_at), 3) end
-  -- Nor does one that gave up waiting for this answer (link.rs), and may have asked once more since.
+  -- A pod that gave up waiting for this answer gets nothing either (link.rs): it may have asked again since.
   if was_cut_off or now - sent_ms > 5000 then return reply(0, now, 0) end
 end
 
--- Taken by this claim; the leases are written together in the end.
+-- The jobs that this claim has taken. Their leases are written together at the end.
 local taken = {}
 
 local function hold(id, fence, reclaimed, text, job, is_marked)
@@ -159,27 +160,27 @@ local function hold(id, fence, reclaimed, text, job, is_marked)
   give(id, reclaimed, text, job, is_marked)
 end
 
--- A record that is gone (a lost last second of AOF, a hand that deleted it, eviction), or that cannot be read, leaves
--- nothing to do; and it must not stop the others.
+-- A record may be gone (a lost last second of AOF, a deletion by hand, an eviction) or unreadable. Then there is
+-- nothing to do for its job, and the job must not stop the others.
 local function forget(id)
   call('HINCRBY', P .. 'totals', 'suspected_rollback', 1)
   for _, index in ipairs({ DEADLINES, P .. 'late', P .. 'held', P .. 'unknown' }) do call('ZREM', index, id) end
   call('SREM', MARKED, id)
 end
 
--- Somebody has put a job into the lane that is no longer to be submitted. It may have a task.
+-- Handles a job in the submit lane that must not be submitted, because somebody put it there. It may have a task.
 local function not_to_be_submitted(id, fence, phase)
-  -- A step of it is under way, and says what comes next.
+  -- A step of the job is under way, and its settlement says what comes next.
   if call('ZSCORE', LEASES, fence .. ':' .. id) then return end
   if phase == 'submitting' then
-    -- As if its claim had just expired: whether it was sent, nobody can know.
+    -- Treated as a claim that has just expired: nobody can know whether the submit was sent.
     call('ZADD', LEASES, now, fence .. ':' .. id)
   elseif phase == 'polling' or phase == 'held' or phase == 'unknown' then
     call('ZADD', POLL, now, id)
   end
 end
 
--- Takes jobs out of a lane, where none has a lease.
+-- Claims jobs that were taken out of a lane. Jobs in a lane have no lease.
 local function take(ids, is_submit)
   if #ids == 0 then return end
   local texts, keys = texts_of(JOB, ids)
@@ -214,7 +215,7 @@ local function take_back(lease)
   fence = string.format('%d', fence + 1)
   text = string.gsub(text, '^%d+', fence)
   call('SET', JOB .. id, text)
-  -- Without a count of its reclaims, a job that kills its workers would never end.
+  -- Without a count of reclaims, a job that kills its workers would never end.
   if not try('HINCRBY', MORE .. id, 'rc', 1) then
     call('DEL', MORE .. id)
     call('HSET', MORE .. id, 'rc', 1)
@@ -235,8 +236,8 @@ local function wake_in(ms)
   if ms and (more < 0 or ms < more) then more = math.max(ms, 0) end
 end
 
--- Whether Redis takes new jobs' writes. Asked only where something may be submitted: if its memory is full, nothing is,
--- and looks go on.
+-- Whether Redis has memory for the writes of new jobs. Checked only if something may be submitted. If the memory is
+-- full, nothing is submitted, but looks go on.
 local function has_memory()
   local waiting = call('ZCARD', SUBMIT) + call('ZCOUNT', LATER, '-inf', now)
   local has_room = waiting == 0 or not redis.pcall('SET', P .. 'room', 1).err
@@ -253,10 +254,10 @@ local function take_overdue()
   for _, id in ipairs(due(DEADLINES, limit - #steps)) do
     local own = lease_of(id, try('GET', JOB .. id))
     if taken[id] or own and call('ZSCORE', LEASES, own) then
-      -- A step is under way: its end may be the job's, and else this comes after it.
+      -- A step is under way and may end the job. If it does not, the job is taken after it.
       call('ZADD', DEADLINES, now + math.floor(lease_ms / 16), id)
     else
-      -- It comes back here until it has ended.
+      -- The job stays in this set, and is taken again, until it has ended.
       call('ZADD', DEADLINES, now + math.min(lease_ms, 5000), id)
       call('ZREM', SUBMIT, id)
       call('ZREM', LATER, id)
@@ -273,9 +274,11 @@ local function promote_later()
   end
 end
 
--- Takes polls that are due, but for the slots that are kept for submits. Returns whether more are due than those leave.
+-- Takes due polls, but leaves some slots for submits. Returns whether more polls are due than the other slots could
+-- take.
 local function take_polls(waiting)
-  -- A quarter of the slots is kept for submits, or a flood of polls would stop them; of few, one in each fourth claim.
+  -- A quarter of the slots is kept for submits, or a flood of polls would stop them. With fewer than four free slots,
+  -- one slot is kept in every fourth claim.
   local free = limit - #steps
   local fits, wait = room(P .. 'rate:poll', math.ceil(free / polls_per_request), poll_n, poll_window)
   if looks_gate_ms > now then fits, wait = 0, looks_gate_ms - now end
@@ -292,11 +295,12 @@ local function take_polls(waiting)
   return most < free and #polls >= most
 end
 
--- How many submits the limits of open tasks leave room for, of those `wanted`; and whether the one is a trial.
+-- How many of the `wanted` submits the limits of open tasks leave room for, and whether the submit is a trial.
 --
--- The learnt limit is the number of tasks that the upstream had accepted when it refused one. These may run for long, and it
--- may take others before one of them ends. So after a quiet while the limit counts as one higher; and now and then one submit
--- may exceed even the number of open tasks, if that is more.
+-- The learnt limit is the number of tasks that the upstream had accepted when it refused one. These tasks may run for
+-- long, and the upstream may take others before one of them ends. So after a quiet while the limit counts as one
+-- higher. Now and then one submit may exceed even the number of open tasks, if that number is higher: this submit is a
+-- trial.
 local function fitting(wanted)
   local cap, is_quiet, may_try = max_open, false, false
   if limit_open then
@@ -317,28 +321,28 @@ local function take_submits(waiting)
   local wanted, is_trial = fitting(math.min(limit - #steps, waiting, most_submits))
   local gate_ms = math.max(closed_until('gate_ms', gate), down and closed_until('down_until_ms', down_until) or 0)
   if gate_ms > now then return wake_in(gate_ms - now) end
-  -- The breaker is open: one probe.
+  -- While the breaker is open, one submit goes as a probe.
   if down then wanted = math.min(wanted, 1) end
   local submits, wait = room(P .. 'rate:submit', wanted, submit_n, submit_window)
   if submits > 0 then
-    -- While nothing is accepted, begin at a different job each time: the first one may be the cause.
+    -- While nothing is accepted, start at a different job each time: the first job may be the cause.
     local from = (down or full > 0) and (tonumber(request) or 0) % math.min(waiting, 64) or 0
-    -- Not ZPOPMIN: it would write out the score of each.
+    -- Not ZPOPMIN, which would also write out each score.
     local ids = call('ZRANGE', SUBMIT, from, from + submits - 1)
     call('ZREMRANGEBYRANK', SUBMIT, from, from + submits - 1)
     take(ids, true)
     spend(P .. 'rate:submit', #ids, submit_n)
     if is_trial then call('HSET', UPSTREAM, 'tried_ms', now) end
-    -- Nobody else until the probe has had time to be answered.
+    -- No other submit goes until the probe has had time to be answered.
     if down then call('HSET', UPSTREAM, 'down_until_ms', now + 5000, 'probing', now) end
   end
   if submits < wanted then wake_in(wait) end
 end
 
--- Writes the leases down, and which they are, should the claim be asked again.
+-- Writes the leases, and notes which they are, in case the pod sends the same claim again.
 local function lease()
   if #leases == 0 then return end
-  -- The last first: a small sorted set is a list, and is searched from its beginning for each place.
+  -- The last lease first: a small sorted set is a list, and Redis searches it from the beginning for each place.
   local expiry, members = string.format('%d', now + lease_ms), {}
   for i = #leases, 1, -1 do
     members[#members + 1] = expiry
@@ -349,8 +353,8 @@ local function lease()
   call('SET', MEMO, string.format('%s %d ', request, now) .. table.concat(leases, ' '), 'PX', lease_ms * 4)
 end
 
--- When there may be more: at once if there was no slot for all, else when the next is due. What is due and was not taken
--- waits for a limit, whose own time was noted when it was met.
+-- Notes when there may be more: at once if the slots did not suffice, else when the next job is due. A job that is due
+-- and was not taken waits for a limit; the code that met the limit has noted its time.
 local function note_when_there_is_more()
   if #steps >= limit then
     more = 0
@@ -372,7 +376,7 @@ if paused ~= '1' then
   local waiting = call('ZCARD', SUBMIT)
   local are_polls_left = take_polls(waiting)
   if has_room and submits_paused ~= '1' and waiting > 0 then take_submits(waiting) end
-  -- What was kept for submits, and they could not take, is for the polls that are due.
+  -- Slots that were kept for submits but not used go to the due polls, in the next claim.
   if are_polls_left and looks_gate_ms <= now and #steps < limit then wake_in(0) end
 end
 lease()

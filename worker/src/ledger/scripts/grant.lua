@@ -1,15 +1,15 @@
--- Grants one request more than the claims have been granted, if the rate leaves room for it.
+-- Grants the place of one request beyond those that claims were granted, if the rate has room.
 --
--- A caller that already has a place, which it has not used in time, gives it up in any case: else its own place might
--- be the one that leaves no room.
+-- A caller that has a place, and has not used it in time, gives it up in any case. Otherwise its own place might be the
+-- one that leaves no room.
 --
 -- PRELUDE  queue, gate, rate
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  'submit' or 'poll'
 -- ARGV[2]  requests per window
 -- ARGV[3]  that window, ms
--- ARGV[4]  when the caller's place was granted, Unix ms; 0 = it has none
--- Returns {ms until there may be room, 0 if it is granted; the time of the grant, Unix ms}
+-- ARGV[4]  when the caller's place was granted, Unix ms; 0 = the caller has none
+-- Returns {ms until there may be room (0: the place is granted), the time of the grant, Unix ms}
 
 local rate = P .. 'rate:' .. ARGV[1]
 local n, window = tonumber(ARGV[2]), tonumber(ARGV[3])

@@ -2,8 +2,8 @@
 --
 -- PRELUDE  queue
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
--- ARGV[1]  what becomes it if there is none
--- Returns it
+-- ARGV[1]  a fresh secret, used if there is none yet
+-- Returns the secret
 
 write_although_full()
 redis.call('SET', P .. 'hook_secret', ARGV[1], 'NX')

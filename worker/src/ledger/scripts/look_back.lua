@@ -1,13 +1,13 @@
--- Looks back over the job stream: says up to where its entries were given out long ago.
+-- Looks back over the job stream: says up to which entry the stream was given out long ago.
 --
--- What is still there up to that entry was read by a pod that died or did not get the reply; or it is a command
--- that waits for its job. In one atomic act: gives the place that was noted when somebody last asked, and notes how
--- far the entries are given out now. So of all pods one looks at a time.
+-- If an entry up to there is still in the stream, the pod that read it died or did not get the reply; or the entry is a
+-- command that waits for its job. In one atomic act: returns the place that was noted at the last call, and notes up to
+-- which entry the stream is given out now. So only one of the pods looks back at a time.
 --
 -- PRELUDE  queue
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
--- ARGV[1]  consumer group of the admitters      ARGV[2]  how long ago is long, ms
--- Returns the id of the last such entry; nil if nobody has asked before, or somebody not long ago
+-- ARGV[1]  consumer group of the admitters      ARGV[2]  how long ago the last call must be, ms
+-- Returns the id of that entry; nil at the first call, or if the last call was more recent
 
 local group, long_ms = ARGV[1], tonumber(ARGV[2])
 
@@ -16,7 +16,7 @@ write_although_full()
 local ago = noted_ms and now - noted_ms
 if ago and ago >= 0 and ago < long_ms then return nil end
 
--- There is no stream or no group before the first worker has read.
+-- The stream and the group do not exist before the first worker has read.
 local groups = redis.pcall('XINFO', 'GROUPS', P .. 'jobs')
 if groups.err then return nil end
 for _, fields in ipairs(groups) do
@@ -26,5 +26,5 @@ for _, fields in ipairs(groups) do
     redis.call('SET', P .. 'given_out', string.format('%d %s', now, field['last-delivered-id']))
   end
 end
--- By a clock that went back, nobody knows how long ago it was.
+-- If the clock went back, the age of the note is not known.
 return ago and ago >= 0 and place or nil

@@ -1,20 +1,19 @@
 -- Reasserts claims: a pod says which steps it has under way, to a Redis that may have lost its last writes.
 --
--- A claim that Redis does not know, and that is newer than all that it knows of the job, is restored
--- as it was: out of the lanes, leased, with its record and its intent. A takeover raises the fence, so
--- such a claim is one that Redis has lost; and so is a record that is gone before its time. Once every pod has said
--- all that it holds, claims go on: every one that Redis knows, and as many as any of them knew before. The list of pods
--- may be as old as the rest.
+-- A takeover raises the fence. So if a claim is newer than all that Redis knows of the job, Redis has lost the claim.
+-- The same holds if the record is gone before its time. The claim is then restored as it was: out of the lanes, leased,
+-- with its record and its intent. Claims go on once every pod has said all that it holds: each pod that Redis lists,
+-- and as many pods as any of them knew before, since the list of pods may be as old as the rest.
 --
 -- PRELUDE  queue, rights, job, server, standing
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  pod name    ARGV[2]  lease, ms
--- ARGV[3]  the gate (prelude/server.lua) that was closed, as an earlier reply named it, when the pod began to say all
---   that it now has said; 0 if it has not said all
--- ARGV[4]  how many pods this one has lately seen
+-- ARGV[3]  the name of the gate (prelude/server.lua) that was closed when the pod began its report, once the pod has
+--   reported all that it holds; else 0
+-- ARGV[4]  how many pods this pod has lately seen
 -- ARGV[5…] step after step: id, fence, until when the record cannot have been swept (Unix ms), phase,
 --   record, deadline (Unix ms)
--- Returns {the name of the gate, 0 if it is open, for each step 1 restored, 0 nothing was lost}
+-- Returns {the name of the gate (0: it is open), for each step 1 restored, 0 nothing to restore}
 
 local pod, lease_ms, told = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local LEASES, UPSTREAM, REPORTED = P .. 'leases', P .. 'upstream', P .. 'reported'
@@ -25,13 +24,13 @@ local gate = gate_name(server_gate(known, gate_ms), gated_ms)
 local function reassert(id, fence, kept_until_ms, phase, record, deadline)
   local lease = fence .. ':' .. id
   if redis.call('ZSCORE', LEASES, lease) then
-    -- Nobody could renew it meanwhile.
+    -- The pod could not renew the lease meanwhile.
     redis.call('ZADD', LEASES, now + lease_ms, lease)
     return 0
   end
   local known, _, _, entry = read_job(id)
   if known and tonumber(known) > tonumber(fence) or not known and now >= tonumber(kept_until_ms) then return 0 end
-  -- It has ended under the claim before, and its event is out: see settle.lua.
+  -- The job has ended under the claim before, and its event is out: see settle.lua.
   if known == fence and entry ~= '' then return 0 end
   for _, lane in ipairs({ 'due:submit', 'due:later', 'due:poll' }) do redis.call('ZREM', P .. lane, id) end
   if known then redis.call('ZREM', LEASES, known .. ':' .. id) end
@@ -58,7 +57,7 @@ local function have_all_reported()
   return true
 end
 
--- What was said to another server does not count: this one may have lost it.
+-- A report to another server does not count: this server may have lost it.
 if gate ~= 0 and gate == told then
   redis.call('SADD', REPORTED, pod)
   redis.call('PEXPIRE', REPORTED, GATE_MS)

@@ -1,15 +1,15 @@
 -- Rejects entries that cannot be read: moves them from the job stream to the rejected list.
 --
--- In one atomic act per entry: deletes it from the stream, keeps it with its reason (the latest
+-- In one atomic act per entry: deletes the entry from the stream, keeps it with the reason (the latest
 -- 10,000 or so), and publishes its event if it has one.
 --
 -- PRELUDE  queue, rights, event
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[…]  entry after entry:
 --   entry id, reason, the entry's text (cut), '1' if it has an event, job, kind, state, data of the event
--- Returns for each entry: 1 rejected, 0 dealt with by somebody else
+-- Returns for each entry: 1 rejected, 0 another pod has dealt with it
 
--- A key that somebody has made something else of fails here, before anything has left the stream.
+-- A key of a foreign type fails here, before anything has left the stream.
 redis.call('XLEN', P .. 'events')
 redis.call('XLEN', P .. 'rejected')
 redis.call('HGET', P .. 'totals', 'rejected:malformed')

@@ -1,8 +1,8 @@
--- Releases steps that the pod which claimed them cannot read: ends each lease, and puts the job back into its lane for a
+-- Releases steps that their pod has claimed and cannot read: ends each lease, and puts the job back into its lane for a
 -- while. Nothing was sent, so a submit is no longer intended.
 --
--- A submit that was taken over from a worker whose lease ran out stays as it is: that worker may have sent it.
--- Asked again after a lost reply, it does nothing: the lease is gone, and the next claim has a higher fence.
+-- A submit that was taken over from a worker whose lease ran out stays as it is: that worker may have sent it. If the
+-- pod asks again after a lost reply, nothing changes: the lease is gone, and the next claim has a higher fence.
 --
 -- PRELUDE  queue, rights, gate, pressure, job
 -- KEYS[1]  the queue's prefix, mjq:{queue}:

@@ -1,10 +1,10 @@
--- Renews leases: lengthens those whose claim still holds.
+-- Renews leases: lengthens each lease whose claim still holds.
 --
 -- PRELUDE  queue
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  lease, ms
 -- ARGV[2…] lease, lease … each named <fence>:<job id>
--- Returns those that no longer hold: their steps must not write anything any more
+-- Returns the leases that no longer hold: their steps must write nothing any more
 
 write_although_full()
 local leases, kept, lost = {}, {}, {}

@@ -1,9 +1,10 @@
--- Restores what Redis has lost of jobs beside their records: the jobs as they were enqueued. What is there stays.
+-- Restores requests (the jobs as they were enqueued) that Redis has lost. Requests that Redis still has stay as they
+-- are.
 --
 -- PRELUDE  queue
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[…]  job after job: id, request, as kept.rs writes it
--- Returns how many were lost
+-- Returns how many were restored
 
 write_although_full()
 local restored = 0

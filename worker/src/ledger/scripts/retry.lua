@@ -4,7 +4,7 @@
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  job id                    ARGV[2]  the fence that was read with the record
 -- ARGV[3]  record                    ARGV[4]  deadline, Unix ms
--- Returns 1 queued, 2 it has changed since it was read, 0 not known. Asked again after a lost reply, 1 again.
+-- Returns 1 queued, 2 the job has changed since it was read, 0 not known. Asked again after a lost reply: 1 again.
 
 local id = ARGV[1]
 local fence, phase, record = read_job(id)
@@ -14,11 +14,11 @@ if fence ~= ARGV[2] or (phase ~= 'failed' and phase ~= 'cancelled') then return 
 write_job(id, fence + 1, 'queued', ARGV[3])
 redis.call('HDEL', P .. 'more:' .. id, 'c', 'hint')
 mark_again(id)
--- The list of what has ended is left as it is: whoever reads it looks at the job.
+-- The list of ended jobs stays as it is: its readers check each job.
 redis.call('HINCRBY', P .. 'totals', 'ended', -1)
 redis.call('ZREM', P .. 'failed', id)
 redis.call('ZREM', P .. 'late', id)
--- A request that Redis has lost left no score, and the first step of the job says that it is gone.
+-- A request that Redis has lost leaves no score. The job's first step then says that the request is gone.
 redis.call('ZADD', P .. 'due:submit', submit_score(id) or 0, id)
 redis.call('ZADD', P .. 'deadlines', ARGV[4], id)
 return 1

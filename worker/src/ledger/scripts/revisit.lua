@@ -1,12 +1,12 @@
--- Hands out revisits: jobs that their deadline ended, and whose task is to be looked at once more.
+-- Hands out revisits: jobs that ended without their task, and whose task is to be looked at once more.
 --
--- In one atomic act: takes up to `limit` that are due, within the budget of polls that all pods share,
--- and moves each to a time when another pod takes it, should this one die. The job itself is left
--- alone: whoever annotates it afterwards names the fence that it has now.
+-- In one atomic act: takes up to `limit` revisits that are due, within the budget of polls that all pods share, and
+-- moves each to the time at which another pod may take it, in case this pod dies. The job itself is left alone: a later
+-- annotation names the fence that the job has now.
 --
 -- PRELUDE  queue, gate, rate
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
--- ARGV[1]  limit, looks                ARGV[2]  ms until another pod may take the same ones
+-- ARGV[1]  limit, looks                ARGV[2]  ms until another pod may take the same revisits
 -- ARGV[3]  poll requests per window, 0 = no limit    ARGV[4]  that window, ms
 -- ARGV[5]  polls that one request carries
 -- Returns {ms until there may be more (-1: none is waiting), look …}; a look is {id, text of the job}

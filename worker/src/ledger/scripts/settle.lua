@@ -1,11 +1,11 @@
--- Settles steps: writes down what became of each, if its claim still holds.
+-- Settles steps: writes what became of each step, if its claim still holds.
 --
 -- In one atomic act per step: checks the fence (a lease is named <fence>:<job id>); replaces the
 -- record; puts the job back into a lane or ends it, and then the event, the follow-ups and the
 -- indexes go with it; ends the lease; and moves the limits that all pods share. A step whose job was
 -- claimed anew changes nothing.
--- Asked again after a lost reply, it answers as the first time and does nothing twice. Asked again after an error (a
--- stranger's key in the place of ours), it publishes nothing twice: whatever can fail comes before the first event.
+-- Asked again after a lost reply, it gives the first answer again and does nothing twice. Asked again after an error (a
+-- key of a foreign type), it publishes nothing twice: whatever can fail comes before the first event.
 --
 -- PRELUDE  queue, rights, gate, pressure, standing, event
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
@@ -20,14 +20,14 @@
 --     or: 'end', type, code, kind, task, status, image url, data, pace class, ms that the task ran (0: not
 --     known), ms until the task is looked at once more ('': never), number of follow-ups, job JSON …
 -- Returns a digit for each step: 1 written, 2 was written before, 0 the fence is stale, 4 the record is
---   gone, 3 Redis had lost the claim or the record, and has it again
+--   gone, 3 Redis had lost the claim or the record, and has both again
 
 local SUBMIT, LATER, POLL = P .. 'due:submit', P .. 'due:later', P .. 'due:poll'
 local LEASES, DEADLINES = P .. 'leases', P .. 'deadlines'
 local ENDED = P .. 'ended'
 local JOB, REQUEST, CHILDREN = P .. 'job:', P .. 'request:', P .. 'children:'
 
--- Writes to the sorted sets are gathered and made at the end, one command for each set.
+-- Writes to the sorted sets are gathered here and made at the end, with one command for each set.
 local adds = {}
 local function add(set, score, id)
   local members = adds[set] or {}
@@ -36,12 +36,12 @@ local function add(set, score, id)
   members[n + 1] = string.format('%d', score)
   members[n + 2] = id
 end
--- How many leases this call has ended. The jobs of its batch all count as open until it is over, so that one step's
--- pressure does not depend on its place in the batch.
+-- How many leases this call has ended. All jobs of the call count as open until it is over, so that a step's pressure
+-- does not depend on its place in the batch.
 local leases_ended
 local function count_open() return redis.call('ZCARD', POLL) + redis.call('ZCARD', LEASES) + leases_ended end
 
--- A step is where its arguments begin: a table for each would cost more than all that is done with it.
+-- A step is known by the index of its first argument: a table for each step would cost more than all other work on it.
 local VERB = 6
 local steps, leases, ends, shown = {}, {}, {}, {}
 do
@@ -67,7 +67,7 @@ write_although_full()
 leases_ended = redis.call('ZREM', LEASES, unpack(leases))
 local all_held = leases_ended == #leases
 
--- What a request begins with, by job: digest, submit score, bytes of the state, where the job is, state.
+-- The request of each job that ends, by job: digest, submit score, bytes of the state, place of the job, state, job.
 local requests = {}
 if #ends > 0 then
   local keys = {}
@@ -80,9 +80,9 @@ for _, i in ipairs(shown) do
   requests[id] = requests[id] or try('GETRANGE', REQUEST .. id, 0, 4500)
 end
 
--- What is written of each job, in one command; and what ended, counted.
+-- Texts of jobs, written with one command; counts of what ended; how long tasks ran, by class.
 local texts, totals, paces = {}, {}, {}
--- The jobs that end, and where in the arguments the outcome of each begins.
+-- The jobs that end, and for each the index of its outcome in the arguments.
 local finished, outcomes = {}, {}
 
 local function write(id, text)
@@ -91,7 +91,7 @@ local function write(id, text)
   texts[n + 2] = text
 end
 
--- Where the job is, and its state. (To match from the first word on costs more.)
+-- The place of the job, and its state. (Matching the whole line with one pattern costs more.)
 local function state_of(request)
   local digest_end = string.find(request, ' ', 1, true)
   local score_end = digest_end and string.find(request, ' ', digest_end + 1, true)
@@ -101,7 +101,7 @@ local function state_of(request)
   return where, string.sub(request, from, from + length - 1)
 end
 
--- Takes an ended job out of the indexes and counts it. Its event comes when all steps of this call have got so far.
+-- Takes an ended job out of the indexes and counts it. Its event is published once all steps of this call are this far.
 local function finish(id, at)
   local kind, code = ARGV[at], ARGV[at + 1]
   local class, ran_ms, revisit_ms = unpack(ARGV, at + 7, at + 9)
@@ -122,8 +122,8 @@ end
 local function tell_end(id, at)
   local kind, code, kind_of_job, task, status, image_url, data = unpack(ARGV, at, at + 6)
   local where, state = state_of(requests[id] or '')
-  -- A stream that somebody has given the highest id there is takes no more entries, and must not keep all others from
-  -- ending.
+  -- If somebody has given the stream the highest possible id, it takes no more entries. That must not keep the other
+  -- jobs from ending.
   for i = at + 11, at + 10 + ARGV[at + 10] do
     if redis.pcall('XADD', P .. 'jobs', '*', 'v', '1', 'job', ARGV[i]).err then
       totals.follow_up_refused = (totals.follow_up_refused or 0) + 1
@@ -131,15 +131,15 @@ local function tell_end(id, at)
   end
   local entry = publish(kind, id, kind_of_job, state, task, status, code, image_url, data)
   write(id, ARGV[at - VERB + 2] .. '\n' .. entry)
-  -- Only what has failed or was cancelled can be tried once more: nobody needs these pictures again.
+  -- Only a failed or cancelled job can be retried, so the pictures of a completed job are no longer needed.
   if where == 'S' and kind == 'completed' then redis.call('DEL', P .. 'large:' .. id) end
   return entry
 end
 
--- Puts a job behind its parent, whose mark says that jobs wait for it. No delay is as long as the set of these is kept.
+-- Puts a job behind its parent, and marks the parent. The set of children is kept for longer than any delay.
 local function put_behind(id, parent, delay_ms)
   local text = try('GET', JOB .. parent)
-  -- It has ended meanwhile.
+  -- The parent has ended meanwhile.
   if phases[parent] == '' or not text or string.find(text, '\n', 1, true) then
     return add(SUBMIT, submit_score(id) or now, id)
   end
@@ -150,7 +150,7 @@ local function put_behind(id, parent, delay_ms)
   add(LATER, now + delay_ms, id)
 end
 
--- Lets the jobs that wait for this one be submitted. Of very many the others come when their delay is over.
+-- Lets the jobs that wait for this job be submitted: at most 1000; any others come when their delay is over.
 local function call_children(id)
   for _, child in ipairs(try('SPOP', CHILDREN .. id, 1000) or {}) do
     if redis.call('ZREM', LATER, child) == 1 then
@@ -190,30 +190,31 @@ local function is_in_a_lane(id)
   return redis.call('ZSCORE', POLL, id) or redis.call('ZSCORE', SUBMIT, id) or redis.call('ZSCORE', LATER, id)
 end
 
--- Fence and phase aside: what was written before may have been claimed since.
+-- The record alone: fence and phase may have changed if the job was claimed after this was written.
 local function record_in(text) return string.match(text, '^%d+ %a+ ([^\n]*)') end
 
--- The answer to a step whose claim may not hold, as text, because numbers are slow to write; '1' if it does,
--- and '3' if it does not and is to be written all the same.
+-- The answer to a step whose claim may not hold, as text, because numbers are slow to write. '1' if the claim holds;
+-- '3' if Redis has lost the claim, so that the step is to be written all the same.
 local function check(id, lease, text, rare)
-  -- A pod that got its own claim once more, from a Redis that had forgotten it, tells what became of both.
+  -- This call has already settled the job: its pod got the same job twice from a Redis that had forgotten the first
+  -- claim.
   if phases[id] then return '0' end
   local fence = tonumber(string.match(lease, '^%d+'))
   local kept_until_ms, deadline = string.match(rare, '^(%d+) (%d+)$')
   local known = try('GET', JOB .. id)
   local next_fence = known and tonumber(string.match(known, '^%d+'))
-  -- What nobody of ours has written is as good as lost.
+  -- A text that mjq did not write counts as lost.
   known = next_fence and known
   if next_fence == fence then
     -- The job has already ended under the previous claim, because Redis had lost this takeover. Its only event is out.
-    -- (A retry leaves out one fence, so it is never taken for this.)
+    -- (A retry skips one fence, so it cannot be mistaken for this case.)
     if string.find(known, '\n', 1, true) then return '0' end
     if not is_in_a_lane(id) then return '1' end
   end
-  -- A takeover raises the fence. So a claim with a higher fence than Redis knows is one that Redis has lost; and so
-  -- is a record that is gone before its time.
+  -- A takeover raises the fence. So a claim with a higher fence than Redis knows is one that Redis has lost. The same
+  -- holds if the record is gone before its time.
   if known and next_fence <= fence or not known and now < tonumber(kept_until_ms) then
-    -- What the pod knows counts, or the job would be submitted again.
+    -- The pod's knowledge counts, or the job would be submitted again.
     for _, lane in ipairs({ SUBMIT, LATER, POLL }) do redis.call('ZREM', lane, id) end
     if known then leases_ended = leases_ended + redis.call('ZREM', LEASES, string.format('%d:', next_fence) .. id) end
     redis.call('ZADD', DEADLINES, deadline, id)
@@ -222,7 +223,7 @@ local function check(id, lease, text, rare)
     return '3'
   end
   if not known then return '4' end
-  -- A later reclaim leaves the fence of the claim that it took back.
+  -- A later reclaim has left its fence in `rn`.
   local reclaim = tonumber(try('HGET', P .. 'more:' .. id, 'rn') or 0) or 0
   if next_fence ~= fence + 1 or reclaim > fence then return '0' end
   if record_in(known) == record_in(text) then return '2' end
@@ -263,7 +264,7 @@ for _, i in ipairs(shown) do
   if results[i] == '1' or results[i] == '3' then tell_progress(steps[i]) end
 end
 if #finished > 0 then
-  -- Under the last event's id; where a later one is there (the clock went back), under the next.
+  -- The entry has the last event's id. If a later entry exists (the clock went back), it has the next free id.
   local ids = table.concat(finished, ' ')
   if redis.pcall('XADD', ENDED, last_event, 'jobs', ids).err then redis.call('XADD', ENDED, '*', 'jobs', ids) end
 end

@@ -1,17 +1,17 @@
 -- Deletes what is older than the retention: ended jobs, events that every group has read, and unreadable entries.
 --
--- Events go when they are older than the retention AND acknowledged in every consumer group; one
+-- Events are deleted when they are older than the retention AND acknowledged in every consumer group, so one
 -- slow group keeps them. Bounded: at most some 2,000 jobs and about 1,000 events a call.
 --
 -- PRELUDE  queue
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- ARGV[1]  retention, ms
--- ARGV[2]  oldest event that some group still needs, or '' when no group holds any back
--- Returns how many jobs and events went: call again when it is many
+-- ARGV[2]  oldest event that some group still needs, or '' if no group needs any
+-- Returns how many jobs and events were deleted: call again when the number is large
 
 local before = now - tonumber(ARGV[1])
 
--- Deletes the jobs that the entries list, and the entries. Returns how many jobs they list.
+-- Deletes the entries and the jobs that they list. Returns how many jobs they list.
 local function sweep(entries)
   local listed, ids, keys, seen = {}, {}, {}, {}
   for i, entry in ipairs(entries) do
@@ -27,7 +27,7 @@ local function sweep(entries)
   local gone, counted = {}, 0
   for i, text in ipairs(redis.call('MGET', unpack(keys))) do
     local id, ended_ms = ids[i], text and string.match(text, '\n(%d+)')
-    -- One that is listed and open, or has ended later, was tried once more in between, and is listed again at its end.
+    -- A listed job that is open, or has ended later, was retried in between, and is listed again at its new end.
     local is_over = ended_ms and tonumber(ended_ms) <= before
     if is_over then counted = counted + 1 end
     if is_over or not text then

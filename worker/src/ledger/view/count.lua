@@ -1,4 +1,4 @@
--- Counts what the queue holds, all of it at one moment. Changes nothing.
+-- Counts what the queue holds, all at one moment. Changes nothing.
 --
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
 -- Returns {numbers, totals, upstream}:
@@ -12,13 +12,13 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local function due(lane) return redis.call('ZCOUNT', P .. 'due:' .. lane, '-inf', now) end
 
--- What a text begins with; '' where somebody has made something else of its key.
+-- The beginning of a text; '' if its key has a foreign type.
 local function beginning(key)
   local text = redis.pcall('GETRANGE', P .. key, 0, 99)
   return type(text) == 'string' and text or ''
 end
 
--- Scores of the submit lane are rank * 10^13 + enqueued ms: the oldest is the least of the ranks' firsts.
+-- Scores of the submit lane are rank * 10^13 + enqueued ms, so the oldest job is the first of one of the ranks.
 local oldest = 0
 local function older(ms)
   if ms and ms > 0 and (oldest == 0 or ms < oldest) then oldest = ms end
@@ -29,8 +29,8 @@ for rank = 0, 2 do
     string.format('(%.0f', base + 10000000000000), 'WITHSCORES', 'LIMIT', 0, 1)
   if first[2] then older(tonumber(first[2]) - base) end
 end
--- Those that were claimed before (their next fence is not the first) and are to be submitted again wait as well; those
--- that are to come later do not. The first few will do: who is tried again is so soon.
+-- Delayed jobs that were claimed before (their next fence is not the first) wait for another submit, so they count,
+-- too; jobs with a later start time do not. The first few are enough: another submit follows soon.
 for _, id in ipairs(redis.call('ZRANGE', P .. 'due:later', 0, 9)) do
   local fence = string.match(beginning('job:' .. id), '^%d+')
   local score = string.match(beginning('request:' .. id), '^%S+ (%d+)')

@@ -1,4 +1,4 @@
-//! The count: how much there is of everything, in one round trip.
+//! The count: how much the queue holds, read in one round trip.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Ledger, ViewError};
 
-/// How much the queue holds, all of it at one moment. Jobs unless it says otherwise.
+/// How much the queue holds, all at one moment. The fields count jobs unless they say otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Counts {
     /// When it was counted, Unix milliseconds by Redis's clock.
@@ -17,33 +17,33 @@ pub struct Counts {
     pub queued: u64,
     /// Waiting for the time from which they may be submitted.
     pub delayed: u64,
-    /// Open upstream (or looked for there), waiting for their next look.
+    /// With a task that is open upstream or searched for there, waiting for the next look.
     pub polling: u64,
-    /// Claimed by a worker this moment.
+    /// Claimed by a worker at this moment.
     pub in_step: u64,
     /// Admitted and not ended.
     pub open: u64,
-    /// Of the open ones, those whose task waits for input.
+    /// Open jobs whose task waits for input.
     pub held: u64,
-    /// Of the open ones, those whose submit's answer was lost.
+    /// Open jobs whose submit's answer was lost.
     pub unknown: u64,
-    /// Ended, as far back as the retention goes.
+    /// Ended, as long as the retention keeps them.
     pub ended: u64,
-    /// Of these, the failed ones: the dead letters.
+    /// Ended jobs that failed: the dead letters.
     pub failed: u64,
-    /// Of the delayed ones, those whose time has come.
+    /// Delayed jobs whose time has come.
     pub delayed_due: u64,
-    /// Of the polling ones, those whose next look is due.
+    /// Polling jobs whose next look is due.
     pub polling_due: u64,
     /// Entries of the event stream.
     pub events: u64,
-    /// Events that the slowest consumer group has yet to acknowledge.
+    /// Events that the slowest consumer group has not acknowledged yet.
     pub events_unread: u64,
     /// Consumer groups that read events.
     pub event_groups: u64,
     /// Entries that could not be read, of which the latest 10,000 or so are kept.
     pub rejected: u64,
-    /// When the job that has waited longest for its submit was enqueued; 0 when none waits.
+    /// When the job that has waited longest for its submit was enqueued; 0 if none waits.
     pub oldest_waiting_ms: u64,
     /// Ended jobs and rejected entries since the queue began, by `type:code`.
     pub totals: BTreeMap<String, u64>,
@@ -54,21 +54,21 @@ pub struct Counts {
 /// What all pods know about the upstream.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Upstream {
-    /// Nothing is asked of it by an operator's wish, but for last looks.
+    /// An operator has paused all requests to it, except last looks.
     pub is_paused: bool,
-    /// Nothing is submitted to it, by an operator's wish.
+    /// An operator has paused submits to it.
     pub are_submits_paused: bool,
-    /// Until then, Unix milliseconds, it wants no submits; 0 when it did not ask for a pause.
+    /// The end of the pause of submits, in Unix milliseconds; 0 if there was none.
     pub gate_ms: u64,
-    /// The same for looks at tasks.
+    /// The end of the pause of looks at tasks, likewise.
     pub looks_gate_ms: u64,
-    /// The tasks that may be open there, when it said that they were too many.
+    /// The adaptive limit of open tasks; `None` if the upstream has set none by refusals.
     pub limit: Option<f64>,
-    /// Failures in a row that opened the breaker; 0 is closed.
+    /// How often in a row the breaker has opened; 0 if it is closed.
     pub failures: u64,
-    /// The open breaker's next probe, Unix milliseconds.
+    /// When the open breaker lets the next probe through, in Unix milliseconds.
     pub probe_ms: u64,
-    /// What opened it; `None` is closed.
+    /// What opened the breaker; `None` if it is closed.
     pub cause: Option<BreakerCause>,
     /// Submits in a row whose answer was lost, over all pods.
     pub lost_in_a_row: u64,
@@ -78,11 +78,11 @@ pub struct Upstream {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BreakerCause {
-    /// The upstream does not let us in.
+    /// The upstream refuses our key, or our quota is spent.
     Down,
     /// The upstream is not there.
     Away,
-    /// A server answers there, and has no such address.
+    /// A server answers at the upstream's address, but has no such route.
     Misaddressed,
     /// The answers to many submits in a row were lost.
     Lost,
@@ -102,7 +102,7 @@ impl BreakerCause {
 }
 
 impl Counts {
-    /// Seconds that the oldest waiting job has waited.
+    /// How long the oldest waiting job has waited, in seconds.
     #[must_use]
     pub fn oldest_waiting_seconds(&self) -> f64 {
         match self.oldest_waiting_ms {
@@ -111,14 +111,14 @@ impl Counts {
         }
     }
 
-    /// How many tasks the upstream takes at once, as far as submits wait for that now; `None` where they do not.
+    /// The adaptive limit of open tasks, if it is reached, so that submits wait; else `None`.
     #[must_use]
     pub fn full_at(&self) -> Option<u64> {
         let limit = self.upstream.limit.map(|limit| limit.max(1.0) as u64);
         limit.filter(|limit| self.polling + self.in_step >= *limit)
     }
 
-    /// Everything that ended with `event_type` since the queue began.
+    /// How much has ended with `event_type` since the queue began.
     #[must_use]
     pub fn total(&self, event_type: &str) -> u64 {
         let of_type = |key: &&String| key.split_once(':').is_some_and(|(name, _)| name == event_type);
@@ -148,7 +148,7 @@ impl Ledger {
         commands.cmd("EVAL").arg(Self::COUNT).arg(1).arg(self.key(""));
         let ((numbers, totals, upstream),): (Reply,) = self.read(&commands).await?;
         let number = |name: &str| numbers.get(name).copied().unwrap_or(0);
-        // Below zero only where somebody has deleted what was counted.
+        // A count is below zero only if somebody deleted the counters.
         let whole = |(name, count): (String, i64)| (name, count.try_into().unwrap_or(0));
         let mut totals: BTreeMap<String, u64> = totals.into_iter().map(whole).collect();
         Ok(Counts {

@@ -9,15 +9,15 @@ use super::super::Ledger;
 /// A consumer group of the event stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventGroup {
-    /// Its name, in whatever bytes its consumers chose.
+    /// The group's name, in any bytes that its consumers chose.
     pub name: Vec<u8>,
-    /// Events that its consumers were given and have not acknowledged.
+    /// Events that were given to its consumers and are not acknowledged.
     pub pending: u64,
-    /// The oldest of these.
+    /// The oldest of these events.
     pub oldest_pending: Option<String>,
-    /// The last event that any of them was given.
+    /// The last event that was given to any of its consumers.
     pub last_delivered: String,
-    /// Events that none was given yet; `None` when Redis does not know.
+    /// Events that were not given to any consumer yet; `None` if Redis does not know.
     pub unread: Option<u64>,
 }
 
@@ -63,7 +63,8 @@ impl EventGroup {
         })
     }
 
-    /// The oldest event that it has not acknowledged or not even seen.
+    /// The id of the first event to keep for the group: the oldest unacknowledged event, or else the last one that was
+    /// given out.
     pub(in crate::ledger) fn oldest_needed(self) -> String {
         self.oldest_pending.unwrap_or(self.last_delivered)
     }

@@ -1,14 +1,14 @@
-//! Hides pictures: megabytes of base64 are of no use to whoever reads a request.
+//! Hides pictures: a person who reads a request has no use for megabytes of base64.
 
 /// A run of base64 characters this long is a picture or another file, not a word.
 const MIN_RUN: usize = 512;
 
-/// What a picture's base64 starts with, from the first bytes of its format.
+/// How the base64 of a picture starts, by the first bytes of each format.
 const IMAGE_STARTS: [&str; 5] = ["iVBOR", "/9j/", "\\/9j", "UklGR", "R0lGOD"];
 
 /// Replaces each long run of base64 in `text` by its size, such as `<image, 123 KB>`.
 ///
-/// JSON stays JSON, with its order and white space; text that is not JSON, even a part of it, will do too.
+/// JSON stays JSON, with its order and white space. Other texts, and parts of JSON, work too.
 #[must_use]
 pub fn hide_images(text: &str) -> String {
     let mut shown = String::with_capacity(text.len().min(64 * 1024));
@@ -29,18 +29,18 @@ pub fn hide_images(text: &str) -> String {
     shown
 }
 
-/// Takes `data:…;base64,` off the end of `text`, and tells whether it announced an image.
+/// Removes `data:…;base64,` from the end of `text`, and returns whether it announced an image.
 fn strip_data_url(text: &mut String) -> bool {
     let Some(start) = text.rfind("data:").filter(|_| text.ends_with(";base64,")) else {
         return false;
     };
-    // JSON may write the slash with a backslash before it.
+    // Compared without the slash, because JSON may write a backslash before it.
     let is_image = text[start..].starts_with("data:image");
     text.truncate(start);
     is_image
 }
 
-/// The bytes of the base64 character that `text` begins with. JSON may write `/` as `\/`.
+/// How many bytes the base64 character takes with which `text` begins. JSON may write `/` as `\/`.
 fn base64_unit(text: &str) -> Option<usize> {
     match text.as_bytes() {
         [b'+' | b'/' | b'=', ..] => Some(1),

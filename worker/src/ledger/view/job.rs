@@ -23,23 +23,23 @@ use crate::{
 pub struct JobView {
     /// The job.
     pub id: JobId,
-    /// When it was looked at, Unix milliseconds by Redis's clock.
+    /// When this view was read, Unix milliseconds by Redis's clock.
     pub now_ms: u64,
-    /// Where it stands.
+    /// The job's phase.
     pub phase: Phase,
-    /// How often it was claimed.
+    /// The fence of the latest claim; 0 if there was none.
     pub fence: u64,
     /// How often a lease of it ran out.
     pub reclaims: u32,
     /// Whether somebody asked to cancel it.
     pub is_cancel_requested: bool,
-    /// The task that a hook told of, while the job does not know its own.
+    /// The task that a hook named, while the job does not know its own.
     pub hinted_task: Option<String>,
-    /// Where it is found, and so what comes next.
+    /// Where the ledger has the job, and so what comes next.
     pub place: Place,
-    /// What is paused, and so whether that comes at all.
+    /// What is paused, and so whether the next step comes at all.
     pub paused: Option<Paused>,
-    /// Its record.
+    /// The job's record.
     pub record: Record,
     /// The size of the job as it is kept, in bytes: as it was enqueued, or without its pictures once it has completed.
     pub job_bytes: u64,
@@ -47,9 +47,9 @@ pub struct JobView {
     pub job: Option<Job>,
     /// The caller's `state`, verbatim; only its beginning if it is too large to be shown.
     pub state: Option<String>,
-    /// The bytes of the whole `state`.
+    /// The size of the whole `state` in bytes.
     pub state_bytes: u64,
-    /// The entry of the event stream that told its end.
+    /// The entry of the job's event in the event stream, once the job has ended.
     pub event_entry: Option<String>,
     /// That event, as long as the stream keeps it.
     pub event: Option<Event>,
@@ -61,10 +61,11 @@ type Scores = (Option<f64>, Option<f64>, Option<f64>, Option<u64>);
 type JobReply = (Option<String>, Vec<u8>, More, u64, u64, Option<f64>, Option<f64>, Option<u64>, PauseMarks);
 
 impl Ledger {
-    /// Larger jobs are not read for a page, and larger states only so far: claims and settlements wait behind it on the same connection.
+    /// A larger job is not read for a page, and a larger state only up to this size: claims and settlements wait behind
+    /// the reply on the same connection.
     const MAX_SHOWN_BYTES: u64 = 1024 * 1024;
 
-    /// Everything about one job; `None` when the ledger does not know it, or no longer.
+    /// Reads everything about one job; `None` if there is no such job, or no longer.
     ///
     /// # Errors
     /// [`ViewError`] if Redis did not answer at once.
@@ -86,7 +87,7 @@ impl Ledger {
 
         let mut commands = redis::pipe();
         commands.cmd("ZSCORE").arg(self.key("leases")).arg(lease_of(id, kept.fence));
-        // Of a completed one the pictures may be gone.
+        // The pictures of a completed job may be gone.
         let whole = if (1..=Self::MAX_SHOWN_BYTES).contains(&large) { "large" } else { "shown" };
         commands.cmd("GET").arg(self.job_key(whole, id));
         let entry = kept.event.unwrap_or("0-1");
@@ -101,7 +102,7 @@ impl Ledger {
             id: id.clone(),
             now_ms: self.clock().now_ms(),
             phase: kept.phase,
-            // The next claim is none yet.
+            // Without a lease, the kept fence is that of the next claim.
             fence: if lease.is_some() { kept.fence } else { kept.last_fence() },
             reclaims: reclaims.unwrap_or(0),
             is_cancel_requested: cancelled.is_some(),
@@ -119,10 +120,10 @@ impl Ledger {
     }
 }
 
-/// Where a job is found that ended at `ended_ms`, if it has, and has these scores in the sorted sets.
+/// Where the ledger has a job, from the time at which it ended, if it has, and from its scores in the sorted sets.
 fn place_of(ended_ms: Option<u64>, (lease, poll, later, rank): Scores) -> Place {
     let ms = |score: f64| score as u64;
-    // An overdue or cancelled job that is claimed may stand in a lane as well: what is done now counts.
+    // A claimed job that is overdue or cancelled may also be in a lane. The claim, which is what happens now, counts.
     match (lease, ended_ms, poll, later, rank) {
         (Some(lease), ..) => Place::InStep { lease_ms: ms(lease) },
         (_, Some(at_ms), ..) => Place::Ended { at_ms },

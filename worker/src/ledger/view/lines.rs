@@ -13,7 +13,7 @@ use super::{Ledger, ViewError};
 use crate::ledger::{EntryId, kept::KeptJob};
 use crate::lifecycle::{Phase, Record};
 
-/// Where a job is found in the ledger. Times are Unix milliseconds by Redis's clock.
+/// Where the ledger has a job. Times are Unix milliseconds by Redis's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "lane", rename_all = "snake_case")]
 pub enum Place {
@@ -24,22 +24,22 @@ pub enum Place {
     },
     /// Waits for its next look.
     Poll {
-        /// When that is due.
+        /// When the look is due.
         due_ms: u64,
     },
     /// Waits to be submitted.
     Submit {
-        /// Jobs before it, where that was asked for.
+        /// How many jobs are before it, if the view reads that.
         before: Option<u64>,
     },
     /// Waits for the time from which it may be submitted.
     Later {
-        /// When that is.
+        /// That time.
         due_ms: u64,
     },
     /// Has ended.
     Ended {
-        /// When that was.
+        /// The time of the end.
         at_ms: u64,
     },
     /// In no lane: it was moved between two reads.
@@ -51,22 +51,22 @@ pub enum Place {
 pub struct JobLine {
     /// The job.
     pub id: JobId,
-    /// Where it stands.
+    /// The job's phase.
     pub phase: Phase,
-    /// Where it is found.
+    /// Where the ledger has the job.
     pub place: Place,
     /// Its record.
     pub record: Record,
-    /// How it ended, while the event is kept.
+    /// The event of its end, while the stream keeps it.
     pub event: Option<Event>,
 }
 
-/// Why an open job does not move by itself.
+/// Why an open job does not go on by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// Its task waits for input.
     Held,
-    /// Its submit's answer was lost, and its task is searched for.
+    /// Its submit's answer was lost, and mjq searches for its task.
     Unknown,
 }
 
@@ -89,25 +89,25 @@ impl Standing {
 /// What is going on.
 #[derive(Debug, Clone, Default)]
 pub struct Latest {
-    /// Some of the open jobs, of each lane and priority those that come next; the newest first.
+    /// Some of the open jobs, newest first: those of each lane and priority that come next.
     pub open: Vec<JobLine>,
     /// The jobs that ended last, the latest first.
     pub ended: Vec<JobLine>,
 }
 
-/// Looks that told nothing, of those at open tasks that are shown.
+/// How many of the shown open tasks were last looked at in vain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlindLooks<'a> {
     /// The open tasks that are shown.
     pub tasks: usize,
-    /// Those of which the latest look told nothing.
+    /// The tasks whose latest look told nothing.
     pub blind: usize,
-    /// What the upstream said instead to one of them.
+    /// What the upstream said instead about one of them.
     pub reason: &'a str,
 }
 
 impl Latest {
-    /// Looks that told nothing; `None` while most of them told something.
+    /// The looks that told nothing; `None` while most looks told something, or no reason is known.
     #[must_use]
     pub fn blind_looks(&self) -> Option<BlindLooks<'_>> {
         let tasks = self.open.iter().filter(|line| matches!(line.phase, Phase::Polling | Phase::Held));
@@ -121,7 +121,7 @@ impl Latest {
 type Scored = Vec<(String, f64)>;
 
 impl Ledger {
-    /// Up to `limit` open jobs and up to `limit` ended ones.
+    /// Reads up to `limit` open jobs and up to `limit` ended ones.
     ///
     /// # Errors
     /// [`ViewError`] if Redis did not answer at once.
@@ -132,12 +132,12 @@ impl Ledger {
             commands.cmd("ZRANGE").arg(self.key(key)).arg(0).arg(last).arg("WITHSCORES");
         }
         for rank in 0..3_u64 {
-            // Those of each priority that come next: their scores are rank * 10^13 + age.
+            // The jobs of each priority that come next: scores are rank * 10^13 + enqueued ms.
             let (from, below) = (rank * Record::SCORE_RANK, (rank + 1) * Record::SCORE_RANK);
             commands.cmd("ZRANGEBYSCORE").arg(self.key("due:submit")).arg(from).arg(format!("({below}"));
             commands.arg("WITHSCORES").arg("LIMIT").arg(0).arg(limit);
         }
-        // An entry lists one job or many, and some of them may have been tried once more.
+        // An entry lists one or more jobs, and some of these may have been retried.
         commands.cmd("XREVRANGE").arg(self.key("ended")).arg("+").arg("-").arg("COUNT").arg(2 * limit);
         type Ranges = (Scored, Scored, Scored, Scored, Scored, Scored, StreamRangeReply);
         let (leases, polls, later, high, normal, low, ended): Ranges = self.read(&commands).await?;
@@ -154,12 +154,12 @@ impl Ledger {
         let mut open: Vec<JobLine> = open.into_iter().map(|(line, _)| line).collect();
         open.sort_by(|a, b| b.record.enqueued_ms.cmp(&a.record.enqueued_ms).then_with(|| a.id.cmp(&b.id)));
         let ended = self.lines(interleave(vec![listed(&ended)], limit)).await?;
-        // One that was tried once more is still listed.
+        // A job that was retried is still listed, but has no event.
         let ended = ended.into_iter().filter(|(_, event)| event.is_some()).collect();
         Ok(Latest { open, ended: self.with_events(ended).await? })
     }
 
-    /// Up to `limit` open jobs that are held, or unknown: those that have been so for longest.
+    /// Reads up to `limit` open jobs that are held or unknown, starting with those that have been so for longest.
     ///
     /// # Errors
     /// [`ViewError`] if Redis did not answer at once.
@@ -175,11 +175,11 @@ impl Ledger {
         let place = |due_ms: Option<f64>| due_ms.map_or(Place::Moving, |due_ms| Place::Poll { due_ms: due_ms as u64 });
         let jobs = ids.into_iter().zip(due).map(|(id, due_ms)| (id, place(due_ms))).collect();
         let lines = self.lines(jobs).await?.into_iter().map(|(line, _)| line);
-        // One may have gone on since.
+        // A job may have left this phase since.
         Ok(lines.filter(|line| line.phase == phase.phase()).collect())
     }
 
-    /// The latest `limit` dead letters, the latest first: jobs that failed, as far back as the retention goes.
+    /// Reads the latest `limit` dead letters, latest first: jobs that failed, as long as the retention keeps them.
     ///
     /// # Errors
     /// [`ViewError`] if Redis did not answer at once.
@@ -191,7 +191,8 @@ impl Ledger {
         self.with_events(lines).await
     }
 
-    /// Reads the records of `jobs`, each with the entry of its event; one that is gone or cannot be read is left out.
+    /// Reads the records of `jobs`, each with the entry of its event. Jobs that are gone or cannot be read are left
+    /// out.
     async fn lines(&self, jobs: Vec<(String, Place)>) -> Result<Vec<(JobLine, Option<String>)>, ViewError> {
         if jobs.is_empty() {
             return Ok(Vec::new());
@@ -211,7 +212,7 @@ impl Ledger {
         Ok(jobs.into_iter().zip(texts).filter_map(line).collect())
     }
 
-    /// Reads how the jobs ended, as long as the event stream still tells.
+    /// Adds the events of the jobs' ends, as long as the event stream keeps them.
     async fn with_events(&self, lines: Vec<(JobLine, Option<String>)>) -> Result<Vec<JobLine>, ViewError> {
         if lines.is_empty() {
             return Ok(Vec::new());
@@ -230,7 +231,7 @@ impl Ledger {
 }
 
 impl JobLine {
-    /// What happened and why, if it has ended and its event is kept.
+    /// The type and the code of the job's end, if it has ended and its event is kept.
     #[must_use]
     pub fn ending(&self) -> Option<(EventType, Code)> {
         self.event.as_ref().map(|event| (event.event_type, event.code))
@@ -245,13 +246,13 @@ fn placed(scored: Scored, place: impl Fn(u64) -> Place) -> Vec<(String, Place)> 
     scored.into_iter().map(|(id, score)| (id, place(score as u64))).collect()
 }
 
-/// The job of a lease, which is named after its claim: `<fence>:<job id>`.
+/// The job of a lease. A lease is named `<fence>:<job id>`.
 fn without_fence((lease, score): (String, f64)) -> (String, f64) {
     let job = lease.split_once(':').map_or("", |(_, job)| job);
     (job.to_owned(), score)
 }
 
-/// The jobs in entries of `ended`, the latest first. One that was tried once more may be there twice.
+/// The jobs in entries of `ended`, the latest first. A job that was retried may be there twice.
 fn listed(ended: &StreamRangeReply) -> Vec<(String, Place)> {
     let jobs = |entry: &StreamId| {
         let (ids, at_ms) = (entry.get::<String>("jobs").unwrap_or_default(), EntryId::read(&entry.id).ms);
@@ -260,13 +261,13 @@ fn listed(ended: &StreamRangeReply) -> Vec<(String, Place)> {
     ended.ids.iter().flat_map(jobs).collect()
 }
 
-/// Takes one of each lane in turn, so that a long lane does not hide a short one.
+/// Takes one job of each lane in turn, so that a long lane does not hide a short one.
 fn interleave(lanes: Vec<Vec<(String, Place)>>, limit: usize) -> Vec<(String, Place)> {
     let longest = lanes.iter().map(Vec::len).max().unwrap_or(0);
     let mut seen = HashSet::new();
     (0..longest)
         .flat_map(|turn| lanes.iter().filter_map(move |lane| lane.get(turn)))
-        // A job that moved between two of the reads stands in two lanes.
+        // A job that moved between two reads is in two lanes.
         .filter(|(id, _)| seen.insert(id.clone()))
         .take(limit)
         .cloned()

@@ -1,8 +1,8 @@
 //! Views: what a person or a dashboard may ask the ledger.
 //!
-//! They change nothing, cost a bounded number of round trips and a bounded number of entries, however
-//! long the backlog is, and fail at once when Redis does not answer: whoever looks wants to know
-//! just that. What they show was true a moment ago and may have changed since.
+//! Views change nothing. They cost a bounded number of round trips and entries, however long the backlog is. They fail
+//! at once when Redis does not answer, because that is then what the reader wants to know. What they show may have
+//! changed a moment later.
 
 mod count;
 mod event_groups;
@@ -39,10 +39,10 @@ pub enum ViewError {
 }
 
 impl Ledger {
-    /// How long one read may take. Redis is busy or away when it takes longer, and the page says so.
+    /// How long one read may take. If it takes longer, Redis is busy or away, and the page says so.
     pub const VIEW_TIMEOUT: Duration = Duration::from_secs(1);
 
-    /// Asks Redis for a sign of life.
+    /// Asks Redis for a sign of life (`PING`).
     ///
     /// # Errors
     /// [`ViewError`] if there was none within [`Self::VIEW_TIMEOUT`].

@@ -3,14 +3,14 @@
 use super::{Ledger, Upstream, ViewError};
 use crate::ledger::Paused;
 
-/// The two marks of pauses, where they are set.
+/// The two marks of pauses, if they are set.
 pub(super) type PauseMarks = (Option<String>, Option<String>);
 
 /// The fields of the hash `upstream` that [`PauseMarks`] come from.
 pub(super) const PAUSE_FIELDS: [&str; 2] = ["paused", "submits_paused"];
 
 impl Ledger {
-    /// What is paused; `None` where nothing is.
+    /// Reads what is paused; `None` if nothing is.
     ///
     /// # Errors
     /// [`ViewError`] if Redis did not answer at once.
@@ -23,7 +23,7 @@ impl Ledger {
 }
 
 impl Upstream {
-    /// What is paused by an operator's wish.
+    /// What an operator has paused.
     #[must_use]
     pub fn paused(&self) -> Option<Paused> {
         pause_of(self.is_paused, self.are_submits_paused)
@@ -35,7 +35,7 @@ pub(super) fn read_pause((all, submits): &PauseMarks) -> Option<Paused> {
     pause_of(is_set(all), is_set(submits))
 }
 
-/// Who pauses everything pauses submits as well.
+/// A pause of everything includes submits.
 fn pause_of(all: bool, submits: bool) -> Option<Paused> {
     match (all, submits) {
         (true, _) => Some(Paused::All),

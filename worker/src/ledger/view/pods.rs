@@ -1,4 +1,4 @@
-//! The pods that say of themselves that they work on this queue.
+//! The pods that report, by their beats, that they work on this queue.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -9,22 +9,22 @@ use super::{Ledger, ViewError};
 /// One worker pod, as its last heartbeat told.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
-    /// Its name.
+    /// The pod's name.
     #[serde(default)]
     pub name: String,
     /// Whether it was seen lately.
     #[serde(default)]
     pub is_live: bool,
-    /// Its last heartbeat, Unix milliseconds by Redis's clock.
+    /// The time of its last heartbeat, Unix milliseconds by Redis's clock.
     #[serde(default)]
     pub seen_ms: u64,
-    /// Its start, Unix milliseconds by Redis's clock.
+    /// The time of its start, Unix milliseconds by Redis's clock.
     #[serde(default)]
     pub started_ms: u64,
-    /// The steps that it performs at once.
+    /// How many steps it can perform at once.
     #[serde(default)]
     pub slots: u64,
-    /// The steps that it performs this moment.
+    /// How many steps it performs at this moment.
     #[serde(default)]
     pub busy: u64,
     /// Its version of mjq.
@@ -36,11 +36,11 @@ pub struct Pod {
 }
 
 impl Pod {
-    /// A pod that was not seen for this long is taken for dead.
+    /// A pod that was not seen for this long counts as dead.
     pub const LIVE_FOR: Duration = Duration::from_secs(15);
 
     fn read(name: String, beat: &str, now_ms: u64) -> Self {
-        // A pod of another version may write what this one cannot read: it is there all the same.
+        // A pod of another version may write a beat that this one cannot read, but the pod exists all the same.
         let pod: Self = serde_json::from_str(beat).unwrap_or_default();
         let is_live = u128::from(now_ms.saturating_sub(pod.seen_ms)) < Self::LIVE_FOR.as_millis();
         Self { name, is_live, ..pod }
@@ -48,7 +48,7 @@ impl Pod {
 }
 
 impl Ledger {
-    /// The pods of this queue by name: the live ones, and the dead ones that could not say goodbye.
+    /// Reads the pods of this queue by name: first the live ones, then the dead ones that did not sign off.
     ///
     /// # Errors
     /// [`ViewError`] if Redis did not answer at once.

@@ -15,7 +15,7 @@ pub struct RejectedEntry {
     pub rejected_ms: u64,
     /// What is wrong, in words.
     pub reason: String,
-    /// The beginning of its text, with pictures hidden.
+    /// The beginning of the entry's text, with pictures hidden.
     pub text: String,
 }
 
@@ -25,7 +25,7 @@ impl RejectedEntry {
 }
 
 impl Ledger {
-    /// The latest `limit` rejected entries, the newest first.
+    /// Reads the latest `limit` rejected entries, newest first.
     ///
     /// # Errors
     /// [`ViewError`] if Redis did not answer at once.

@@ -1,4 +1,4 @@
-//! What is seen of a task.
+//! What a look at a task means for the job.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use crate::lifecycle::{
     observation::{FailureClass, TaskReport},
 };
 
-/// What relays show is up to 15 s old, and some show an end bit by bit.
+/// How long the rest of an end may take: relays show data that is up to 15 s old, and some show an end bit by bit.
 const REST_MAY_COME_MS: u64 = 20_000;
 
 impl Decision<'_> {
     pub(super) fn running(&mut self, task: &TaskReport) -> Next {
         self.saw(task);
-        // Until the deadline, that is the only hint at what keeps the task.
+        // Until the deadline, this is the only hint at what delays the task.
         self.record.reason.clone_from(&task.fail_reason);
         if let Some(next) = task.seems_failed.and_then(|class| self.seems_failed(task, class)) {
             return next;
@@ -26,8 +26,8 @@ impl Decision<'_> {
         self.poll_again(|job| job.at.policy.next_poll(&job.record, task.progress, job.at.now_ms, job.outlook()))
     }
 
-    /// Takes a task for failed that was shown so, but for its status, for a while and at each look. One look might meet
-    /// an upstream between two tries.
+    /// Treats a task as failed if each look for a while has shown it as failed in all but its status. A single look
+    /// might meet an upstream between two tries.
     fn seems_failed(&mut self, task: &TaskReport, class: FailureClass) -> Option<Next> {
         let since_ms = *self.record.seems_failed_ms.get_or_insert(self.at.now_ms);
         let waited_ms = self.at.now_ms.saturating_sub(since_ms);
@@ -46,7 +46,7 @@ impl Decision<'_> {
         Next::Poll(Duration::from_millis(waited_ms / 2).clamp(self.at.policy.poll_min, self.at.policy.poll_max))
     }
 
-    /// Judges by the task's progress how long it will take.
+    /// Narrows down how long the task will take, by its progress.
     fn narrow_down(&mut self, task: &TaskReport) {
         let record = &mut self.record;
         let elapsed_ms = self.at.now_ms.saturating_sub(record.started_ms);
@@ -60,7 +60,7 @@ impl Decision<'_> {
         self.saw(task);
         // Some relays say SUCCESS before they have the picture and its buttons.
         let lacks_image = task.image_url.is_empty() && self.record.kind.gives_image();
-        // Its follow-ups press them.
+        // The follow-ups press the buttons.
         let lacks_buttons = task.buttons.is_none() && self.record.has_follow_ups;
         if (lacks_image || lacks_buttons) && !self.is_overdue() {
             let since_ms = *self.record.incomplete_ms.get_or_insert(self.at.now_ms);
@@ -97,7 +97,7 @@ impl Decision<'_> {
         let words = format!("task {task} failed for want of capacity ({}): another one is asked for", record.reason);
         record.note(self.at.now_ms, &words);
         record.leave_task();
-        // What was answered to the task before is the answer to this one, too.
+        // The inputs that the task before got are for the next task, too.
         record.inputs_used = 0;
         self.enter(Phase::Queued);
         Next::Submit(self.at.policy.after_refusal(self.record.attempts, None, self.at.jitter))
@@ -120,7 +120,7 @@ impl Decision<'_> {
         self.poll_again(|job| job.at.policy.after_missing(job.at.jitter))
     }
 
-    /// No limit keeps a job from its end: one that is overdue waits for its last look, but not for long.
+    /// No limit may keep a job from ending: an overdue job waits for its last look, but not for long.
     pub(super) fn not_looked_at(&mut self) -> Next {
         if self.may_be_looked_at() { Next::Poll(Duration::ZERO) } else { self.end_at_deadline() }
     }
@@ -134,7 +134,7 @@ impl Decision<'_> {
         self.poll_again(|job| job.at.policy.after_blind_poll(blind_polls, retry_after, job.at.jitter))
     }
 
-    /// Whose it is, the next looks will tell.
+    /// The next looks will show whether the other id names this job's task.
     pub(super) fn stranger(&mut self, id: &TaskId, reason: &str) -> Next {
         self.record.alias = Some(Alias::shown(self.record.alias.take(), id, self.at.now_ms));
         self.no_verdict(reason, None)
@@ -155,8 +155,8 @@ impl Decision<'_> {
             record.progress = progress;
         }
         if record.started_ms == 0 && (record.progress > 0 || task.started_ms > 0) {
-            // The upstream's clock is believed only as far as it agrees with what was seen. A task may well
-            // have begun a moment before its acceptance was heard of.
+            // The upstream's clock counts only if it agrees with what mjq saw. A task may well have begun a moment
+            // before mjq learnt of its acceptance.
             let may_be_true = (record.enqueued_ms..=self.at.now_ms).contains(&task.started_ms);
             record.started_ms = if may_be_true { task.started_ms.max(record.accepted_ms) } else { self.at.now_ms };
         }

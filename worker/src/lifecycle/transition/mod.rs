@@ -1,6 +1,6 @@
 //! The transition function: the one place that decides what an observation means for a job.
 //!
-//! The table is here; what each of its pairs comes to is in `submit`, `look` and `unknown`, by what was seen.
+//! This file has the table. The decisions for its pairs are in `submit`, `look` and `unknown`, by what was observed.
 
 mod look;
 mod submit;
@@ -16,18 +16,18 @@ use super::{Ending, Outlook, Pace, Phase, Policy, Record, observation::Observati
 /// What [`next`] may know besides the record and the observation.
 #[derive(Debug, Clone, Copy)]
 pub struct Circumstances<'a> {
-    /// Now, by Redis's clock, in Unix milliseconds.
+    /// The present time by Redis's clock, in Unix milliseconds.
     pub now_ms: u64,
-    /// The step was claimed, by Redis's clock, in Unix milliseconds.
+    /// When the step was claimed, by Redis's clock, in Unix milliseconds.
     pub claimed_ms: u64,
-    /// When the step was granted the place that it has under the rate of submits, by Redis's clock, in Unix milliseconds; 0
-    /// is none.
+    /// When the step was granted its place under the rate of submits, by Redis's clock, in Unix milliseconds; 0 if it
+    /// has none.
     pub place_ms: u64,
     /// 0 to 1; spreads delays.
     pub jitter: f64,
-    /// The claim that the step was made under.
+    /// The fence of the claim under which the step was made.
     pub fence: u64,
-    /// Times that a lease of this job ran out, up to this claim.
+    /// How often a lease of this job ran out, up to this claim.
     pub reclaims: u32,
     /// How long tasks of this job's class lately ran.
     pub pace: Option<&'a Pace>,
@@ -35,7 +35,7 @@ pub struct Circumstances<'a> {
     pub last_accepted_ms: u64,
     /// When this pod last saw the upstream show a task, in Unix milliseconds; 0 is never.
     pub last_shown_ms: u64,
-    /// How late looks are made at present, over all pods.
+    /// How late looks are at present, over all pods.
     pub polls_late: Duration,
     /// The settings.
     pub policy: &'a Policy,
@@ -55,13 +55,13 @@ pub struct Transition {
 /// A job's next step, or its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// It is submitted (again) after this delay.
+    /// The job is submitted (again) after this delay.
     Submit(Duration),
-    /// It is submitted when its parent has ended, or after this delay at the latest.
+    /// The job is submitted when its parent has ended, or after this delay at the latest.
     AfterParent(Duration),
-    /// It is looked at after this delay.
+    /// The task is looked at, or looked for, after this delay.
     Poll(Duration),
-    /// It has ended.
+    /// The job has ended.
     End(Ending),
 }
 
@@ -73,35 +73,35 @@ pub enum Pressure {
     None,
     /// A submit was not sent: its place under the rate, and its turn as a probe, are free again.
     Unsent {
-        /// When it was claimed, by Redis's clock, in Unix milliseconds.
+        /// When the submit was claimed, by Redis's clock, in Unix milliseconds.
         claimed_ms: u64,
         /// When its place was granted; 0 if it has none.
         place_ms: u64,
     },
-    /// It took a job.
+    /// The upstream took a job.
     Accepted,
-    /// It answered, whatever it said: it is there, and lets us in.
+    /// The upstream answered something: it is there, and lets us in.
     Up,
-    /// It is full, or asks to be left alone for this long.
+    /// The upstream is full, or asks for a pause of this length.
     Saturated(Duration),
-    /// It was looked at too often, and asks to be left alone for this long: no look of any job is claimed.
+    /// The upstream got too many looks, and asks for a pause of this length: no pod claims looks meanwhile.
     Throttled(Duration),
-    /// It does not let us in: stop submitting, and probe.
+    /// The upstream does not let us in: submits stop, and probes go.
     Down {
-        /// When the submit was claimed that tells it, by Redis's clock, in Unix milliseconds.
+        /// When the submit that shows this was claimed, by Redis's clock, in Unix milliseconds.
         claimed_ms: u64,
     },
-    /// It is not there, so that a probe costs nothing: stop submitting, and probe often.
+    /// The upstream is not there, so a probe costs nothing: submits stop, and probes go often.
     Away {
-        /// When the submit was claimed that tells it.
+        /// When the submit that shows this was claimed.
         claimed_ms: u64,
     },
-    /// It has no such address: stop submitting, and probe as often as where nobody is there.
+    /// The upstream has no such address: submits stop, and probes go as often as for `Away`.
     Misaddressed {
         /// When the submit was claimed.
         claimed_ms: u64,
     },
-    /// A submit's answer was lost. Many of these in a row are an upstream that is down, too.
+    /// A submit's answer was lost. If many are lost in a row, the upstream counts as down, too.
     Lost {
         /// When the submit was claimed.
         claimed_ms: u64,
@@ -109,14 +109,14 @@ pub enum Pressure {
 }
 
 impl Pressure {
-    /// Whether it tells of a submit that may have made a task.
+    /// Whether this comes from a submit that may have made a task.
     #[must_use]
     pub fn may_have_cost(self) -> bool {
         matches!(self, Self::Accepted | Self::Lost { .. })
     }
 }
 
-/// An observation that cannot be made of a job in this phase. It is a bug, and changes nothing.
+/// An observation that cannot be made of a job in this phase. It is a bug, and leaves the job unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{observation} cannot be observed of a job that is {phase}")]
 pub struct Illegal {
@@ -129,7 +129,7 @@ pub struct Illegal {
 /// Decides what `seen` means for the job in `record`.
 ///
 /// # Errors
-/// [`Illegal`] for a pair that cannot be; each such pair is listed below.
+/// [`Illegal`] for an impossible pair; each is listed below.
 pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Result<Transition, Illegal> {
     use Observation as O;
     use Phase as P;
@@ -137,7 +137,7 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
     decision.record.survived_reclaims = at.reclaims;
     let is_put_back = matches!(seen, O::NotBegun | O::ParentPending | O::ParentNotKnown | O::NoMemory);
     if record.phase == P::Submitting && !is_put_back {
-        // The ledger wrote the intent down with the claim; the timeline gets it now.
+        // The ledger recorded the intent with the claim; the timeline gets it now.
         decision.record.enter(P::Submitting, at.claimed_ms, at.fence);
     }
     let next = match (record.phase, seen) {
@@ -179,7 +179,7 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
         (P::Unknown, O::Poisoned) => decision.poisoned(),
         (P::Unknown, O::CancelRequested) => decision.cancelled(),
 
-        // What no step can see: each pair is listed, so that a new phase or observation has to be thought about.
+        // Impossible pairs. Each is listed, so that the compiler asks for a decision on each new phase or observation.
         (P::Polling | P::Held, O::Found(_) | O::NotFound)
         | (P::Queued | P::Submitting | P::Polling | P::Unknown, O::InputGiven(_))
         | (
@@ -216,12 +216,12 @@ struct Decision<'a> {
 }
 
 impl Decision<'_> {
-    /// How long after its deadline a job waits for its last look, where nobody may look.
+    /// How long after its deadline a job waits for its last look while limits allow no look.
     const LAST_LOOK: Duration = Duration::from_secs(10);
 
     fn count_attempt(&mut self) {
         self.record.attempts += 1;
-        // The upstream may have taken the attempt before, too.
+        // The upstream may have taken the lost attempt before, too.
         self.record.possible_duplicate |= self.record.unknown_ms > 0;
     }
 
@@ -236,12 +236,12 @@ impl Decision<'_> {
         record.status.clear();
         record.progress = 0;
         record.span = None;
-        // A task that nobody waits before runs at once.
+        // A task with no other before it runs at once.
         record.started_ms = if record.queue_position == 0 { self.at.now_ms } else { 0 };
         self.enter(Phase::Polling);
     }
 
-    /// A submit was not sent.
+    /// The pressure of a submit that was not sent.
     fn unsent(&self) -> Pressure {
         Pressure::Unsent { claimed_ms: self.at.claimed_ms, place_ms: self.at.place_ms }
     }
@@ -260,10 +260,10 @@ impl Decision<'_> {
         self.at.now_ms < self.record.deadline_ms.saturating_add(Self::LAST_LOOK.as_millis() as u64)
     }
 
-    /// Takes the upstream's wish for a pause after a look for what it is: about all looks, unless the upstream has shown
-    /// another task since it first refused this one. Then the wish is about this task, and only its own looks wait.
+    /// Obeys a pause that the upstream asks for after a look. The pause concerns all looks. But if the upstream has
+    /// shown another task since it first refused this one, it concerns only looks at this task.
     fn leave_alone(&mut self, retry_after: Option<Duration>) {
-        /// Nobody may stop all looks for longer with one answer: deadlines go on.
+        /// One answer must not stop all looks for longer: deadlines go on.
         const LONGEST: Duration = Duration::from_secs(120);
         let Some(pause) = retry_after.filter(|pause| !pause.is_zero()) else { return };
         if self.record.looks_refused_ms == 0 {
@@ -280,7 +280,7 @@ impl Decision<'_> {
     }
 
     fn poisoned(&mut self) -> Next {
-        // That the upstream may have taken it matters more to whoever pays.
+        // For the payer it matters more that the upstream may have taken the job.
         let code = if self.record.phase == Phase::Unknown { Code::SubmitUnknown } else { Code::Poison };
         "workers died on this job again and again".clone_into(&mut self.record.reason);
         self.end(Phase::Failed, code)
@@ -288,7 +288,7 @@ impl Decision<'_> {
 
     fn end_at_deadline(&mut self) -> Next {
         if self.record.phase == Phase::Held {
-            // Why the inputs that were given did not do.
+            // The reason must say why the given inputs did not help.
             let about_input = |note: &&str| [INPUT_REFUSED, INPUT_LOST].iter().any(|begin| note.starts_with(begin));
             let notes: Vec<&str> = self.record.notes.iter().map(|note| note.1.as_str()).collect();
             let why = notes.iter().rev().find(|note| about_input(note)).map(|note| format!("; {note}"));
@@ -296,7 +296,8 @@ impl Decision<'_> {
             return self.end(Phase::Failed, Code::NeedsInput);
         }
         let record = &mut self.record;
-        // Nothing was charged and nothing was made: that tells a long line from a slow upstream.
+        // If the upstream never took the job, nothing was charged: the reason distinguishes a long line from a slow
+        // upstream.
         let was_taken = record.attempts > 0 || record.task.is_some() || record.unknown_ms > 0;
         match (was_taken, record.reason.is_empty()) {
             (true, false) => {}
@@ -324,7 +325,7 @@ impl Decision<'_> {
         self.record.span = None;
         let fate_is_unknown = self.record.unknown_ms > 0 && self.record.task.is_none();
         if fate_is_unknown && code != Code::SubmitUnknown {
-            // Whatever ended the job: an earlier submit may have been taken, and billed.
+            // Whatever ended the job, an earlier submit may have been taken and billed.
             self.record.reason.push_str("; an earlier submit's answer was lost");
             if phase == Phase::Failed {
                 code = Code::SubmitUnknown;
@@ -339,7 +340,7 @@ impl Decision<'_> {
     }
 
     fn finish(mut self, next: Next) -> Transition {
-        // No step is planned beyond the deadline: the one at the deadline ends the job.
+        // No step is planned beyond the deadline: the step at the deadline ends the job.
         let left = Duration::from_millis(self.record.deadline_ms.saturating_sub(self.at.now_ms));
         let next = match next {
             Next::Submit(_) | Next::AfterParent(_) if self.is_overdue() => self.end_at_deadline(),

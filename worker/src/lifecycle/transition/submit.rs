@@ -1,4 +1,4 @@
-//! What is seen of a submit, and what keeps one from being sent.
+//! What the result of a submit means for the job, and what keeps a submit from being sent.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use mjq_producer::contract::{Code, TaskId};
 use super::{Decision, Next, Pressure};
 use crate::lifecycle::{Phase, observation::Busy};
 
-/// How notes begin that tell what became of an input.
+/// The beginnings of notes that tell what became of an input.
 pub(super) const INPUT_REFUSED: &str = "the upstream refused the input";
 pub(super) const INPUT_LOST: &str = "the answer to the input was lost";
 
@@ -27,7 +27,7 @@ impl Decision<'_> {
 
     pub(super) fn refused(&mut self, busy: Busy, retry_after: Option<Duration>, reason: &str) -> Next {
         if busy == Busy::WithoutId && self.record.is_answering {
-            // It took the input of a task that is known.
+            // The upstream took the input for a known task.
             return self.left_unknown(reason);
         }
         reason.clone_into(&mut self.record.reason);
@@ -38,7 +38,7 @@ impl Decision<'_> {
         match busy {
             Busy::Saturated | Busy::WithoutId | Busy::Barred => {}
             Busy::Unreachable | Busy::Misaddressed => {
-                // The breaker sees to it that there are few; this one is not to be late when the upstream is back.
+                // The breaker keeps such submits few. This one must not be late when the upstream is back.
                 delay = delay.min(Self::AWAY.max(retry_after.unwrap_or_default()));
             }
             Busy::Fault => {
@@ -53,10 +53,10 @@ impl Decision<'_> {
         Next::Submit(delay)
     }
 
-    /// What a refusal tells about the upstream as a whole. A refusal that is about the job must not stop the others; a
-    /// pause that the upstream asks for is kept all the same, within reason.
+    /// What a refusal tells about the upstream as a whole. A refusal that concerns only this job must not stop the
+    /// others. But a pause that the upstream asks for is kept, up to a limit.
     fn pressure_of(&self, busy: Busy, retry_after: Option<Duration>) -> Pressure {
-        /// One answer must not stop everybody for longer. The job that it was given to waits for as long as it says.
+        /// One answer must not stop all submits for longer. The refused job itself waits for the full time.
         const LONGEST: Duration = Duration::from_secs(600);
         match busy {
             _ if self.takes_others(busy) && retry_after.is_none() => Pressure::None,
@@ -69,8 +69,8 @@ impl Decision<'_> {
         }
     }
 
-    /// Whether the refusal is about the job: the upstream has taken another one since it last refused this job or, at the
-    /// first refusal, since this submit was claimed.
+    /// Whether the refusal concerns only this job: the upstream has taken another job since it last refused this one
+    /// or, at the first refusal, since this submit was claimed.
     fn takes_others(&self, busy: Busy) -> bool {
         let since_ms = match (self.record.refused_ms, busy) {
             // A full upstream refuses some submits of a burst while its acceptances of others are on their way.
@@ -91,11 +91,11 @@ impl Decision<'_> {
         self.hopeless(code, reason)
     }
 
-    /// To submit the same again would come to the same.
+    /// Ends the job, or rejects the input: the same submit would have the same result again.
     fn hopeless(&mut self, code: Code, reason: &str) -> Next {
         reason.clone_into(&mut self.record.reason);
         if self.record.is_answering && code != Code::ParentGone {
-            // The input was wrong, not the task: it still waits for a better one.
+            // The input was wrong, not the task: the task still waits for a better input.
             self.record.is_answering = false;
             self.record.note(self.at.now_ms, &format!("{INPUT_REFUSED}: {reason}"));
             self.enter(Phase::Held);
@@ -105,7 +105,7 @@ impl Decision<'_> {
     }
 
     pub(super) fn parent_pending(&mut self) -> Next {
-        /// Until it is looked whether the parent's end was missed: Redis may have lost who waits for it.
+        /// The time until the parent is looked up again: Redis may have lost the list of jobs that wait for it.
         const LONGEST: Duration = Duration::from_secs(60);
         self.pressure = self.unsent();
         self.record.parent_missed_ms = 0;
@@ -116,7 +116,8 @@ impl Decision<'_> {
     pub(super) fn parent_not_known(&mut self) -> Next {
         self.pressure = self.unsent();
         self.enter(Phase::Queued);
-        // Not from when it was enqueued: the action may have been read long after that, and before its parent.
+        // Counted from the first lookup, not from the enqueuing: the action may have been read long after that, and
+        // before its parent.
         if self.record.parent_missed_ms == 0 {
             self.record.parent_missed_ms = self.at.now_ms;
         }
@@ -124,7 +125,8 @@ impl Decision<'_> {
         Next::Submit((waited / 8).clamp(self.at.policy.poll_min, self.at.policy.poll_max))
     }
 
-    /// Not at once, as the first of the lane again: many large jobs would keep all others from being submitted.
+    /// Waits, instead of being the first of the lane again: otherwise many large jobs would keep all others from being
+    /// submitted.
     pub(super) fn no_memory(&mut self) -> Next {
         self.pressure = self.unsent();
         self.enter(Phase::Queued);
@@ -133,7 +135,7 @@ impl Decision<'_> {
     }
 
     pub(super) fn not_begun(&mut self) -> Next {
-        // A job that was claimed for its end took no place under the rate, and has none to give back.
+        // A job that was claimed to end took no place under the rate, so it gives none back.
         if self.record.phase == Phase::Submitting {
             self.pressure = self.unsent();
         }
@@ -150,7 +152,7 @@ impl Decision<'_> {
 
     pub(super) fn unanswered(&mut self, reason: &str, lead: Option<&TaskId>) -> Next {
         self.pressure = Pressure::Lost { claimed_ms: self.at.claimed_ms };
-        // Not a task that this job has had, and has left.
+        // A task that this job has already left is no lead.
         self.record.lead = lead.filter(|task| !self.record.earlier_tasks.contains(task)).cloned();
         self.left_unknown(reason)
     }
@@ -158,7 +160,7 @@ impl Decision<'_> {
     pub(super) fn left_unknown(&mut self, reason: &str) -> Next {
         reason.clone_into(&mut self.record.reason);
         if std::mem::take(&mut self.record.is_answering) {
-            // The task is known: whether it got its input, a look at it will tell.
+            // The task is known, and a look will tell whether it got its input.
             self.record.note(self.at.now_ms, &format!("{INPUT_LOST}: {reason}"));
             self.enter(Phase::Polling);
             return Next::Poll(self.at.policy.poll_min);
@@ -169,18 +171,18 @@ impl Decision<'_> {
         self.still_unknown()
     }
 
-    /// A submit that was refused, or given up, has made a task all the same: a hook told which, and the upstream shows it.
+    /// A submit that was refused or given up has made a task after all: a hook named it, and the upstream shows it.
     pub(super) fn found_before_submit(&mut self, task: &TaskId) -> Next {
         self.pressure = self.unsent();
         if self.record.unknown_ms == 0 {
-            // A refusal was none, so that the others may have made tasks, too.
+            // One refusal was false, so the others may have made tasks, too.
             self.record.possible_duplicate |= self.record.refusals > 1;
             self.count_attempt();
         }
         self.found(task)
     }
 
-    /// A hook told of a task, and a look at it told nothing: to submit now might pay twice.
+    /// A hook named a task, and a look at it told nothing: a submit now might be paid twice.
     pub(super) fn not_told_before_submit(&mut self, reason: &str, retry_after: Option<Duration>) -> Next {
         self.pressure = self.unsent();
         reason.clone_into(&mut self.record.reason);
@@ -190,7 +192,7 @@ impl Decision<'_> {
         Next::Submit(delay)
     }
 
-    /// A hook told of a task that the upstream does not show, or not yet: to submit now might pay twice. Once the task
+    /// A hook named a task that the upstream does not show, or not yet: a submit now might be paid twice. Once the task
     /// counts as lost, the job is submitted.
     pub(super) fn missing_before_submit(&mut self) -> Next {
         self.pressure = self.unsent();

@@ -1,4 +1,4 @@
-//! What is seen of a submit whose answer was lost.
+//! What looks for the task of a lost answer mean for the job.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ impl Decision<'_> {
 
     pub(super) fn found(&mut self, task: &TaskId) -> Next {
         self.record.adopted = true;
-        // Its fate is known now.
+        // The fate of the lost submit is known now.
         self.record.unknown_ms = 0;
         self.begin_polling(task);
         Next::Poll(Duration::ZERO)

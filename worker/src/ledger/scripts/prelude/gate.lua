@@ -1,19 +1,20 @@
 -- In front of the scripts that read the times until which something waits, Unix ms.
 --
--- The clock may go back (a failover to a host that is behind). Times from before are then far ahead, and tell nothing.
+-- The clock may go back (a failover to a host whose clock is behind). Times noted before that are far ahead, and are
+-- ignored.
 
--- The longest that a look at the upstream's hash may find each of its gates closed, ms.
+-- The longest time, ms, that each gate in the hash `upstream` can be closed for.
 local LONGEST = { gate_ms = 600000, looks_gate_ms = 120000, down_until_ms = 30000 }
 
--- Until when something waits; 0 if that is over, or further ahead than there ever is one.
+-- The time until which something waits; 0 if it has passed, or is more than `longest_ms` ahead.
 local function until_ms(text, longest_ms)
   local at = tonumber(text or 0) or 0
   return at > now and at <= now + longest_ms and at or 0
 end
 
--- Until when one of the upstream's gates is closed; 0 if it is open.
+-- The time until which a gate of the upstream is closed; 0 if it is open.
 local function closed_until(gate, text) return until_ms(text, LONGEST[gate]) end
 
--- How long ago something was.
+-- The distance of a time from now, ms.
 local function ms_since(at) return math.abs(now - (tonumber(at or 0) or 0)) end
 

@@ -1,11 +1,11 @@
 -- In front of the scripts that read or write jobs one by one.
 --
--- `job:<id>` is text: the fence of the claim that is under way, else of the next one; the phase; the record;
--- and once the job has ended, on a line of its own, the entry of its event.
+-- `job:<id>` is text: the fence (of the claim under way, or else of the next claim), the phase and the record. Once the
+-- job has ended, a second line names the entry of its event.
 
 write_although_full()
 
--- The fence, as text, with the phase, the record and the entry, which is '' before the end; nil when there is no job.
+-- Returns the fence as text, the phase, the record, and the event's entry ('' before the end); nil if there is no job.
 local function read_job(id)
   local text = try('GET', P .. 'job:' .. id)
   if not text then return nil end
@@ -19,7 +19,8 @@ end
 
 local function has_ended(phase) return phase == 'completed' or phase == 'failed' or phase == 'cancelled' end
 
--- Rare fields are in `more:<id>`. The set `marked` lists the jobs that have any of them, or are large, or have waiting children.
+-- Rare fields are in `more:<id>`. The set `marked` lists the jobs that have such fields, are large, or have waiting
+-- children.
 local function note_more(id, ...)
   if not try('HSET', P .. 'more:' .. id, ...) then
     redis.call('DEL', P .. 'more:' .. id)
@@ -28,13 +29,13 @@ local function note_more(id, ...)
   redis.call('SADD', P .. 'marked', id)
 end
 
--- Marks a job that is open again, if it has any of it, or is large.
+-- Marks a job that is open again, if it has rare fields or is large.
 local function mark_again(id)
   if redis.call('EXISTS', P .. 'more:' .. id, P .. 'large:' .. id) > 0 then redis.call('SADD', P .. 'marked', id) end
 end
 
--- Puts the next look at a job before all that are due, and says whether it waited for one. The score is a time not long
--- ago: from the first one, pods learn how late looks are (pace.rs).
+-- Moves the next look at a job before all looks that are due. Returns whether the job was waiting for a look. The score
+-- is close to now, because pods take the first score to learn how late looks are (pace.rs).
 local function look_first(id)
   local first = redis.call('ZRANGE', P .. 'due:poll', 0, 0, 'WITHSCORES')[2]
   local front = math.min(now, (tonumber(first) or now) - 1)

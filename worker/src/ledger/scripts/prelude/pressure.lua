@@ -1,34 +1,39 @@
--- In front of the script that settles: what a step tells about the upstream, for all pods.
+-- In front of the scripts that tell all pods what a step showed of the upstream (settle.lua, release.lua).
 --
--- A pressure is a word, some with numbers, each behind a space:
+-- A pressure is a word; some have numbers after it, each behind a space:
 --   none             nothing
---   accepted, up     it took a job; it answered
---   saturated <ms>   it has too much, and asks for this pause of submits (0: for none)
---   throttled <ms>   it asks for this pause of looks
---   down <ms>        it takes nothing from us: our key is refused, our money is spent
---   away <ms>        it is not there
+--   accepted         the upstream took a job
+--   up               the upstream answered
+--   saturated <ms>   the upstream has too much, and asks for this pause of submits (0: for none)
+--   throttled <ms>   the upstream asks for this pause of looks
+--   down <ms>        the upstream takes nothing from us: it refuses our key, or our money is spent
+--   away <ms>        the upstream is not there
 --   misaddressed <ms>  a server is there, and has no such address
---   lost <ms>        it left a submit unanswered; as of the three above, the time of the submit's claim, Unix ms
---   unsent <ms> <ms>  a submit was not sent after all: the times of its claim, and of the grant of its place (0: it has
---                    none), Unix ms
+--   lost <ms>        the upstream left a submit unanswered
+--   unsent <ms> <ms>  a submit was not sent after all: the times of its claim and of the grant of its place (0: it has
+--     no place), Unix ms
+-- The number of `down`, `away`, `misaddressed` and `lost` is the time of the submit's claim, Unix ms.
 --
--- Two things follow. The limit of open tasks: additive increase, multiplicative decrease, from whatever was open when it
--- got too much, never below 1 (from there on, pauses), and none any more once it is far above what is open. After a
--- quiet while, claim.lua lets one more go; whatever is open when the upstream takes one, it has room for. And the
--- breaker: it opens with the first `down`, `away` or `misaddressed`, and with a run of `lost`, and doubles its pause each time that a
--- probe fares no better. What opened it keeps its pauses when a probe's answer is lost.
+-- A pressure changes two things.
+-- - The limit of open tasks: additive increase, multiplicative decrease. It starts from the number of tasks that were
+--   open at the first refusal, and is never below 1 (from there on, submits pause). It is dropped once it is far above
+--   the number of open tasks. After a quiet while, claim.lua lets one more submit go. When the upstream takes a submit,
+--   it has room for all tasks that are open then.
+-- - The breaker: it opens with the first `down`, `away` or `misaddressed`, and with a run of `lost`. It doubles its
+--   pause each time that a probe fails again. If a probe's answer is lost, the breaker keeps the pauses of the cause that
+--   opened it.
 
 local UPSTREAM = P .. 'upstream'
 
--- Lost answers in a row, over all pods, that open the breaker. Each may be a charge that nobody gets, so
--- there must not be many more; a few are usual when a relay restarts, or a pod's network breaks off.
+-- Lost answers in a row, over all pods, that open the breaker. Each may be a charge that nobody gets, so the number
+-- must be small. A few are usual when a relay restarts, or a pod's network breaks off.
 local RUN = 20
 
--- The breaker's first and longest pause, ms, by what opened it. Whoever is not there is not bothered by probes.
+-- The breaker's first and longest pause, ms, by what opened it. Probes do not bother an upstream that is not there.
 local PAUSES =
   { down = { 2000, 30000 }, away = { 1000, 5000 }, misaddressed = { 1000, 5000 }, lost = { 1000, 10000 } }
 
--- Read once, where it is needed, and kept true from then on.
+-- Fields of the hash `upstream`: read when first needed, and kept up to date from then on.
 local upstream
 local DOWN, OPENED, LIMIT, LOWERED, LOST, CAUSE, FULL = 1, 2, 3, 4, 5, 6, 7
 local function upstream_field(name)
@@ -37,7 +42,7 @@ local function upstream_field(name)
   return tonumber(upstream[name] or 0)
 end
 
--- Closes a gate for a while. A shorter wish does not cut a longer one short.
+-- Closes a gate for a while. A shorter pause does not shorten a longer one.
 local function close(gate, pause_ms)
   local opens_ms = math.max(now + pause_ms, closed_until(gate, redis.call('HGET', UPSTREAM, gate)))
   redis.call('HSET', UPSTREAM, gate, string.format('%d', opens_ms))
@@ -51,7 +56,7 @@ local function open_breaker(pressure, claimed_ms)
   elseif redis.call('HGET', UPSTREAM, 'probing') == claimed_ms then
     redis.call('HDEL', UPSTREAM, 'probing')
   elseif tonumber(claimed_ms) <= upstream_field(OPENED) then
-    -- An answer to a submit that was under way when the breaker opened says nothing new.
+    -- A submit that was under way when the breaker opened tells nothing new.
     return
   end
   local cause = pressure
@@ -93,8 +98,8 @@ end
 local function raise_limit(count_open)
   local limit = upstream_field(LIMIT)
   if limit == 0 then return end
-  -- Slowly at first: what is full now will be full again. Then by this one and another, so that it may grow while no
-  -- task ends.
+  -- In the first ten seconds after a refusal, the limit grows slowly, because the upstream would soon be full again.
+  -- Later it grows by two for each acceptance, so that it can grow while no task ends.
   limit = math.max(limit, count_open())
   upstream[LIMIT] = limit + (ms_since(upstream_field(LOWERED)) < 10000 and 1 / limit or 2)
   if limit > 10000 and limit > 2 * count_open() then
@@ -110,7 +115,8 @@ local function set_limit(limit)
   redis.call('HSET', UPSTREAM, 'limit', string.format('%.4f', upstream[LIMIT]))
 end
 
--- The refused submit was the one above the limit, or the only open one: the limit stays, and the upstream is asked less often.
+-- The refused submit was the one above the limit, or the only open one. So the limit stays, and submits are tried less
+-- often.
 local function ask_less_often(open)
   local full = upstream_field(FULL)
   upstream[FULL] = full + 1
@@ -121,7 +127,8 @@ end
 local function lower_limit(open)
   local limit = upstream_field(LIMIT)
   if ms_since(upstream_field(LOWERED)) < 1000 then
-    -- Many refusals of one moment are one sign, not many. What is open when all have been told is what there was room for.
+    -- Many refusals at one moment count as one. The upstream had room for the tasks that are open once all of them are
+    -- in.
     if limit > math.max(1, open) then set_limit(open) end
     return
   end
@@ -131,7 +138,7 @@ local function lower_limit(open)
   set_limit(0.8 * ((limit > 0 and limit < open) and limit or open))
 end
 
--- How many submits this call has told were refused: they count as open until it is over, and have no task.
+-- How many submits of this call were refused: they have no task, but count as open until the call is over.
 local refused = 0
 
 -- `count_open` tells how many tasks are open upstream.

@@ -8,14 +8,15 @@ local function room(rate, wanted, n, window)
   local fits = 0
   while fits < wanted and fits < n do
     local grant = tonumber(redis.call('LINDEX', rate, n - 1 - fits) or 0)
-    -- One from far ahead is from before the clock went back (a failover to a host that is behind), and tells nothing.
+    -- A grant from far ahead was made before the clock went back (a failover to a host whose clock is behind). It is
+    -- ignored.
     if math.abs(now - grant) < window then return fits, grant + window - now end
     fits = fits + 1
   end
   return fits, window
 end
 
--- Notes that `used` of them were granted.
+-- Notes that `used` requests were granted.
 local function spend(rate, used, n)
   if n == 0 or used == 0 then return end
   for _ = 1, used do redis.call('LPUSH', rate, now) end

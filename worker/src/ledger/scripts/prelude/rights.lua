@@ -1,7 +1,8 @@
--- In front of the scripts that move jobs: a command that is not allowed to the user stops them before they have begun.
+-- In front of the scripts that move jobs: stops a script before its first write if the user lacks the right to one of
+-- its commands.
 --
--- Redis looks at the rights of each command when it comes, and leaves what came before it as it is: half of a transition,
--- which the next try would take for the whole. (Before 7.0 Redis does not tell.)
+-- Redis checks the rights of each command as it comes, and does not undo the earlier ones. That would leave half of a
+-- transition, which the next try would take for the whole. (Before 7.0, Redis cannot be asked for rights.)
 
 local function denied()
   local may = redis.acl_check_cmd

@@ -1,7 +1,7 @@
--- In front of the scripts that write down what became of jobs: `held` and `unknown` list the open jobs that wait for a
--- person, or for an answer that was lost, by the time since when. They are few.
+-- In front of the scripts that write what became of jobs. `held` lists the open jobs that wait for input, `unknown`
+-- those whose submit's answer was lost, both by the time since when. Both lists are short.
 
--- The phases of the jobs that this call has written; '' of those that have ended.
+-- By job, the phase that this call has written; '' for jobs that have ended.
 local phases = {}
 
 local function phase_of(text) return string.match(text, '^%d+ (%a+)') end
