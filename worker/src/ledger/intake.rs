@@ -50,29 +50,27 @@ impl Intake {
     /// # Errors
     /// Whatever Redis or the network says. Entries that were given out meanwhile stay until a pod looks back.
     pub async fn read(&self, count: usize) -> RedisResult<Vec<RawEntry>> {
-        let mut command = redis::cmd("XREADGROUP");
-        command.arg("GROUP").arg(Self::GROUP).arg(Self::GROUP).arg("COUNT").arg(count);
-        command.arg("BLOCK").arg(Self::BLOCK.as_millis() as u64).arg("NOACK").arg("STREAMS").arg(&self.stream).arg(">");
-        let entries = self.link.query::<Streams>(&command).await.map(|Streams(entries)| entries);
+        let entries = self.query_group(count, Some(Self::BLOCK)).await;
         self.with_group(entries).await
     }
 
-    /// Reads up to `count` new entries without waiting, and stops once they have [`Intake::ENOUGH_BYTES`].
+    /// Reads up to `count` new entries without waiting. If the stream is not small, stops once they have
+    /// [`Intake::ENOUGH_BYTES`].
     ///
     /// # Errors
     /// As [`Intake::read`].
     pub async fn read_present(&self, count: usize) -> RedisResult<Vec<RawEntry>> {
         let entries = match self.is_small().await? {
-            true => self.link.query::<Streams>(&self.group_read(count)).await.map(|Streams(entries)| entries),
+            true => self.query_group(count, None).await,
             false => self.run(count, [Self::GROUP, "", ""]).await,
         };
         self.with_group(entries).await
     }
 
-    /// Whether the whole stream fits into the memory of a pod: then a plain read does, too, and costs Redis a fifth of what
-    /// the script does.
+    /// Whether the whole stream fits into the memory of a pod. Then a plain read does, too, and it costs Redis less than the
+    /// script does.
     async fn is_small(&self) -> RedisResult<bool> {
-        /// Redis adds up the sizes of the nodes of the stream, which takes it a millisecond for as many small jobs.
+        /// Redis adds up the sizes of all nodes of the stream, so it is not asked about long streams.
         const MOST_ENTRIES: u64 = 200_000;
         const SMALL_BYTES: u64 = 32 * 1024 * 1024;
         let mut length = redis::cmd("XLEN");
@@ -85,11 +83,14 @@ impl Intake {
         Ok(self.link.query::<Option<u64>>(&usage).await?.is_none_or(|bytes| bytes <= SMALL_BYTES))
     }
 
-    fn group_read(&self, count: usize) -> redis::Cmd {
+    async fn query_group(&self, count: usize, block: Option<Duration>) -> RedisResult<Vec<RawEntry>> {
         let mut command = redis::cmd("XREADGROUP");
         command.arg("GROUP").arg(Self::GROUP).arg(Self::GROUP).arg("COUNT").arg(count);
+        if let Some(block) = block {
+            command.arg("BLOCK").arg(block.as_millis() as u64);
+        }
         command.arg("NOACK").arg("STREAMS").arg(&self.stream).arg(">");
-        command
+        self.link.query::<Streams>(&command).await.map(|Streams(entries)| entries)
     }
 
     /// Reads up to `count` entries from `from` on, as far as `until`, whoever was given them, and no more once they have
