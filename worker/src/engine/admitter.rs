@@ -1,6 +1,6 @@
 //! The admitter: takes jobs and commands out of the stream, into the ledger.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, mem, sync::Arc, time::Duration};
 
 use futures_util::future::try_join_all;
 use mjq_producer::contract::{Command, Entry, Job, JobId, Malformed};
@@ -52,7 +52,7 @@ impl Admitter {
     /// Admits until `draining`.
     pub(super) async fn run(self, draining: CancellationToken) {
         let (mut next_look_back, mut look_back) = (Instant::now(), None);
-        let mut more_wait = true;
+        let (mut entries, mut more_wait) = (Vec::new(), true);
         while !draining.is_cancelled() {
             self.liveness.beat("admitter", Intake::BLOCK);
             if look_back.is_none() && next_look_back <= Instant::now() {
@@ -68,21 +68,40 @@ impl Admitter {
             }
             let is_in_haste = more_wait || look_back.is_some();
             let count = if is_in_haste { Self::MAX_COUNT } else { Self::FEW };
-            let read = async {
-                match is_in_haste {
-                    true => self.ledger.read_present_intake(&self.intake, count).await,
-                    false => self.ledger.read_intake(&self.intake, count).await,
-                }
+            let (read, admitted) = if more_wait {
+                // A backlog waits longer for answers of Redis than for Redis, so the next entries are read meanwhile.
+                tokio::join!(self.read(is_in_haste, count, &draining), self.admit(mem::take(&mut entries), false))
+            } else {
+                // Entries that come meanwhile gather, and larger batches cost less.
+                let admitted = self.admit(mem::take(&mut entries), false).await;
+                (self.read(is_in_haste, count, &draining).await, admitted)
             };
-            // An entry that is given out while the pod leaves is found by the next pod that looks back.
-            let entries = tokio::select! { entries = read => entries, () = draining.cancelled() => break };
-            let Ok(entries) = entries else { break };
-            more_wait = is_full(&entries, count);
-            if !entries.is_empty() && self.admit(entries, false).await.is_err() {
+            if admitted.is_err() {
                 break;
             }
+            let Ok(read) = read else { break };
+            entries = read;
+            more_wait = is_full(&entries, count);
         }
+        // An entry that was given out and is not admitted here is found by the next pod that looks back.
+        let _ = self.admit(entries, false).await;
         self.liveness.rest("admitter");
+    }
+
+    /// Reads new entries; none if the pod drains meanwhile.
+    async fn read(
+        &self,
+        is_in_haste: bool,
+        count: usize,
+        draining: &CancellationToken,
+    ) -> Result<Vec<RawEntry>, Abandoned> {
+        let read = async {
+            match is_in_haste {
+                true => self.ledger.read_present_intake(&self.intake, count).await,
+                false => self.ledger.read_intake(&self.intake, count).await,
+            }
+        };
+        tokio::select! { entries = read => entries, () = draining.cancelled() => Ok(Vec::new()) }
     }
 
     /// Begins to look for entries that were given out half a lease ago or earlier, and never dealt with; `None` if

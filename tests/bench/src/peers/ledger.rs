@@ -4,6 +4,7 @@
 //! out too: the upstream. What is kept is what they do not have: the record, the fence, the intent, the event.
 
 use std::{
+    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -95,18 +96,30 @@ pub(crate) fn at_most(steps: usize) -> Wanted {
 async fn admit(ledger: Ledger, link: RedisLink, wake: Arc<Notify>) -> anyhow::Result<()> {
     let intake = Intake::new(link, &ledger);
     let policy = Policy::default();
-    let mut more_wait = true;
-    loop {
-        let entries = match more_wait {
-            true => ledger.read_present_intake(&intake, READ).await?,
-            false => ledger.read_intake(&intake, FEW).await?,
-        };
-        more_wait = entries.len() >= if more_wait { READ } else { FEW };
+    let read = async |is_in_haste| match is_in_haste {
+        true => ledger.read_present_intake(&intake, READ).await,
+        false => ledger.read_intake(&intake, FEW).await,
+    };
+    let admit = async |entries: Vec<RawEntry>| -> anyhow::Result<()> {
         let admissions: Vec<Admission> = entries.into_iter().filter_map(|entry| admission(entry, &policy)).collect();
         for batch in admissions.chunks(ADMIT_BATCH) {
             ledger.admit(batch, true).await?;
             wake.notify_one();
         }
+        Ok(())
+    };
+    let (mut entries, mut more_wait) = (Vec::new(), true);
+    loop {
+        let read_before = mem::take(&mut entries);
+        let (read, admitted) = if more_wait {
+            tokio::join!(read(true), admit(read_before))
+        } else {
+            let admitted = admit(read_before).await;
+            (read(false).await, admitted)
+        };
+        admitted?;
+        entries = read?;
+        more_wait = entries.len() >= if more_wait { READ } else { FEW };
     }
 }
 
