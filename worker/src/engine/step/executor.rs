@@ -71,20 +71,20 @@ impl Executor {
 
     /// Performs `held`: acts, decides and writes the result down.
     pub(crate) async fn perform(&self, held: HeldStep) {
-        let HeldStep { step, hold, .. } = &held;
+        let (step, hold) = (Arc::clone(&held.step), &held.hold);
         let (began, began_at) = (Instant::now(), SystemTime::now());
         let act = Act::of(&step.record, &step.flags, self.policy.max_reclaims);
         // All but the commonest act are boxed: a task's size is that of the largest future that it may wait for.
         let seen = match &act {
-            Act::Submit => Box::pin(self.submit(step, hold)).await,
-            Act::Poll(task) => self.poll(step, hold, task).await,
-            Act::Adopt(hint) => Box::pin(self.adopt(step, hold, hint.as_ref())).await,
+            Act::Submit => Box::pin(self.submit(&step, hold)).await,
+            Act::Poll(task) => self.poll(&step, hold, task).await,
+            Act::Adopt(hint) => Box::pin(self.adopt(&step, hold, hint.as_ref())).await,
             Act::Conclude(conclusion) => (*conclusion).into(),
         };
         let act = act_name(&act);
         self.meter.record(act, seen.name(), began.elapsed());
         debug!(job.id = %step.job, fence = step.fence, "job {}: {act} saw {}", step.job, seen.name());
-        self.recorder.settle(step, hold, &seen).await;
+        self.recorder.settle(held, &seen).await;
         if traces::are_on() {
             let (queue, job, fence) = (self.ledger.queue().as_str(), step.job.as_str(), step.fence);
             let (traceparent, observation) = (step.record.traceparent.as_str(), seen.name());
@@ -95,7 +95,7 @@ impl Executor {
     /// Hands back a step that was claimed but not begun.
     pub(crate) async fn hand_back(&self, held: HeldStep) {
         let act = Act::of(&held.step.record, &held.step.flags, self.policy.max_reclaims);
-        self.recorder.settle(&held.step, &held.hold, &act.unbegun()).await;
+        self.recorder.settle(held, &act.unbegun()).await;
     }
 
     async fn submit(&self, step: &Step, hold: &Hold) -> Observation {

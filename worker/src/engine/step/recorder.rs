@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     engine::{
-        claim::{Hold, SlowStart},
+        claim::{HeldStep, Hold, SlowStart},
         poll::Paces,
     },
     ledger::{Abandoned, JobEnd, Ledger, Progress, Settled, Settlement, Step},
@@ -50,17 +50,17 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Decides what `seen` means for the job, and waits until that is written, or known to be in vain.
-    pub(crate) async fn settle(&self, step: &Step, hold: &Hold, seen: &Observation) {
+    /// Decides what `seen` in a step means for the job, and waits until that is written, or known to be in vain.
+    pub(crate) async fn settle(&self, held: HeldStep, seen: &Observation) {
         let now_ms = self.ledger.clock().now_ms();
         // Boxed, because it is moved several times.
-        let mut settlement = Box::new(self.settlement(step, hold, seen, now_ms));
+        let mut settlement = Box::new(self.settlement(&held.step, &held.hold, seen, now_ms));
         match settlement.transition.next {
             // Boxed, so that other steps need no room for it.
-            Next::End(ending) => Box::pin(self.settle_end(step, seen, settlement, ending, now_ms)).await,
+            Next::End(ending) => Box::pin(self.settle_end(held, seen, settlement, ending, now_ms)).await,
             _ => {
                 planted::spoil(&self.ledger, &mut settlement, now_ms).await;
-                self.settler.settle(settlement).await;
+                self.settler.settle(settlement, held).await;
             }
         }
     }
@@ -70,21 +70,22 @@ impl Recorder {
     /// the job.
     async fn settle_end(
         &self,
-        step: &Step,
+        held: HeldStep,
         seen: &Observation,
         mut settlement: Box<Settlement>,
         ending: Ending,
         now_ms: u64,
     ) {
+        let step = Arc::clone(&held.step);
         // If the pod has to leave before Redis has returned the job, another pod ends it.
-        let Ok(end) = self.end(step, seen, &settlement.transition.record, ending, now_ms).await else { return };
+        let Ok(end) = self.end(&step, seen, &settlement.transition.record, ending, now_ms).await else { return };
         let logged = EndLog::of(&end.event, seen);
         settlement.end = Some(Box::new(end));
         planted::spoil(&self.ledger, &mut settlement, now_ms).await;
         let fence = settlement.fence;
         let cancelled = &settlement.transition.record;
         let cancelled = (cancelled.phase == Phase::Cancelled).then(|| cancelled.clone());
-        if !self.settler.settle(settlement).await.is_some_and(Settled::is_written) {
+        if !self.settler.settle(settlement, held).await.is_some_and(Settled::is_written) {
             return;
         }
         logged.tell(now_ms);

@@ -13,7 +13,7 @@ use tracing::{error, warn};
 use crate::{
     engine::{
         alarm::Alarm,
-        claim::WishForRoom,
+        claim::{HeldStep, WishForRoom},
         crash_point::{self, CrashPoint},
         gather::fill,
         liveness::Liveness,
@@ -27,7 +27,15 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct SettlerHandle(mpsc::UnboundedSender<Handed>);
 
-type Handed = (Box<Settlement>, oneshot::Sender<Settled>);
+/// A settlement that was handed in.
+#[derive(Debug)]
+struct Handed {
+    settlement: Box<Settlement>,
+    /// The step stays held until it is written down, even if it has timed out: another Redis that has forgotten the
+    /// step is told of it.
+    held: HeldStep,
+    answer: oneshot::Sender<Settled>,
+}
 
 /// Writes settlements down until all its handles are gone.
 #[derive(Debug)]
@@ -50,12 +58,13 @@ struct Told {
 }
 
 impl SettlerHandle {
-    /// Hands `settlement` in, and waits until it is written; `None` if the pod had to leave before.
+    /// Hands in the `settlement` of the step that is `held`, and waits until it is written; `None` if the pod had to
+    /// leave before.
     ///
     /// Dropping this future does not take the settlement back: it is written all the same.
-    pub(crate) async fn settle(&self, settlement: Box<Settlement>) -> Option<Settled> {
+    pub(crate) async fn settle(&self, settlement: Box<Settlement>, held: HeldStep) -> Option<Settled> {
         let (answer, answered) = oneshot::channel();
-        self.0.send((settlement, answer)).ok()?;
+        self.0.send(Handed { settlement, held, answer }).ok()?;
         answered.await.ok()
     }
 }
@@ -94,7 +103,7 @@ impl Settler {
                 end_of(calls.join_next().await);
             }
             fill(&mut batch, &mut self.handed, Self::BATCH);
-            let rest = batch.split_off(how_many_fit(batch.iter().map(|(settlement, _)| settlement.bytes())));
+            let rest = batch.split_off(how_many_fit(batch.iter().map(|handed| handed.settlement.bytes())));
             calls.spawn(self.told.clone().write_down(ledger.clone(), std::mem::replace(&mut batch, rest)));
         }
         while !calls.is_empty() {
@@ -124,7 +133,7 @@ impl Settler {
         while batch.len() < Self::BATCH && moments.next().is_some() {
             tokio::time::sleep(Self::GATHER).await;
             fill(batch, &mut self.handed, Self::BATCH);
-            if batch.iter().any(|(settlement, _)| is_urgent(settlement)) {
+            if batch.iter().any(|handed| is_urgent(&handed.settlement)) {
                 break;
             }
         }
@@ -151,7 +160,8 @@ fn end_of(call: Option<Result<(), JoinError>>) {
 
 impl Told {
     async fn write_down(self, ledger: Ledger, batch: Vec<Handed>) {
-        let (settlements, answers): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        let apart = |Handed { settlement, held, answer }| (settlement, (held, answer));
+        let (settlements, waiting): (Vec<_>, Vec<_>) = batch.into_iter().map(apart).unzip();
         crash_point::come_by(CrashPoint::BeforeSettle);
         let Ok(settled) = ledger.settle(settlements.iter().map(Box::as_ref)).await else {
             settlements.iter().for_each(|it| note_unwritten(it));
@@ -170,11 +180,12 @@ impl Told {
         // The call fails only when the pod has to leave; a later pod then finds the state as it is.
         let _ = ledger.restore_requests(restored.filter_map(|(settlement, _)| settlement.enqueued())).await;
         self.hint_at_late_tasks(&ledger, &settlements, &settled).await;
-        for ((settlement, answer), settled) in settlements.into_iter().zip(answers).zip(settled) {
+        for ((settlement, (held, answer)), settled) in settlements.into_iter().zip(waiting).zip(settled) {
             note(&settlement, settled);
             if settlement.may_have_cost() && settled.is_written() {
                 self.submits.keep(*settlement);
             }
+            drop(held);
             // A step that was timed out no longer waits; its settlement is written all the same.
             let _ = answer.send(settled);
         }
@@ -278,26 +289,24 @@ fn in_words(settlement: &Settlement) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use mjq_harness::{eventually, shared_redis, unique_queue};
-    use mjq_producer::contract::{Entry, JobId};
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::lifecycle::{Policy, Record};
+    use crate::{
+        engine::claim::{Slots, step},
+        ledger::Step,
+    };
 
-    fn a_settlement() -> Box<Settlement> {
-        let json = br#"{"id":"a","kind":"imagine","request":{"prompt":"cat"}}"#;
-        let Ok(Entry::Job(job)) = Entry::read(None, Some(json), 1000) else { panic!("a valid job") };
-        let record = Record::admit(&job, 1, &Policy::default());
+    fn a_settlement(step: &Step) -> Box<Settlement> {
+        let (job, record) = (step.job.clone(), step.record.clone());
         let transition = Transition { record, next: Next::Submit(Duration::ZERO), pressure: Pressure::None };
-        let job = JobId::new("a").unwrap();
         Box::new(Settlement { job, fence: 1, kept_until_ms: 0, transition, progress: None, end: None, job_json: None })
     }
 
     #[tokio::test]
-    async fn a_settler_is_watched_from_what_is_handed_in_until_it_is_written_down() -> anyhow::Result<()> {
+    async fn a_settler_is_watched_and_its_steps_are_held_from_what_is_handed_in_until_it_is_written_down()
+    -> anyhow::Result<()> {
         let (live, abandon) = (shared_redis().await?.url().to_owned(), CancellationToken::new());
         for (url, is_written) in [(live.as_str(), true), ("redis://127.0.0.1:1/", false)] {
             let (link, day) = (RedisLink::open(url)?, Duration::from_secs(86_400));
@@ -309,19 +318,25 @@ mod tests {
             let settling = tokio::spawn(settler.run(ledger, liveness.clone(), alive));
             assert!(liveness.watched().is_empty(), "there is nothing to do");
 
-            let handle = Arc::new(handle);
+            let slots = Slots::new(1);
+            let held = slots.hold(step(1, 1)).unwrap();
+            let settlement = a_settlement(&held.step);
             let handing = tokio::spawn({
-                let handle = Arc::clone(&handle);
-                async move { handle.settle(a_settlement()).await }
+                let handle = handle.clone();
+                async move { handle.settle(settlement, held).await }
             });
 
             if is_written {
                 assert_eq!(handing.await?, Some(Settled::Gone));
+                assert_eq!((slots.busy(), slots.holdings().len()), (0, 0));
                 eventually("it rests, and is not asked for more", async || Ok(liveness.watched().is_empty())).await?;
             } else {
                 eventually("it is watched", async || Ok(liveness.watched() == ["settler"])).await?;
                 handing.abort();
+                assert!(handing.await.is_err_and(|error| error.is_cancelled()));
+                assert_eq!((slots.busy(), slots.holdings().len()), (1, 1), "the step timed out, and is not written");
             }
+            drop(handle);
             settling.abort();
         }
         Ok(())
