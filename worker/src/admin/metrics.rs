@@ -187,6 +187,7 @@ const CALLS: &[&str] = &[
     "read_event",
     "read_groups",
     "read_input",
+    "read_input_size",
     "read_job",
     "read_job_size",
     "read_jobs",

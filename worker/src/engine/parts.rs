@@ -49,6 +49,7 @@ impl Engine {
         let revisiter = Revisiter {
             ledger: self.ledger.clone(),
             poller: poller.clone(),
+            requests: self.request_maker(),
             policy: Arc::new(self.policy()),
             poll_rate: Rate::per_second(self.settings.upstream_poll_rate),
             patience: self.settings.upstream_timeout + self.settings.lease,
@@ -96,6 +97,7 @@ impl Engine {
             max_open: self.settings.upstream_max_open,
             submit_rate: Rate::per_second(self.settings.upstream_submit_rate),
             poll_rate: Rate::per_second(self.settings.upstream_poll_rate),
+            probe: self.settings.upstream_timeout,
         };
         Claimer {
             ledger: self.ledger.clone(),
@@ -134,11 +136,7 @@ impl Engine {
             ledger: self.ledger.clone(),
             upstream: self.upstream.clone(),
             poller: poller.clone(),
-            requests: RequestMaker {
-                queue: self.settings.queue.clone(),
-                state: self.settings.upstream_state,
-                hooks: self.hook_address.get().cloned(),
-            },
+            requests: self.request_maker(),
             policy: Arc::clone(&policy),
             lease: self.settings.lease,
             memory: MemoryBudget::new(),
@@ -157,6 +155,14 @@ impl Engine {
             lease: self.settings.lease,
             exchange: self.settings.upstream_timeout,
             meter: StepMeter::default(),
+        }
+    }
+
+    fn request_maker(&self) -> RequestMaker {
+        RequestMaker {
+            queue: self.settings.queue.clone(),
+            state: self.settings.upstream_state,
+            hooks: self.hook_address.get().cloned(),
         }
     }
 

@@ -96,3 +96,61 @@ impl FromRedisValue for Reply {
         Ok(Self { more_after_ms, looks })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mjq_producer::{RedisLink, contract::Entry};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::lifecycle::Policy;
+
+    const RATE: f64 = 10.0;
+
+    /// A ledger with so many jobs whose tasks are to be looked at once more.
+    async fn a_ledger(late: usize) -> anyhow::Result<Ledger> {
+        let link = RedisLink::open(mjq_harness::shared_redis().await?.url())?;
+        let day = Duration::from_secs(86_400);
+        let ledger = Ledger::new(link, mjq_harness::unique_queue().parse()?, day, CancellationToken::new());
+        let json = br#"{"id":"a","kind":"imagine","request":{"prompt":"cat"}}"#;
+        let Ok(Entry::Job(job)) = Entry::read(None, Some(json), 1000) else { panic!("a valid job") };
+        let text = format!("2 failed {}\n1-1", Record::admit(&job, 1, &Policy::default()).to_text());
+        for n in 0..late {
+            let job = ledger.key(&format!("job:late-{n}"));
+            ledger.link().query::<()>(redis::cmd("SET").arg(job).arg(&text)).await?;
+            add(&ledger, "late", &format!("late-{n}")).await?;
+        }
+        Ok(ledger)
+    }
+
+    async fn add(ledger: &Ledger, set: &str, job: &str) -> anyhow::Result<()> {
+        Ok(ledger.link().query(redis::cmd("ZADD").arg(ledger.key(set)).arg(1).arg(job)).await?)
+    }
+
+    async fn given(ledger: &Ledger) -> Result<(usize, Option<Duration>), Abandoned> {
+        let due = ledger.due_revisits(16, Duration::from_secs(60), Rate::per_second(RATE), 1).await?;
+        Ok((due.looks.len(), due.more_after))
+    }
+
+    #[tokio::test]
+    async fn revisits_leave_half_of_the_rate_to_open_jobs() -> anyhow::Result<()> {
+        let ledger = a_ledger(20).await?;
+
+        assert_eq!(given(&ledger).await?.0, RATE as usize / 2);
+        assert_eq!(given(&ledger).await?.0, 1, "a tenth goes beyond that");
+        let (looks, more_after) = given(&ledger).await?;
+        assert!(looks == 0 && more_after.is_some_and(|after| after < Duration::from_secs(2)), "{more_after:?}");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn while_an_open_job_waits_for_its_poll_revisits_get_a_tenth_of_the_rate() -> anyhow::Result<()> {
+        let ledger = a_ledger(20).await?;
+        add(&ledger, "due:poll", "open").await?;
+
+        assert_eq!((given(&ledger).await?.0, given(&ledger).await?.0), (1, 0));
+        let unlimited = ledger.due_revisits(16, Duration::from_secs(60), Rate::per_second(0.0), 1).await?;
+        assert_eq!(unlimited.looks.len(), 16, "without a rate nobody waits");
+        Ok(())
+    }
+}

@@ -26,6 +26,8 @@ pub struct ClaimLimits {
     pub submit_rate: Rate,
     /// The rate of requests that poll.
     pub poll_rate: Rate,
+    /// How long the answer to a submit may take. While the breaker is open, no second probe goes meanwhile.
+    pub probe: Duration,
 }
 
 /// What a pod has room for.
@@ -105,6 +107,7 @@ impl Ledger {
             arg(limits.poll_rate.count),
             arg(limits.poll_rate.window_ms(round_trip)),
             arg(wanted.polls_per_request.max(1)),
+            arg(limits.probe.as_millis()),
         ];
         let (claimed_at, reply): (Instant, ClaimReply) = self
             .until_answered(scripts::CLAIM.name(), || async {
@@ -201,11 +204,17 @@ mod tests {
         Ok(())
     }
 
+    fn no_limits() -> ClaimLimits {
+        let (no_limit, lease, probe) = (Rate::per_second(0.0), Duration::from_secs(60), Duration::from_secs(30));
+        ClaimLimits { lease, max_open: 0, submit_rate: no_limit, poll_rate: no_limit, probe }
+    }
+
     #[tokio::test]
     async fn no_claim_carries_a_long_state() -> anyhow::Result<()> {
         let ledger = a_ledger_with_a_job(&"s".repeat(100_000)).await?;
         let claim =
-            ["pod-a", "1", "1", "1", "60000", "0", "0", "0", "0", "0", "1", "0", "0", "9000000000000", "0"].map(arg);
+            ["pod-a", "1", "1", "1", "60000", "0", "0", "0", "0", "0", "1", "30000", "0", "0", "9000000000000", "0"]
+                .map(arg);
 
         for asked in ["first", "again"] {
             let reply: ClaimReply = ledger.call(&scripts::CLAIM, &claim).await?;
@@ -221,8 +230,7 @@ mod tests {
     #[tokio::test]
     async fn a_step_that_cannot_be_read_is_released_and_can_be_claimed_as_if_it_had_not_been() -> anyhow::Result<()> {
         let ledger = a_ledger_with_a_job("customer 7").await?;
-        let (no_limit, lease) = (Rate::per_second(0.0), Duration::from_secs(60));
-        let limits = ClaimLimits { lease, max_open: 0, submit_rate: Rate::per_second(50.0), poll_rate: no_limit };
+        let limits = ClaimLimits { submit_rate: Rate::per_second(50.0), ..no_limits() };
         let wanted = Wanted { steps: 1, submits: 1, polls_per_request: 1 };
         let (job, key) = (ledger.key("job:order-1842"), |name: &str| ledger.key(name));
         let text = async || ledger.link().query::<String>(redis::cmd("GET").arg(&job)).await;
@@ -272,9 +280,8 @@ mod tests {
     #[tokio::test]
     async fn data_that_count_fewer_claims_than_a_pod_has_heard_of_have_lost_some() -> anyhow::Result<()> {
         let ledger = a_ledger_with_a_job("customer 7").await?;
-        let no_limit = Rate::per_second(0.0);
         let lease = Duration::from_secs(60);
-        let limits = ClaimLimits { lease, max_open: 0, submit_rate: no_limit, poll_rate: no_limit };
+        let limits = no_limits();
         let wanted = Wanted { steps: 1, submits: 1, polls_per_request: 1 };
         let key = |name: &str| ledger.key(name);
         let text: String = ledger.link().query(redis::cmd("GET").arg(key("job:order-1842"))).await?;
@@ -310,9 +317,8 @@ mod tests {
     #[tokio::test]
     async fn what_was_told_before_another_loss_does_not_count_after_it() -> anyhow::Result<()> {
         let ledger = a_ledger_with_a_job("customer 7").await?;
-        let no_limit = Rate::per_second(0.0);
         let lease = Duration::from_secs(60);
-        let limits = ClaimLimits { lease, max_open: 0, submit_rate: no_limit, poll_rate: no_limit };
+        let limits = no_limits();
         let wanted = Wanted { steps: 1, submits: 1, polls_per_request: 1 };
         let claim = async |request: &str| ledger.claim("pod-a", request, wanted, &limits).await;
         // Makes Redis look like another server that has replaced the one before.
@@ -349,9 +355,7 @@ mod tests {
     #[tokio::test]
     async fn a_claim_that_is_asked_again_gives_the_same_step_with_the_time_of_its_grant() -> anyhow::Result<()> {
         let ledger = a_ledger_with_a_job("customer 7").await?;
-        let no_limit = Rate::per_second(0.0);
-        let limits =
-            ClaimLimits { lease: Duration::from_secs(60), max_open: 0, submit_rate: no_limit, poll_rate: no_limit };
+        let limits = no_limits();
         let wanted = Wanted { steps: 1, submits: 1, polls_per_request: 1 };
         let first = ledger.claim("pod-a", "1", wanted, &limits).await?;
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -371,8 +375,7 @@ mod tests {
     async fn a_place_that_was_not_used_in_time_is_exchanged_and_given_back_once() -> anyhow::Result<()> {
         let ledger = a_ledger_with_a_job("customer 7").await?;
         let rate = Rate::per_second(0.01);
-        let lease = Duration::from_secs(60);
-        let limits = ClaimLimits { lease, max_open: 0, submit_rate: rate, poll_rate: Rate::per_second(0.0) };
+        let limits = ClaimLimits { submit_rate: rate, ..no_limits() };
         let wanted = Wanted { steps: 1, submits: 1, polls_per_request: 1 };
         let step = ledger.claim("pod-a", "1", wanted, &limits).await?.steps.remove(0);
         let grant = async |own_ms| ledger.grant(RateKind::Submit, rate, own_ms).await;
@@ -403,9 +406,7 @@ mod tests {
         for id in ["order-1843", "order-1844"] {
             admit(&ledger, id, "customer 8").await?;
         }
-        let no_limit = Rate::per_second(0.0);
-        let lease = Duration::from_secs(60);
-        let limits = ClaimLimits { lease, max_open: 0, submit_rate: no_limit, poll_rate: no_limit };
+        let limits = no_limits();
         let wanted = Wanted { steps: 3, submits: 3, polls_per_request: 1 };
         let upstream = ledger.key("upstream");
         let mut fields = redis::cmd("HMGET");
@@ -424,6 +425,8 @@ mod tests {
         put_back(&ledger, second, Pressure::Down { claimed_ms: second.claimed_ms }).await?;
         assert_eq!(breaker().await?, (Some(1), None), "the second was under way when it opened");
         let probe = ledger.claim("pod-a", "2", wanted, &limits).await?.steps.remove(0);
+        let next_ms: u64 = ledger.link().query(redis::cmd("HGET").arg(&upstream).arg("down_until_ms")).await?;
+        assert_eq!(next_ms - probe.claimed_ms, 31_000, "no other probe goes before its answer is here, or is lost");
 
         put_back(&ledger, third, Pressure::Lost { claimed_ms: third.claimed_ms }).await?;
         assert_eq!(breaker().await?, (Some(1), Some(probe.claimed_ms)), "the third is not the probe");

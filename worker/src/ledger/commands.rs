@@ -49,6 +49,16 @@ impl Ledger {
         self.call(&scripts::MODAL, &[arg(&input.job), arg(entry), json]).await.map(CommandAnswer::read)
     }
 
+    /// How many bytes the latest input that was given for a job has.
+    ///
+    /// # Errors
+    /// [`Abandoned`] if the pod had to leave before Redis answered.
+    pub async fn input_bytes(&self, job: &JobId) -> Result<u64, Abandoned> {
+        let mut command = redis::cmd("HSTRLEN");
+        command.arg(self.job_key("more", job)).arg("modal");
+        self.until_answered("read_input_size", || self.link().query(&command)).await
+    }
+
     /// Reads the latest input that was given for a job.
     ///
     /// # Errors

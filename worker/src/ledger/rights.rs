@@ -10,8 +10,18 @@ use redis::RedisResult;
 use super::{Ledger, scripts};
 
 /// What the ledger and the engine call themselves, and no script does.
-const OUTSIDE_OF_SCRIPTS: [&str; 9] =
-    ["MEMORY USAGE", "STRLEN", "XGROUP CREATE", "XLEN", "XPENDING", "XREADGROUP", "XREVRANGE", "ZRANK", "ZREVRANGE"];
+const OUTSIDE_OF_SCRIPTS: [&str; 10] = [
+    "HSTRLEN",
+    "MEMORY USAGE",
+    "STRLEN",
+    "XGROUP CREATE",
+    "XLEN",
+    "XPENDING",
+    "XREADGROUP",
+    "XREVRANGE",
+    "ZRANK",
+    "ZREVRANGE",
+];
 
 /// Tries each command of ARGV on a key that does not exist, and returns the commands that the user may not call.
 ///

@@ -85,7 +85,8 @@ pub(crate) async fn claim_times_ms(redis_url: &str, backlog: usize, claims: usiz
 
 pub(crate) fn no_limits() -> ClaimLimits {
     let none = Rate::per_second(0.0);
-    ClaimLimits { lease: Duration::from_secs(15), max_open: 0, submit_rate: none, poll_rate: none }
+    let (lease, probe) = (Duration::from_secs(15), Duration::from_secs(30));
+    ClaimLimits { lease, max_open: 0, submit_rate: none, poll_rate: none, probe }
 }
 
 /// So many steps of any kind.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use mjq_harness::{RedisOptions, RedisProcess, eventually, shared_redis};
-use mjq_producer::contract::{Code, JobId};
+use mjq_producer::contract::{Code, JobId, ModalInput};
 use serde_json::json;
 
 use self::{
@@ -223,6 +223,24 @@ async fn a_sweep_goes_on_through_all_calls_that_ended_something() -> anyhow::Res
         assert_eq!(kept, Vec::<String>::new());
     }
     assert_eq!(stage.ledger.counts().await?.ended, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_completed_job_keeps_no_input_and_a_failed_one_keeps_it_for_its_retry() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    let failed = Observation::TaskFailed(report("FAILURE", 0, "", None), FailureClass::Upstream);
+    for (id, end, is_kept) in [("good", succeeded("http://example.org/a.png"), false), ("bad", failed, true)] {
+        let job = stage.admit(&format!(r#"{{"id":"{id}","kind":"imagine","request":{{"prompt":"cat"}}}}"#)).await?;
+        stage.play(&accepted("1"), NOW).await?;
+        let entry = stage.add_to_stream("a command").await?;
+        let input = ModalInput { job: job.clone(), prompt: None, mask_base64: Some("iVBOR".to_owned()) };
+        stage.ledger.give_input(&entry, &input).await?;
+
+        stage.play(&end, NOW).await?;
+
+        assert_eq!(stage.ledger.input(&job).await?.is_some(), is_kept, "{id}");
+    }
     Ok(())
 }
 

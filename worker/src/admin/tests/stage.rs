@@ -83,8 +83,8 @@ impl Stage {
     /// Claims the next step of any job.
     pub(super) async fn claim(&self) -> anyhow::Result<Step> {
         let no_limit = Rate::per_second(0.0);
-        let limits =
-            ClaimLimits { lease: Duration::from_secs(60), max_open: 0, submit_rate: no_limit, poll_rate: no_limit };
+        let (lease, probe) = (Duration::from_secs(60), Duration::from_secs(30));
+        let limits = ClaimLimits { lease, max_open: 0, submit_rate: no_limit, poll_rate: no_limit, probe };
         let wanted = Wanted { steps: 1, submits: 1, polls_per_request: 1 };
         let claimed = self.ledger.claim("pod-a", &unique_queue(), wanted, &limits).await?;
         claimed.steps.into_iter().next().context("nothing is due")

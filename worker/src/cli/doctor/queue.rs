@@ -30,7 +30,7 @@ struct Group {
     /// How many events were given to a consumer and are not acknowledged.
     pending: u64,
     /// How many events were not given to any consumer yet; `None` where Redis cannot tell.
-    unread: Option<u64>,
+    unread: u64,
     /// The time of the oldest event that is not acknowledged, Unix milliseconds.
     oldest_ms: Option<u64>,
 }
@@ -71,14 +71,18 @@ async fn gather(ledger: &Ledger, settings: &Settings) -> Result<Facts, ViewError
 }
 
 async fn groups(ledger: &Ledger) -> Result<Vec<Group>, ViewError> {
-    let groups = ledger.event_groups().await.map_err(ViewError::Redis)?;
-    let group = |EventGroup { name, pending, oldest_pending, unread, .. }: EventGroup| Group {
-        name: String::from_utf8_lossy(&name).into_owned(),
-        pending,
-        unread,
-        oldest_ms: oldest_pending.map(|id| EntryId::read(&id).ms),
-    };
-    Ok(groups.into_iter().map(group).collect())
+    let mut groups = Vec::new();
+    for group in ledger.event_groups().await.map_err(ViewError::Redis)? {
+        let EventGroup { name, pending, oldest_pending, unread, last_delivered } = group;
+        let unread = match unread {
+            Some(unread) => unread,
+            None => ledger.events_after(&last_delivered).await.map_err(ViewError::Redis)?,
+        };
+        let (name, oldest_ms) =
+            (String::from_utf8_lossy(&name).into_owned(), oldest_pending.map(|id| EntryId::read(&id).ms));
+        groups.push(Group { name, pending, unread, oldest_ms });
+    }
+    Ok(groups)
 }
 
 impl Facts {
@@ -238,10 +242,7 @@ impl Facts {
     fn reader(&self, group: &Group) -> Finding {
         let Group { pending, unread, .. } = group;
         let name = plain(&group.name);
-        let left = match unread {
-            Some(unread) => format!("{unread} to read, {pending} to acknowledge"),
-            None => format!("{pending} to acknowledge"),
-        };
+        let left = format!("{unread} to read, {pending} to acknowledge");
         let age_ms = group.oldest_ms.map_or(0, |oldest_ms| self.counts.now_ms.saturating_sub(oldest_ms));
         if age_ms >= Self::LONG_UNACKNOWLEDGED_MS {
             return Finding::doubtful(
@@ -252,7 +253,7 @@ impl Facts {
                 ),
             );
         }
-        if unread.is_some_and(|unread| unread > 10_000) {
+        if *unread > 10_000 {
             return Finding::doubtful(
                 format!("consumer group {name}: {left}"),
                 format!(
@@ -432,11 +433,11 @@ mod tests {
             (full, Verdict::Doubtful, "3 open tasks"),
             (Facts { counts: old, ..healthy() }, Verdict::Doubtful, "waited for 16 min 40 s"),
             (
-                with_group(group(1, Some(0), Some(9_000_000))),
+                with_group(group(1, 0, Some(9_000_000))),
                 Verdict::Doubtful,
                 "1 to acknowledge, the oldest for 16 min 40 s",
             ),
-            (with_group(group(0, Some(10_001), None)), Verdict::Doubtful, "10001 to read"),
+            (with_group(group(0, 10_001, None)), Verdict::Doubtful, "10001 to read"),
             (Facts { last_rejected: Some(rejected), ..healthy() }, Verdict::Doubtful, "2.0 s ago: not JSON"),
             (Facts { counts: rolled_back, ..healthy() }, Verdict::Doubtful, "2 times"),
         ] {

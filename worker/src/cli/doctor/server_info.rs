@@ -39,10 +39,9 @@ impl ServerInfo {
         let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
         match (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) {
             (7.., _) => Finding::good(name),
-            (6, 2..) => Finding::doubtful(
-                format!("{name} works; it cannot count what consumer groups have not read, nor use deploy/acl.conf"),
-                "use Redis 7 or Valkey",
-            ),
+            (6, 2..) => {
+                Finding::doubtful(format!("{name} works, but it cannot use deploy/acl.conf"), "use Redis 7 or Valkey")
+            }
             _ => Finding::bad(format!("{name} is too old: it cannot trim a stream by id"), "use Redis 7 or Valkey"),
         }
     }

@@ -13,7 +13,7 @@ use tracing::info;
 
 use super::poller::Poller;
 use crate::{
-    engine::{alarm::Alarm, loops::all_ended},
+    engine::{alarm::Alarm, loops::all_ended, step::RequestMaker},
     ledger::{AfterLook, Ledger, Rate},
     lifecycle::{Policy, Revisited, revisit},
 };
@@ -23,6 +23,8 @@ use crate::{
 pub(crate) struct Revisiter {
     pub(crate) ledger: Ledger,
     pub(crate) poller: Poller,
+    /// Tells whose task is shown.
+    pub(crate) requests: RequestMaker,
     pub(crate) policy: Arc<Policy>,
     pub(crate) poll_rate: Rate,
     /// How long a look may take, including what comes before and after it.
@@ -70,7 +72,7 @@ impl Revisiter {
         let seen = self.poller.look(task, false, Instant::now() < place_until).await;
         metrics::counter!("mjq_revisits_total", "observation" => seen.name()).increment(1);
         let now_ms = self.ledger.clock().now_ms();
-        let seen = record.recognise(seen, now_ms);
+        let seen = self.requests.recognise(seen, &job, &record, now_ms);
         let Revisited { record, again_after } = revisit(&record, &seen, now_ms, &self.policy);
         // If the pod has to leave now, another one looks again.
         let Ok(true) = self.ledger.annotate(&job, fence, record.as_ref(), again_after).await else { return };

@@ -38,7 +38,8 @@ impl EndLog {
         }
     }
 
-    /// Counts and logs the end. A lost submit is a warning: its task may have been billed, and an operator has to look.
+    /// Counts and logs the end. Two ends are warnings, because an operator has to look: the task of a lost submit may
+    /// have been billed, and a poisonous job has killed workers.
     pub(super) fn tell(&self, now_ms: u64) {
         let Self { job, outcome, code, attempts, polls, task, reason, finished_ms } = self;
         metrics::counter!("mjq_jobs_finished_total", "outcome" => *outcome, "code" => *code).increment(1);
@@ -48,7 +49,7 @@ impl EndLog {
             metrics::histogram!("mjq_finish_to_event_seconds").record((now_ms - finished_ms) as f64 / 1000.0);
         }
         let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-        if *code == Code::SubmitUnknown.as_str() {
+        if [Code::SubmitUnknown, Code::Poison].map(Code::as_str).contains(code) {
             warn!(job.id = %job, outcome, code, task, attempts, polls, "job {job} {outcome}: {code}{why}");
         } else {
             info!(job.id = %job, outcome, code, task, attempts, polls, "job {job} {outcome}: {code}{why}");

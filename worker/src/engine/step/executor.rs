@@ -143,15 +143,8 @@ impl Executor {
         let is_last = step.flags.is_overdue;
         let Record { missing, incomplete_ms, alias, .. } = &step.record;
         let alone = is_last || missing.is_some() || incomplete_ms.is_some() || alias.is_some();
-        match self.poller.look(task, alone, has_poll_place(step)).await {
-            Observation::Stranger { state, seen, .. }
-                if self.preparer.requests.proves(&state, &step.job, &step.record) =>
-            {
-                *seen
-            }
-            seen if self.preparer.requests.is_anothers(&seen, &step.job, &step.record) => Observation::Missing,
-            seen => step.record.recognise(seen, self.ledger.clock().now_ms()),
-        }
+        let seen = self.poller.look(task, alone, has_poll_place(step)).await;
+        self.preparer.requests.recognise(seen, &step.job, &step.record, self.ledger.clock().now_ms())
     }
 
     async fn adopt(&self, step: &Step, hold: &Hold, hint: Option<&TaskId>) -> Observation {

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mjq_producer::contract::{Code, Job, JobId, Kind, Request, TaskId};
+use mjq_producer::contract::{Code, Job, Kind, Request, TaskId};
 use tokio::sync::SemaphorePermit;
 
 use super::{
@@ -62,7 +62,8 @@ impl Preparer {
         let json = match &step.job_json {
             Some(json) => Some(json.clone()),
             None => {
-                room = Some(self.room_for(&step.job).await?);
+                let bytes = self.ledger.job_bytes(&step.job).await.map_err(|_| Observation::NotBegun)?;
+                room = self.room_for(bytes).await?;
                 self.ledger.job_json(&step.job).await.map_err(|_| Observation::NotBegun)?
             }
         };
@@ -77,10 +78,12 @@ impl Preparer {
 
     /// Does the same for the input that a caller sent for a waiting task.
     async fn prepare_answer(&self, step: &Step, hold: &Hold, task: &TaskId) -> Result<Ready<'_>, Box<Observation>> {
+        let bytes = self.ledger.input_bytes(&step.job).await.map_err(|_| Observation::NotBegun)?;
+        let room = self.room_for(bytes).await?;
         let input = self.ledger.input(&step.job).await.map_err(|_| Observation::NotBegun)?;
         let input = input.ok_or_else(|| unsendable(Code::InvalidRequest, "the input cannot be read"))?;
         self.may_submit(step, hold).await?;
-        Ok(Ready { kind: Kind::Modal, body: RequestMaker::modal_body(task, &input), room: None })
+        Ok(Ready { kind: Kind::Modal, body: RequestMaker::modal_body(task, &input), room })
     }
 
     /// Looks whether a task exists that a hook has named although the submit was refused; `None` when it does not
@@ -107,12 +110,16 @@ impl Preparer {
         }
     }
 
-    /// Reserves memory for a large job.
-    async fn room_for(&self, job: &JobId) -> Result<SemaphorePermit<'_>, Observation> {
+    /// Reserves memory for a large job or input; a small one needs none.
+    async fn room_for(&self, bytes: u64) -> Result<Option<SemaphorePermit<'_>>, Observation> {
+        /// Claims bring jobs of this size without asking.
+        const SMALL: u64 = 8 * 1024;
         /// After this time, the slot goes to other steps.
         const PATIENCE: Duration = Duration::from_secs(2);
-        let bytes = self.ledger.job_bytes(job).await.map_err(|_| Observation::NotBegun)?;
-        self.memory.room_within(bytes, PATIENCE).await.ok_or(Observation::NoMemory)
+        if bytes <= SMALL {
+            return Ok(None);
+        }
+        self.memory.room_within(bytes, PATIENCE).await.map(Some).ok_or(Observation::NoMemory)
     }
 
     /// Finds the button that an action presses, if the action names a button of an earlier job.

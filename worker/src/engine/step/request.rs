@@ -75,8 +75,17 @@ impl RequestMaker {
         self.token(job, record, record.attempts)
     }
 
+    /// What a look at the job's task tells of the job, once it is known whose task was shown.
+    pub(crate) fn recognise(&self, seen: Observation, job: &JobId, record: &Record, now_ms: u64) -> Observation {
+        match seen {
+            Observation::Stranger { state, seen, .. } if self.proves(&state, job, record) => *seen,
+            seen if self.is_anothers(&seen, job, record) => Observation::Missing,
+            seen => record.recognise(seen, now_ms),
+        }
+    }
+
     /// Whether `state` proves that a task is that of the job's last attempt.
-    pub(crate) fn proves(&self, state: &str, job: &JobId, record: &Record) -> bool {
+    fn proves(&self, state: &str, job: &JobId, record: &Record) -> bool {
         self.state == UpstreamState::Token && state == self.last_token(job, record)
     }
 
@@ -199,6 +208,8 @@ mod tests {
             ("customer 7", false),
         ] {
             assert_eq!(token.is_anothers(&ended(state), &id, &record), is_anothers, "{state}");
+            let recognised = token.recognise(ended(state), &id, &record, 1);
+            assert_eq!(matches!(recognised, Observation::Missing), is_anothers, "{state}");
             assert!(
                 !token.is_anothers(&ended(state), &id, &action) && !forward.is_anothers(&ended(state), &id, &record)
             );

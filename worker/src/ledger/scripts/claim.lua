@@ -17,10 +17,11 @@
 -- ARGV[7]  submits per window, 0 = no limit    ARGV[8]  that window, ms
 -- ARGV[9]  poll requests per window, 0 = no limit  ARGV[10] that window, ms
 -- ARGV[11] polls that one request carries
--- ARGV[12] '1' to check whether this server is the one that served before
--- ARGV[13] when this pod last had any answer, Unix ms; 0 = the pod has just started
--- ARGV[14] when the pod sent this call, by what it knows of Redis's clock, Unix ms
--- ARGV[15] how many claims that gave steps, to any pod, this pod has heard of
+-- ARGV[12] how long the answer to a submit may take, ms
+-- ARGV[13] '1' to check whether this server is the one that served before
+-- ARGV[14] when this pod last had any answer, Unix ms; 0 = the pod has just started
+-- ARGV[15] when the pod sent this call, by what it knows of Redis's clock, Unix ms
+-- ARGV[16] how many claims that gave steps, to any pod, this pod has heard of
 -- Returns {now, Unix ms; ms until there may be more to claim (-1: nothing is waiting); when the steps were granted,
 --   Unix ms; 1 if submits wait until open tasks end, 2 if they wait until Redis has room, 3 if nothing is claimed until
 --   each pod has said what it holds, else 0; how many claims gave steps, over all pods; step …}. With 3, the time of
@@ -36,8 +37,8 @@ local limit, most_submits = tonumber(ARGV[3]), tonumber(ARGV[4])
 local lease_ms, max_open = tonumber(ARGV[5]), tonumber(ARGV[6])
 local submit_n, submit_window = tonumber(ARGV[7]), tonumber(ARGV[8])
 local poll_n, poll_window = tonumber(ARGV[9]), tonumber(ARGV[10])
-local polls_per_request, heard_ms, sent_ms = tonumber(ARGV[11]), tonumber(ARGV[13]), tonumber(ARGV[14])
-local claims_heard = tonumber(ARGV[15])
+local polls_per_request, answer_ms = tonumber(ARGV[11]), tonumber(ARGV[12])
+local heard_ms, sent_ms, claims_heard = tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16])
 local SUBMIT, LATER, POLL = P .. 'due:submit', P .. 'due:later', P .. 'due:poll'
 local LEASES, DEADLINES, UPSTREAM = P .. 'leases', P .. 'deadlines', P .. 'upstream'
 local MARKED, MEMO = P .. 'marked', P .. 'claim:' .. pod
@@ -134,7 +135,7 @@ end
 local function nothing()
   -- A number below the last one means an old claim, whose pod no longer waits for the answer.
   if last and (tonumber(request) or 0) < (tonumber(string.match(last, '^%d+')) or 0) then return reply(0, now, 0) end
-  local server_gate_ms = ARGV[12] == '1' and server_gate(known_server, server_gate_noted) or noted_gate(server_gate_noted)
+  local server_gate_ms = ARGV[13] == '1' and server_gate(known_server, server_gate_noted) or noted_gate(server_gate_noted)
   server_gate_ms = claims_gate(claims, claims_heard, server_gate_ms, number(gated_at))
   -- This pod had no answer for half a lease: Redis stood still, or the pod was cut off. It gets nothing, because it may
   -- no longer be listening. Expired leases are not taken back for a while, because the settlements of other pods may
@@ -317,9 +318,12 @@ local function fitting(wanted)
   return math.min(wanted, cap - open), false
 end
 
+-- How long a probe may be under way; a moment more than its answer may take.
+local PROBE_MS = math.max(5000, answer_ms + 1000)
+
 local function take_submits(waiting)
   local wanted, is_trial = fitting(math.min(limit - #steps, waiting, most_submits))
-  local gate_ms = math.max(closed_until('gate_ms', gate), down and closed_until('down_until_ms', down_until) or 0)
+  local gate_ms = math.max(closed_until('gate_ms', gate), down and until_ms(down_until, math.max(LONGEST.down_until_ms, PROBE_MS)) or 0)
   if gate_ms > now then return wake_in(gate_ms - now) end
   -- While the breaker is open, one submit goes as a probe.
   if down then wanted = math.min(wanted, 1) end
@@ -334,7 +338,7 @@ local function take_submits(waiting)
     spend(P .. 'rate:submit', #ids, submit_n)
     if is_trial then call('HSET', UPSTREAM, 'tried_ms', now) end
     -- No other submit goes until the probe has had time to be answered.
-    if down then call('HSET', UPSTREAM, 'down_until_ms', now + 5000, 'probing', now) end
+    if down then call('HSET', UPSTREAM, 'down_until_ms', now + PROBE_MS, 'probing', now) end
   end
   if submits < wanted then wake_in(wait) end
 end

@@ -84,6 +84,8 @@ end
 local texts, totals, paces = {}, {}, {}
 -- The jobs that end, and for each the index of its outcome in the arguments.
 local finished, outcomes = {}, {}
+-- Whether any of them has rare fields, is large, or has waiting children.
+local are_any_marked = false
 
 local function write(id, text)
   local n = #texts
@@ -131,8 +133,11 @@ local function tell_end(id, at)
   end
   local entry = publish(kind, id, kind_of_job, state, task, status, code, image_url, data)
   write(id, ARGV[at - VERB + 2] .. '\n' .. entry)
-  -- Only a failed or cancelled job can be retried, so the pictures of a completed job are no longer needed.
-  if where == 'S' and kind == 'completed' then redis.call('DEL', P .. 'large:' .. id) end
+  -- Only a failed or cancelled job can be retried, so the pictures and the input of a completed job are no longer needed.
+  if kind == 'completed' then
+    if where == 'S' then redis.call('DEL', P .. 'large:' .. id) end
+    if are_any_marked then try('HDEL', P .. 'more:' .. id, 'modal', 'mw') end
+  end
   return entry
 end
 
@@ -245,7 +250,7 @@ local function settle(at)
   return result
 end
 
-local results, are_any_marked = {}, false
+local results = {}
 for i, at in ipairs(steps) do results[i] = settle(at) end
 if #finished > 0 then
   redis.call('ZREM', DEADLINES, unpack(finished))

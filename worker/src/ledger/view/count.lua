@@ -39,6 +39,13 @@ end
 local entry = redis.call('XRANGE', P .. 'jobs', '-', '+', 'COUNT', 1)[1]
 if entry then older(tonumber(string.match(entry[1], '^%d+'))) end
 
+-- How many events come after the entry `last`, which a group was given last. Redis itself does not know it of a group
+-- that was created at an entry, until the group has read everything. Beyond a thousand, counts all events.
+local function events_after(last)
+  local after = #redis.call('XRANGE', P .. 'events', '(' .. last, '+', 'COUNT', 1000)
+  return after < 1000 and after or redis.call('XLEN', P .. 'events')
+end
+
 -- Events that the slowest consumer group has yet to read or acknowledge.
 local unread, groups = 0, 0
 if redis.call('EXISTS', P .. 'events') == 1 then
@@ -46,7 +53,8 @@ if redis.call('EXISTS', P .. 'events') == 1 then
     local fields = {}
     for i = 1, #group, 2 do fields[group[i]] = group[i + 1] end
     groups = groups + 1
-    unread = math.max(unread, (fields['lag'] or 0) + (fields['pending'] or 0))
+    local lag = fields['lag'] or events_after(fields['last-delivered-id'])
+    unread = math.max(unread, lag + (fields['pending'] or 0))
   end
 end
 

@@ -17,7 +17,7 @@ pub struct EventGroup {
     pub oldest_pending: Option<String>,
     /// The last event that was given to any of its consumers.
     pub last_delivered: String,
-    /// Events that were not given to any consumer yet; `None` if Redis does not know.
+    /// Events that were not given to any consumer yet; `None` if Redis does not know. See [`Ledger::events_after`].
     pub unread: Option<u64>,
 }
 
@@ -49,6 +49,22 @@ impl Ledger {
         }
         Ok(groups)
     }
+
+    /// How many events come after the entry `last`; of more than a thousand, counts all events instead.
+    ///
+    /// # Errors
+    /// Whatever Redis or the network says.
+    pub async fn events_after(&self, last: &str) -> RedisResult<u64> {
+        const MANY: usize = 1000;
+        let stream = self.queue().events_stream();
+        let mut command = redis::cmd("XRANGE");
+        command.arg(&stream).arg(format!("({last}")).arg("+").arg("COUNT").arg(MANY);
+        let after = self.link().query::<Vec<Value>>(&command).await?.len();
+        if after < MANY {
+            return Ok(after as u64);
+        }
+        self.link().query(redis::cmd("XLEN").arg(&stream)).await
+    }
 }
 
 impl EventGroup {
@@ -67,5 +83,37 @@ impl EventGroup {
     /// given out.
     pub(in crate::ledger) fn oldest_needed(self) -> String {
         self.oldest_pending.unwrap_or(self.last_delivered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mjq_producer::RedisLink;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_unread_events_of_a_group_that_was_created_at_an_entry_are_counted() -> anyhow::Result<()> {
+        let (link, day) = (RedisLink::open(mjq_harness::shared_redis().await?.url())?, Duration::from_secs(86_400));
+        let ledger = Ledger::new(link, mjq_harness::unique_queue().parse()?, day, CancellationToken::new());
+        let stream = ledger.queue().events_stream();
+        for n in 1..=5 {
+            ledger
+                .link()
+                .query::<String>(redis::cmd("XADD").arg(&stream).arg(format!("{n}-0")).arg("v").arg(1))
+                .await?;
+        }
+        let mut create = redis::cmd("XGROUP");
+        create.arg("CREATE").arg(&stream).arg("billing").arg("2-0");
+        ledger.link().query::<String>(&create).await?;
+
+        let group = ledger.event_groups().await?.remove(0);
+
+        assert_eq!((group.unread, ledger.events_after(&group.last_delivered).await?), (None, 3));
+        assert_eq!(ledger.counts().await?.events_unread, 3);
+        Ok(())
     }
 }

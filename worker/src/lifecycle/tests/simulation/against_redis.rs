@@ -194,6 +194,7 @@ impl Both {
             max_open: u32::try_from(claim.max_open)?,
             submit_rate: no_limit,
             poll_rate: no_limit,
+            probe: Duration::ZERO,
         };
         let polls_per_request = u32::try_from(claim.polls_per_request)?;
         let wanted = Wanted { steps: claim.limit, submits: claim.submits, polls_per_request };
