@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use super::json::Json;
+use super::{json::Json, mend::mended};
 
 /// How one HTTP exchange went.
 pub type Exchange = Result<Answer, Failure>;
@@ -56,6 +56,12 @@ impl Answer {
             self.flaw = None;
         }
         self
+    }
+
+    /// The same answer with a body that is JSON, if little is wrong with it.
+    pub(super) fn mended(&self) -> Option<Self> {
+        let body = mended(&self.text())?.into_bytes();
+        Some(Self { body, flaw: self.flaw.clone(), ..*self })
     }
 
     /// The body as text, without a byte order mark and surrounding space; it may be only the beginning.

@@ -48,7 +48,10 @@ pub(super) fn classify_list(asked: &[TaskId], exchange: &Exchange) -> Batch {
         Some(json) if json.is_null() => Batch::Seen(HashMap::new()),
         Some(_) => unsupported(answer),
         None if text.is_empty() => Batch::Seen(HashMap::new()),
-        None if text.starts_with(['[', '{']) => Batch::Failed(no_verdict(answer)),
+        None if text.starts_with(['[', '{']) => match answer.mended() {
+            Some(mended) => classify_list(asked, &Ok(mended)),
+            None => Batch::Failed(no_verdict(answer)),
+        },
         // A page: some servers answer each unknown address with their start page.
         None => unsupported(answer),
     }

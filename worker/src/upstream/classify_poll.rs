@@ -39,7 +39,10 @@ fn of_answer(asked: &TaskId, answer: &Answer) -> Observation {
     match answer.status {
         200..=299 => match Document::read(&text) {
             None if text.is_empty() => Observation::Missing,
-            None => in_the_midst(asked, &text).unwrap_or_else(|| no_verdict(answer)),
+            None => match answer.mended() {
+                Some(mended) => of_answer(asked, &mended),
+                None => in_the_midst(asked, &text).unwrap_or_else(|| no_verdict(answer)),
+            },
             Some(document) => {
                 // JSON that was written into a JSON string.
                 let inner = || text.starts_with('"').then(|| in_the_midst(asked, &text))?;
@@ -404,6 +407,14 @@ mod tests {
             panic!("cancelled")
         };
         assert_eq!(report.fail_reason, "cancelled upstream");
+    }
+
+    #[test]
+    fn a_line_break_between_quotes_hides_no_task() {
+        let seen = poll(200, "{\"id\":\"7\",\"status\":\"SUCCESS\",\"prompt\":\"a\nb\",\"imageUrl\":\"u\"}");
+
+        let Observation::Succeeded(report) = seen else { panic!("{seen:?}") };
+        assert!(serde_json::from_str::<serde_json::Value>(report.raw.as_deref().unwrap()).is_ok());
     }
 
     #[test]

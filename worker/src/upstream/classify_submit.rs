@@ -23,6 +23,7 @@
 use std::time::Duration;
 
 use mjq_producer::contract::{Code, Kind, TaskId};
+use serde::Deserialize;
 
 use super::{
     Answer, Exchange, Failure,
@@ -37,10 +38,29 @@ use super::{
 };
 use crate::lifecycle::{Busy, Observation};
 
-/// Says what the answer to the submit of a job of this kind means. `prompt` is the prompt that was sent, which some
-/// answers repeat; empty if there was none.
+/// What an answer may repeat of the request.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Sent {
+    /// The prompt.
+    #[serde(default)]
+    pub prompt: Option<String>,
+    /// The task that an action acts upon.
+    #[serde(default, rename = "taskId")]
+    pub parent: Option<String>,
+}
+
+impl Sent {
+    /// Reads it from the request's body.
+    #[must_use]
+    pub fn in_body(body: &str) -> Self {
+        serde_json::from_str(body).unwrap_or_default()
+    }
+}
+
+/// Says what the answer to the submit of a job of this kind means.
 #[must_use]
-pub fn classify_submit(kind: Kind, prompt: &str, exchange: &Exchange) -> Observation {
+pub fn classify_submit(kind: Kind, sent: &Sent, exchange: &Exchange) -> Observation {
+    let prompt = sent.prompt.as_deref().unwrap_or_default();
     let answer = match exchange {
         Ok(answer) => answer,
         Err(Failure::NotSent(reason)) => {
@@ -50,6 +70,11 @@ pub fn classify_submit(kind: Kind, prompt: &str, exchange: &Exchange) -> Observa
     };
     let text = answer.text();
     let mut said = Said::read(&text);
+    if said.is_none()
+        && let Some(mended) = answer.mended()
+    {
+        return classify_submit(kind, sent, &Ok(mended));
+    }
     if let Some(accepted) = said.as_ref().and_then(|said| accepted(answer, said)) {
         return accepted;
     }
@@ -58,7 +83,7 @@ pub fn classify_submit(kind: Kind, prompt: &str, exchange: &Exchange) -> Observa
     }
     let reason = without(prompt, &reason_of(answer, said.as_ref()));
     let page = if said.is_none() { text.to_lowercase() } else { String::new() };
-    Reading { kind, answer, text: &text, said: said.unwrap_or_default(), page, reason }.meaning()
+    Reading { kind, sent, answer, text: &text, said: said.unwrap_or_default(), page, reason }.meaning()
 }
 
 /// The acceptance, if the answer is one.
@@ -77,13 +102,18 @@ fn accepted(answer: &Answer, said: &Said) -> Option<Observation> {
 fn without(prompt: &str, words: &str) -> String {
     /// A shorter prompt may be part of other words by chance.
     const UNMISTAKABLE: usize = 16;
+    /// Chinese says more with a character.
+    const UNMISTAKABLE_CHINESE: usize = 4;
     let prompt = prompt.trim();
-    if prompt.len() < UNMISTAKABLE { words.to_owned() } else { words.replace(prompt, "…") }
+    let is_unmistakable =
+        prompt.len() >= UNMISTAKABLE || prompt.chars().filter(|c| !c.is_ascii()).count() >= UNMISTAKABLE_CHINESE;
+    if is_unmistakable { words.replace(prompt, "…") } else { words.to_owned() }
 }
 
 /// An answer while it is being read.
 struct Reading<'a> {
     kind: Kind,
+    sent: &'a Sent,
     answer: &'a Answer,
     text: &'a str,
     said: Said,
@@ -102,11 +132,16 @@ impl Reading<'_> {
             // Whatever the code or status: a server behind the relay may have taken the job.
             _ if self.says_answer_was_lost() => self.unanswered(),
             (200..=299, Some(code)) => self.by_code(code),
+            (200..=299, None) if self.said.is_error && !self.said.shows_an_id => self.by_words_or(Self::unanswered),
             // HTML, nothing, broken JSON: a gateway before the upstream spoke, or the answer broke off.
             (200..=299, None) => self.unanswered(),
             // Relays wrap the family's codes in these statuses.
             (400 | 404..=406 | 409..=412 | 414..=424 | 426..=428, Some(code)) if is_family_code(code) => {
                 self.by_code(code)
+            }
+            // Some servers report a full queue as an error of their own. If code and words agree, it took nothing.
+            (500..=599, Some(23 | 30)) if tenor(&self.said.words) == Some(Tenor::Saturated) => {
+                self.refused(Busy::Saturated)
             }
             (status, _) => self.by_status(status),
         }
@@ -150,10 +185,11 @@ impl Reading<'_> {
             let said = Said::read(&object_in(self.text)?)?;
             said.task.or(said.lead)
         };
-        // The answer to an action may repeat the id of its parent, and a page contains other numbers.
+        // The words about an action may name its parent, and a page contains other numbers.
         let is_about_one_task = !self.has_parent() && !self.page.starts_with('<');
         let lead = if self.page.is_empty() { self.said.lead.clone() } else { salvaged() };
-        lead.or_else(|| is_about_one_task.then(|| id_in(self.text))?)
+        let lead = lead.or_else(|| is_about_one_task.then(|| id_in(self.text))?);
+        lead.filter(|task| !self.is_parent(task))
     }
 
     /// Reads code 3: for a new task it means "no account available", which is C#'s way to say full; for an action "no
@@ -164,6 +200,11 @@ impl Reading<'_> {
             return self.denied(Code::ParentGone);
         }
         self.refused(Busy::Saturated)
+    }
+
+    /// Whether this is the task that an action acts upon, and so not the new task. (An input is for that task itself.)
+    fn is_parent(&self, task: &TaskId) -> bool {
+        self.kind == Kind::Action && self.sent.parent.as_deref() == Some(task.as_str())
     }
 
     /// Whether the job acts upon an earlier task, which may be gone.
@@ -248,9 +289,15 @@ impl Reading<'_> {
             // The answer says only that something went wrong.
             400 if self.said.code == Some(0) && self.said.words.is_empty() => self.unanswered(),
             400..=499 => self.by_words_or(Self::invalid),
-            // new-api reads its own database before it sends anything.
-            _ if self.said.name == "new_api_error" && tenor(&self.said.words) == Some(Tenor::NotSent) => {
-                self.refused(Busy::Fault)
+            // new-api reads its own database, and chooses among its channels, before it sends anything.
+            _ if self.said.name == "new_api_error" => match tenor(&self.said.words) {
+                Some(Tenor::NotSent) => self.refused(Busy::Fault),
+                Some(Tenor::Barred) => self.refused(Busy::Barred),
+                Some(Tenor::Saturated) => self.refused(Busy::Saturated),
+                _ => self.unanswered(),
+            },
+            500 if self.said.code == Some(4) && tenor(&self.said.words) == Some(Tenor::Barred) => {
+                self.refused(Busy::Barred)
             }
             // A fork of one-api checks requests, and answers invalid ones with 500.
             500 if self.said.code == Some(4) && says_field_is_missing(&self.said.words) => {

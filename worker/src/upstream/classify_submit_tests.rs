@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use mjq_producer::contract::Kind;
 
-use super::{Answer, Failure, classify_submit::classify_submit};
+use super::{
+    Answer, Failure,
+    classify_submit::{Sent, classify_submit},
+};
 use crate::lifecycle::Observation;
 
 /// An observation in a word or two.
 fn gist(kind: Kind, status: u16, body: &str) -> String {
     let answer = Answer { retry_after: Some(Duration::from_secs(7)), ..Answer::of(status, body) };
-    gist_of(&classify_submit(kind, "", &Ok(answer)))
+    gist_of(&classify_submit(kind, &Sent::default(), &Ok(answer)))
 }
 
 fn gist_of(observation: &Observation) -> String {
@@ -32,6 +35,8 @@ fn each_row_of_the_table_has_its_meaning() {
         ),
         (r#"{"code":1,"description":"提交成功","result":12463258,"properties":{}}"#, "accepted 12463258 0"),
         (r#"{"code":1,"result":14001934816969359}"#, "accepted 14001934816969359 0"),
+        (r#"{"code":1.0,"result":1.2463258E7}"#, "accepted 12463258 0"),
+        (r#"{"code":1,"result":1.748339029401828e15}"#, "accepted 1748339029401828 0"),
         (r#"{"code":1,"result":98765432109876543210}"#, "accepted 98765432109876543210 0"),
         (r#"{"code":1,"result":"0741798445574458"}"#, "accepted 0741798445574458 0"),
         (r#"{"code":"1","result":"a"}"#, "accepted a 0"),
@@ -209,6 +214,10 @@ fn a_relay_wraps_the_family_s_codes_in_http_errors() {
         (400, r#"{"error":{"code":"read_response_body_failed","message":"x"}}"#, "unanswered"),
         (400, r#"{"code":"do_request_failed","message":"upstream","data":null}"#, "unanswered"),
         (500, r#"{"code":23}"#, "unanswered"),
+        (500, r#"{"code":23,"description":"队列已满"}"#, "Saturated"),
+        (504, r#"{"code":23,"description":"queue full"}"#, "Saturated"),
+        (500, r#"{"code":4,"description":"quota_not_enough"}"#, "Barred"),
+        (500, r#"{"code":4,"description":"bad"}"#, "unanswered"),
         (503, r#"{"error":{"message":"无可用渠道"}}"#, "Saturated"),
         (201, r#"{"code":1,"result":"a"}"#, "accepted a 0"),
         // An id counts beside any status: to lose it would be to lose the task.
@@ -250,8 +259,9 @@ fn a_new_task_never_ends_for_a_code_3() {
 
 #[test]
 fn what_never_left_is_refused_and_what_left_is_unanswered() {
-    let not_sent = classify_submit(Kind::Imagine, "", &Err(Failure::NotSent("connection refused".into())));
-    let lost = classify_submit(Kind::Imagine, "", &Err(Failure::Lost("reset".into())));
+    let not_sent =
+        classify_submit(Kind::Imagine, &Sent::default(), &Err(Failure::NotSent("connection refused".into())));
+    let lost = classify_submit(Kind::Imagine, &Sent::default(), &Err(Failure::Lost("reset".into())));
 
     assert_eq!(gist_of(&not_sent), "Unreachable");
     assert!(matches!(lost, Observation::Unanswered { reason, .. } if reason == "reset"));
@@ -264,7 +274,7 @@ fn a_body_that_broke_off_leaves_only_what_the_status_says() {
     {
         let answer = Answer { flaw: Some("the body broke off".into()), ..Answer::of(status, "") };
 
-        assert_eq!(gist_of(&classify_submit(Kind::Imagine, "", &Ok(answer))), wanted, "{status}");
+        assert_eq!(gist_of(&classify_submit(Kind::Imagine, &Sent::default(), &Ok(answer))), wanted, "{status}");
     }
 }
 
@@ -273,16 +283,18 @@ fn a_refusal_carries_how_long_to_wait_and_why() {
     let answer =
         |status, body: &str| Ok(Answer { retry_after: Some(Duration::from_secs(7)), ..Answer::of(status, body) });
 
-    let Observation::Refused { retry_after, reason, .. } =
-        classify_submit(Kind::Imagine, "", &answer(429, r#"{"code":30,"description":"full\n\u0000now"}"#))
-    else {
+    let Observation::Refused { retry_after, reason, .. } = classify_submit(
+        Kind::Imagine,
+        &Sent::default(),
+        &answer(429, r#"{"code":30,"description":"full\n\u0000now"}"#),
+    ) else {
         panic!("refused")
     };
     assert_eq!((retry_after, reason.as_str()), (Some(Duration::from_secs(7)), "HTTP 429, code 30: full now"));
 
     let Observation::Denied { reason, .. } = classify_submit(
         Kind::Imagine,
-        "",
+        &Sent::default(),
         &answer(200, r#"{"code":24,"description":"可能包含敏感词","properties":{"bannedWord":"nude"}}"#),
     ) else {
         panic!("denied")
@@ -290,7 +302,8 @@ fn a_refusal_carries_how_long_to_wait_and_why() {
     assert_eq!(reason, "code 24: 可能包含敏感词 (nude)");
 
     let long = format!(r#"{{"code":4,"description":"{}"}}"#, "长".repeat(5000));
-    let Observation::Denied { reason, .. } = classify_submit(Kind::Imagine, "", &answer(200, &long)) else {
+    let Observation::Denied { reason, .. } = classify_submit(Kind::Imagine, &Sent::default(), &answer(200, &long))
+    else {
         panic!("denied")
     };
     assert_eq!(reason.chars().count(), 300);
@@ -403,10 +416,29 @@ fn a_relay_s_trouble_of_its_own_is_told_from_a_lost_answer() {
         (400, r#"{"description":"无法获取provider:该渠道已被禁用 ","type":"internal_error","code":5}"#, "Fault"),
         (500, database, "Fault"),
         (500, r#"{"error":{"message":"database error","type":"x"}}"#, "unanswered"),
+        (500, r#"{"error":{"message":"当前分组上游负载已饱和","type":"new_api_error"}}"#, "Saturated"),
+        (500, r#"{"error":{"message":"当前分组上游负载已饱和","type":"x"}}"#, "unanswered"),
         (500, r#"{"error":{"message":"panic detected","type":"new_api_panic"}}"#, "unanswered"),
         (400, r#"{"code":0,"description":" ","type":"upstream_error"}"#, "unanswered"),
     ] {
         assert_eq!(gist(Kind::Imagine, status, body), wanted, "{status} {body}");
+    }
+}
+
+#[test]
+fn an_error_without_a_code_is_a_refusal_if_its_words_are_one() {
+    for (body, wanted) in [
+        (r#"{"success":false,"message":"Too many requests, please slow down"}"#, "Saturated"),
+        (r#"{"error":{"message":"insufficient quota","code":"insufficient_quota"}}"#, "Barred"),
+        (r#"{"error":{"code":429,"message":"rate limited"}}"#, "Saturated"),
+        (r#"{"status":"FAILED","message":"quota exhausted","data":null}"#, "Barred"),
+        (r#"{"detail":"Rate limit exceeded"}"#, "Saturated"),
+        (r#"{"error":"可能包含敏感词"}"#, "denied banned_prompt"),
+        (r#"{"success":false,"message":"failed"}"#, "unanswered"),
+        (r#"{"error":"rate limited","taskId":"task-170"}"#, "unanswered"),
+        (r#"{"message":"Too many requests before yours: it is in the queue"}"#, "unanswered"),
+    ] {
+        assert_eq!(gist(Kind::Imagine, 200, body), wanted, "{body}");
     }
 }
 
@@ -474,7 +506,7 @@ fn a_page_with_an_error_is_a_gateway_s_and_no_verdict_on_the_job() {
 #[test]
 fn a_503_that_comes_late_and_says_nothing_is_a_time_out() {
     let late = |body: &str| Answer { took: Duration::from_secs(10), ..Answer::of(503, body) };
-    let gist = |answer: Answer| gist_of(&classify_submit(Kind::Imagine, "", &Ok(answer)));
+    let gist = |answer: Answer| gist_of(&classify_submit(Kind::Imagine, &Sent::default(), &Ok(answer)));
 
     assert_eq!(gist(late("")), "unanswered");
     assert_eq!(gist(late("<html>503</html>")), "unanswered");
@@ -487,7 +519,9 @@ fn a_503_that_comes_late_and_says_nothing_is_a_time_out() {
 
 #[test]
 fn the_prompt_in_an_answer_says_nothing_of_what_became_of_the_job() {
+    let sent = |prompt: &str| Sent { prompt: Some(prompt.to_owned()), parent: None };
     for (prompt, wanted) in [
+        ("超时空要塞", "denied invalid_request"),
         ("a banker with insufficient balance --ar 1:1", "denied invalid_request"),
         ("an old clock that timed out", "denied invalid_request"),
         ("a rate limit sign on a road", "denied invalid_request"),
@@ -495,9 +529,17 @@ fn the_prompt_in_an_answer_says_nothing_of_what_became_of_the_job() {
         let body = format!(r#"{{"code":4,"description":"unknown parameter in: {prompt}"}}"#);
         let answer = || Ok(Answer::of(200, &body));
 
-        assert_eq!(gist_of(&classify_submit(Kind::Imagine, prompt, &answer())), wanted, "{prompt}");
-        assert_ne!(gist_of(&classify_submit(Kind::Imagine, "", &answer())), wanted, "{prompt}");
-        let reason = classify_submit(Kind::Imagine, prompt, &answer()).reason().to_owned();
+        assert_eq!(gist_of(&classify_submit(Kind::Imagine, &sent(prompt), &answer())), wanted, "{prompt}");
+        assert_ne!(gist_of(&classify_submit(Kind::Imagine, &Sent::default(), &answer())), wanted, "{prompt}");
+        let reason = classify_submit(Kind::Imagine, &sent(prompt), &answer()).reason().to_owned();
         assert_eq!(reason, "code 4: unknown parameter in: …", "a log is not for prompts");
     }
+}
+
+#[test]
+fn a_line_break_between_quotes_and_a_number_that_is_none_hide_no_acceptance() {
+    let body = "{\"code\":1,\"description\":\"submit\nsuccess\",\"cost\":NaN,\"result\":\"1748339029401828\"}";
+
+    assert_eq!(gist(Kind::Imagine, 200, body), "accepted 1748339029401828 0");
+    assert_eq!(gist(Kind::Imagine, 200, "[NaN]"), "unanswered");
 }

@@ -18,12 +18,12 @@ use reqwest::{Client, ClientBuilder, RequestBuilder};
 use url::Url;
 
 use super::{
-    Answer, AnswerClass, Batch, EndpointClass, Exchange, Failure, UpstreamSettings,
+    Answer, AnswerClass, Batch, EndpointClass, Exchange, Failure, Sent, UpstreamSettings,
     address::{Address, AddressError},
     body_memory::BodyMemory,
     classify_list::{TaskList, classify_list},
     classify_poll, classify_submit,
-    http::{client, failure_of, meant_by, read_body, retry_after},
+    http::{client, failure_of, meant_by, read_body, redirects_at_home, retry_after},
     json::Json,
     key::KeyHolder,
     metering::Meter,
@@ -71,7 +71,9 @@ pub enum UpstreamError {
 #[derive(Debug)]
 struct Inner {
     submitter: Client,
-    reader: Client,
+    /// Follows redirects.
+    getter: Client,
+    poster: Client,
     /// The base that addresses without a host are relative to.
     base: Url,
     key: KeyHolder,
@@ -123,7 +125,8 @@ impl Upstream {
         Ok(Self(Arc::new(Inner {
             // Common servers close an idle connection after 2 seconds or more.
             submitter: build(client(settings).http1_only().pool_idle_timeout(Duration::from_secs(1)))?,
-            reader: build(client(settings))?,
+            getter: build(client(settings).redirect(redirects_at_home()))?,
+            poster: build(client(settings))?,
             base: base.clone(),
             key: KeyHolder::new(settings)?,
             submit: filled("submit", &settings.submit_path, "{action}")?,
@@ -148,11 +151,11 @@ impl Upstream {
     /// Once the future has been polled, dropping it leaves the outcome unknown.
     pub async fn submit(&self, kind: Kind, body: String) -> Observation {
         let begun = Instant::now();
-        let prompt = prompt_in(&body);
+        let sent = Sent::in_body(&body);
         let request = self.0.submitter.post(self.0.submit.with(kind.as_str())).body(body);
         // The answer may name a task that costs money, so it is never given up for want of memory.
         let exchange = self.exchange(request, MAX_ANSWER, None).await;
-        let seen = classify_submit(kind, &prompt, &exchange);
+        let seen = classify_submit(kind, &sent, &exchange);
         if matches!(seen, Observation::Refused { busy: Busy::Barred, .. }) {
             self.0.key.read_again().await;
         }
@@ -163,7 +166,7 @@ impl Upstream {
     /// Looks at one task.
     pub async fn fetch(&self, task: &TaskId) -> Observation {
         let begun = Instant::now();
-        let exchange = self.look(self.0.reader.get(self.0.fetch.with(task.as_str())), MAX_ANSWER).await;
+        let exchange = self.look(self.0.getter.get(self.0.fetch.with(task.as_str())), MAX_ANSWER).await;
         let mut seen = classify_poll(task, &exchange);
         picture::resolve(&mut seen, &self.0.base);
         self.0.meter.record(EndpointClass::Fetch, AnswerClass::of(&exchange, &seen), begun.elapsed());
@@ -181,7 +184,7 @@ impl Upstream {
         let begun = Instant::now();
         let ids: Vec<&str> = tasks.iter().map(TaskId::as_str).collect();
         let body = serde_json::json!({ "ids": ids }).to_string();
-        let exchange = self.look(self.0.reader.post(list.with("")).body(body), MAX_LIST).await;
+        let exchange = self.look(self.0.poster.post(list.with("")).body(body), MAX_LIST).await;
         let mut batch = classify_list(tasks, &exchange);
         if let Batch::Seen(seen) = &mut batch {
             seen.values_mut().for_each(|seen| picture::resolve(seen, &self.0.base));
@@ -201,7 +204,7 @@ impl Upstream {
             return TaskList::default();
         };
         let begun = Instant::now();
-        let exchange = self.look(self.0.reader.get(lookup.with("")), MAX_LIST).await;
+        let exchange = self.look(self.0.getter.get(lookup.with("")), MAX_LIST).await;
         let list = TaskList::of(exchange);
         self.0.meter.record(EndpointClass::Lookup, list.class(), begun.elapsed());
         list
@@ -221,7 +224,7 @@ impl Upstream {
             return false;
         };
         let begun = Instant::now();
-        let request = self.0.reader.post(cancel.with(task.as_str())).body("{}");
+        let request = self.0.poster.post(cancel.with(task.as_str())).body("{}");
         let exchange = self.exchange(request, MAX_ANSWER, Some(&self.0.memory)).await;
         let is_cancelled = exchange.as_ref().is_ok_and(agrees);
         let class = match &exchange {
@@ -261,16 +264,6 @@ impl Upstream {
         };
         Ok(Answer { status, retry_after, took, body, flaw }.forgiven())
     }
-}
-
-/// The prompt of a request, if it has one.
-fn prompt_in(body: &str) -> String {
-    #[derive(serde::Deserialize)]
-    struct Prompt {
-        #[serde(default)]
-        prompt: Option<String>,
-    }
-    serde_json::from_str(body).ok().and_then(|Prompt { prompt }| prompt).unwrap_or_default()
 }
 
 /// Whether an answer agrees to a cancel: a success without a code that says otherwise.

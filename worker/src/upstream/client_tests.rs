@@ -313,6 +313,33 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
+async fn a_look_follows_a_redirect_to_the_same_server_and_to_no_other() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let request = read_request(&mut stream).await.unwrap();
+            let answer = match request.starts_with("GET /v2/") {
+                true => http("200 OK", "", r#"{"id":"7","status":"SUCCESS","imageUrl":"u"}"#),
+                false => http("302 Found", "Location: /v2/mj/task/7/fetch\r\n", ""),
+            };
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let seen = Upstream::new(&UpstreamSettings::new(url)).unwrap().fetch(&task()).await;
+    assert!(matches!(seen, Observation::Succeeded(_)), "{seen:?}");
+
+    let mut target = Server::json("200 OK", r#"{"id":"7","status":"SUCCESS","imageUrl":"u"}"#).await;
+    let elsewhere = format!("Location: {}/mj/task/7/fetch\r\n", target.url);
+    let server = Server::start(http("302 Found", &elsewhere, ""), Then::Close).await;
+    assert_eq!(server.upstream().fetch(&task()).await.name(), "no_verdict");
+    assert!(target.requests.try_recv().is_err(), "it would get the key");
+
+    let circle = Server::start(http("302 Found", "Location: /v1/mj/task/7/fetch\r\n", ""), Then::Close).await;
+    assert_eq!(circle.upstream().fetch(&task()).await.name(), "no_verdict");
+}
+
+#[tokio::test]
 async fn a_server_that_refuses_a_large_body_unread_is_heard() {
     // The answer comes while the request is still on its way, as from nginx.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -7,6 +7,7 @@ use reqwest::{
     header::{
         ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
     },
+    redirect::Policy,
 };
 
 use super::{
@@ -17,7 +18,16 @@ use super::{
 };
 use crate::root_cause::root_cause;
 
-/// The settings that both clients share: no redirects, no retries, a limit for everything.
+/// Redirects of looks: only to the same server, because the key is sent along.
+pub(super) fn redirects_at_home() -> Policy {
+    const MOST: usize = 5;
+    Policy::custom(|attempt| match attempt.previous() {
+        [first, ..] if first.origin() == attempt.url().origin() && attempt.previous().len() <= MOST => attempt.follow(),
+        _ => attempt.stop(),
+    })
+}
+
+/// The settings that all clients share: no redirects, no retries, a limit for everything.
 pub(super) fn client(settings: &UpstreamSettings) -> ClientBuilder {
     // Shorter than the whole time-out, because a connection that was never made must differ from an answer that never
     // came.
@@ -25,7 +35,7 @@ pub(super) fn client(settings: &UpstreamSettings) -> ClientBuilder {
     Client::builder()
         .default_headers(headers())
         .user_agent(concat!("mjq/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
+        .redirect(Policy::none())
         .retry(reqwest::retry::never())
         .connect_timeout(connect_timeout)
         .timeout(settings.timeout)

@@ -136,8 +136,7 @@ impl<'a> Json<'a> {
         // The longest id that is kept. Known ones have 8 to 40 characters.
         const MAX_BYTES: usize = 256;
         let text = match self.number() {
-            // A language without integers adds `.0`.
-            Some(number) => number.strip_suffix(".0").unwrap_or(number).to_owned(),
+            Some(number) => whole_number(number),
             None => self.text()?,
         };
         if self.number().is_some() && !text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -154,6 +153,22 @@ impl<'a> Json<'a> {
         let is_odd = id.len() > MAX_BYTES || is_text;
         (!is_none && !is_path && !is_odd).then(|| TaskId::new(id))
     }
+}
+
+/// A whole number in digits. A language without integers adds `.0`, or writes `1.2463258E7`.
+fn whole_number(number: &str) -> String {
+    let plain = number.strip_suffix(".0").unwrap_or(number);
+    let scientific = || {
+        let (mantissa, exponent) = plain.split_once(['e', 'E'])?;
+        let all: usize = exponent.trim_start_matches('+').parse::<usize>().ok()? + 1;
+        let written = mantissa.replacen('.', "", 1);
+        let is_number =
+            mantissa.find('.').unwrap_or(mantissa.len()) == 1 && written.bytes().all(|b| b.is_ascii_digit());
+        // Java leaves out zeros at the end. C (six digits) and PHP (fourteen) leave out other digits, too.
+        let is_whole = written.len() == all || (7..all).contains(&written.len()) && all <= 14;
+        (is_number && is_whole).then(|| format!("{written:0<all$}"))
+    };
+    scientific().unwrap_or_else(|| plain.to_owned())
 }
 
 /// Whether the text is a placeholder that some write if there is no id.
@@ -247,6 +262,12 @@ mod tests {
             ("-5", None),
             ("1.5", None),
             ("1.3200981734125e15", None),
+            ("1.320098173412578E15", Some("1320098173412578")),
+            ("1.2463258E7", Some("12463258")),
+            ("1.246325E7", Some("12463250")),
+            ("1.24633e+07", None),
+            ("1e7", None),
+            ("1.5e-3", None),
         ] {
             let found = Json::read(json).unwrap().task_id();
 

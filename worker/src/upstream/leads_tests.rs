@@ -1,8 +1,11 @@
 //! The leads in answers that show a task but are no readable acceptance.
 
-use mjq_producer::contract::Kind;
+use mjq_producer::contract::{Kind, TaskId};
 
-use super::{Answer, classify_submit::classify_submit};
+use super::{
+    Answer,
+    classify_submit::{Sent, classify_submit},
+};
 use crate::lifecycle::Observation;
 
 const TASK: &str = "1748339029401828";
@@ -10,7 +13,7 @@ const TASK: &str = "1748339029401828";
 /// The lead in an answer to a submit of this kind; the answer must be classified as unanswered.
 fn lead(kind: Kind, answer: Answer) -> Option<String> {
     let body = answer.text().into_owned();
-    match classify_submit(kind, "", &Ok(answer)) {
+    match classify_submit(kind, &Sent::default(), &Ok(answer)) {
         Observation::Unanswered { lead, .. } => lead.map(|task| task.as_str().to_owned()),
         other => panic!("{body}: {other:?}"),
     }
@@ -68,7 +71,6 @@ fn what_is_no_json_may_have_a_lead() {
         r#""{\"code\":1,\"result\":\"1748339029401828\"}""#,
         r#"[{"code":1,"result":"1748339029401828"}]"#,
         r#"{"code":1,"result":"1748339029401828",}"#,
-        "{\"code\":1,\"description\":\"a\nb\",\"result\":\"1748339029401828\"}",
         "{'code': 1, 'result': '1748339029401828'}",
     ] {
         assert_eq!(lead(Kind::Imagine, Answer::of(200, body)).as_deref(), Some(TASK), "{body}");
@@ -87,10 +89,28 @@ fn a_body_that_broke_off_is_an_answer_if_it_is_all_there() {
 
     let whole = broken(r#"{"code":1,"result":"1748339029401828"}"#);
     assert!(matches!(
-        classify_submit(Kind::Imagine, "", &Ok(whole)),
+        classify_submit(Kind::Imagine, &Sent::default(), &Ok(whole)),
         Observation::Accepted { task, .. } if task.as_str() == TASK
     ));
     let cut = broken(r#"{"code":1,"result":"1748339029401828","prop"#);
     assert_eq!(lead(Kind::Imagine, cut).as_deref(), Some(TASK));
     assert_eq!(lead(Kind::Imagine, broken(r#"{"code":1,"result":"17483390294"#)), None);
+}
+
+#[test]
+fn the_task_that_an_action_acts_upon_is_not_the_new_one() {
+    let sent = Sent { prompt: None, parent: Some(TASK.to_owned()) };
+    for (kind, wanted) in [(Kind::Action, None), (Kind::Modal, Some(TASK))] {
+        for (status, body) in [
+            (500, r#"{"message":"internal error","taskId":"1748339029401828"}"#),
+            (400, r#"{"code":5,"description":"do_request_failed","data":{"task_id":"1748339029401828"}}"#),
+            (200, r#"{"code":9,"description":"系统异常 timeout","result":"1748339029401828"}"#),
+        ] {
+            let Observation::Unanswered { lead, .. } = classify_submit(kind, &sent, &Ok(Answer::of(status, body)))
+            else {
+                panic!("{body}")
+            };
+            assert_eq!(lead.as_ref().map(TaskId::as_str), wanted, "{body}");
+        }
+    }
 }

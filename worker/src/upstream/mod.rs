@@ -37,12 +37,13 @@ mod client;
 mod decode;
 mod http;
 mod key;
+mod mend;
 mod metering;
 
 pub use answer::{Answer, Exchange, Failure};
 pub use classify_list::{Batch, TaskList};
 pub use classify_poll::classify_poll;
-pub use classify_submit::classify_submit;
+pub use classify_submit::{Sent, classify_submit};
 pub use client::{Upstream, UpstreamError};
 pub use failure_class::class_of_failure;
 pub use hint::Hint;

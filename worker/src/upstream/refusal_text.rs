@@ -168,6 +168,9 @@ const FULL: &[&str] = &[
     "任务数已满",
 ];
 
+/// No account is available to send anything: an account may have been waited for.
+const NO_ACCOUNT: &[&str] = &["无可用", "没有可用", "no available"];
+
 /// No account or server is available.
 const BUSY: &[&str] = &[
     "get_channel",
@@ -248,8 +251,8 @@ pub(super) fn says_time_ran_out(words: &str) -> bool {
     let words = words.to_lowercase();
     // A prompt's parameter may be called `--timeout`.
     let timed_out = |word: &str| !word.starts_with("--") && TIMED_OUT.iter().any(|phrase| word.contains(phrase));
-    let is_full = FULL.iter().any(|phrase| words.contains(phrase));
-    !is_full
+    let waited_for_room = FULL.iter().chain(NO_ACCOUNT).any(|phrase| words.contains(phrase));
+    !waited_for_room
         && !says_it_sent_nothing(&words)
         && (words.split_whitespace().any(timed_out) || ["timed out", "time out"].iter().any(|it| words.contains(it)))
 }
@@ -371,6 +374,7 @@ mod tests {
             ("Post \"http://up/mj/submit/imagine\": EOF", Some(Tenor::MaybeTaken)),
             ("read tcp 10.0.0.1:80: i/o timeout", Some(Tenor::MaybeTaken)),
             ("请求超时", Some(Tenor::MaybeTaken)),
+            ("无可用的账号实例(等待超时)", Some(Tenor::Saturated)),
             ("fail_to_fetch_midjourney[ status_code: 502]", Some(Tenor::MaybeTaken)),
             (" Insert midjourneyTask failed Error", Some(Tenor::MaybeTaken)),
             ("请求上游地址失败", Some(Tenor::MaybeTaken)),

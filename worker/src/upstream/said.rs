@@ -28,6 +28,8 @@ pub(super) struct Said {
     pub(super) queue_position: Option<u32>,
     /// Whether the answer says expressly that nothing was done: `"success": false`.
     pub(super) is_no_success: bool,
+    /// Whether the answer reports an error, in whatever way.
+    pub(super) is_error: bool,
     /// The word in the prompt that was refused.
     pub(super) banned_word: Option<String>,
     /// The id of the task object that stands in place of all these fields.
@@ -66,7 +68,8 @@ impl Said {
             lead: if matches!(code, Some(1 | 21 | 22)) && task.is_some() { None } else { lead(&fields, 3) },
             shows_an_id: task.is_some() || shows_an_id(&fields, 2),
             task,
-            is_no_success: fields.get("success").is_some_and(|success| success.as_str() == "false"),
+            is_no_success: is_no_success(&fields),
+            is_error: is_error(&fields),
             banned_word: property("bannedWord").and_then(Json::string).filter(|word| !word.trim().is_empty()),
             is_framework_error: fields.get("path").is_some() && fields.get("status").is_some(),
             task_object: match fields.get("code") {
@@ -169,6 +172,19 @@ fn wrapped<'a>(fields: &Fields<'a>) -> Option<Json<'a>> {
         json.fields().is_some_and(|inner| has(&inner))
     };
     is_success.then(|| ["data", "result"].iter().filter_map(|name| fields.get(name)).find(is_the_familys))?
+}
+
+fn is_no_success(fields: &Fields<'_>) -> bool {
+    fields.get("success").is_some_and(|success| success.as_str() == "false")
+}
+
+/// `"success": false`, an `error`, a status that says so, or FastAPI's `{"detail": "…"}`.
+fn is_error(fields: &Fields<'_>) -> bool {
+    let has_failed = |status: String| ["FAILED", "FAILURE", "FAIL", "ERROR"].contains(&status.to_uppercase().as_str());
+    is_no_success(fields)
+        || fields.get("error").is_some_and(|error| !error.is_blank())
+        || fields.string(&["status"]).is_some_and(has_failed)
+        || fields.get("detail").is_some() && fields.each().count() == 1
 }
 
 /// Words that some dialects write in the field of the id.
