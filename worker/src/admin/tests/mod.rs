@@ -189,6 +189,27 @@ async fn what_has_ended_is_swept_in_its_time_and_what_was_tried_once_more_is_not
 }
 
 #[tokio::test]
+async fn what_ended_after_an_event_from_the_future_is_swept_in_its_time() -> anyhow::Result<()> {
+    let stage = stage().await?;
+    // The clock of Redis was ahead when this event came.
+    let mut ahead = redis::cmd("XADD");
+    ahead.arg(stage.ledger.queue().events_stream()).arg("9000000000000-0").arg("v").arg(1);
+    let _: String = stage.ledger.link().query(&ahead).await?;
+    for id in ["first", "second"] {
+        stage.admit(&imagine(id, "{}")).await?;
+        stage.play(&accepted("t"), NOW).await?;
+        stage.play(&succeeded("https://cdn.example.org/1.png"), NOW).await?;
+    }
+
+    assert_eq!(stage.with_retention(Duration::from_secs(3600)).sweep().await?, 0, "it is too early");
+    assert!(stage.with_retention(Duration::ZERO).sweep().await? >= 2);
+
+    assert_eq!(stage.ledger.counts().await?.ended, 0);
+    assert!(stage.ledger.job(&JobId::new("second")?).await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_sweep_goes_on_through_all_calls_that_ended_something() -> anyhow::Result<()> {
     let stage = stage().await?;
     // Each job ends by a call of its own, and so has its own entry in the list. A sweep reads few entries at a time.

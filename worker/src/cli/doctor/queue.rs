@@ -100,6 +100,7 @@ impl Facts {
         findings.push(self.waiting());
         findings.extend(self.held());
         findings.extend(self.readers());
+        findings.extend(self.event_ids());
         findings.extend(self.rejected());
         findings.extend(self.rollbacks());
         findings.extend(self.refused_follow_ups());
@@ -263,6 +264,27 @@ impl Facts {
             );
         }
         Finding::good(format!("consumer group {name}: {left}"))
+    }
+
+    /// An event from the future: Redis gives later events no lower ids.
+    fn event_ids(&self) -> Option<Finding> {
+        const CLOCKS_DIFFER_MS: u64 = 60_000;
+        /// Ids beyond this time were chosen by hand, and leave no ids for centuries of events, or none at all.
+        const YEAR_2286_MS: u64 = 10_000_000_000_000;
+        let (last_ms, stream) = (self.counts.last_event_ms, &self.events_stream);
+        let ahead_ms = last_ms.saturating_sub(self.counts.now_ms);
+        if last_ms >= YEAR_2286_MS {
+            return Some(Finding::bad(
+                "somebody has added an event with one of the highest ids: Redis may take no events after it, and no job can end",
+                format!("stop the consumers, and RENAME '{stream}'; the workers begin a new one"),
+            ));
+        }
+        (ahead_ms > CLOCKS_DIFFER_MS).then(|| {
+            Finding::doubtful(
+                format!("the last event is {} ahead of Redis's clock, and so will be all later ones", span(ahead_ms)),
+                "correct the clock of Redis's host; consumers must not take the time from an event's id",
+            )
+        })
     }
 
     fn rejected(&self) -> Option<Finding> {

@@ -58,6 +58,12 @@ if redis.call('EXISTS', P .. 'events') == 1 then
   end
 end
 
+-- The time of the last event: ids of later events cannot be lower. Lua rounds the highest possible time.
+local last_event = redis.call('XREVRANGE', P .. 'events', '+', '-', 'COUNT', 1)[1]
+local last_event_ms = last_event and math.min(tonumber(string.match(last_event[1], '^%d+')), 2 ^ 53) or 0
+-- Fails, as the other counts do, if the key has a foreign type.
+redis.call('SCARD', P .. 'marked')
+
 return {
   {
     'now_ms', now,
@@ -75,6 +81,7 @@ return {
     'events', redis.call('XLEN', P .. 'events'),
     'events_unread', unread,
     'event_groups', groups,
+    'last_event_ms', last_event_ms,
     'rejected', redis.call('XLEN', P .. 'rejected'),
     'oldest_waiting_ms', oldest,
   },

@@ -41,6 +41,8 @@ pub struct Counts {
     pub events_unread: u64,
     /// Consumer groups that read events.
     pub event_groups: u64,
+    /// The time in the id of the last event, Unix milliseconds; 0 if there is none. Later events have no lower id.
+    pub last_event_ms: u64,
     /// Entries that could not be read, of which the latest 10,000 or so are kept.
     pub rejected: u64,
     /// When the job that has waited longest for its submit was enqueued; 0 if none waits.
@@ -168,6 +170,7 @@ impl Ledger {
             events: number("events"),
             events_unread: number("events_unread"),
             event_groups: number("event_groups"),
+            last_event_ms: number("last_event_ms"),
             rejected: number("rejected"),
             oldest_waiting_ms: number("oldest_waiting_ms"),
             totals,
