@@ -157,7 +157,10 @@ const STEPS: [(&str, &[&str]); 4] = [
         &["running", "succeeded", "task_failed", "waits_for_input", "missing", "no_verdict", "stranger", "not_begun"],
     ),
     ("adopt", &["found", "not_found", "no_verdict", "not_begun"]),
-    ("conclude", &["not_begun", "worker_died", "deadline_passed", "cancel_requested", "poisoned", "input_given"]),
+    (
+        "conclude",
+        &["not_begun", "worker_died", "deadline_passed", "too_late", "cancel_requested", "poisoned", "input_given"],
+    ),
 ];
 
 /// The upstream's endpoints, and the possible results of an exchange with each.

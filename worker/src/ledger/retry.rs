@@ -1,6 +1,6 @@
 //! The retry: an operator's new attempt at a job that failed or was cancelled.
 
-use mjq_producer::contract::{Job, JobId};
+use mjq_producer::contract::JobId;
 
 use super::{Abandoned, Ledger, arg, kept::KeptJob, scripts};
 use crate::lifecycle::{Phase, Policy};
@@ -36,9 +36,7 @@ impl Ledger {
         let (fence, record) = (kept.fence, kept.record().ok_or(RetryError::NotKnown)?);
         let time = redis::cmd("TIME");
         let (seconds, micros): (u64, u64) = self.until_answered("time", || self.link().query(&time)).await?;
-        let enqueued = self.job_json(job).await?.and_then(|json| serde_json::from_str::<Job>(&json).ok());
-        let options = enqueued.map(|job| job.options).unwrap_or_default();
-        let record = record.revive(seconds * 1000 + micros / 1000, fence, &options, policy);
+        let record = record.revive(seconds * 1000 + micros / 1000, fence, policy);
         let args = [arg(job), arg(fence), arg(record.to_text()), arg(record.deadline_ms)];
         match self.call::<u8>(&scripts::RETRY, &args).await? {
             1 => Ok(()),

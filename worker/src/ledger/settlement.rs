@@ -154,6 +154,7 @@ impl Settlement {
             Pressure::Unsent { claimed_ms, place_ms } => args.push(format_args!("unsent {claimed_ms} {place_ms}")),
             Pressure::Accepted => args.push_text("accepted"),
             Pressure::Up => args.push_text("up"),
+            Pressure::Found => args.push_text("found"),
             Pressure::Saturated(pause) => args.push(format_args!("saturated {}", pause.as_millis())),
             Pressure::Throttled(pause) => args.push(format_args!("throttled {}", pause.as_millis())),
             Pressure::Down { claimed_ms } => args.push(format_args!("down {claimed_ms}")),

@@ -2,7 +2,7 @@
 
 use mjq_producer::contract::TaskId;
 
-use super::{Observation, Phase, Record};
+use super::{Observation, Pace, Phase, Policy, Record};
 
 /// What the claim found besides the record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub enum Conclusion {
     WorkerDied,
     /// See [`Observation::DeadlinePassed`].
     DeadlinePassed,
+    /// See [`Observation::TooLate`].
+    TooLate,
     /// See [`Observation::CancelRequested`].
     CancelRequested,
     /// See [`Observation::InputGiven`].
@@ -94,6 +96,17 @@ impl Act {
         }
     }
 
+    /// Makes no submit that comes too late; see [`Policy::is_too_late`].
+    #[must_use]
+    pub fn in_time(self, record: &Record, pace: Option<&Pace>, policy: &Policy, now_ms: u64) -> Self {
+        match self {
+            Self::Submit if pace.is_some_and(|pace| policy.is_too_late(record, pace, now_ms)) => {
+                Self::Conclude(Conclusion::TooLate)
+            }
+            act => act,
+        }
+    }
+
     /// The observation for a step that is handed back: it was not begun, unless the claim tells more.
     ///
     /// A submit whose worker died may have left. To put it back into its lane would submit it again.
@@ -112,6 +125,7 @@ impl From<Conclusion> for Observation {
             Conclusion::NotBegun => Self::NotBegun,
             Conclusion::WorkerDied => Self::WorkerDied,
             Conclusion::DeadlinePassed => Self::DeadlinePassed,
+            Conclusion::TooLate => Self::TooLate,
             Conclusion::CancelRequested => Self::CancelRequested,
             Conclusion::InputGiven(inputs) => Self::InputGiven(inputs),
             Conclusion::Poisoned => Self::Poisoned,
@@ -124,7 +138,7 @@ mod tests {
     use mjq_producer::contract::{Entry, TaskId};
 
     use super::*;
-    use crate::lifecycle::Policy;
+    use crate::lifecycle::Ran;
 
     fn record(phase: Phase) -> Record {
         let json = br#"{"id":"a","kind":"imagine","request":{"prompt":"cat"}}"#;
@@ -164,6 +178,23 @@ mod tests {
         for phase in [Phase::Queued, Phase::Submitting] {
             assert_eq!(Act::of(&record(phase), &overdue, 5), Act::Conclude(Conclusion::DeadlinePassed));
         }
+    }
+
+    #[test]
+    fn a_submit_that_comes_too_late_is_not_made_and_a_job_that_has_not_waited_is_tried() {
+        let policy = Policy::default();
+        let ran = |ms| Ran { ms, told: None };
+        let pace = Pace::learn(&(0..8).map(|_| ran(60_000)).collect::<Vec<_>>());
+        let record = Record { deadline_ms: 100_001, ..record(Phase::Submitting) };
+        let at = |now_ms, pace: Option<&Pace>| Act::Submit.in_time(&record, pace, &policy, now_ms);
+
+        assert_eq!(at(35_000, pace.as_ref()), Act::Submit, "65 s are left");
+        assert_eq!(at(37_000, pace.as_ref()), Act::Conclude(Conclusion::TooLate));
+        assert_eq!(at(99_000, None), Act::Submit, "nothing is known");
+        let short = Record { deadline_ms: 50_001, ..record.clone() };
+        assert_eq!(Act::Submit.in_time(&short, pace.as_ref(), &policy, 5_000), Act::Submit, "it has not waited");
+        let answering = Record { is_answering: true, ..record.clone() };
+        assert_eq!(Act::Submit.in_time(&answering, pace.as_ref(), &policy, 90_000), Act::Submit, "it is paid for");
     }
 
     #[test]

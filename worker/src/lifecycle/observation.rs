@@ -93,6 +93,8 @@ pub enum Observation {
     WorkerDied,
     /// The job's deadline passed while it waited.
     DeadlinePassed,
+    /// The deadline is so near that the task could hardly end before it, so nothing was sent.
+    TooLate,
     /// Someone asked to cancel the job.
     CancelRequested,
     /// Someone gave the input that the task waits for: the job's n-th input.
@@ -107,7 +109,18 @@ impl Observation {
     /// Whether the observation shows the task that was asked for, in whatever state.
     #[must_use]
     pub fn shows_the_task(&self) -> bool {
-        matches!(self, Self::Running(_) | Self::Succeeded(_) | Self::TaskFailed(..) | Self::WaitsForInput(_))
+        self.report().is_some()
+    }
+
+    /// What a look showed of the task, if it showed the task.
+    #[must_use]
+    pub fn report(&self) -> Option<&TaskReport> {
+        match self {
+            Self::Running(task) | Self::Succeeded(task) | Self::TaskFailed(task, _) | Self::WaitsForInput(task) => {
+                Some(task)
+            }
+            _ => None,
+        }
     }
 
     /// Turns a task under another id into what it is until it is recognised: no verdict.
@@ -157,6 +170,7 @@ impl Observation {
             Self::NotBegun => "not_begun",
             Self::WorkerDied => "worker_died",
             Self::DeadlinePassed => "deadline_passed",
+            Self::TooLate => "too_late",
             Self::CancelRequested => "cancel_requested",
             Self::InputGiven(_) => "input_given",
             Self::Poisoned => "poisoned",

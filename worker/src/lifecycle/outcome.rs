@@ -3,7 +3,7 @@
 use mjq_producer::contract::{Code, Event, EventData, EventType, JobId, Malformed, Timings};
 use serde_json::value::RawValue;
 
-use super::{Observation, Record, TaskReport};
+use super::{Observation, Record};
 
 /// How a job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub fn event_of(
     now_ms: u64,
     then: Vec<JobId>,
 ) -> Event {
-    let report = report_of(seen);
+    let report = seen.report();
     let is_completed = ending.event_type == EventType::Completed;
     Event {
         event_type: ending.event_type,
@@ -112,15 +112,5 @@ fn rejected(
             timings: Timings { enqueued_ms, accepted_ms: 0, finished_ms: now_ms, published_ms: now_ms },
             ..EventData::default()
         },
-    }
-}
-
-fn report_of(seen: &Observation) -> Option<&TaskReport> {
-    match seen {
-        Observation::Running(task)
-        | Observation::Succeeded(task)
-        | Observation::TaskFailed(task, _)
-        | Observation::WaitsForInput(task) => Some(task),
-        _ => None,
     }
 }

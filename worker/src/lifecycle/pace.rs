@@ -87,6 +87,12 @@ impl Pace {
         self.hooks
     }
 
+    /// What nine of ten tasks did not exceed, in milliseconds.
+    #[must_use]
+    pub fn usual_ms(&self) -> u64 {
+        self.quantile_ms(0.9)
+    }
+
     fn shortest_ms(&self) -> u64 {
         self.sorted_ms[0]
     }

@@ -87,6 +87,8 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// How long after its deadline a job waits for its last look.
+    pub(super) const LAST_LOOK: Duration = Duration::from_secs(10);
     /// How many polls must say "unknown task": a relay's cache or a replica may not have the task yet once or twice.
     pub const LOST_POLLS: u32 = 5;
     /// A task that takes longer than this after the job's end is hardly worth a look any more.
@@ -118,6 +120,28 @@ impl Policy {
     #[must_use]
     pub fn can_adopt(&self, record: &Record) -> bool {
         (self.adoption.hook && !record.has_own_hook) || self.adoption.lookup || record.lead.is_some()
+    }
+
+    /// Whether a submit comes too late: the job has waited, and in the time that is left its task would hardly end. It
+    /// would be paid for, and nobody would get its picture.
+    ///
+    /// A job that has hardly waited is submitted in any case. What is known of its class may be wrong by now, and only
+    /// submits can show it.
+    #[must_use]
+    pub fn is_too_late(&self, record: &Record, pace: &Pace, now_ms: u64) -> bool {
+        let (whole_ms, left_ms) = (record.whole_ms(), record.deadline_ms.saturating_sub(now_ms));
+        let has_waited = whole_ms.saturating_sub(left_ms) > whole_ms / 10;
+        // An end is seen a moment after it came.
+        let needed_ms = pace.usual_ms() * 21 / 20 + self.poll_min.as_millis() as u64;
+        has_waited && left_ms < needed_ms && !record.is_answering
+    }
+
+    /// How long a look at a job's task may take: it must not keep the job from ending in time.
+    #[must_use]
+    pub fn time_for_a_look(&self, record: &Record, now_ms: u64) -> Duration {
+        let left = Duration::from_millis(record.deadline_ms.saturating_sub(now_ms));
+        // The last look comes after the deadline.
+        left + Self::LAST_LOOK
     }
 
     /// The delay before a refused job is submitted again: longer with each refusal.

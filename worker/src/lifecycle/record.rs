@@ -66,7 +66,8 @@ pub struct Record {
     /// The deadline: after this time the job ends at its next step.
     #[serde(rename = "d")]
     pub deadline_ms: u64,
-    /// How long the job has from its retry to its deadline, in milliseconds; 0 if it was never retried.
+    /// How long the job has from its start (`run_at_ms`) or its retry to its deadline, in milliseconds; 0 if it has had
+    /// all its time since it was enqueued.
     #[serde(rename = "aw", default, skip_serializing_if = "is_default")]
     pub allowance_ms: u64,
     /// The most attempts: submits that the upstream took or may have taken.
@@ -230,6 +231,7 @@ impl Record {
         let mode = Mode::of(&job.request, policy.mode);
         let parent = (job.kind == Kind::Action).then(|| job.request.parent_button()).flatten();
         let start_ms = enqueued_ms.max(job.options.run_at_ms);
+        let whole_ms = deadline(&job.options, mode, policy);
         Self {
             phase: Phase::Queued,
             kind: job.kind,
@@ -237,8 +239,8 @@ impl Record {
             priority: job.options.priority,
             enqueued_ms,
             // The time may come from an entry id that a producer chose, so it can be any number.
-            deadline_ms: start_ms.saturating_add(deadline(&job.options, mode, policy)),
-            allowance_ms: 0,
+            deadline_ms: start_ms.saturating_add(whole_ms),
+            allowance_ms: if start_ms > enqueued_ms { whole_ms } else { 0 },
             max_attempts: job.options.max_attempts.unwrap_or(policy.max_attempts),
             on_unknown: job.options.on_unknown.unwrap_or(policy.on_unknown),
             on_capacity: job.options.on_capacity.unwrap_or(policy.on_capacity),
@@ -280,16 +282,21 @@ impl Record {
         }
     }
 
+    /// How long the job has in all to its deadline, in milliseconds.
+    #[must_use]
+    pub fn whole_ms(&self) -> u64 {
+        match self.allowance_ms {
+            0 => self.deadline_ms.saturating_sub(self.enqueued_ms),
+            allowance_ms => allowance_ms,
+        }
+    }
+
     /// The record of an ended job that is retried at `now_ms`. What the job was and what was counted stays; what it
     /// waited for goes. It gets as much time as before, whatever the caller's settings are, and not less than `policy`
     /// gives to jobs without a deadline of their own.
     #[must_use]
-    pub fn revive(self, now_ms: u64, fence: u64, options: &Options, policy: &Policy) -> Self {
-        let before_ms = match self.allowance_ms {
-            0 => self.deadline_ms.saturating_sub(self.enqueued_ms.max(options.run_at_ms)),
-            allowance_ms => allowance_ms,
-        };
-        let allowance_ms = before_ms.max(deadline(&Options::default(), self.mode, policy));
+    pub fn revive(self, now_ms: u64, fence: u64, policy: &Policy) -> Self {
+        let allowance_ms = self.whole_ms().max(deadline(&Options::default(), self.mode, policy));
         let mut revived = Self {
             deadline_ms: now_ms.saturating_add(allowance_ms),
             allowance_ms,

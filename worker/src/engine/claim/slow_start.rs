@@ -75,7 +75,7 @@ impl SlowStart {
     pub(crate) fn note(&self, pressure: Pressure) {
         let mut state = self.state();
         match pressure {
-            Pressure::Accepted | Pressure::Up | Pressure::Saturated(_) => {
+            Pressure::Accepted | Pressure::Up | Pressure::Found | Pressure::Saturated(_) => {
                 state.window = (state.window + 1).min(state.most);
                 state.heard = Instant::now();
             }

@@ -73,7 +73,7 @@ impl Executor {
     pub(crate) async fn perform(&self, held: HeldStep) {
         let (step, hold) = (Arc::clone(&held.step), &held.hold);
         let (began, began_at) = (Instant::now(), SystemTime::now());
-        let act = Act::of(&step.record, &step.flags, self.policy.max_reclaims);
+        let act = self.act(&step);
         // All but the commonest act are boxed: a task's size is that of the largest future that it may wait for.
         let seen = match &act {
             Act::Submit => Box::pin(self.submit(&step, hold)).await,
@@ -89,6 +89,16 @@ impl Executor {
             let (queue, job, fence) = (self.ledger.queue().as_str(), step.job.as_str(), step.fence);
             let (traceparent, observation) = (step.record.traceparent.as_str(), seen.name());
             traces::StepSpan { act, observation, queue, job, fence, traceparent, began: began_at }.end();
+        }
+    }
+
+    fn act(&self, Step { record, flags, .. }: &Step) -> Act {
+        match Act::of(record, flags, self.policy.max_reclaims) {
+            submit @ Act::Submit => {
+                let pace = self.recorder.paces.of(record);
+                submit.in_time(record, pace.as_deref(), &self.policy, self.ledger.clock().now_ms())
+            }
+            act => act,
         }
     }
 
@@ -143,7 +153,18 @@ impl Executor {
         let is_last = step.flags.is_overdue;
         let Record { missing, incomplete_ms, alias, .. } = &step.record;
         let alone = is_last || missing.is_some() || incomplete_ms.is_some() || alias.is_some();
-        let seen = self.poller.look(task, alone, has_poll_place(step)).await;
+        let look = self.poller.look(task, alone, has_poll_place(step));
+        let left = self.policy.time_for_a_look(&step.record, self.ledger.clock().now_ms());
+        let seen = if left > self.exchange {
+            look.await
+        } else {
+            // Boxed, because it is rare.
+            let look = Box::pin(tokio::time::timeout(left, look));
+            look.await.unwrap_or_else(|_| Observation::NoVerdict {
+                reason: "the upstream did not answer before the deadline".to_owned(),
+                retry_after: None,
+            })
+        };
         self.preparer.requests.recognise(seen, &step.job, &step.record, self.ledger.clock().now_ms())
     }
 
@@ -164,7 +185,7 @@ impl Executor {
                 seen if self.preparer.requests.is_anothers(&seen, &step.job, &step.record) => {
                     return Observation::NotFound;
                 }
-                seen if seen.shows_the_task() => return Observation::Found(task.clone()),
+                seen if seen.shows_the_task() => return self.found(step, task, &seen).await,
                 Observation::Missing if self.has_lookup => {}
                 Observation::Missing => return Observation::NotFound,
                 other => return other,
@@ -177,6 +198,20 @@ impl Executor {
             hold.is_fresh(self.lease) && self.poller.may_look_alone(has_place).await
         };
         self.finder.find(&token, may_fetch).await
+    }
+
+    /// Says whether a task that exists is the job's. A hook that names it is proof. An id in a lost answer may be that of
+    /// any task.
+    async fn found(&self, step: &Step, task: &TaskId, seen: &Observation) -> Observation {
+        let is_lead = step.flags.new_task(&step.record).is_none() && !step.record.is_answering;
+        match is_lead.then_some(self.preparer.is_anothers_task(step, seen)) {
+            None => Observation::Found(task.clone()),
+            Some(is_anothers) => match is_anothers.await {
+                Some(false) => Observation::Found(task.clone()),
+                Some(true) => Observation::NotFound,
+                None => Observation::NotBegun,
+            },
+        }
     }
 }
 

@@ -58,6 +58,15 @@ impl Preparer {
         {
             return Err(Box::new(seen));
         }
+        let (job, room) = self.job(step).await?;
+        let press = self.press(step, &job.request).await?;
+        let body = self.requests.body(&step.job, &step.record, &job.request, press.as_ref());
+        self.may_submit(step, hold).await?;
+        Ok(Ready { kind: job.kind, body, room })
+    }
+
+    /// Reads the step's job, within the memory for large jobs.
+    async fn job(&self, step: &Step) -> Result<(Job, Option<SemaphorePermit<'_>>), Box<Observation>> {
         let mut room = None;
         let json = match &step.job_json {
             Some(json) => Some(json.clone()),
@@ -67,16 +76,23 @@ impl Preparer {
                 self.ledger.job_json(&step.job).await.map_err(|_| Observation::NotBegun)?
             }
         };
-        let Some(job) = json.and_then(|json| serde_json::from_str::<Job>(&json).ok()) else {
-            return Err(unsendable(Code::InvalidRequest, "the ledger's copy of the job cannot be read"));
-        };
-        let press = self.press(step, &job.request).await?;
-        let body = self.requests.body(&step.job, &step.record, &job.request, press.as_ref());
-        self.may_submit(step, hold).await?;
-        Ok(Ready { kind: job.kind, body, room })
+        match json.and_then(|json| serde_json::from_str(&json).ok()) {
+            Some(job) => Ok((job, room)),
+            None => Err(unsendable(Code::InvalidRequest, "the ledger's copy of the job cannot be read")),
+        }
     }
 
-    /// Does the same for the input that a caller sent for a waiting task.
+    /// Whether the task that was seen is plainly not the one that was made for the step's job. `None` if that could not
+    /// be told now.
+    pub(crate) async fn is_anothers_task(&self, step: &Step, seen: &Observation) -> Option<bool> {
+        match self.job(step).await {
+            Ok((job, _room)) => Some(self.requests.is_contradicted(seen, &step.job, &step.record, &job.request)),
+            Err(unread) if matches!(*unread, Observation::Unsendable { .. }) => Some(false),
+            Err(_) => None,
+        }
+    }
+
+    /// Makes the request of the input that a caller sent for a waiting task.
     async fn prepare_answer(&self, step: &Step, hold: &Hold, task: &TaskId) -> Result<Ready<'_>, Box<Observation>> {
         let bytes = self.ledger.input_bytes(&step.job).await.map_err(|_| Observation::NotBegun)?;
         let room = self.room_for(bytes).await?;

@@ -106,6 +106,34 @@ impl RequestMaker {
         has_own_state && state().is_some_and(|state| state.starts_with("mjq:") && !is_ours(&state))
     }
 
+    /// Whether a task that was seen bears another `state` than this request was sent with or, without a `state`, has
+    /// another prompt.
+    pub(crate) fn is_contradicted(&self, seen: &Observation, job: &JobId, record: &Record, request: &Request) -> bool {
+        #[derive(Deserialize)]
+        struct Shown {
+            #[serde(default)]
+            state: Option<String>,
+            #[serde(default)]
+            prompt: Option<String>,
+        }
+        let shown = || serde_json::from_str::<Shown>(seen.report()?.raw.as_deref()?).ok();
+        let Some(Shown { state, prompt }) = shown() else { return false };
+        let sent_state = match self.state {
+            UpstreamState::Token => Some(self.last_token(job, record)),
+            UpstreamState::Forward => request.state().filter(|state| state.chars().count() <= Self::MAX_STATE),
+        };
+        let filled = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        if let (Some(shown), Some(sent)) = (filled(state), filled(sent_state)) {
+            return shown != sent;
+        }
+        let in_words = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        match (filled(prompt).map(in_words), filled(request.text_field("prompt")).map(in_words)) {
+            // Upstreams add parameters, or take some away.
+            (Some(shown), Some(sent)) => !shown.contains(&sent) && !sent.contains(&shown),
+            _ => false,
+        }
+    }
+
     /// The text that mjq puts into the upstream's `state` to find an attempt's task again. It differs from the tokens
     /// of a job with the same id in another queue, and of an earlier job with this id.
     fn token(&self, job: &JobId, record: &Record, attempt: u32) -> String {
@@ -213,6 +241,28 @@ mod tests {
             assert!(
                 !token.is_anothers(&ended(state), &id, &action) && !forward.is_anothers(&ended(state), &id, &record)
             );
+        }
+    }
+
+    #[test]
+    fn a_task_with_another_state_or_for_another_prompt_was_not_made_for_this_job() {
+        let id = JobId::new("a").unwrap();
+        let maker = RequestMaker { queue: QueueName::default(), state: UpstreamState::Forward, hooks: None };
+        for (request, task, is_contradicted) in [
+            (r#"{"prompt":"cat","state":"7"}"#, r#"{"state":"8","prompt":"cat"}"#, true),
+            (r#"{"prompt":"cat","state":"7"}"#, r#"{"state":"7","prompt":"dog"}"#, false),
+            (r#"{"prompt":"cat","state":"7"}"#, r#"{"state":null,"prompt":"dog"}"#, true),
+            (r#"{"prompt":"a  cat "}"#, r#"{"state":"","prompt":"a cat --v 6.1"}"#, false),
+            (r#"{"prompt":"a cat --fast"}"#, r#"{"prompt":"a cat"}"#, false),
+            (r#"{"prompt":"cat"}"#, r#"{"state":"8"}"#, false),
+        ] {
+            let job = job(request);
+            let record = Record::admit(&job, 1, &Policy::default());
+            let seen = Observation::Running(TaskReport { raw: Some(task.into()), ..TaskReport::default() });
+
+            let is_so = maker.is_contradicted(&seen, &id, &record, &job.request);
+
+            assert_eq!(is_so, is_contradicted, "{request} {task}");
         }
     }
 

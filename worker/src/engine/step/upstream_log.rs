@@ -45,7 +45,7 @@ impl UpstreamLog {
         let mut trouble = self.submits.lock().unwrap_or_else(PoisonError::into_inner);
         let (what, patience) = match pressure {
             Pressure::None | Pressure::Unsent { .. } | Pressure::Throttled(_) => return,
-            Pressure::Accepted | Pressure::Up => return Trouble::end(&mut trouble),
+            Pressure::Accepted | Pressure::Up | Pressure::Found => return Trouble::end(&mut trouble),
             Pressure::Down { .. } => ("does not let us in", Duration::ZERO),
             Pressure::Away { .. } => ("cannot be reached", Duration::ZERO),
             Pressure::Misaddressed { .. } => ("has no such address", Duration::ZERO),

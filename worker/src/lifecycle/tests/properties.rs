@@ -475,6 +475,7 @@ fn seen_by_submit() -> impl Strategy<Value = Observation> {
         2 => Just(Observation::ParentPending),
         2 => Just(Observation::ParentNotKnown),
         2 => Just(Observation::NoMemory),
+        1 => Just(Observation::TooLate),
     ]
 }
 

@@ -112,7 +112,7 @@ fn a_retried_job_has_its_history_and_no_late_success_any_more() {
     let (job, _) = an_overdue_job();
     let late = revisit(&job.record, &succeeded(IMAGE), job.now_ms, &job.policy).record.unwrap();
 
-    let revived = late.revive(job.now_ms, job.fence + 1, &Options::default(), &job.policy);
+    let revived = late.revive(job.now_ms, job.fence + 1, &job.policy);
 
     assert_eq!((revived.late.clone(), revived.notes.len()), (None, 1));
     assert_eq!(revisit(&revived, &succeeded(IMAGE), job.now_ms, &job.policy).record, None);

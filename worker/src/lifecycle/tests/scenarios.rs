@@ -378,7 +378,7 @@ fn a_retried_job_keeps_the_id_of_its_task_before() {
     job.step(&task_failed(FailureClass::Upstream));
     let task = job.record.task.clone();
 
-    let revived = job.record.clone().revive(job.now_ms, job.fence + 1, &Options::default(), &job.policy);
+    let revived = job.record.clone().revive(job.now_ms, job.fence + 1, &job.policy);
 
     assert_eq!((revived.task, revived.earlier_tasks), (None, task.into_iter().collect()));
 }
@@ -388,15 +388,15 @@ fn a_retried_job_has_as_long_as_before_even_if_the_operators_settings_give_less(
     let hours = |hours: u64| Policy { fast_deadline: Duration::from_secs(hours * 3600), ..Policy::default() };
     let (workers, operators) = (hours(2), hours(1));
     let options = Options { run_at_ms: 3_600_000, ..Options::default() };
-    let admitted = Record::admit(&a_job(Kind::Imagine, options.clone()), 1_000_000, &workers);
+    let admitted = Record::admit(&a_job(Kind::Imagine, options), 1_000_000, &workers);
     assert_eq!(admitted.deadline_ms, 3 * 3_600_000);
 
-    let once = admitted.revive(20_000_000, 2, &options, &operators);
-    let twice = once.clone().revive(90_000_000, 4, &options, &operators);
+    let once = admitted.revive(20_000_000, 2, &operators);
+    let twice = once.clone().revive(90_000_000, 4, &operators);
 
     assert_eq!(once.deadline_ms, 20_000_000 + 2 * 3_600_000);
     assert_eq!(twice.deadline_ms, 90_000_000 + 2 * 3_600_000);
-    let longer = twice.revive(100_000_000, 6, &options, &hours(3));
+    let longer = twice.revive(100_000_000, 6, &hours(3));
     assert_eq!(longer.deadline_ms, 100_000_000 + 3 * 3_600_000, "settings that give more count");
 }
 

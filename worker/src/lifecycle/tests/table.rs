@@ -39,6 +39,7 @@ found                  | -                    | polling, poll             | -   
 not found              | -                    | -                         | -                       | unknown, poll          | -                       | - | - | -
 not begun              | queued, submit       | queued, submit            | polling, poll           | unknown, poll          | held, poll              | - | - | -
 deadline passed        | failed, deadline_exceeded | failed, deadline_exceeded | failed, deadline_exceeded | failed, submit_unknown | failed, needs_input  | - | - | -
+too late               | -                    | failed, deadline_exceeded | -                       | -                      | -                       | - | - | -
 cancel requested       | cancelled, cancelled | cancelled, cancelled      | cancelled, cancelled    | cancelled, cancelled   | cancelled, cancelled    | - | - | -
 input given            | -                    | -                         | -                       | -                      | queued, submit          | - | - | -
 poisoned               | failed, poison       | failed, poison            | failed, poison          | failed, submit_unknown | failed, poison          | - | - | -
@@ -78,6 +79,7 @@ found                  | -                    | polling, poll             | -   
 not found              | -                    | -                         | -                       | failed, submit_unknown | -                       | - | - | -
 not begun              | failed, deadline_exceeded | failed, deadline_exceeded | polling, poll      | unknown, poll          | held, poll              | - | - | -
 deadline passed        | failed, deadline_exceeded | failed, deadline_exceeded | failed, deadline_exceeded | failed, submit_unknown | failed, needs_input  | - | - | -
+too late               | -                    | failed, deadline_exceeded | -                       | -                      | -                       | - | - | -
 cancel requested       | cancelled, cancelled | cancelled, cancelled      | cancelled, cancelled    | cancelled, cancelled   | cancelled, cancelled    | - | - | -
 input given            | -                    | -                         | -                       | -                      | failed, deadline_exceeded | - | - | -
 poisoned               | failed, poison       | failed, poison            | failed, poison          | failed, submit_unknown | failed, poison          | - | - | -
@@ -244,6 +246,7 @@ observations! {
     "not found": Observation::NotFound => Observation::NotFound,
     "not begun": Observation::NotBegun => Observation::NotBegun,
     "deadline passed": Observation::DeadlinePassed => Observation::DeadlinePassed,
+    "too late": Observation::TooLate => Observation::TooLate,
     "cancel requested": Observation::CancelRequested => Observation::CancelRequested,
     "input given": Observation::InputGiven(_) => Observation::InputGiven(1),
     "poisoned": Observation::Poisoned => Observation::Poisoned,

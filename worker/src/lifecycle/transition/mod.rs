@@ -82,6 +82,8 @@ pub enum Pressure {
     Accepted,
     /// The upstream answered something: it is there, and lets us in.
     Up,
+    /// The task of a lost submit was found: the upstream had taken the job.
+    Found,
     /// The upstream is full, or asks for a pause of this length.
     Saturated(Duration),
     /// The upstream got too many looks, and asks for a pause of this length: no pod claims looks meanwhile.
@@ -135,7 +137,7 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
     use Phase as P;
     let mut decision = Decision { record: record.clone(), at, pressure: Pressure::None };
     decision.record.survived_reclaims = at.reclaims;
-    let is_put_back = matches!(seen, O::NotBegun | O::ParentPending | O::ParentNotKnown | O::NoMemory);
+    let is_put_back = matches!(seen, O::NotBegun | O::TooLate | O::ParentPending | O::ParentNotKnown | O::NoMemory);
     if record.phase == P::Submitting && !is_put_back {
         // The ledger recorded the intent with the claim; the timeline gets it now.
         decision.record.enter(P::Submitting, at.claimed_ms, at.fence);
@@ -153,6 +155,7 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
         (P::Submitting, O::ParentPending) => decision.parent_pending(),
         (P::Submitting, O::ParentNotKnown) => decision.parent_not_known(),
         (P::Submitting, O::NoMemory) => decision.no_memory(),
+        (P::Submitting, O::TooLate) => decision.too_late(),
         (P::Submitting | P::Queued, O::NotBegun) => decision.not_begun(),
         (P::Submitting | P::Queued, O::DeadlinePassed) => decision.end_at_deadline(),
         (P::Submitting | P::Queued, O::CancelRequested) => decision.cancelled(),
@@ -171,7 +174,7 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
         (P::Polling | P::Held, O::CancelRequested) => decision.cancelled(),
         (P::Polling | P::Held, O::Poisoned) => decision.poisoned(),
 
-        (P::Unknown, O::Found(task)) => decision.found(task),
+        (P::Unknown, O::Found(task)) => decision.found_after_all(task),
         (P::Unknown, O::NotFound) => decision.still_unknown(),
         (P::Unknown, O::NoVerdict { retry_after, .. }) => decision.not_told(*retry_after),
         (P::Unknown, O::NotBegun) => decision.not_looked_for(),
@@ -192,7 +195,8 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
             | O::WorkerDied
             | O::ParentPending
             | O::ParentNotKnown
-            | O::NoMemory,
+            | O::NoMemory
+            | O::TooLate,
         )
         | (P::Queued | P::Submitting | P::Unknown, O::Stranger { .. })
         | (
@@ -216,9 +220,6 @@ struct Decision<'a> {
 }
 
 impl Decision<'_> {
-    /// How long after its deadline a job waits for its last look while limits allow no look.
-    const LAST_LOOK: Duration = Duration::from_secs(10);
-
     fn count_attempt(&mut self) {
         self.record.attempts += 1;
         // The upstream may have taken the lost attempt before, too.
@@ -257,7 +258,7 @@ impl Decision<'_> {
     }
 
     fn may_be_looked_at(&self) -> bool {
-        self.at.now_ms < self.record.deadline_ms.saturating_add(Self::LAST_LOOK.as_millis() as u64)
+        self.at.now_ms < self.record.deadline_ms.saturating_add(Policy::LAST_LOOK.as_millis() as u64)
     }
 
     /// Obeys a pause that the upstream asks for after a look. The pause concerns all looks. But if the upstream has

@@ -134,6 +134,16 @@ impl Decision<'_> {
         Next::Submit(self.at.policy.after_no_memory(waited, self.at.jitter))
     }
 
+    /// Ends the job before its deadline: its task would be paid for in vain.
+    pub(super) fn too_late(&mut self) -> Next {
+        self.pressure = self.unsent();
+        let usual_s = self.at.pace.map_or(0, |pace| pace.usual_ms().div_ceil(1000));
+        let left_s = self.record.deadline_ms.saturating_sub(self.at.now_ms) / 1000;
+        self.record.reason =
+            format!("not submitted: the deadline is in {left_s} s, and such tasks lately took up to {usual_s} s");
+        self.end(Phase::Failed, Code::DeadlineExceeded)
+    }
+
     pub(super) fn not_begun(&mut self) -> Next {
         // A job that was claimed to end took no place under the rate, so it gives none back.
         if self.record.phase == Phase::Submitting {

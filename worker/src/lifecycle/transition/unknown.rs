@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mjq_producer::contract::{Code, OnUnknown, TaskId};
 
-use super::{Decision, Next};
+use super::{Decision, Next, Pressure};
 use crate::lifecycle::Phase;
 
 impl Decision<'_> {
@@ -26,6 +26,11 @@ impl Decision<'_> {
         }
         self.enter(Phase::Queued);
         Next::Submit(self.at.policy.after_refusal(self.record.attempts, None, self.at.jitter))
+    }
+
+    pub(super) fn found_after_all(&mut self, task: &TaskId) -> Next {
+        self.pressure = Pressure::Found;
+        self.found(task)
     }
 
     pub(super) fn found(&mut self, task: &TaskId) -> Next {

@@ -4,6 +4,7 @@
 --   none             nothing
 --   accepted         the upstream took a job
 --   up               the upstream answered
+--   found            the task of a lost submit was found
 --   saturated <ms>   the upstream has too much, and asks for this pause of submits (0: for none)
 --   throttled <ms>   the upstream asks for this pause of looks
 --   down <ms>        the upstream takes nothing from us: it refuses our key, or our money is spent
@@ -86,6 +87,12 @@ local function note_lost(claimed_ms)
   if upstream_field(DOWN) > 0 or lost >= RUN then open_breaker('lost', claimed_ms) end
 end
 
+-- The submit was taken after all, so it is no sign of an upstream in trouble. Of a breaker that has opened for another
+-- cause it tells nothing.
+local function note_found()
+  if upstream_field(DOWN) == 0 or upstream[CAUSE] == 'lost' then close_breaker() end
+end
+
 -- Gives back what a claim took for a submit that was not sent: its place under the rate, and its turn as the probe.
 local function give_back(claimed_ms, place_ms)
   redis.call('LREM', P .. 'rate:submit', 1, place_ms)
@@ -149,6 +156,7 @@ local function press(pressure, count_open)
   if word == 'throttled' then return close('looks_gate_ms', tonumber(number)) end
   if word == 'down' or word == 'away' or word == 'misaddressed' then return open_breaker(word, number) end
   if word == 'lost' then return note_lost(number) end
+  if word == 'found' then return note_found() end
   close_breaker()
   if word == 'accepted' then
     raise_limit(count_open)

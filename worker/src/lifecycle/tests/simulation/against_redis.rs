@@ -273,6 +273,7 @@ impl Both {
             Pressure::Unsent { claimed_ms: step.claimed_ms, place_ms: 0 },
             Pressure::Accepted,
             Pressure::Up,
+            Pressure::Found,
             Pressure::Saturated(Duration::ZERO),
             Pressure::Saturated(PAUSE),
             Pressure::Throttled(PAUSE),

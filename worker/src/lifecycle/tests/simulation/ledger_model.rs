@@ -593,7 +593,8 @@ impl LedgerModel {
                 }
                 return;
             }
-            Pressure::Accepted | Pressure::Up | Pressure::Saturated(_) => {}
+            Pressure::Found if shared.down > 0 && shared.cause != Some(Cause::Lost) => return,
+            Pressure::Accepted | Pressure::Up | Pressure::Found | Pressure::Saturated(_) => {}
         }
         if shared.down > 0 {
             (shared.down, shared.down_until_ms, shared.probing) = (0, 0, None);
