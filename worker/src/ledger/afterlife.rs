@@ -11,8 +11,8 @@ use crate::lifecycle::Record;
 /// Revisits that were given to this pod.
 #[derive(Debug)]
 pub struct DueRevisits {
-    /// The looks.
-    pub looks: Vec<AfterLook>,
+    /// The revisits.
+    pub revisits: Vec<DueRevisit>,
     /// When more may be due; `None` if none is waiting.
     pub more_after: Option<Duration>,
     /// Until when the places of their requests under the rate hold.
@@ -21,7 +21,7 @@ pub struct DueRevisits {
 
 /// A job that ended without its task, handed out for a revisit.
 #[derive(Debug)]
-pub struct AfterLook {
+pub struct DueRevisit {
     /// The job.
     pub job: JobId,
     /// The fence under which the job ended.
@@ -56,15 +56,15 @@ impl Ledger {
                 Ok((asked, scripts::REVISIT.run(&self.0.link, &self.0.prefix, &args.as_slice()).await?))
             })
             .await?;
-        let looks = reply.looks.into_iter().filter_map(|(id, text)| {
+        let revisits = reply.revisits.into_iter().filter_map(|(id, text)| {
             let kept = KeptJob::read(&text)?;
-            Some(AfterLook { job: JobId::new(&id).ok()?, fence: kept.last_fence(), record: kept.record()? })
+            Some(DueRevisit { job: JobId::new(&id).ok()?, fence: kept.last_fence(), record: kept.record()? })
         });
         let more_after = u64::try_from(reply.more_after_ms).ok().map(Duration::from_millis);
-        Ok(DueRevisits { looks: looks.collect(), more_after, place_until: Rate::place_until(asked, round_trip) })
+        Ok(DueRevisits { revisits: revisits.collect(), more_after, place_until: Rate::place_until(asked, round_trip) })
     }
 
-    /// Writes what was learnt of an ended job, and when its task is to be looked at once more.
+    /// Writes what was learnt of an ended job, and when its task is to be polled once more.
     ///
     /// Returns false if somebody has retried the job since it ended under `fence`, or if it is gone.
     ///
@@ -85,14 +85,14 @@ impl Ledger {
 
 struct Reply {
     more_after_ms: i64,
-    looks: Vec<(String, String)>,
+    revisits: Vec<(String, String)>,
 }
 
 impl FromRedisValue for Reply {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
         let mut items = Vec::<Value>::from_redis_value(value)?.into_iter();
         let more_after_ms = i64::from_redis_value(items.next().unwrap_or(Value::Nil))?;
-        let looks = items.map(FromRedisValue::from_redis_value).collect::<Result<_, _>>()?;
-        Ok(Self { more_after_ms, looks })
+        let revisits = items.map(FromRedisValue::from_redis_value).collect::<Result<_, _>>()?;
+        Ok(Self { more_after_ms, revisits })
     }
 }
