@@ -180,8 +180,8 @@ async fn a_hook_of_an_earlier_attempt_does_not_take_the_place_of_the_present_tas
     stack.xadd_job(&with(imagine("order-1842", prompt), "/options/on_unknown", "resubmit")).await?;
     stack.eventually("it was submitted again", async |stack| Ok(stack.simulator.created(prompt) == 2)).await?;
     let tasks: Vec<String> = stack.simulator.ledger().into_iter().map(|task| task.task).collect();
-    let is_looked_at = async |stack: &Stack| Ok(stack.simulator.polls(&tasks[1]).is_some_and(|(polls, _)| polls > 0));
-    stack.eventually("the second task is looked at", is_looked_at).await?;
+    let is_polled = async |stack: &Stack| Ok(stack.simulator.polls(&tasks[1]).is_some_and(|(polls, _)| polls > 0));
+    stack.eventually("the second task is polled", is_polled).await?;
     let (path, _) = hook_to("order-1842/1", &upstreams)?;
 
     let body = format!(r#"{{"id": "{}", "status": "SUCCESS"}}"#, tasks[0]);
@@ -307,7 +307,7 @@ fn hook_to(job: &str, recorder: &Recorder) -> anyhow::Result<(String, Vec<u8>)> 
 
 /// The upstream has made, and billed, `count` tasks, none of them twice.
 ///
-/// A task that has ended when it is adopted is looked at twice: to see that it is there, and for its result.
+/// A task that has ended when it is adopted is polled twice: to see that it is there, and for its result.
 fn made_once(stack: &Stack, count: usize) -> anyhow::Result<()> {
     let stats = stack.simulator.stats();
     ensure!((stats.created, stats.created_again) == (count as u64, 0), "{} tasks, {stats:?}", stats.created);

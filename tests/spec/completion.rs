@@ -1,4 +1,4 @@
-//! A task is looked at until it ends, its end becomes the job's, and the event of it stays until all have read it.
+//! A task is polled until it ends, its end becomes the job's, and the event of it stays until all have read it.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ async fn a_preview_is_never_published_as_the_picture() -> anyhow::Result<()> {
 
     let event = stack.event_of("order-1842").await?;
     let task = &event.data()?["task"];
-    assert!(event.data()?["polls"].as_u64() > Some(1), "nobody looked while there were previews");
+    assert!(event.data()?["polls"].as_u64() > Some(1), "nobody polled while there were previews");
     assert_eq!((task["status"].as_str(), task["progress"].as_str()), (Some("SUCCESS"), Some("100%")));
     assert_eq!(event.field("image_url"), task["imageUrl"]);
     assert!(event.field("image_url").ends_with(".png"), "{}", event.field("image_url"));

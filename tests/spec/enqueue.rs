@@ -108,7 +108,7 @@ async fn an_idle_worker_takes_a_new_job_at_once() -> anyhow::Result<()> {
         quickest_ms = quickest_ms.min(accepted_ms - timings["enqueued_ms"].as_u64().unwrap_or_default());
     }
 
-    // Whoever only looked once a second would need half of one on average.
+    // Whoever asked only once a second would need half of one on average.
     assert!(quickest_ms < 200, "{quickest_ms} ms from the stream to the upstream");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Hooks tell ends: while they come, hardly anybody looks; when they do not, looks find what they would have told.
+//! Hooks tell ends: while they come, hardly anybody polls; when they do not, polls find what they would have told.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const BATCH: usize = 24;
 /// Each of them ends a task; a pod asks every three seconds what others have learnt.
 const BATCHES: usize = 12;
 
-/// Tasks that would be looked at two or three times each.
+/// Tasks that would be polled two or three times each.
 fn a_hooked_stack() -> anyhow::Result<StackBuilder> {
     let span = "1500ms..2500ms".parse().map_err(|error| anyhow::anyhow!("{error}"))?;
     Ok(a_stack_with_hooks()?.set("MJQ_POLL_MAX_MS", 15_000).knobs(|knobs| knobs.duration = span))
@@ -63,20 +63,20 @@ async fn while_hooks_come_a_job_takes_one_poll() -> anyhow::Result<()> {
     until(&stack, "told", |batch| batch.polls_per_job <= 1.1 && batch.latest < Duration::from_secs(1)).await?;
 
     assert!(first.polls_per_job > 1.5, "{} polls per job before anything is known", first.polls_per_job);
-    // Nobody tells us the ends of these: they are looked for as ever.
+    // Nobody tells us the ends of these: polls find them, as ever.
     let own = run_batch(&stack, "own", |job| with(job, "/request/notifyHook", callers.url())).await?;
     assert!(own.polls_per_job > 1.5 && own.latest < Duration::from_secs(2), "{} {:?}", own.polls_per_job, own.latest);
     submitted_once(&stack, stack.simulator.stats().created as usize)
 }
 
 #[tokio::test]
-async fn when_hooks_go_missing_looks_find_the_ends_and_soon_come_as_often_as_before() -> anyhow::Result<()> {
+async fn when_hooks_go_missing_polls_find_the_ends_and_soon_come_as_often_as_before() -> anyhow::Result<()> {
     let stack = a_hooked_stack()?.await?;
     until(&stack, "told", |batch| batch.polls_per_job <= 1.1).await?;
 
     stack.simulator.knobs(|knobs| knobs.hook_loss = 1.0);
 
-    // No task takes longer than 2.5 s: by then each is looked at, told or not.
+    // No task takes longer than 2.5 s: by then each is polled, told or not.
     let lost = run_batch(&stack, "lost", |job| job).await?;
     assert!(lost.latest < Duration::from_secs(5), "{:?}", lost.latest);
     until(&stack, "sought", |batch| batch.polls_per_job > 1.5 && batch.latest < Duration::from_secs(2)).await?;

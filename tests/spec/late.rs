@@ -48,7 +48,7 @@ async fn a_late_success_is_recorded_on_the_job_and_is_no_second_event() -> anyho
 }
 
 #[tokio::test]
-async fn a_late_failure_is_the_last_that_is_looked_at() -> anyhow::Result<()> {
+async fn after_a_late_failure_the_task_is_polled_no_more() -> anyhow::Result<()> {
     let stack = a_stack().await?;
     let task = overdue(&stack, "order-1842", "duration=1500ms fail=\"Job Timeout\"").await?;
     let worker = &stack.workers[0];
@@ -56,7 +56,7 @@ async fn a_late_failure_is_the_last_that_is_looked_at() -> anyhow::Result<()> {
     stack.eventually("the late failure is seen", is_seen).await?;
     let polls = stack.simulator.polls(&task);
 
-    // Another such job is looked at twice meanwhile.
+    // Another such job is polled twice meanwhile.
     overdue(&stack, "other", "duration=3s").await?;
     with_late_success(&stack, "other").await?;
 
@@ -67,7 +67,7 @@ async fn a_late_failure_is_the_last_that_is_looked_at() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_retry_ends_the_looks_at_the_task_before() -> anyhow::Result<()> {
+async fn a_retry_ends_the_polls_of_the_task_before() -> anyhow::Result<()> {
     let stack = a_stack().await?;
     stack.simulator.script("order-1842", "uses=1 duration=20s".parse().map_err(anyhow::Error::msg)?);
     stack.xadd_job(&with(imagine("order-1842", "order-1842"), "/options/deadline_s", 2)).await?;
@@ -88,7 +88,7 @@ async fn a_retry_ends_the_looks_at_the_task_before() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_hook_about_a_task_that_outlived_its_job_brings_the_look_forward() -> anyhow::Result<()> {
+async fn a_hook_about_a_task_that_outlived_its_job_brings_the_poll_forward() -> anyhow::Result<()> {
     let stack = a_stack_with_hooks()?.await?;
     stack.simulator.knobs(|knobs| knobs.hook_only_terminal = true);
     let job = imagine("order-1842", "a red fox [sim: duration=6s]");
@@ -99,7 +99,7 @@ async fn a_hook_about_a_task_that_outlived_its_job_brings_the_look_forward() -> 
 
     let after_ms =
         job["late"]["at_ms"].as_u64().zip(job["deadline_ms"].as_u64()).map(|(seen, deadline)| seen - deadline);
-    // Without the hook, the first look comes five seconds after the deadline.
+    // Without the hook, the first poll comes five seconds after the deadline.
     assert!(after_ms.is_some_and(|ms| ms < 4_500), "{after_ms:?}");
     Ok(())
 }

@@ -88,14 +88,14 @@ async fn a_refusal_while_long_tasks_are_open_does_not_keep_all_others_until_thos
 }
 
 #[tokio::test]
-async fn tasks_that_are_never_shown_do_not_keep_others_from_being_looked_at() -> anyhow::Result<()> {
+async fn tasks_that_are_never_shown_do_not_keep_others_from_being_polled() -> anyhow::Result<()> {
     let stack = a_stack().await?;
     let hidden = |n: usize| imagine(&format!("hidden-{n}"), &format!("bear {n} [sim: fetch=429 fetch_times=0]"));
     stack.wire.xadd_jobs(&(0..5).map(hidden).collect::<Vec<_>>()).await?;
     stack.xadd_job(&imagine("shown", "a fox [sim: duration=60s]")).await?;
     let worker = &stack.workers[0];
-    let are_looked_at = async |times: u64| {
-        let what = format!("each was looked at {times} times");
+    let are_polled = async |times: u64| {
+        let what = format!("each was polled {times} times");
         let have_been = async || {
             for n in 0..5 {
                 if job_view(worker, &format!("hidden-{n}")).await?["polls"].as_u64() < Some(times) {
@@ -108,13 +108,13 @@ async fn tasks_that_are_never_shown_do_not_keep_others_from_being_looked_at() ->
     };
     let waits_until = async || {
         let queue: Value = serde_json::from_str(&worker.get("/api/v1/queue").await?.1)?;
-        anyhow::Ok(queue["counts"]["upstream"]["looks_gate_ms"].as_u64())
+        anyhow::Ok(queue["counts"]["upstream"]["polls_gate_ms"].as_u64())
     };
 
-    // The first refusals stop all looks: it may be that no task is shown to us any more.
-    are_looked_at(3).await?;
+    // The first refusals stop all polls: it may be that no task is shown to us any more.
+    are_polled(3).await?;
     let waited_until = waits_until().await?;
-    are_looked_at(5).await?;
+    are_polled(5).await?;
 
     assert_eq!(waits_until().await?, waited_until, "refused again, they stop no others");
     Ok(())

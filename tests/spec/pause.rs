@@ -34,7 +34,7 @@ async fn a_paused_queue_takes_jobs_in_and_neither_submits_nor_polls_until_it_is_
     mjq(&stack, &["pause"]).await?;
     stack.xadd_job(&imagine("new", "new fox")).await?;
     wait_for_phase(&stack, "new", "queued").await?;
-    // A look that was under way when the pause came ends as it would have.
+    // A poll that was under way when the pause came ends as it would have.
     let is_idle = async |stack: &Stack| Ok(metric(&stack.workers[0], "mjq_jobs", "in_step").await? == 0.0);
     stack.eventually("no step is under way", is_idle).await?;
     let polls_before = polls(&stack);

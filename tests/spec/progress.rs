@@ -1,4 +1,4 @@
-//! The stream of progress: what looks at open tasks showed, for those who ask for it.
+//! The stream of progress: what polls of open tasks showed, for those who ask for it.
 
 use mjq_harness::Stack;
 use redis::streams::StreamRangeReply;
@@ -22,11 +22,11 @@ fn field<'a>(entry: &'a [(String, String)], name: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn looks_that_show_something_new_are_published_where_it_is_asked_for() -> anyhow::Result<()> {
+async fn polls_that_show_something_new_are_published_where_it_is_asked_for() -> anyhow::Result<()> {
     let stack = a_stack().set("MJQ_PROGRESS_EVENTS", 1000).set("MJQ_POLL_MIN_MS", 100).await?;
     let job = imagine("order-1842", "a red fox [sim: duration=3s]");
     stack.xadd_job(&with(job, "/request/state", "customer 7")).await?;
-    // A long state is not repeated with each look.
+    // A long state is not repeated with each poll.
     let other = imagine("order-1843", "a blue fox [sim: duration=2s]");
     stack.xadd_job(&with(other, "/request/state", "x".repeat(5000))).await?;
 

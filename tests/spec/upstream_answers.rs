@@ -1,4 +1,4 @@
-//! What the upstream may answer to a submit or a look, and what becomes of the job: one table for each kind of answer.
+//! What the upstream may answer to a submit or a poll, and what becomes of the job: one table for each kind of answer.
 //!
 //! Each job carries a script for the simulator in its prompt, so that one stack runs a whole table.
 
@@ -143,7 +143,7 @@ async fn a_submit_whose_answer_tells_nothing_ends_as_submit_unknown_and_is_never
 }
 
 #[tokio::test]
-async fn an_id_in_an_answer_that_says_too_little_is_looked_at_and_its_task_adopted() -> anyhow::Result<()> {
+async fn an_id_in_an_answer_that_says_too_little_is_polled_and_its_task_adopted() -> anyhow::Result<()> {
     let stack = a_stack().await?;
 
     let attempted = run(&stack, &[("code=77 id=new", "ok", 1, 1), ("code=9 id=new", "ok", 1, 1)]).await?;
@@ -244,13 +244,13 @@ async fn retry_after_is_honoured_for_the_whole_upstream_in_seconds_and_as_a_date
 }
 
 #[tokio::test]
-async fn an_upstream_that_is_looked_at_too_often_is_left_alone_by_all_jobs() -> anyhow::Result<()> {
+async fn an_upstream_that_is_polled_too_often_is_left_alone_by_all_jobs() -> anyhow::Result<()> {
     let stack = a_stack().workers(2).set("MJQ_POLL_MIN_MS", 50).set("MJQ_POLL_MAX_MS", 100).await?;
     stack.simulator.knobs(|knobs| knobs.duration = Duration::from_secs(4).into());
     let others: Vec<_> = (0..5).map(|n| imagine(&format!("other-{n}"), &format!("fox {n}"))).collect();
     stack.wire.xadd_jobs(&others).await?;
-    let is_looked_at = async |stack: &Stack| Ok(stack.simulator.arrivals().polls_ms.len() >= 10);
-    stack.eventually("they are looked at all the time", is_looked_at).await?;
+    let is_polled = async |stack: &Stack| Ok(stack.simulator.arrivals().polls_ms.len() >= 10);
+    stack.eventually("they are polled all the time", is_polled).await?;
 
     stack.xadd_job(&imagine("throttled", "a red fox [sim: fetch=429 retry=2]")).await?;
 
@@ -453,7 +453,7 @@ async fn answers_that_are_lost_now_and_then_do_not_stop_the_others() -> anyhow::
 }
 
 #[tokio::test]
-async fn a_task_that_stays_unknown_is_lost_after_as_long_as_the_operator_says_and_five_looks() -> anyhow::Result<()> {
+async fn a_task_that_stays_unknown_is_lost_after_as_long_as_the_operator_says_and_five_polls() -> anyhow::Result<()> {
     let stack = a_stack().set("MJQ_UPSTREAM_LOST_MS", 1_000).await?;
     let began = std::time::Instant::now();
     stack.xadd_job(&imagine("lost", "a red fox [sim: fetch=unknown fetch_times=0]")).await?;

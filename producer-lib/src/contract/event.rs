@@ -150,7 +150,7 @@ pub struct EventData {
     /// Submits that the upstream took or may have taken. A refusal never counts.
     #[serde(default)]
     pub attempts: u32,
-    /// Looks at the task's progress.
+    /// How often the task was polled.
     #[serde(default)]
     pub polls: u32,
     /// Times that a worker died holding the job and another took it over.

@@ -31,7 +31,7 @@ pub(crate) struct Seen {
     pub(crate) requests: BTreeMap<String, u64>,
     /// Tasks created.
     pub(crate) created: u64,
-    /// Looks at tasks, one by one or in batches.
+    /// Polls of tasks, one by one or in batches.
     pub(crate) polls: u64,
 }
 
@@ -53,7 +53,7 @@ impl UpstreamProcess {
 }
 
 impl Seen {
-    /// All requests that submit or look.
+    /// All requests that submit or poll.
     pub(crate) fn total(&self) -> u64 {
         self.requests.values().sum()
     }

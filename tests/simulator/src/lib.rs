@@ -20,7 +20,7 @@
 //! seen of it), `dialect` and `task_object` (in which words). `oracle` keeps the books ([`Creation`], [`Stats`]).
 //! `routes`, `control` and `server` are the HTTP edge; `hooks` sends callbacks.
 //!
-//! No work is done per task in the background: a task's progress is computed from the clock when a client looks.
+//! No work is done per task in the background: a task's progress is computed from the clock when a client polls.
 
 pub mod marker;
 

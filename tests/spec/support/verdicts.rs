@@ -15,7 +15,7 @@ pub(crate) async fn one_event_for_each(stack: &Stack, count: usize) -> anyhow::R
     Ok(by_job)
 }
 
-/// Checks the upstream's books: `count` tasks, none made twice, none looked at after its end was told.
+/// Checks the upstream's books: `count` tasks, none made twice, none polled after its end was told.
 pub(crate) fn submitted_once(stack: &Stack, count: usize) -> anyhow::Result<()> {
     let stats = stack.simulator.stats();
     ensure!(stats.created_again == 0, "{} jobs were created twice", stats.created_again);

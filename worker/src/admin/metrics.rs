@@ -66,14 +66,14 @@ const COUNTERS: [(&str, &str); 9] = [
     ),
     (
         "mjq_revisits_total",
-        "Looks of this pod at tasks whose job has ended without them, by what was seen; succeeded is a late success.",
+        "Polls by this pod of tasks whose job has ended without them, by what was seen; succeeded is a late success.",
     ),
     ("mjq_leases_lost_total", "Leases of this pod that ran out while the step was under way."),
     ("mjq_upstream_requests_total", "HTTP exchanges of this pod with the upstream, by endpoint and class of answer."),
     ("mjq_redis_errors_total", "Calls that Redis did not answer and that were made again, by call."),
     (
         "mjq_hooks_total",
-        "Hooks that this pod received; moved is one that brought a look forward, refused one that found no room.",
+        "Hooks that this pod received; moved is one that brought a poll forward, refused one that found no room.",
     ),
 ];
 

@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn columns_stand_below_each_other() {
         let rows = [
-            ["a", "imagine", "polling", "3.2 s", "46 %, next look now"].map(str::to_owned),
+            ["a", "imagine", "polling", "3.2 s", "46 %, next poll now"].map(str::to_owned),
             ["order-1842", "action", "failed", "4 min 12 s", "poison"].map(str::to_owned),
         ];
 
@@ -167,7 +167,7 @@ mod tests {
             lines,
             [
                 "JOB         KIND     PHASE           AGE",
-                "a           imagine  polling       3.2 s  46 %, next look now",
+                "a           imagine  polling       3.2 s  46 %, next poll now",
                 "order-1842  action   failed   4 min 12 s  poison",
             ]
         );

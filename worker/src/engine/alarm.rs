@@ -1,4 +1,4 @@
-//! The alarm: decides when a loop looks next. Any part of the engine may bring that time forward.
+//! The alarm: decides when a loop's next round begins. Any part of the engine may bring that time forward.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -7,7 +7,7 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-/// The time of a loop's next look. Clones share it.
+/// The time of a loop's next round. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Alarm(Arc<Shared>);
 
@@ -35,7 +35,7 @@ impl Alarm {
         }
     }
 
-    /// Resets the alarm to `max_idle`. Called before a look, so that work which comes up during the look rings the
+    /// Resets the alarm to `max_idle`. Called before a round, so that work which comes up during the round rings the
     /// alarm again.
     pub(super) fn wind(&self) {
         *self.0.at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + self.0.max_idle;

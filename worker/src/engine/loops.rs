@@ -23,7 +23,7 @@ pub(super) struct Loops {
 }
 
 impl Loops {
-    /// How long `end` waits for the loops. They have nothing left to lose when the pod ends, so a heartbeat or a look
+    /// How long `end` waits for the loops. They have nothing left to lose when the pod ends, so a heartbeat or a read
     /// that hangs on Redis is not waited for.
     const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -134,7 +134,7 @@ mod tests {
             });
         }
 
-        all_ended(tasks, "look").await;
+        all_ended(tasks, "poll").await;
         drop(done);
 
         let mut left = Vec::new();

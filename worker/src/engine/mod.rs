@@ -6,7 +6,7 @@
 //! 2. `claim`: claims as many steps as there are free slots, when there may be steps to claim, and hands them to
 //!    apalis.
 //! 3. `step`: performs one step with one HTTP exchange, decides what becomes of the job, and has that written down.
-//! 4. `poll`: looks at tasks, alone or in lists, within the budget that all pods share; also at tasks that outlived
+//! 4. `poll`: polls tasks, alone or in lists, within the budget that all pods share; also those that outlived
 //!    their jobs.
 //! 5. `hook`: receives the upstream's hints, and passes them on.
 //! 6. `recovery`: notices when Redis has lost its last writes, and tells Redis what this pod knew.
@@ -16,7 +16,7 @@
 //! `claim` to `poll`, and never back. `parts` makes all these parts from the settings. `run` starts and ends them.
 //! `loops` notices when a loop breaks down. `drain` makes sure that the pod ends in time. `liveness` tells whether the
 //! admitter, claimer, settler, renewer, heartbeat, sweeper or reasserter hangs; the other loops wait for the upstream,
-//! or for something to do. `alarm` decides when a loop looks next, and `gather` what shares its round trip.
+//! or for something to do. `alarm` decides when a loop's next round begins, and `gather` what shares its round trip.
 //!
 //! The engine promises that a draining pod begins nothing new, hands back the steps that have not begun, and finishes
 //! those that have. It does not promise to survive its machine: if the machine dies, another pod takes over when the

@@ -11,8 +11,8 @@ use crate::lifecycle::Record;
 /// Revisits that were given to this pod.
 #[derive(Debug)]
 pub struct DueRevisits {
-    /// The looks.
-    pub looks: Vec<AfterLook>,
+    /// The revisits.
+    pub revisits: Vec<DueRevisit>,
     /// When more may be due; `None` if none is waiting.
     pub more_after: Option<Duration>,
     /// Until when the places of their requests under the rate hold.
@@ -21,7 +21,7 @@ pub struct DueRevisits {
 
 /// A job that ended without its task, handed out for a revisit.
 #[derive(Debug)]
-pub struct AfterLook {
+pub struct DueRevisit {
     /// The job.
     pub job: JobId,
     /// The fence under which the job ended.
@@ -56,15 +56,15 @@ impl Ledger {
                 Ok((asked, scripts::REVISIT.run(&self.0.link, &self.0.prefix, &args.as_slice()).await?))
             })
             .await?;
-        let looks = reply.looks.into_iter().filter_map(|(id, text)| {
+        let revisits = reply.revisits.into_iter().filter_map(|(id, text)| {
             let kept = KeptJob::read(&text)?;
-            Some(AfterLook { job: JobId::new(&id).ok()?, fence: kept.last_fence(), record: kept.record()? })
+            Some(DueRevisit { job: JobId::new(&id).ok()?, fence: kept.last_fence(), record: kept.record()? })
         });
         let more_after = u64::try_from(reply.more_after_ms).ok().map(Duration::from_millis);
-        Ok(DueRevisits { looks: looks.collect(), more_after, place_until: Rate::place_until(asked, round_trip) })
+        Ok(DueRevisits { revisits: revisits.collect(), more_after, place_until: Rate::place_until(asked, round_trip) })
     }
 
-    /// Writes what was learnt of an ended job, and when its task is to be looked at once more.
+    /// Writes what was learnt of an ended job, and when its task is to be polled once more.
     ///
     /// Returns false if somebody has retried the job since it ended under `fence`, or if it is gone.
     ///
@@ -85,15 +85,15 @@ impl Ledger {
 
 struct Reply {
     more_after_ms: i64,
-    looks: Vec<(String, String)>,
+    revisits: Vec<(String, String)>,
 }
 
 impl FromRedisValue for Reply {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
         let mut items = Vec::<Value>::from_redis_value(value)?.into_iter();
         let more_after_ms = i64::from_redis_value(items.next().unwrap_or(Value::Nil))?;
-        let looks = items.map(FromRedisValue::from_redis_value).collect::<Result<_, _>>()?;
-        Ok(Self { more_after_ms, looks })
+        let revisits = items.map(FromRedisValue::from_redis_value).collect::<Result<_, _>>()?;
+        Ok(Self { more_after_ms, revisits })
     }
 }
 
@@ -107,7 +107,7 @@ mod tests {
 
     const RATE: f64 = 10.0;
 
-    /// A ledger with so many jobs whose tasks are to be looked at once more.
+    /// A ledger with so many jobs whose tasks are to be polled once more.
     async fn a_ledger(late: usize) -> anyhow::Result<Ledger> {
         let link = RedisLink::open(mjq_harness::shared_redis().await?.url())?;
         let day = Duration::from_secs(86_400);
@@ -129,7 +129,7 @@ mod tests {
 
     async fn given(ledger: &Ledger) -> Result<(usize, Option<Duration>), Abandoned> {
         let due = ledger.due_revisits(16, Duration::from_secs(60), Rate::per_second(RATE), 1).await?;
-        Ok((due.looks.len(), due.more_after))
+        Ok((due.revisits.len(), due.more_after))
     }
 
     #[tokio::test]
@@ -138,8 +138,8 @@ mod tests {
 
         assert_eq!(given(&ledger).await?.0, RATE as usize / 2);
         assert_eq!(given(&ledger).await?.0, 1, "a tenth goes beyond that");
-        let (looks, more_after) = given(&ledger).await?;
-        assert!(looks == 0 && more_after.is_some_and(|after| after < Duration::from_secs(2)), "{more_after:?}");
+        let (revisits, more_after) = given(&ledger).await?;
+        assert!(revisits == 0 && more_after.is_some_and(|after| after < Duration::from_secs(2)), "{more_after:?}");
         Ok(())
     }
 
@@ -150,7 +150,7 @@ mod tests {
 
         assert_eq!((given(&ledger).await?.0, given(&ledger).await?.0), (1, 0));
         let unlimited = ledger.due_revisits(16, Duration::from_secs(60), Rate::per_second(0.0), 1).await?;
-        assert_eq!(unlimited.looks.len(), 16, "without a rate nobody waits");
+        assert_eq!(unlimited.revisits.len(), 16, "without a rate nobody waits");
         Ok(())
     }
 }

@@ -258,7 +258,7 @@ mod tests {
         let step = ledger.claim("pod-b", "1", wanted, &limits).await?.steps.remove(0);
         assert_eq!((step.fence, step.record.phase, step.flags), (2, Phase::Submitting, Flags::default()));
 
-        // A look goes back into its own lane. A submit that another worker may have sent stays taken over.
+        // A poll goes back into its own lane. A submit that another worker may have sent stays taken over.
         let taken_over = async |phase: &str, pod: &str| {
             set(&written_by_a_later_version(&readable.replacen("1 queued", &format!("2 {phase}"), 1))).await?;
             let mut lapse = redis::cmd("ZADD");

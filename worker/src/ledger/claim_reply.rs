@@ -136,9 +136,9 @@ mod tests {
 
     #[test]
     fn a_step_is_lines_of_text_and_a_job_may_have_lines_of_its_own() {
-        let look = RawStep::read("order-1842\n7 polling {}").unwrap();
-        assert_eq!((look.id, look.job, look.request), ("order-1842", "7 polling {}", None));
-        assert_eq!(look.rare, Rare::default());
+        let poll = RawStep::read("order-1842\n7 polling {}").unwrap();
+        assert_eq!((poll.id, poll.job, poll.request), ("order-1842", "7 polling {}", None));
+        assert_eq!(poll.rare, Rare::default());
 
         let submit = RawStep::read("a:b 1 2 0 3 +task of two words\n1 submitting {}\nx 1 0 = {\n}").unwrap();
         assert_eq!((submit.job, submit.request), ("1 submitting {}", Some("x 1 0 = {\n}")));

@@ -11,7 +11,7 @@ pub struct TaskHint {
     pub job: JobId,
     /// The task's id, for a job that does not know it; `None` if the hook's could not be read.
     pub task: Option<TaskId>,
-    /// Whether the task goes on: then mjq looks at it only if it was looking for it.
+    /// Whether the task goes on: then mjq polls it only if it was looking for it.
     pub goes_on: bool,
     /// When the job of the hint was enqueued, Unix milliseconds. A later job with the same id does not get the hint.
     /// `None` if the source of the hint does not know the time.
@@ -21,13 +21,13 @@ pub struct TaskHint {
 /// What became of a hint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hinted {
-    /// The job's next look is due now.
+    /// The next poll of the job's task is due now.
     Moved,
     /// The job has ended without its task, and the revisit of the task is due now.
     RevisitMoved,
     /// A step is under way, and may have seen less than the hook tells: the hint has to be sent again.
     UnderWay,
-    /// There is nothing to look at.
+    /// There is nothing to poll.
     Nothing,
 }
 
@@ -51,7 +51,7 @@ impl Ledger {
         self.call(&scripts::HOOK_SECRET, &[arg(fresh)]).await
     }
 
-    /// Makes the next looks at these jobs due now, because hooks said so. Returns what became of each hint.
+    /// Makes the next polls of these jobs' tasks due now, because hooks said so. Returns what became of each hint.
     ///
     /// # Errors
     /// [`Abandoned`] if the pod had to leave before Redis answered.

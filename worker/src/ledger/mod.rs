@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `jobs` | stream | in: jobs and commands, until they are admitted |
 //! | `events` | stream | out: one entry per terminal fact |
-//! | `progress` | stream | out, if `MJQ_PROGRESS_EVENTS` says so: what looks at open tasks showed |
+//! | `progress` | stream | out, if `MJQ_PROGRESS_EVENTS` says so: what polls of open tasks showed |
 //! | `job:<id>` | string | fence of the claim under way, else of the next; phase; record; entry of its event. See `kept` |
 //! | `request:<id>` | string | digest of the body, submit score, state, and the job unless it is large. See `kept` |
 //! | `large:<id>`, `shown:<id>` | string | a large job, and a version without pictures. If pictures made a completed job large, only the second stays |
@@ -17,13 +17,13 @@
 //! | `marked` | set | open jobs that have any of `more:<id>` or `children:<id>`, or are large |
 //! | `due:submit` | zset | queued jobs by priority, then age |
 //! | `due:later` | zset | queued jobs by the time from which they may be submitted |
-//! | `due:poll` | zset | open tasks by the time of their next look |
+//! | `due:poll` | zset | open tasks by the time of their next poll |
 //! | `leases` | zset | claims, as `<fence>:<job id>`, by the time that their lease runs out |
 //! | `deadlines` | zset | jobs that have not ended, by deadline. The Helm chart wakes workers by it, and by `late` |
 //! | `held`, `unknown` | zset | open jobs that wait for input, and open jobs whose submit's answer was lost, by the time since when |
 //! | `ended` | stream | jobs that have ended; one entry for each call of settle, under the id of its last event |
 //! | `failed` | zset | ended jobs that failed: the dead letters |
-//! | `late` | zset | jobs that ended without their task, by the time of the next look at it |
+//! | `late` | zset | jobs that ended without their task, by the time of their next revisit |
 //! | `upstream` | hash | what all pods share: pauses, breaker, adaptive limit, the server in charge |
 //! | `pace:<kind>:<mode>` | list | how long the latest tasks ran, ms, and whether a hook told their end: `+` or `-` |
 //! | `rate:submit`, `rate:poll` | list | the latest grants, for the rate limits |
@@ -80,7 +80,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use admission::{Admission, Admitted, Rejection};
-pub use afterlife::{AfterLook, DueRevisits};
+pub use afterlife::{DueRevisit, DueRevisits};
 pub use call::Abandoned;
 pub use claim::{ClaimLimits, Claimed, Step, Wanted};
 pub use clock::RedisClock;
@@ -99,7 +99,7 @@ pub use renewal::Holding;
 pub use retry::RetryError;
 pub use settlement::{JobEnd, Progress, Settled, Settlement};
 pub use view::{
-    BlindLooks, BreakerCause, Counts, EventGroup, JobLine, JobView, Latest, Place, Pod, RejectedEntry, Standing,
+    BlindPolls, BreakerCause, Counts, EventGroup, JobLine, JobView, Latest, Place, Pod, RejectedEntry, Standing,
     Upstream, ViewError, hide_images,
 };
 

@@ -1,4 +1,4 @@
-//! The pace: how long tasks of each class lately ran, and how late looks are, learnt from all pods.
+//! The pace: how long tasks of each class lately ran, and how late polls are, learnt from all pods.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use redis::{RedisResult, pipe};
 use super::Ledger;
 use crate::lifecycle::{Pace, PaceClass, Ran};
 
-/// What all pods together know about looks at tasks.
+/// What all pods together know about polls.
 #[derive(Debug, Default)]
 pub struct PollsAtLarge {
     /// The classes of tasks of which enough is known.
     pub paces: Vec<(PaceClass, Pace)>,
-    /// How long the first look in the lane has been due.
+    /// How long the first poll in the lane has been due.
     pub late: Duration,
 }
 
 impl Ledger {
-    /// Reads what is known about looks. A failed call is not repeated, because the next one comes soon.
+    /// Reads what is known about polls. A failed call is not repeated, because the next one comes soon.
     ///
     /// # Errors
     /// Whatever Redis or the network says.

@@ -27,7 +27,7 @@ closed_set! {
     pub enum RateKind {
         /// Submits.
         Submit = "submit",
-        /// Requests that look at tasks.
+        /// Requests that poll tasks.
         Poll = "poll",
     }
 }

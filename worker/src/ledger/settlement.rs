@@ -23,7 +23,7 @@ pub struct Settlement {
     pub kept_until_ms: u64,
     /// The new record, the next step or the end, and what the step told about the upstream.
     pub transition: Transition,
-    /// What is told of an open task, if a look showed something new and progress is published.
+    /// What is told of an open task, if a poll showed something new and progress is published.
     pub progress: Option<Box<Progress>>,
     /// What goes with the job's end, when it has ended.
     pub end: Option<Box<JobEnd>>,

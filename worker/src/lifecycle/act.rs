@@ -36,7 +36,7 @@ impl Flags {
 pub enum Act {
     /// Submit the job. The ledger has the intent.
     Submit,
-    /// Look at the task's progress.
+    /// Poll the task.
     Poll(TaskId),
     /// Look for the task of a lost answer; a hook or the answer itself may have named it.
     Adopt(Option<TaskId>),
@@ -88,7 +88,7 @@ impl Act {
         }
         match (record.phase, &record.task) {
             (Phase::Submitting, _) => Self::Submit,
-            // An overdue task gets one last look: it may have finished.
+            // An overdue task gets one last poll: it may have finished.
             (Phase::Polling | Phase::Held, Some(task)) => Self::Poll(task.clone()),
             (Phase::Unknown, _) => Self::Adopt(flags.new_task(record).or(record.lead.as_ref()).cloned()),
             // The job was queued again since the ledger marked it, or lacks its task's id: it goes back to its lane.
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overdue_task_gets_one_last_look_and_an_overdue_submit_is_not_made() {
+    fn an_overdue_task_gets_one_last_poll_and_an_overdue_submit_is_not_made() {
         let overdue = Flags { is_overdue: true, ..Flags::default() };
 
         assert_eq!(Act::of(&record(Phase::Polling), &overdue, 5), Act::Poll(TaskId::new("1")));

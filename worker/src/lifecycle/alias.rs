@@ -9,33 +9,33 @@ use serde::{Deserialize, Serialize};
 
 use super::{Observation, Record};
 
-/// The other id that the upstream has lately shown, the number of looks in a row that showed it, and since when (Unix
+/// The other id that the upstream has lately shown, the number of polls in a row that showed it, and since when (Unix
 /// milliseconds by Redis's clock).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alias(TaskId, u32, u64);
 
 impl Alias {
-    /// How many looks in a row must show the same id: a cache or a router that errs soon recovers.
-    const LOOKS: u32 = 5;
-    /// The least time between the first and the last of these looks.
+    /// How many polls in a row must show the same id: a cache or a router that errs soon recovers.
+    const POLLS: u32 = 5;
+    /// The least time between the first and the last of these polls.
     const OVER_MS: u64 = 30_000;
 
-    /// Notes that a look at `now_ms` has shown `id`.
+    /// Notes that a poll at `now_ms` has shown `id`.
     pub(super) fn shown(alias: Option<Self>, id: &TaskId, now_ms: u64) -> Self {
         match alias {
-            Some(Self(known, looks, since_ms)) if known == *id => Self(known, looks.saturating_add(1), since_ms),
+            Some(Self(known, polls, since_ms)) if known == *id => Self(known, polls.saturating_add(1), since_ms),
             _ => Self(id.clone(), 1, now_ms),
         }
     }
 
     fn is_proven(&self, id: &TaskId, now_ms: u64) -> bool {
-        let Self(known, looks, since_ms) = self;
-        known == id && *looks >= Self::LOOKS && now_ms.saturating_sub(*since_ms) >= Self::OVER_MS
+        let Self(known, polls, since_ms) = self;
+        known == id && *polls >= Self::POLLS && now_ms.saturating_sub(*since_ms) >= Self::OVER_MS
     }
 }
 
 impl Record {
-    /// What a look at the job's task has seen. A task under another id counts as the job's own once that id was shown
+    /// What a poll of the job's task has seen. A task under another id counts as the job's own once that id was shown
     /// often enough, over long enough.
     #[must_use]
     pub fn recognise(&self, seen: Observation, now_ms: u64) -> Observation {

@@ -1,16 +1,16 @@
-//! The trust in hooks: whether hooks tell ends before looks find them.
+//! The trust in hooks: whether hooks tell ends before polls find them.
 //!
-//! A hook is a hint and never decides. But if nearly all of the latest ends were told in time, looks are made only in
+//! A hook is a hint and never decides. But if nearly all of the latest ends were told in time, polls are made only in
 //! case a hook gets lost: a few late ones, instead of some that come too early. Trust takes a while to earn, and two
 //! lost hooks among the latest eight tasks end it.
 
 /// Whether the hooks of one class of tasks are relied on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HookTrust {
-    /// Hooks are unproven, or get lost: looks are made as without hooks.
+    /// Hooks are unproven, or get lost: polls are made as without hooks.
     #[default]
     None,
-    /// Hooks come: a look is made when the task has very likely ended, in case its hook is lost.
+    /// Hooks come: a poll is made when the task has very likely ended, in case its hook is lost.
     Earned,
 }
 
@@ -24,7 +24,7 @@ impl HookTrust {
     /// How many of these latest ends may come without a hook: any network loses one now and then.
     const MAX_LOST: usize = 1;
 
-    /// Judges by the ends of tasks that had a hook of ours, latest first: whether a hook told each before a look found
+    /// Judges by the ends of tasks that had a hook of ours, latest first: whether a hook told each before a poll found
     /// it.
     #[must_use]
     pub fn learn(told: &[bool]) -> Self {

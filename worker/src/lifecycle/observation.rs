@@ -43,7 +43,7 @@ pub enum Observation {
     Unanswered {
         /// What came instead.
         reason: String,
-        /// An id in the answer that may be the new task's: a look at it will tell.
+        /// An id in the answer that may be the new task's: a poll of it will tell.
         lead: Option<TaskId>,
     },
     /// The job that this one acts upon has not ended.
@@ -71,7 +71,7 @@ pub enum Observation {
         /// How long the upstream asks to be left alone.
         retry_after: Option<Duration>,
     },
-    /// The answer to a look shows a task under another id than was asked for. The task is another job's, or, if the
+    /// The answer to a poll shows a task under another id than was asked for. The task is another job's, or, if the
     /// relay has numbers of its own, the job's own: see [`Alias`](super::Alias).
     Stranger {
         /// The id that the task has there.

@@ -1,7 +1,7 @@
-//! The pace: how long tasks take, and so when to look.
+//! The pace: how long tasks take, and so when to poll them.
 //!
 //! Two things tell how long a task will run: how long others of its class lately ran, and how far this one has come.
-//! Neither is exact. So a look is planned for the time at which the task has ended with a certain chance, and each look
+//! Neither is exact. So a poll is planned for the time at which the task has ended with a certain chance, and each poll
 //! makes the next estimate better.
 
 use std::time::Duration;
@@ -54,12 +54,12 @@ pub(super) struct Headway {
     pub(super) span: Option<Span>,
 }
 
-/// A look that is planned.
+/// A poll that is planned.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Look {
-    /// How long to wait before the look.
+pub(super) struct PlannedPoll {
+    /// How long to wait before the poll.
     pub(super) wait: Duration,
-    /// The estimated chance, 0 to 1, that the look finds the task's end.
+    /// The estimated chance, 0 to 1, that the poll finds the task's end.
     pub(super) chance: f64,
 }
 
@@ -102,27 +102,27 @@ impl Pace {
     }
 }
 
-/// When to look first at a task that starts now: just before the shortest run of its class would end, when its progress
+/// When to first poll a task that starts now: just before the shortest run of its class would end, when its progress
 /// tells most. `None` if nothing is known.
-pub(super) fn first_look(pace: Option<&Pace>) -> Option<Look> {
+pub(super) fn plan_first_poll(pace: Option<&Pace>) -> Option<PlannedPoll> {
     let pace = pace?;
     let is_steady = pace.quantile_ms(0.9) * 20 < pace.shortest_ms() * 21;
-    // If all tasks of the class take the same time, the first look can be the last.
-    let look_ms = if is_steady { after(pace.quantile_ms(0.5)) } else { pace.shortest_ms() * 19 / 20 };
-    Some(Look::at(look_ms, 0, &pace.sorted_ms))
+    // If all tasks of the class take the same time, the first poll can be the last.
+    let poll_ms = if is_steady { after(pace.quantile_ms(0.5)) } else { pace.shortest_ms() * 19 / 20 };
+    Some(PlannedPoll::at(poll_ms, 0, &pace.sorted_ms))
 }
 
-/// When to look first at a task whose end a hook will tell: late, only in case the hook gets lost.
-pub(super) fn last_resort(pace: &Pace) -> Look {
-    Look::at(after(pace.quantile_ms(0.95)), 0, &pace.sorted_ms)
+/// When to first poll a task whose end a hook will tell: late, only in case the hook gets lost.
+pub(super) fn last_resort(pace: &Pace) -> PlannedPoll {
+    PlannedPoll::at(after(pace.quantile_ms(0.95)), 0, &pace.sorted_ms)
 }
 
-/// How long to wait until the next look; `None` if nothing is known.
+/// How long to wait until the next poll; `None` if nothing is known.
 ///
 /// If the end can come at any time within a long span, the wait is half of the span, or 325 ms plus 15 % of the elapsed
-/// time, whichever is less: a look that finds the task running still narrows the span.
-pub(super) fn next_look(pace: Option<&Pace>, headway: Headway) -> Option<Look> {
-    /// The chance with which a look should find the end: a balance of few vain looks and a short delay.
+/// time, whichever is less: a poll that finds the task running still narrows the span.
+pub(super) fn plan_next_poll(pace: Option<&Pace>, headway: Headway) -> Option<PlannedPoll> {
+    /// The chance with which a poll should find the end: a balance of few vain polls and a short delay.
     const CHANCE: f64 = 0.5;
     /// How many likely runs are enough to rely on.
     const FEW: usize = 3;
@@ -142,35 +142,35 @@ pub(super) fn next_look(pace: Option<&Pace>, headway: Headway) -> Option<Look> {
     // Early progress says little, and late progress leaves next to no span. So the wait is kept neither very long nor
     // tiny, compared to the elapsed time.
     let wait_ms = after(end_ms).saturating_sub(elapsed_ms).clamp(elapsed_ms / 32, elapsed_ms * 7);
-    let look_ms = elapsed_ms + wait_ms;
+    let poll_ms = elapsed_ms + wait_ms;
     if likely.len() >= FEW {
-        return Some(Look::at(look_ms, elapsed_ms, &likely));
+        return Some(PlannedPoll::at(poll_ms, elapsed_ms, &likely));
     }
-    let chance = look_ms.saturating_sub(least_ms) as f64 / (most_ms - least_ms).max(1) as f64;
-    Some(Look { wait: Duration::from_millis(wait_ms), chance: chance.min(1.0) })
+    let chance = poll_ms.saturating_sub(least_ms) as f64 / (most_ms - least_ms).max(1) as f64;
+    Some(PlannedPoll { wait: Duration::from_millis(wait_ms), chance: chance.min(1.0) })
 }
 
-/// The next look at a task that shows 0 %, before any other of its class has ended.
+/// The next poll of a task that shows 0 %, before any other of its class has ended.
 ///
 /// Such a task is assumed to need at least four times as long again as it has run. An upstream that always shows 0 %
 /// misleads only about its first tasks: once some have ended, history counts.
-fn unseen_headway(elapsed_ms: u64, progress: Option<u8>) -> Option<Look> {
+fn unseen_headway(elapsed_ms: u64, progress: Option<u8>) -> Option<PlannedPoll> {
     /// A task that has run for longer gets the usual waits.
     const BEGINNING_MS: u64 = 16_000;
     let is_beginning = progress == Some(0) && elapsed_ms < BEGINNING_MS;
-    is_beginning.then(|| Look { wait: Duration::from_millis(elapsed_ms * 4), chance: 0.0 })
+    is_beginning.then(|| PlannedPoll { wait: Duration::from_millis(elapsed_ms * 4), chance: 0.0 })
 }
 
-impl Look {
-    /// A look at `look_ms` after the task's start. `elapsed_ms` have passed, and `lengths_ms` are the likely run times.
-    fn at(look_ms: u64, elapsed_ms: u64, lengths_ms: &[u64]) -> Self {
-        let ended = lengths_ms.iter().filter(|ms| **ms <= look_ms).count();
+impl PlannedPoll {
+    /// A poll at `poll_ms` after the task's start. `elapsed_ms` have passed, and `lengths_ms` are the likely run times.
+    fn at(poll_ms: u64, elapsed_ms: u64, lengths_ms: &[u64]) -> Self {
+        let ended = lengths_ms.iter().filter(|ms| **ms <= poll_ms).count();
         let chance = ended as f64 / lengths_ms.len().max(1) as f64;
-        Self { wait: Duration::from_millis(look_ms.saturating_sub(elapsed_ms)), chance }
+        Self { wait: Duration::from_millis(poll_ms.saturating_sub(elapsed_ms)), chance }
     }
 }
 
-/// A moment after `end_ms`, because a look just before the end is in vain.
+/// A moment after `end_ms`, because a poll just before the end is in vain.
 fn after(end_ms: u64) -> u64 {
     end_ms + end_ms / 100 + 25
 }
@@ -196,32 +196,32 @@ mod tests {
     }
 
     #[test]
-    fn where_all_tasks_take_the_same_time_the_first_look_finds_the_end() {
-        let look = first_look(pace([2000; 20]).as_ref()).unwrap();
+    fn where_all_tasks_take_the_same_time_the_first_poll_finds_the_end() {
+        let poll = plan_first_poll(pace([2000; 20]).as_ref()).unwrap();
 
-        assert_eq!((look.wait, look.chance), (MS(2045), 1.0));
+        assert_eq!((poll.wait, poll.chance), (MS(2045), 1.0));
     }
 
     #[test]
-    fn where_they_differ_the_first_look_is_just_before_the_first_can_end() {
-        let look = first_look(pace((0..20).map(|n| 1500 + n * 100)).as_ref()).unwrap();
+    fn where_they_differ_the_first_poll_is_just_before_the_first_can_end() {
+        let poll = plan_first_poll(pace((0..20).map(|n| 1500 + n * 100)).as_ref()).unwrap();
 
-        assert_eq!((look.wait, look.chance), (MS(1425), 0.0));
+        assert_eq!((poll.wait, poll.chance), (MS(1425), 0.0));
     }
 
     #[test]
-    fn where_somebody_tells_the_end_the_first_look_is_made_when_it_should_long_have_been_told() {
-        let look = last_resort(&pace((0..64).map(|n| 25_000 + n * 500)).unwrap());
+    fn where_somebody_tells_the_end_the_first_poll_is_made_when_it_should_long_have_been_told() {
+        let poll = last_resort(&pace((0..64).map(|n| 25_000 + n * 500)).unwrap());
 
-        assert!(look.wait > MS(54_000) && look.chance > 0.9, "{look:?}");
+        assert!(poll.wait > MS(54_000) && poll.chance > 0.9, "{poll:?}");
     }
 
     #[test]
     fn progress_narrows_down_when_the_end_comes() {
         // At 31 % after 10 s, with the next step at 46 %, the whole task takes between 20 s and 32 s.
-        let coarse = next_look(None, at(10_000, 31)).unwrap();
+        let coarse = plan_next_poll(None, at(10_000, 31)).unwrap();
         // At 33 %, which is no such step, the whole task takes between 27 s and 30 s.
-        let fine = next_look(None, at(10_000, 33)).unwrap();
+        let fine = plan_next_poll(None, at(10_000, 33)).unwrap();
 
         assert!((MS(10_000)..MS(15_000)).contains(&coarse.wait), "{coarse:?}");
         assert!(coarse.chance < 0.5, "{coarse:?}");
@@ -230,21 +230,21 @@ mod tests {
 
     #[test]
     fn what_early_progress_says_is_not_relied_on_for_long() {
-        let look = next_look(None, at(500, 1)).unwrap();
+        let poll = plan_next_poll(None, at(500, 1)).unwrap();
 
-        assert_eq!(look.wait, MS(3_500), "at 1 % it seems to take ten seconds at least");
+        assert_eq!(poll.wait, MS(3_500), "at 1 % it seems to take ten seconds at least");
     }
 
     #[test]
     fn a_task_that_says_nought_per_cent_while_nothing_else_is_known_has_hardly_begun() {
-        assert_eq!(next_look(None, at(2000, 0)).map(|look| look.wait), Some(MS(8000)));
+        assert_eq!(plan_next_poll(None, at(2000, 0)).map(|poll| poll.wait), Some(MS(8000)));
     }
 
     #[test]
     fn nothing_known_is_nothing_said() {
-        assert_eq!(first_look(None), None);
-        assert_eq!(next_look(None, Headway { elapsed_ms: 2000, progress: None, span: None }), None);
-        assert_eq!(next_look(None, at(20_000, 0)), None, "an upstream that tells no more than that");
-        assert_eq!(next_look(pace([2000; 20]).as_ref(), at(9000, 0)), None, "it outlives all others");
+        assert_eq!(plan_first_poll(None), None);
+        assert_eq!(plan_next_poll(None, Headway { elapsed_ms: 2000, progress: None, span: None }), None);
+        assert_eq!(plan_next_poll(None, at(20_000, 0)), None, "an upstream that tells no more than that");
+        assert_eq!(plan_next_poll(pace([2000; 20]).as_ref(), at(9000, 0)), None, "it outlives all others");
     }
 }

@@ -8,7 +8,7 @@ use mjq_producer::contract::{OnCapacity, OnUnknown};
 
 use super::{
     HookTrust, Mode, Pace, Record,
-    pace::{self, Headway, Look},
+    pace::{self, Headway, PlannedPoll},
 };
 
 /// The settings that the state machine goes by.
@@ -41,16 +41,16 @@ pub struct Policy {
     /// How many polls must say "unknown task" before the task counts as lost, and the time between the first and the
     /// last.
     pub lost_after: (u32, Duration),
-    /// How long after a job's end without its task that task is still looked at.
+    /// How long after a job's end without its task that task is still polled.
     pub revisit_for: Duration,
 }
 
-/// What is known, besides the job's record, when its next look is planned.
+/// What is known, besides the job's record, when its next poll is planned.
 #[derive(Debug, Clone, Copy)]
 pub struct Outlook<'a> {
     /// How long tasks of this job's class lately ran.
     pub pace: Option<&'a Pace>,
-    /// How late looks are at present.
+    /// How late polls are at present.
     pub polls_late: Duration,
     /// 0 to 1; spreads delays.
     pub jitter: f64,
@@ -88,23 +88,23 @@ impl Default for Policy {
 
 impl Policy {
     /// How long after its deadline a job waits for its last look.
-    pub(super) const LAST_LOOK: Duration = Duration::from_secs(10);
+    pub(super) const LAST_POLL: Duration = Duration::from_secs(10);
     /// How many polls must say "unknown task": a relay's cache or a replica may not have the task yet once or twice.
     pub const LOST_POLLS: u32 = 5;
-    /// A task that takes longer than this after the job's end is hardly worth a look any more.
+    /// A task that takes longer than this after the job's end is hardly worth a poll any more.
     pub const REVISIT_FOR: Duration = Duration::from_secs(3600);
     /// The shortest and the longest delay before the next submit of a job for which the pod had no memory.
     pub(super) const NO_MEMORY_DELAY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15));
     /// The factor by which each refusal lengthens the next delay.
     const REFUSAL_FACTOR: f64 = 1.6;
-    /// The delay before the first look while nothing is known of the task's class. It suits pictures, which take half a
+    /// The delay before the first poll while nothing is known of the task's class. It suits pictures, which take half a
     /// minute or more.
     const FIRST_POLL: Duration = Duration::from_secs(2);
     /// This delay as a number of shortest spacings, used if that is sooner.
     const FIRST_SPACINGS: u32 = 10;
     /// How much longer the first poll waits for each task before this one, if code 22 tells how many there are.
     const QUEUE_PLACE: Duration = Duration::from_millis(250);
-    /// The factor by which looks are further apart while hooks tell the ends.
+    /// The factor by which polls are further apart while hooks tell the ends.
     const THINNED: u32 = 4;
 
     /// The deadline of a job that does not set one.
@@ -138,10 +138,10 @@ impl Policy {
 
     /// How long a look at a job's task may take: it must not keep the job from ending in time.
     #[must_use]
-    pub fn time_for_a_look(&self, record: &Record, now_ms: u64) -> Duration {
+    pub fn time_for_a_poll(&self, record: &Record, now_ms: u64) -> Duration {
         let left = Duration::from_millis(record.deadline_ms.saturating_sub(now_ms));
         // The last look comes after the deadline.
-        left + Self::LAST_LOOK
+        left + Self::LAST_POLL
     }
 
     /// The delay before a refused job is submitted again: longer with each refusal.
@@ -179,14 +179,14 @@ impl Policy {
         const LONGEST: u32 = 4;
         let Outlook { pace, jitter, .. } = outlook;
         let is_told = self.is_told_by_hook(record, pace);
-        let look = pace.filter(|_| is_told).map(pace::last_resort).or_else(|| pace::first_look(pace));
-        if let Some(look) = look.filter(|_| record.queue_position == 0) {
+        let poll = pace.filter(|_| is_told).map(pace::last_resort).or_else(|| pace::plan_first_poll(pace));
+        if let Some(poll) = poll.filter(|_| record.queue_position == 0) {
             let longest = self.poll_max.max(self.poll_min) * LONGEST;
-            return look.wait.clamp(self.poll_min, longest) + self.lateness(look.chance, outlook);
+            return poll.wait.clamp(self.poll_min, longest) + self.lateness(poll.chance, outlook);
         }
         let usual = Self::FIRST_POLL.min(self.poll_min * Self::FIRST_SPACINGS).max(self.poll_min);
         let queue = Self::QUEUE_PLACE * record.queue_position;
-        // A small jitter is enough: submits are already apart, and so are the looks after them.
+        // A small jitter is enough: submits are already apart, and so are the polls after them.
         let delay = (usual + queue).mul_f64(1.0 + jitter / 50.0) * if is_told { Self::THINNED } else { 1 };
         self.within_bounds(delay) + self.lateness(0.0, outlook)
     }
@@ -201,13 +201,13 @@ impl Policy {
         let Outlook { pace, jitter, .. } = outlook;
         let elapsed_ms = now_ms.saturating_sub(record.started_ms);
         let headway = Headway { elapsed_ms, progress, span: record.span };
-        let look = pace::next_look(pace, headway).filter(|_| record.started_ms > 0).unwrap_or_else(|| {
+        let poll = pace::plan_next_poll(pace, headway).filter(|_| record.started_ms > 0).unwrap_or_else(|| {
             let waited = Duration::from_millis(now_ms.saturating_sub(record.accepted_ms));
             let share = if waited < Duration::from_secs(10) { waited / 3 } else { waited / 8 };
-            Look { wait: spread(share, jitter), chance: 0.0 }
+            PlannedPoll { wait: spread(share, jitter), chance: 0.0 }
         });
         let thinned = if self.is_told_by_hook(record, pace) { Self::THINNED } else { 1 };
-        self.within_bounds(look.wait * thinned) + self.lateness(look.chance, outlook)
+        self.within_bounds(poll.wait * thinned) + self.lateness(poll.chance, outlook)
     }
 
     /// Whether a hook of ours will very likely tell the task's end.
@@ -216,10 +216,10 @@ impl Policy {
         has_hook && pace.is_some_and(|pace| pace.hooks() == HookTrust::Earned)
     }
 
-    /// How much later a look is planned while looks are late, because all pods together want more than the rate allows.
+    /// How much later a poll is planned while polls are late, because all pods together want more than the rate allows.
     ///
-    /// The lane is served in the order of planned times. So a look that will hardly find an end makes room for those
-    /// that will: it is put off by the present lateness. In `tests/looks.rs` this takes up to a third off the time
+    /// The lane is served in the order of planned times. So a poll that will hardly find an end makes room for those
+    /// that will: it is put off by the present lateness. In `tests/polls.rs` this takes up to a third off the time
     /// until an end is seen. Beyond half of `poll_max` it would only delay the unluckiest tasks.
     fn lateness(&self, chance: f64, outlook: Outlook<'_>) -> Duration {
         outlook.polls_late.min(self.poll_max / 2).mul_f64(1.0 - chance.clamp(0.0, 1.0))
@@ -241,7 +241,7 @@ impl Policy {
         })
     }
 
-    /// The delay before an unknown task is looked up again: often enough to fit `lost_after`.
+    /// The delay before an unknown task is polled again: often enough to fit `lost_after`.
     #[must_use]
     pub fn after_missing(&self, jitter: f64) -> Duration {
         let (polls, over) = self.lost_after;
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_look_is_early_where_the_settings_are_eager_and_never_before_two_looks_may_be_made() {
+    fn the_first_poll_is_early_where_the_settings_are_eager_and_never_before_two_polls_may_be_made() {
         for (poll_min, first) in [(50, 505), (100, 1010), (200, 2020), (1000, 2020), (5000, 5050)] {
             let policy = Policy { poll_min: Duration::from_millis(poll_min), ..Policy::default() };
 
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn while_looks_are_late_one_that_will_hardly_find_an_end_makes_room() {
+    fn while_polls_are_late_one_that_will_hardly_find_an_end_makes_room() {
         let policy = Policy::default();
         let late = |polls_late: Duration| Outlook { polls_late, ..outlook(None) };
         let mut record = queued_behind(0);

@@ -10,7 +10,7 @@ use super::{Record, TaskReport};
 pub struct Ran {
     /// How long the task ran, in milliseconds.
     pub ms: u64,
-    /// Whether a hook told the end before a look found it. `None` for a task without a hook of ours, or if the look
+    /// Whether a hook told the end before a poll found it. `None` for a task without a hook of ours, or if the poll
     /// came so soon after the end that the hook may still be on its way.
     pub told: Option<bool>,
 }
@@ -97,7 +97,7 @@ mod tests {
     fn a_hook_that_may_still_be_on_its_way_is_not_taken_for_lost() {
         let told_of = |ms: u64, told| seen_after_40_s(5, 5 + ms, told).and_then(|ran| ran.told);
 
-        assert_eq!(told_of(39_800, Some(false)), None, "the look came 0.2 s after the end");
+        assert_eq!(told_of(39_800, Some(false)), None, "the poll came 0.2 s after the end");
         assert_eq!(told_of(39_800, Some(true)), Some(true));
         assert_eq!(told_of(39_700, Some(false)), Some(false));
         assert_eq!(told_of(40_100, Some(false)), Some(false), "by times that cannot be");

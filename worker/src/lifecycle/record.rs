@@ -131,16 +131,16 @@ pub struct Record {
     /// How many tasks were before this one when the upstream queued it (code 22). For display and the first poll.
     #[serde(rename = "q", default, skip_serializing_if = "is_default")]
     pub queue_position: u32,
-    /// How many looks at the task's progress were made.
+    /// How often the task was polled.
     #[serde(rename = "n", default, skip_serializing_if = "is_default")]
     pub polls: u32,
     /// How many polls in a row told nothing.
     #[serde(rename = "np", default, skip_serializing_if = "is_default")]
     pub blind_polls: u32,
-    /// Since when the upstream refuses looks at the task, or looks for an unknown task. No look has shown the task
+    /// Since when the upstream refuses polls of the task, or lookups of an unknown task. Nothing has shown the task
     /// since then.
-    #[serde(rename = "lr", default, skip_serializing_if = "is_default")]
-    pub looks_refused_ms: u64,
+    #[serde(rename = "pf", default, skip_serializing_if = "is_default")]
+    pub polls_refused_ms: u64,
     /// How many polls in a row said that the task is unknown, and when the first one did.
     #[serde(rename = "mi", default, skip_serializing_if = "is_default")]
     pub missing: Option<(u32, u64)>,
@@ -150,7 +150,7 @@ pub struct Record {
     /// Since when the task has succeeded but lacks its picture, or buttons that follow-ups need.
     #[serde(rename = "ni", default, skip_serializing_if = "is_default")]
     pub incomplete_ms: Option<u64>,
-    /// Since when each look shows the task as failed in all but its status.
+    /// Since when each poll shows the task as failed in all but its status.
     #[serde(rename = "sf", default, skip_serializing_if = "is_default")]
     pub seems_failed_ms: Option<u64>,
     /// How many inputs (modal commands) were used for this job.
@@ -263,7 +263,7 @@ impl Record {
             queue_position: 0,
             polls: 0,
             blind_polls: 0,
-            looks_refused_ms: 0,
+            polls_refused_ms: 0,
             missing: None,
             alias: None,
             incomplete_ms: None,
@@ -332,7 +332,7 @@ impl Record {
         self.span = None;
         self.queue_position = 0;
         self.blind_polls = 0;
-        self.looks_refused_ms = 0;
+        self.polls_refused_ms = 0;
         self.missing = None;
         self.alias = None;
         self.incomplete_ms = None;

@@ -1,7 +1,7 @@
-//! The revisit: a look at the task of a job that has ended before mjq knew the task's end.
+//! The revisit: a poll of the task of a job that has ended before mjq knew the task's end.
 //!
 //! The deadline came first, or the upstream said that it no longer knew the task. The job stays as it is, and its one
-//! event is out. But the task may go on upstream and be billed. So mjq looks at it a few times more, at widening
+//! event is out. But the task may go on upstream and be billed. So mjq polls it a few times more, at widening
 //! distances, and writes a success on the record. A hook that comes meanwhile makes the next revisit due now. A retry
 //! of the job ends the revisits.
 

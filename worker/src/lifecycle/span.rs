@@ -1,6 +1,6 @@
 //! The span: the least and the most time that a running task can take, judging by its progress.
 //!
-//! Progress tells little at once and more over time: each look narrows the span, and what earlier looks told still
+//! Progress tells little at once and more over time: each poll narrows the span, and what earlier polls told still
 //! holds.
 
 use serde::{Deserialize, Serialize};
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_before_told_still_holds() {
+    fn what_polls_before_told_still_holds() {
         assert_eq!(Span(20_000, 32_000).then(Span(24_000, 40_000)), Span(24_000, 32_000));
     }
 

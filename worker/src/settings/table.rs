@@ -65,9 +65,9 @@ settings! {
     [Worker Open] upstream_auth_scheme: String = "upstream_auth_scheme" ("Bearer") by value::auth_scheme;
     /// Where jobs are submitted; {action} becomes the job's kind
     [Worker Open] upstream_submit_path: String = "upstream_submit_path" ("/mj/submit/{action}") by value::path("{action}");
-    /// Where a task is looked at; {id} becomes the task's id
+    /// Where a task is polled; {id} becomes the task's id
     [Worker Open] upstream_fetch_path: String = "upstream_fetch_path" ("/mj/task/{id}/fetch") by value::path("{id}");
-    /// Where many tasks are looked at in one request (list-by-condition); empty = one by one
+    /// Where many tasks are polled in one request (list-by-condition); empty = one by one
     [Worker Open] upstream_list_path: Option<String> = "upstream_list_path" ("") by value::optional(value::path(""));
     /// Where tasks are listed with their state, to find one whose answer was lost (/mj/task/list); empty = nowhere
     [Worker Open] upstream_lookup_path: Option<String> = "upstream_lookup_path" ("") by value::optional(value::path(""));

@@ -17,9 +17,9 @@ pub(crate) fn next_step(phase: Phase, place: Place, now_ms: u64, paused: Option<
                 Some(Paused::Submits) | None => due(due_ms, now_ms),
             };
             match phase {
-                Phase::Held => format!("waits for input (mjq modal), next look {when}"),
-                Phase::Unknown => format!("its task is searched for, next look {when}"),
-                _ => format!("next look {when}"),
+                Phase::Held => format!("waits for input (mjq modal), next poll {when}"),
+                Phase::Unknown => format!("its task is searched for, next poll {when}"),
+                _ => format!("next poll {when}"),
             }
         }
         Place::Submit { before } if paused.is_some() => match before {
@@ -48,9 +48,9 @@ mod tests {
         for (phase, place, said) in [
             (Phase::Submitting, Place::InStep { lease_ms: 9_000 }, "a worker is at it"),
             (Phase::Submitting, Place::InStep { lease_ms: 9 }, "its worker went silent; taken over next"),
-            (Phase::Polling, Place::Poll { due_ms: 3_500 }, "next look in 2.5 s"),
-            (Phase::Polling, Place::Poll { due_ms: 0 }, "next look now"),
-            (Phase::Held, Place::Poll { due_ms: 3_500 }, "waits for input (mjq modal), next look in 2.5 s"),
+            (Phase::Polling, Place::Poll { due_ms: 3_500 }, "next poll in 2.5 s"),
+            (Phase::Polling, Place::Poll { due_ms: 0 }, "next poll now"),
+            (Phase::Held, Place::Poll { due_ms: 3_500 }, "waits for input (mjq modal), next poll in 2.5 s"),
             (Phase::Queued, Place::Submit { before: Some(1) }, "submitted after 1 other"),
             (Phase::Queued, Place::Submit { before: Some(1_842) }, "submitted after 1,842 others"),
             (Phase::Queued, Place::Later { due_ms: 3_500 }, "submitted in 2.5 s"),
@@ -64,8 +64,8 @@ mod tests {
     fn what_a_pause_holds_back_is_not_promised() {
         let (all, submits) = (Some(Paused::All), Some(Paused::Submits));
         for (phase, place, paused, said) in [
-            (Phase::Polling, Place::Poll { due_ms: 0 }, all, "next look after the pause"),
-            (Phase::Polling, Place::Poll { due_ms: 0 }, submits, "next look now"),
+            (Phase::Polling, Place::Poll { due_ms: 0 }, all, "next poll after the pause"),
+            (Phase::Polling, Place::Poll { due_ms: 0 }, submits, "next poll now"),
             (Phase::Queued, Place::Submit { before: None }, all, "submitted after the pause"),
             (Phase::Queued, Place::Submit { before: Some(0) }, submits, "submitted after the pause"),
             (

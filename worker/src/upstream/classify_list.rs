@@ -14,18 +14,18 @@ use super::{
 };
 use crate::lifecycle::Observation;
 
-/// The result of a look at many tasks at once.
+/// The result of a poll of many tasks at once.
 #[derive(Debug, Clone)]
 pub enum Batch {
-    /// What was seen of each task. A task that the upstream left out is absent; a single look has to tell about it.
+    /// What was seen of each task. A task that the upstream left out is absent; a single poll has to tell about it.
     Seen(HashMap<TaskId, Observation>),
-    /// The upstream cannot list tasks: look at each one alone. The text is the reason.
+    /// The upstream cannot list tasks: poll each one alone. The text is the reason.
     Unsupported(String),
     /// The list failed this time: always [`Observation::NoVerdict`], for all tasks.
     Failed(Observation),
 }
 
-/// Says what the answer to a look at the tasks `asked` means.
+/// Says what the answer to a poll of the tasks `asked` means.
 pub(super) fn classify_list(asked: &[TaskId], exchange: &Exchange) -> Batch {
     let answer = match exchange {
         Ok(answer) => answer,
@@ -150,7 +150,7 @@ mod tests {
         Ok(Answer::of(status, body))
     }
 
-    fn look(status: u16, body: &str) -> String {
+    fn poll(status: u16, body: &str) -> String {
         let asked = ["1", "2", "3"].map(TaskId::new);
         match classify_list(&asked, &exchange(status, body)) {
             Batch::Seen(seen) => {
@@ -186,7 +186,7 @@ mod tests {
             ("null", ""),
             ("", ""),
         ] {
-            assert_eq!(look(200, body), wanted, "{body}");
+            assert_eq!(poll(200, body), wanted, "{body}");
         }
     }
 
@@ -209,7 +209,7 @@ mod tests {
             (502, "<html>", "failed"),
             (503, "", "failed"),
         ] {
-            assert_eq!(look(status, body), wanted, "{status} {body}");
+            assert_eq!(poll(status, body), wanted, "{status} {body}");
         }
         assert!(matches!(classify_list(&[], &Err(Failure::Lost("reset".into()))), Batch::Failed(_)));
         let broken = Answer { flaw: Some("broke off".into()), ..Answer::of(404, "") };

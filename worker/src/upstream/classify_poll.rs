@@ -1,7 +1,7 @@
-//! What the answer to a look at a task means.
+//! What the answer to a poll of a task means.
 //!
 //! Only an answer that shows the task is a verdict. "I do not know it" is [`Observation::Missing`], which counts only
-//! after several looks. Any other answer tells nothing, and the next poll decides.
+//! after several polls. Any other answer tells nothing, and the next poll decides.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::lifecycle::{FailureClass, Observation, TaskReport};
 
-/// Says what the answer to a look at the task `asked` means.
+/// Says what the answer to a poll of the task `asked` means.
 #[must_use]
 pub fn classify_poll(asked: &TaskId, exchange: &Exchange) -> Observation {
     match exchange {
@@ -131,7 +131,7 @@ fn of_stranger(answer: &Answer) -> Option<Observation> {
     Some(Observation::Stranger { id, state, seen })
 }
 
-/// Says what a task object means that came in answer to a look at `asked`.
+/// Says what a task object means that came in answer to a poll of `asked`.
 pub(super) fn of_task(asked: &TaskId, task: &TaskObject<'_>) -> Observation {
     let about_nobody = |reason: &str| Observation::NoVerdict { reason: reason.to_owned(), retry_after: None };
     if is_of_another(asked, task) {
@@ -172,7 +172,7 @@ fn speaks_of_the_task(text: &str) -> bool {
 
 pub(super) fn no_verdict(answer: &Answer) -> Observation {
     let said = Said::read(&answer.text());
-    // Looks at full pace may get mjq banned, whether or not the answer names a time.
+    // Polls at full pace may get mjq banned, whether or not the answer names a time.
     let pause = match answer.status {
         401 | 403 => Some(Duration::from_secs(5)),
         429 => Some(Duration::from_secs(2)),

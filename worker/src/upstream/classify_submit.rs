@@ -18,7 +18,7 @@
 //! | 9; a relay's words that it has not sent it | refused: fault |
 //! | sent and lost; 302, 303, 408, 409, 424, other 5xx; HTML, nothing, broken JSON with 200 | unanswered |
 //!
-//! An unanswered submit may still have an id in its answer: a lead, which a look at that task proves or refutes.
+//! An unanswered submit may still have an id in its answer: a lead, which a poll of that task proves or refutes.
 
 use std::time::Duration;
 

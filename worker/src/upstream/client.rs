@@ -2,7 +2,7 @@
 //!
 //! The client contains two HTTP clients. Submits go over HTTP/1.1, on connections that have not been idle for long: if
 //! a server closes an idle connection, or an HTTP/2 server says goodbye, at the moment when a submit leaves, nobody can
-//! know the outcome. Looks at tasks may be repeated, so they use the fastest protocol available.
+//! know the outcome. Polls may be repeated, so they use the fastest protocol available.
 
 use std::{
     collections::HashMap,
@@ -35,8 +35,8 @@ use crate::lifecycle::{Busy, Observation};
 const MAX_ANSWER: usize = 16 << 20;
 /// The largest answer about many tasks, in bytes.
 const MAX_LIST: usize = 64 << 20;
-/// The memory that looks under way may hold for large answers, in bytes: one list of the largest kind.
-const MEMORY_FOR_LOOKS: usize = MAX_LIST;
+/// The memory that polls and lookups under way may hold for large answers, in bytes: one list of the largest kind.
+const MEMORY_FOR_READS: usize = MAX_LIST;
 
 /// The upstream API. Clones share everything.
 #[derive(Debug, Clone)]
@@ -135,7 +135,7 @@ impl Upstream {
             cancel: settings.cancel_path.as_deref().map(|path| filled("cancel", path, "{id}")).transpose()?,
             lookup: settings.lookup_path.as_deref().map(|path| fixed("lookup", path)).transpose()?,
             under_way: AtomicUsize::new(0),
-            memory: BodyMemory::of(MEMORY_FOR_LOOKS),
+            memory: BodyMemory::of(MEMORY_FOR_READS),
             meter: Meter::default(),
         })))
     }
@@ -163,17 +163,17 @@ impl Upstream {
         seen
     }
 
-    /// Looks at one task.
+    /// Polls one task.
     pub async fn fetch(&self, task: &TaskId) -> Observation {
         let begun = Instant::now();
-        let exchange = self.look(self.0.getter.get(self.0.fetch.with(task.as_str())), MAX_ANSWER).await;
+        let exchange = self.read(self.0.getter.get(self.0.fetch.with(task.as_str())), MAX_ANSWER).await;
         let mut seen = classify_poll(task, &exchange);
         picture::resolve(&mut seen, &self.0.base);
         self.0.meter.record(EndpointClass::Fetch, AnswerClass::of(&exchange, &seen), begun.elapsed());
         seen
     }
 
-    /// Looks at many tasks in one exchange, if the upstream can do that.
+    /// Polls many tasks in one exchange, if the upstream can do that.
     pub async fn fetch_many(&self, tasks: &[TaskId]) -> Batch {
         let Some(list) = &self.0.list else {
             return Batch::Unsupported("no list path is set".to_owned());
@@ -184,7 +184,7 @@ impl Upstream {
         let begun = Instant::now();
         let ids: Vec<&str> = tasks.iter().map(TaskId::as_str).collect();
         let body = serde_json::json!({ "ids": ids }).to_string();
-        let exchange = self.look(self.0.poster.post(list.with("")).body(body), MAX_LIST).await;
+        let exchange = self.read(self.0.poster.post(list.with("")).body(body), MAX_LIST).await;
         let mut batch = classify_list(tasks, &exchange);
         if let Batch::Seen(seen) = &mut batch {
             seen.values_mut().for_each(|seen| picture::resolve(seen, &self.0.base));
@@ -204,7 +204,7 @@ impl Upstream {
             return TaskList::default();
         };
         let begun = Instant::now();
-        let exchange = self.look(self.0.getter.get(lookup.with("")), MAX_LIST).await;
+        let exchange = self.read(self.0.getter.get(lookup.with("")), MAX_LIST).await;
         let list = TaskList::of(exchange);
         self.0.meter.record(EndpointClass::Lookup, list.class(), begun.elapsed());
         list
@@ -237,8 +237,8 @@ impl Upstream {
         is_cancelled
     }
 
-    /// Makes the exchange of a look. If the key is refused, the key is read again for the next look.
-    async fn look(&self, request: RequestBuilder, max_bytes: usize) -> Exchange {
+    /// Makes the exchange of a poll or a lookup. If the key is refused, the key is read again for the next exchange.
+    async fn read(&self, request: RequestBuilder, max_bytes: usize) -> Exchange {
         let exchange = self.exchange(request, max_bytes, Some(&self.0.memory)).await;
         if exchange.as_ref().is_ok_and(|answer| matches!(answer.status, 401 | 403)) {
             self.0.key.read_again().await;

@@ -274,19 +274,19 @@ async fn an_answer_is_understood_although_it_is_compressed_or_has_odd_headers() 
 }
 
 #[tokio::test]
-async fn looks_at_once_hold_no_more_of_large_answers_than_a_pod_has_memory_for() {
+async fn polls_at_once_hold_no_more_of_large_answers_than_a_pod_has_memory_for() {
     // Each answer is a task object of 15 MiB that does not end.
     let large = format!("HTTP/1.1 200 OK\r\n\r\n{{\"id\":\"7\",\"x\":\"{}", " ".repeat(15 << 20));
     let settings = Server::start(large, Then::Hang).await.settings();
     let upstream = Upstream::new(&UpstreamSettings { timeout: Duration::from_secs(3), ..settings }).unwrap();
 
-    let looks = (0..8).map(|_| {
+    let polls = (0..8).map(|_| {
         let upstream = upstream.clone();
         tokio::spawn(async move { upstream.fetch(&task()).await })
     });
     let mut refused = 0;
-    for look in looks.collect::<Vec<_>>() {
-        refused += u32::from(look.await.unwrap().reason().contains("too much memory"));
+    for poll in polls.collect::<Vec<_>>() {
+        refused += u32::from(poll.await.unwrap().reason().contains("too much memory"));
     }
 
     assert!(refused >= 4, "there is room for four at a time: {refused} of 8 were refused");
@@ -371,14 +371,14 @@ async fn retry_after_is_read_by_the_upstream_s_own_clock() {
         let wait = wait.map(Duration::from_secs);
 
         let seen = submit(&upstream).await;
-        let looked = upstream.fetch(&task()).await;
+        let polled = upstream.fetch(&task()).await;
 
         assert!(
             matches!(seen, Observation::Refused { busy: Busy::Saturated, retry_after, .. } if retry_after == wait),
             "{headers}: {seen:?}"
         );
         let wait = wait.or(Some(Duration::from_secs(2)));
-        assert!(matches!(looked, Observation::NoVerdict { retry_after, .. } if retry_after == wait), "{looked:?}");
+        assert!(matches!(polled, Observation::NoVerdict { retry_after, .. } if retry_after == wait), "{polled:?}");
     }
 }
 
@@ -427,7 +427,7 @@ async fn a_picture_without_a_host_is_at_the_upstream() {
 }
 
 #[tokio::test]
-async fn one_task_and_many_are_looked_at() {
+async fn one_task_and_many_are_polled() {
     let mut server = Server::json("200 OK", r#"[{"id":"7","status":"SUCCESS","imageUrl":"u"},null]"#).await;
     let upstream = server.upstream();
 

@@ -1,4 +1,4 @@
-//! Looks at tasks of upstreams that are at most relatives of the family, in the shapes that they document.
+//! Polls of tasks of upstreams that are at most relatives of the family, in the shapes that they document.
 
 use mjq_producer::contract::TaskId;
 

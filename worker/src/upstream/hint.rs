@@ -9,7 +9,7 @@ use super::{json::Document, task_object::TaskObject};
 pub struct Hint {
     /// The task's id; `None` when no id can be read.
     pub task: Option<TaskId>,
-    /// Whether the task goes on, so that a look at it would find nothing new.
+    /// Whether the task goes on, so that a poll of it would find nothing new.
     pub goes_on: bool,
 }
 
@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_that_tells_of_an_end_by_another_word_is_worth_a_look() {
+    fn a_hook_that_tells_of_an_end_by_another_word_is_worth_a_poll() {
         for rest in [
             r#""status":"IN_PROGRESS","progress":"100%","failReason":"banned""#,
             r#""status":"OK","progress":"100%","imageUrl":"http://a","finishTime":1748339072775"#,

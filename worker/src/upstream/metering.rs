@@ -19,9 +19,9 @@ closed_set! {
     pub enum EndpointClass {
         /// A job was submitted.
         Submit = "submit",
-        /// One task was looked at.
+        /// One task was polled.
         Fetch = "fetch",
-        /// Many tasks were looked at.
+        /// Many tasks were polled.
         List = "list",
         /// A task was looked for by its state.
         Lookup = "lookup",
@@ -41,7 +41,7 @@ closed_set! {
         Denied = "denied",
         /// Nobody knows whether the upstream did it.
         Unanswered = "unanswered",
-        /// A look that told nothing.
+        /// A poll or a lookup that told nothing.
         NoVerdict = "no_verdict",
         /// The upstream does not know the task.
         Missing = "missing",

@@ -2,7 +2,7 @@
 //!
 //! Frameworks write an error behind an answer that was already sent, PHP writes warnings in front, event streams write
 //! `data:`, and some servers write JSON into a JSON string. A salvaged object is never an acceptance: it is a lead,
-//! which a look proves, or the result of a look, if it names the requested task.
+//! which a poll proves, or the result of a poll, if it names the requested task.
 
 use std::{borrow::Cow, collections::HashSet};
 

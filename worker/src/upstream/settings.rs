@@ -20,9 +20,9 @@ pub struct UpstreamSettings {
     pub auth_scheme: String,
     /// Where jobs are submitted; `{action}` is the job's kind.
     pub submit_path: String,
-    /// Where one task is looked at; `{id}` is the task's id.
+    /// Where one task is polled; `{id}` is the task's id.
     pub fetch_path: String,
-    /// Where many tasks are looked at (`list-by-condition`), if the upstream has it.
+    /// Where many tasks are polled (`list-by-condition`), if the upstream has it.
     pub list_path: Option<String>,
     /// Where a task is cancelled, if the upstream has it; `{id}` is the task's id.
     pub cancel_path: Option<String>,

@@ -224,7 +224,7 @@ impl<'a> TaskObject<'a> {
     /// Whether everything but the status says that the task failed.
     ///
     /// new-api and one-hub write "100%" and the reason into such a row when their upstream gives a reason without
-    /// FAILURE, and never look at the task again. A task that shows a picture does not count: it may have been tried
+    /// FAILURE, and never poll the task again. A task that shows a picture does not count: it may have been tried
     /// once more.
     pub(super) fn seems_failed(&self) -> bool {
         let has_reason = || fail_reason::plain(&self.fields).is_some();

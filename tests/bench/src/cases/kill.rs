@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub(super) fn variants() -> Vec<Variant> {
-    vec![Variant::new("200 open tasks that end while nobody looks", ALL_STYLES, kill).once()]
+    vec![Variant::new("200 open tasks that end while nobody polls them", ALL_STYLES, kill).once()]
 }
 
 async fn kill(who: Contestant) -> anyhow::Result<Figures> {

@@ -91,13 +91,13 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "open-peers", about: "the same for the peers", is_usual: false, variants: pipeline::open_peers },
     Case {
         name: "open-50k",
-        about: "50,000 open tasks, looked at every 10 s by lists",
+        about: "50,000 open tasks, polled every 10 s by lists",
         is_usual: false,
         variants: open::open_50k,
     },
     Case {
         name: "open-100k",
-        about: "100,000 open tasks, looked at every 10 s by lists",
+        about: "100,000 open tasks, polled every 10 s by lists",
         is_usual: false,
         variants: open::open_100k,
     },

@@ -21,7 +21,7 @@ pub(super) fn open_100k() -> Vec<Variant> {
     vec![Variant::new("100,000 open tasks, polls in lists", ONLY_MJQ, |who| many_open(who, 100_000)).once()]
 }
 
-/// One look per task each 10 s, as a worker's poll interval would have it for tasks of minutes.
+/// One poll per task each 10 s, as a worker's poll interval would have it for tasks of minutes.
 const SETTINGS: Settings = &[
     ("MJQ_UPSTREAM_LIST_PATH", "/mj/task/list-by-condition"),
     ("MJQ_POLL_MIN_MS", "10000"),
@@ -44,7 +44,7 @@ async fn many_open(who: Contestant, jobs: usize) -> anyhow::Result<Figures> {
     until(Duration::from_secs(600), async || Ok(stage.upstream.seen().await?.created >= jobs as u64)).await?;
     let taking_on = meter.read().await?;
 
-    // Until the last task has had its first look: from here on each second has its share of them.
+    // Until the last task has had its first poll: from here on each second has its share of them.
     tokio::time::sleep(Duration::from_secs(15)).await;
     let (seen, meter) = (stage.upstream.seen().await?, Meter::start(&stage, &worker).await?);
     tokio::time::sleep(WATCHED).await;

@@ -1,4 +1,4 @@
-//! apalis with apalis-redis, tuned: a look at Redis each 100 ms, batches of 1,000.
+//! apalis with apalis-redis, tuned: Redis asked each 100 ms, batches of 1,000.
 //!
 //! `Bare` goes further than its users should: without its locks and its events it has nothing left to slow it down.
 //!
@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{Peer, handler::Handler};
 use crate::{contestant::Work, stage::until_abandoned, stream::QUEUE};
 
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+const ASK_INTERVAL: Duration = Duration::from_millis(100);
 const BATCH: usize = 1_000;
 
 type Storage = RedisStorage<Value>;
@@ -60,7 +60,7 @@ pub(super) async fn run(tuning: Tuning, work: Work, redis_url: &str, upstream_ur
         }
     };
     let worker = WorkerBuilder::new(format!("bench-{}", std::process::id()))
-        .backend(storage.poll_with_interval(LOOK_INTERVAL))
+        .backend(storage.poll_with_interval(ASK_INTERVAL))
         .concurrency(Peer::concurrency(work))
         .build(perform);
     println!("ready");

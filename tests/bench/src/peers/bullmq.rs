@@ -21,7 +21,7 @@ pub(crate) const COMPLETED: &str = "bull:bench:completed";
 pub(super) enum Style {
     /// In the handler, which polls until the task has ended.
     Await,
-    /// Among the delayed jobs: the handler submits or looks once, and puts the job there until the next look.
+    /// Among the delayed jobs: the handler submits or polls once, and puts the job there until the next poll.
     Snooze,
 }
 
@@ -64,11 +64,11 @@ pub(super) async fn run(style: Style, work: Work, redis_url: &str, upstream_url:
     Ok(())
 }
 
-/// Submits the job or looks at its task, and unless that has ended puts the job aside until the next look.
+/// Submits the job or polls its task, and unless that has ended puts the job aside until the next poll.
 async fn step(handler: &Handler, mut job: Job) -> Result<(), Error> {
     match job.data()["task"].as_str() {
         Some(task) => {
-            if handler.look(job.data(), task).await.map_err(failed)? {
+            if handler.poll(job.data(), task).await.map_err(failed)? {
                 return Ok(());
             }
         }

@@ -44,14 +44,14 @@ impl Handler {
         let task_id = self.submit(&job["request"]).await?;
         loop {
             tokio::time::sleep(POLL_INTERVAL).await;
-            if self.look(job, &task_id).await? {
+            if self.poll(job, &task_id).await? {
                 return Ok(());
             }
         }
     }
 
-    /// Looks at a task once, and says whether it has ended; then its event is added.
-    pub(super) async fn look(&self, job: &Value, task_id: &str) -> anyhow::Result<bool> {
+    /// Polls a task once, and says whether it has ended; then its event is added.
+    pub(super) async fn poll(&self, job: &Value, task_id: &str) -> anyhow::Result<bool> {
         let url = format!("{}/mj/task/{task_id}/fetch", self.upstream_url);
         let body = self.http.get(&url).send().await?.bytes().await?;
         let raw: &RawValue = serde_json::from_slice(&body)?;

@@ -10,9 +10,9 @@ use super::{
     SEED,
     costs::Costs,
     dice::Dice,
-    looks,
     model::Model,
     plan::{Class, Plan, Weather},
+    polls,
 };
 use crate::{
     contestant::{Contestant, Settings, Work, Worker},
@@ -28,7 +28,7 @@ const MAX_OPEN: u64 = 400;
 const SETTINGS: Settings = &[("MJQ_UPSTREAM_MAX_OPEN", "400")];
 /// What is printed of both.
 const WALL: &str = "until the last event s";
-const LOOKS: &str = "looks per job";
+const POLLS: &str = "polls per job";
 const REDIS: &str = "Redis CPU ms in all";
 const CLAIMS: &str = "claims in all";
 /// From the engine's side: a step that is due waits for its claim, and its end for its settlement.
@@ -47,7 +47,7 @@ pub(super) async fn run(pods: usize) -> anyhow::Result<Figures> {
     let (claims, worker, bytes) = (claims(&workers).await?, cpu_s()?, stage.redis_info("used_memory").await?);
     let (redis, began) = (stage.redis_cpu_s().await?, Instant::now());
     Contestant::Mjq.client(&stage).await?.enqueue_many(0, JOBS as usize).await?;
-    // Seldom: each look at the stream costs Redis something, too.
+    // Seldom: the question costs Redis something, too.
     while Contestant::Mjq.done(&stage.redis).await? < u64::from(JOBS) {
         ensure!(began.elapsed() < Duration::from_secs(300), "not all events came");
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -61,7 +61,7 @@ pub(super) async fn run(pods: usize) -> anyhow::Result<Figures> {
     let bytes = stage.redis_info("used_memory").await? - bytes;
     Ok(Figures::default()
         .lower(WALL, wall_s)
-        .plain(LOOKS, seen.polls as f64 / jobs)
+        .plain(POLLS, seen.polls as f64 / jobs)
         .lower(REDIS, redis * 1e3)
         .plain(CLAIMS, claims)
         .lower("worker CPU µs per step", worker * 1e6 / (jobs + seen.polls as f64))
@@ -84,7 +84,7 @@ async fn claims(workers: &[Worker]) -> anyhow::Result<f64> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Said {
     wall_s: f64,
-    looks: f64,
+    polls: f64,
     redis_ms: f64,
     claims: f64,
 }
@@ -98,7 +98,7 @@ pub(super) fn table(costs: &Costs, measured: &[Rounds]) -> anyhow::Result<Table>
     for (pods, rounds) in [(1_u64, 3), (4, 4)] {
         let rounds = measured.get(rounds).context("no real run")?;
         let said = say(costs, pods as f64)?;
-        for (name, model) in [(WALL, said.wall_s), (LOOKS, said.looks), (REDIS, said.redis_ms), (CLAIMS, said.claims)] {
+        for (name, model) in [(WALL, said.wall_s), (POLLS, said.polls), (REDIS, said.redis_ms), (CLAIMS, said.claims)] {
             let real = rounds.median(Contestant::Mjq, name).with_context(|| format!("{name:?} was not measured"))?;
             table.row(vec![pods.into(), name.into(), model.into(), real.into(), (model / real).into()]);
         }
@@ -110,11 +110,11 @@ fn say(costs: &Costs, pods: f64) -> anyhow::Result<Said> {
     const TICK_S: f64 = 0.1;
     // The first wave is submitted before anything is known of such tasks.
     let first_wave = MAX_OPEN as f64 / f64::from(JOBS);
-    let (mut classes, mut looks_each) = (Vec::new(), 0.0);
+    let (mut classes, mut polls_each) = (Vec::new(), 0.0);
     for (is_known, share) in [(false, first_wave), (true, 1.0 - first_wave)] {
-        let mut plays = looks::plays(SPAN_MS, is_known, 2_000, &Policy::default(), &mut Dice::new(SEED))?;
-        plays.iter_mut().for_each(|play| play.seen_ms += STEP_MS * u64::from(play.looks + 1));
-        looks_each += share * looks::averages(&plays).0;
+        let mut plays = polls::plays(SPAN_MS, is_known, 2_000, &Policy::default(), &mut Dice::new(SEED))?;
+        plays.iter_mut().for_each(|play| play.seen_ms += STEP_MS * u64::from(play.polls + 1));
+        polls_each += share * polls::averages(&plays).0;
         classes.push(Class { share, plays, deadline_ticks: 36_000 });
     }
     // Nobody reads the events of the real run, and a pod has the machine to itself.
@@ -123,7 +123,7 @@ fn say(costs: &Costs, pods: f64) -> anyhow::Result<Said> {
     let pod_steps = 1e6 / costs.worker_step.max(1.0);
     let plan = Plan { costs, tick_s: TICK_S, max_open: MAX_OPEN, pod_steps, retention_ticks: 36_000, classes };
     let mut model = Model::new(plan, SEED);
-    let mut said = Said { looks: looks_each, ..Said::default() };
+    let mut said = Said { polls: polls_each, ..Said::default() };
     let mut arrivals = JOBS;
     while model.jobs().done < u64::from(JOBS) {
         let tick = model.tick(std::mem::take(&mut arrivals), Weather { pods, redis: true, upstream: true });

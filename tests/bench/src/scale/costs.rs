@@ -18,11 +18,11 @@ pub(super) struct Acts {
     pub(super) enqueue: f64,
     pub(super) admit: Batched,
     pub(super) claim_submit: Batched,
-    pub(super) claim_look: Batched,
+    pub(super) claim_poll: Batched,
     /// A claim that finds nothing.
     pub(super) claim_nothing: f64,
     pub(super) settle_submit: Batched,
-    pub(super) settle_look: Batched,
+    pub(super) settle_poll: Batched,
     pub(super) settle_end: Batched,
     /// An event, read and acknowledged.
     pub(super) read_event: f64,
@@ -55,8 +55,8 @@ pub(super) struct Traffic {
     /// Jobs that come.
     pub(super) enqueues: f64,
     pub(super) submits: f64,
-    /// Looks, those that find the end among them.
-    pub(super) looks: f64,
+    /// Polls, those that find the end among them.
+    pub(super) polls: f64,
     pub(super) ends: f64,
     /// Records and events whose retention is over.
     pub(super) forgotten: f64,
@@ -96,10 +96,10 @@ impl Acts {
             enqueue: one(Act::Enqueue)?,
             admit: batched(Act::Admit)?,
             claim_submit: batched(Act::ClaimSubmit)?,
-            claim_look: batched(Act::ClaimLook)?,
+            claim_poll: batched(Act::ClaimPoll)?,
             claim_nothing: one(Act::ClaimNothing)?,
             settle_submit: batched(Act::SettleSubmit)?,
-            settle_look: batched(Act::SettleLook)?,
+            settle_poll: batched(Act::SettlePoll)?,
             settle_end: batched(Act::End)?,
             read_event: one(Act::ReadEvent)?,
             forget: one(Act::Forget)?,
@@ -108,18 +108,18 @@ impl Acts {
 
     /// Seconds of Redis per second, and of them those of claims that find nothing.
     fn seconds(&self, traffic: Traffic, idle_pod: f64) -> (f64, f64) {
-        let Traffic { pods, enqueues, submits, looks, ends, forgotten } = traffic;
+        let Traffic { pods, enqueues, submits, polls, ends, forgotten } = traffic;
         let claims = traffic.claims();
-        let steps = submits + looks;
+        let steps = submits + polls;
         let fruitful = claims * (1.0 - (-steps / claims).exp());
         let share = |part: f64| if steps > 0.0 { part / steps } else { 0.0 };
-        let claim_call = self.claim_submit.call * share(submits) + self.claim_look.call * share(looks);
+        let claim_call = self.claim_submit.call * share(submits) + self.claim_poll.call * share(polls);
 
         // What is claimed together is mostly written down together.
         let settles = calls(steps, pods, SETTLE_CYCLE_S, SETTLE_BATCH).min(fruitful).max(steps / SETTLE_BATCH);
-        let unended = (looks - ends).max(0.0);
+        let unended = (polls - ends).max(0.0);
         let settle_call = self.settle_submit.call * share(submits)
-            + self.settle_look.call * share(unended)
+            + self.settle_poll.call * share(unended)
             + self.settle_end.call * share(ends);
 
         let empty = (claims - fruitful) * self.claim_nothing;
@@ -127,8 +127,8 @@ impl Acts {
             + calls(enqueues, pods, ADMIT_CYCLE_S, ADMIT_BATCH) * self.admit.call
             + fruitful * claim_call
             + submits * (self.claim_submit.each + self.settle_submit.each)
-            + looks * self.claim_look.each
-            + unended * self.settle_look.each
+            + polls * self.claim_poll.each
+            + unended * self.settle_poll.each
             + ends * (self.settle_end.each + self.read_event)
             + settles * settle_call
             + forgotten * self.forget
@@ -142,10 +142,10 @@ impl Acts {
 impl Traffic {
     /// Claims per second, empty or not.
     fn claims(self) -> f64 {
-        // A pod wakes for what it has admitted, and for the looks that it has planned, in time; and for all others' looks
+        // A pod wakes for what it has admitted, and for the polls that it has planned, in time; for all others' polls
         // at some time after.
-        let own = (self.enqueues + self.looks) / self.pods;
-        let others = self.looks * (1.0 - 1.0 / self.pods);
+        let own = (self.enqueues + self.polls) / self.pods;
+        let others = self.polls * (1.0 - 1.0 / self.pods);
         let patience = CLAIM_CYCLE_S + if self.pods > 1.0 { STAND_BACK_S * self.pods } else { 0.0 };
         let wakes = own / (1.0 + own * CLAIM_CYCLE_S) + others / (1.0 + others * patience);
         self.pods * wakes.clamp(IDLE_CLAIMS, 1.0 / CLAIM_CYCLE_S)
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn a_crowd_claims_hardly_more_often_than_there_is_something_to_claim() {
         let claims =
-            |pods| Traffic { pods, enqueues: 16.0, submits: 16.0, looks: 44.0, ends: 16.0, forgotten: 16.0 }.claims();
+            |pods| Traffic { pods, enqueues: 16.0, submits: 16.0, polls: 44.0, ends: 16.0, forgotten: 16.0 }.claims();
 
         assert!(claims(1.0) < 60.0, "{}", claims(1.0));
         assert!(claims(100.0) < 60.0 + 2.0 / STAND_BACK_S, "{}", claims(100.0));
@@ -252,10 +252,10 @@ mod tests {
     }
 
     #[test]
-    fn the_same_looks_cost_a_little_more_with_each_pod_that_looks_whether_there_are_any() {
+    fn the_same_polls_cost_a_little_more_with_each_pod_that_asks_whether_there_are_any() {
         let acts = Acts { claim_nothing: 30.0, ..Acts::default() };
         let costs = Costs { calm: acts, busy: acts, ..Costs::default() };
-        let load = |pods| costs.load(Traffic { pods, looks: 500.0, ..Traffic::default() }).total;
+        let load = |pods| costs.load(Traffic { pods, polls: 500.0, ..Traffic::default() }).total;
 
         let (few, many) = (load(10.0), load(100.0));
         assert!(many > few && many < 4.0 * few, "{few} {many}");

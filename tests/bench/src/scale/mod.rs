@@ -2,20 +2,20 @@
 //!
 //! Three parts, in reading order. `probe` and `pods` measure what one act costs Redis, and what a pod costs that has nothing
 //! to do. `costs` adds such acts up to a load, and `paper` says with it how far one Redis goes. `model` plays
-//! `traffic` second by second on the same costs, with looks from the real planner (`looks`), for a `month`; `check`
+//! `traffic` second by second on the same costs, with polls from the real planner (`polls`), for a `month`; `check`
 //! does some of it for real, and tells how far off the model is.
 
 mod act;
 mod check;
 mod costs;
 mod dice;
-mod looks;
 mod model;
 mod month;
 mod outcome;
 mod paper;
 mod plan;
 mod pods;
+mod polls;
 mod probe;
 mod traffic;
 

@@ -26,8 +26,8 @@ pub(super) struct Model {
     /// How many ended in which tick of the retention.
     kept: VecDeque<u64>,
     kept_sum: u64,
-    /// Looks per tick of all open tasks, in millionths.
-    looks_micro: u64,
+    /// Polls per tick of all open tasks, in millionths.
+    polls_micro: u64,
     /// Came while Redis was away.
     held_back: u64,
     jobs: Jobs,
@@ -45,10 +45,10 @@ struct Cohort {
 struct Ends {
     done: u64,
     late: u64,
-    looks_micro: u64,
+    polls_micro: u64,
 }
 
-/// Looks that tell nothing come at the longest distance, 15 s.
+/// Polls that tell nothing come at the longest distance, 15 s.
 const BLIND_S: f64 = 15.0;
 
 impl Model {
@@ -64,7 +64,7 @@ impl Model {
             unseen: Ends::default(),
             kept: VecDeque::new(),
             kept_sum: 0,
-            looks_micro: 0,
+            polls_micro: 0,
             held_back: 0,
             jobs: Jobs::default(),
             waits: Vec::new(),
@@ -92,27 +92,27 @@ impl Model {
         self.jobs.open -= ended.done + ended.late;
         self.jobs.done += ended.done;
         self.jobs.gave_up += late;
-        let looks = match weather {
+        let polls = match weather {
             Weather { redis: false, .. } => 0.0,
             Weather { upstream: false, .. } => self.jobs.open as f64 * tick_s / BLIND_S,
-            _ => self.looks_micro as f64 / 1e6,
+            _ => self.polls_micro as f64 / 1e6,
         };
-        self.looks_micro -= ended.looks_micro;
+        self.polls_micro -= ended.polls_micro;
         let started = if weather.redis && weather.upstream {
-            let able = self.plan.pod_steps * weather.pods * tick_s - looks;
+            let able = self.plan.pod_steps * weather.pods * tick_s - polls;
             self.start(self.plan.max_open.saturating_sub(self.jobs.open).min(able.max(0.0) as u64))
         } else {
             0
         };
         let forgotten = self.keep(ended.done + late);
         self.now += 1;
-        let mut tick = Tick { looks: looks / tick_s, ..Tick::default() };
+        let mut tick = Tick { polls: polls / tick_s, ..Tick::default() };
         if weather.redis {
             let per_s = |count: u64| count as f64 / tick_s;
             let enqueues = per_s(std::mem::take(&mut self.held_back));
             let (submits, ends) = (per_s(started), per_s(ended.done + late));
             let (pods, forgotten) = (weather.pods, per_s(forgotten));
-            let load = self.plan.costs.load(Traffic { pods, enqueues, submits, looks: tick.looks, ends, forgotten });
+            let load = self.plan.costs.load(Traffic { pods, enqueues, submits, polls: tick.polls, ends, forgotten });
             (tick.redis, tick.claims) = (load.total, load.claims);
         }
         tick.bytes = self.plan.costs.bytes((self.jobs.waiting + self.jobs.open) as f64, self.kept_sum as f64);
@@ -178,11 +178,11 @@ impl Model {
         let waited = self.now - came;
         let left = class.deadline_ticks.saturating_sub(waited).max(1);
         let ticks = ((play.seen_ms as f64 / 1_000.0 / self.plan.tick_s).ceil() as u64).max(1);
-        let looks_micro = u64::from(play.looks) * 1_000_000 / ticks;
+        let polls_micro = u64::from(play.polls) * 1_000_000 / ticks;
         let (done, late) = if ticks <= left { (1, 0) } else { (0, 1) };
         let at = (self.now + ticks.min(left)) as usize % self.ends.len();
-        self.ends[at].add(Ends { done, late, looks_micro });
-        self.looks_micro += looks_micro;
+        self.ends[at].add(Ends { done, late, polls_micro });
+        self.polls_micro += polls_micro;
         if self.waits.len() <= waited as usize {
             self.waits.resize(waited as usize + 1, 0);
         }
@@ -206,6 +206,6 @@ impl Ends {
     fn add(&mut self, other: Self) {
         self.done += other.done;
         self.late += other.late;
-        self.looks_micro += other.looks_micro;
+        self.polls_micro += other.polls_micro;
     }
 }

@@ -6,10 +6,10 @@ use super::{
     SEED,
     costs::Costs,
     dice::Dice,
-    looks,
     model::Model,
     paper::GIB,
     plan::{Class, Jobs, Plan, Weather},
+    polls,
     traffic::{Arrivals, DAY_S, MIX},
 };
 use crate::table::{Cell, Table};
@@ -38,7 +38,7 @@ struct Day {
     wait_p99_s: u64,
     peak_waiting: u64,
     peak_open: u64,
-    peak_looks: f64,
+    peak_polls: f64,
     redis_mean: f64,
     redis_peak: f64,
     peak_bytes: f64,
@@ -76,7 +76,7 @@ pub(super) fn tables(costs: &Costs) -> anyhow::Result<Vec<Table>> {
             "wait p99 s",
             "most waiting",
             "most open",
-            "most looks/s",
+            "most polls/s",
             "Redis %, mean",
             "Redis %, peak",
             "peak GiB",
@@ -105,7 +105,7 @@ impl Day {
             self.wait_p99_s.into(),
             self.peak_waiting.into(),
             self.peak_open.into(),
-            self.peak_looks.into(),
+            self.peak_polls.into(),
             (self.redis_mean * 100.0).into(),
             (self.redis_peak * 100.0).into(),
             (self.peak_bytes / GIB).into(),
@@ -136,7 +136,7 @@ fn summary(patient: &Month, usual: &Month) -> Table {
     row("… peak", &|month| 100.0 * peak(month, |day| day.redis_peak));
     row("seconds with more than Redis can do", &|month| month.overloaded_s as f64);
     row("peak GiB of Redis", &|month| peak(month, |day| day.peak_bytes) / GIB);
-    row("peak looks/s", &|month| peak(month, |day| day.peak_looks));
+    row("peak polls/s", &|month| peak(month, |day| day.peak_polls));
     table
 }
 
@@ -144,12 +144,12 @@ fn play(costs: &Costs, is_patient: bool) -> anyhow::Result<Month> {
     let mut dice = Dice::new(SEED);
     let policy = Policy::default();
     let class = |sort: super::traffic::Sort| -> anyhow::Result<Class> {
-        let plays = looks::plays(sort.span_ms, true, 1_000, &policy, &mut dice)?;
+        let plays = polls::plays(sort.span_ms, true, 1_000, &policy, &mut dice)?;
         let deadline_ticks = if is_patient { 2 * DAY_S } else { sort.usual_deadline_s };
         Ok(Class { share: sort.share, plays, deadline_ticks })
     };
     let classes: Vec<Class> = MIX.into_iter().map(class).collect::<anyhow::Result<_>>()?;
-    let seen_s: f64 = classes.iter().map(|class| class.share * looks::averages(&class.plays).1).sum();
+    let seen_s: f64 = classes.iter().map(|class| class.share * polls::averages(&class.plays).1).sum();
     let pod_steps = 1e6 / costs.worker_step.max(1.0);
     let plan =
         Plan { costs: *costs, tick_s: 1.0, max_open: MAX_OPEN, pod_steps, retention_ticks: DAY_S as usize, classes };
@@ -165,7 +165,7 @@ fn play(costs: &Costs, is_patient: bool) -> anyhow::Result<Month> {
             }
             let tick = model.tick(arrivals.at(second), weather(second));
             let jobs = model.jobs();
-            told.note(tick.redis, tick.bytes, tick.looks, jobs);
+            told.note(tick.redis, tick.bytes, tick.polls, jobs);
             month.overloaded_s += u64::from(tick.redis > 1.0);
             if is_draining {
                 month.drain_s += 1;
@@ -183,11 +183,11 @@ fn play(costs: &Costs, is_patient: bool) -> anyhow::Result<Month> {
 }
 
 impl Day {
-    fn note(&mut self, redis: f64, bytes: f64, looks: f64, jobs: Jobs) {
+    fn note(&mut self, redis: f64, bytes: f64, polls: f64, jobs: Jobs) {
         self.redis_mean += redis;
         self.redis_peak = self.redis_peak.max(redis);
         self.peak_bytes = self.peak_bytes.max(bytes);
-        self.peak_looks = self.peak_looks.max(looks);
+        self.peak_polls = self.peak_polls.max(polls);
         self.peak_waiting = self.peak_waiting.max(jobs.waiting);
         self.peak_open = self.peak_open.max(jobs.open);
     }

@@ -6,7 +6,7 @@ use super::{
     SEED,
     costs::{Costs, Traffic},
     dice::Dice,
-    looks,
+    polls,
     traffic::MIX,
 };
 use crate::table::Table;
@@ -33,7 +33,7 @@ struct Case {
     pods: f64,
     open: f64,
     jobs_s: f64,
-    looks_s: f64,
+    polls_s: f64,
     retention_s: f64,
 }
 
@@ -51,14 +51,14 @@ struct Heights {
 pub(super) fn tables(costs: &Costs) -> anyhow::Result<Vec<Table>> {
     let policy = Policy::default();
     let mut dice = Dice::new(SEED);
-    let minute = looks::averages(&looks::plays((55_000, 65_000), true, 400, &policy, &mut dice)?);
+    let minute = polls::averages(&polls::plays((55_000, 65_000), true, 400, &policy, &mut dice)?);
     let mut mix = (0.0, 0.0);
     for sort in MIX {
-        let (looks, seen_s) = looks::averages(&looks::plays(sort.span_ms, true, 400, &policy, &mut dice)?);
-        mix = (mix.0 + sort.share * looks, mix.1 + sort.share * seen_s);
+        let (polls, seen_s) = polls::averages(&polls::plays(sort.span_ms, true, 400, &policy, &mut dice)?);
+        mix = (mix.0 + sort.share * polls, mix.1 + sort.share * seen_s);
     }
-    let title = |what: &str, (looks, seen_s): (f64, f64)| {
-        format!("On paper: {what}, {looks:.1} looks each and {seen_s:.0} s from acceptance to the last of them")
+    let title = |what: &str, (polls, seen_s): (f64, f64)| {
+        format!("On paper: {what}, {polls:.1} polls each and {seen_s:.0} s from acceptance to the last of them")
     };
     Ok(vec![
         table(costs, title("tasks of a minute", minute), minute),
@@ -66,14 +66,14 @@ pub(super) fn tables(costs: &Costs) -> anyhow::Result<Vec<Table>> {
     ])
 }
 
-fn table(costs: &Costs, title: String, (looks, seen_s): (f64, f64)) -> Table {
+fn table(costs: &Costs, title: String, (polls, seen_s): (f64, f64)) -> Table {
     let mut table = Table::new(
         title,
         &[
             "pods",
             "open",
             "jobs/s",
-            "looks/s",
+            "polls/s",
             "Redis %",
             "… empty claims",
             "GiB open",
@@ -91,22 +91,22 @@ fn table(costs: &Costs, title: String, (looks, seen_s): (f64, f64)) -> Table {
     for pods in PODS {
         for open in OPEN {
             let jobs_s = open / seen_s;
-            let hour = Case { pods, open, jobs_s, looks_s: jobs_s * looks, retention_s: HOUR_S };
+            let hour = Case { pods, open, jobs_s, polls_s: jobs_s * polls, retention_s: HOUR_S };
             let day = Case { retention_s: 24.0 * HOUR_S, ..hour };
             let load = costs.load(hour.traffic());
             table.row(vec![
                 pods.into(),
                 open.into(),
                 jobs_s.into(),
-                hour.looks_s.into(),
+                hour.polls_s.into(),
                 (load.total * 100.0).into(),
                 (load.empty_claims * 100.0).into(),
                 (costs.bytes(open, 0.0) / GIB).into(),
                 (costs.bytes(0.0, jobs_s * HOUR_S) / GIB).into(),
                 (costs.bytes(0.0, jobs_s * 24.0 * HOUR_S) / GIB).into(),
                 (pods * costs.connections_per_pod).into(),
-                (jobs_s + hour.looks_s).into(),
-                (jobs_s + hour.looks_s / LIST).into(),
+                (jobs_s + hour.polls_s).into(),
+                (jobs_s + hour.polls_s / LIST).into(),
                 day.heights(costs).first().into(),
                 (day.shards(costs) as f64).into(),
                 hour.heights(costs).first().into(),
@@ -120,7 +120,7 @@ fn table(costs: &Costs, title: String, (looks, seen_s): (f64, f64)) -> Table {
 impl Case {
     fn traffic(self) -> Traffic {
         let (pods, jobs) = (self.pods, self.jobs_s);
-        Traffic { pods, enqueues: jobs, submits: jobs, looks: self.looks_s, ends: jobs, forgotten: jobs }
+        Traffic { pods, enqueues: jobs, submits: jobs, polls: self.polls_s, ends: jobs, forgotten: jobs }
     }
 
     fn heights(self, costs: &Costs) -> Heights {
@@ -128,8 +128,8 @@ impl Case {
             redis: costs.load(self.traffic()).total / REDIS,
             memory: costs.bytes(self.open, self.jobs_s * self.retention_s) / MEMORY,
             connections: self.pods * costs.connections_per_pod / CONNECTIONS,
-            upstream: (self.jobs_s + self.looks_s / LIST) / UPSTREAM,
-            pods: (self.jobs_s + self.looks_s) * costs.worker_step / 1e6 / self.pods / POD,
+            upstream: (self.jobs_s + self.polls_s / LIST) / UPSTREAM,
+            pods: (self.jobs_s + self.polls_s) * costs.worker_step / 1e6 / self.pods / POD,
         }
     }
 
@@ -137,7 +137,7 @@ impl Case {
     fn shard(self, of: u64) -> Self {
         let of = of as f64;
         let pods = (self.pods / of).max(1.0);
-        Self { pods, open: self.open / of, jobs_s: self.jobs_s / of, looks_s: self.looks_s / of, ..self }
+        Self { pods, open: self.open / of, jobs_s: self.jobs_s / of, polls_s: self.polls_s / of, ..self }
     }
 
     /// How many shards it takes until none of them is at a wall of its Redis. Neither the upstream nor a lack of pods
@@ -176,7 +176,7 @@ mod tests {
     const COSTS: Costs = super::super::tests::COSTS;
 
     fn case(pods: f64, open: f64) -> Case {
-        Case { pods, open, jobs_s: open / 60.0, looks_s: open / 20.0, retention_s: HOUR_S }
+        Case { pods, open, jobs_s: open / 60.0, polls_s: open / 20.0, retention_s: HOUR_S }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The plan: what the model plays, and what it tells.
 
-use super::{costs::Costs, looks::Play};
+use super::{costs::Costs, polls::Play};
 
 /// What does not change while it is played.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub(super) struct Weather {
 /// What a tick brought; rates are per second.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tick {
-    pub(super) looks: f64,
+    pub(super) polls: f64,
     pub(super) claims: f64,
     /// Seconds of Redis per second.
     pub(super) redis: f64,

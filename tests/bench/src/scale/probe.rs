@@ -113,7 +113,7 @@ impl Probe {
 
         self.begin().await?;
         let steps = self.claim().await?;
-        self.note(Act::ClaimLook).await?;
+        self.note(Act::ClaimPoll).await?;
         if self.batch == 1 {
             for _ in 0..self.jobs {
                 self.claim_once(1).await?;
@@ -122,7 +122,7 @@ impl Probe {
         }
         self.note(Act::ClaimNothing).await?;
         self.settle(steps, outcome::running).await?;
-        self.note(Act::SettleLook).await?;
+        self.note(Act::SettlePoll).await?;
         let steps = self.claim().await?;
         self.begin().await?;
         self.settle(steps, outcome::ended).await?;

@@ -2,9 +2,9 @@
 
 use super::{
     costs::{Acts, Batched, Costs},
-    looks::Play,
     model::Model,
     plan::{Class, Plan, Weather},
+    polls::Play,
 };
 
 const EACH: Batched = Batched { call: 20.0, each: 15.0 };
@@ -13,10 +13,10 @@ const ACTS: Acts = Acts {
     enqueue: 20.0,
     admit: EACH,
     claim_submit: EACH,
-    claim_look: EACH,
+    claim_poll: EACH,
     claim_nothing: 25.0,
     settle_submit: EACH,
-    settle_look: EACH,
+    settle_poll: EACH,
     settle_end: EACH,
     read_event: 5.0,
     forget: 5.0,
@@ -40,7 +40,7 @@ const NO_REDIS: Weather = Weather { redis: false, ..FINE };
 
 /// Tasks of ten seconds, a hundred at once: ten per second.
 fn model(deadline_ticks: u64) -> Model {
-    let classes = vec![Class { share: 1.0, plays: vec![Play { looks: 3, seen_ms: 10_000 }], deadline_ticks }];
+    let classes = vec![Class { share: 1.0, plays: vec![Play { polls: 3, seen_ms: 10_000 }], deadline_ticks }];
     let plan = Plan { costs: COSTS, tick_s: 1.0, max_open: 100, pod_steps: 1_000.0, retention_ticks: 60, classes };
     Model::new(plan, 1)
 }

@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use super::{dice::Dice, looks::SpanMs};
+use super::{dice::Dice, polls::SpanMs};
 
 /// A kind of job, among the others.
 #[derive(Clone, Copy, Debug)]

@@ -25,7 +25,7 @@ pub(super) struct HookBook {
 }
 
 impl HookBook {
-    /// Plans to look at this task again at the given time. Too many looks do no harm.
+    /// Plans to check this task again at the given time. Too many checks do no harm.
     pub(super) fn expect(&mut self, number: usize, task: &Task, at_ms: u64) {
         if task.hook.is_some() {
             self.line.push(Reverse((at_ms, number)));

@@ -20,7 +20,7 @@ impl World {
             let wire = self.knobs.dialect.unknown_task();
             return self.plan(wire, 0);
         };
-        let step = self.look(number).or_else(|| self.random_sight()).unwrap_or_default();
+        let step = self.count_poll(number).or_else(|| self.random_sight()).unwrap_or_default();
         let wire = match &step.answer {
             Sight::Truth => {
                 let task = self.tell(number, base_url, now_ms);
@@ -53,7 +53,7 @@ impl World {
         // In reverse order, because clients must not rely on the order.
         for id in ids.iter().rev().filter_map(id_text) {
             let Some(number) = self.known(&id) else { continue };
-            let step = self.look(number).unwrap_or_default();
+            let step = self.count_poll(number).unwrap_or_default();
             delay_ms = delay_ms.max(step.delay_ms);
             match step.answer {
                 Sight::Truth => shown.push(number),
@@ -100,7 +100,7 @@ impl World {
     }
 
     /// Counts a poll of this task, and returns what the script shows to it.
-    fn look(&mut self, number: usize) -> Option<FetchStep> {
+    fn count_poll(&mut self, number: usize) -> Option<FetchStep> {
         let task = &mut self.tasks[number];
         let position = task.polls;
         task.polls += 1;

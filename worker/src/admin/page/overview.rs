@@ -35,7 +35,7 @@ impl Overview {
 
     fn banners(&self) -> Markup {
         let Counts { now_ms, upstream, .. } = &self.counts;
-        let Upstream { is_paused, are_submits_paused, gate_ms, looks_gate_ms, .. } = upstream;
+        let Upstream { is_paused, are_submits_paused, gate_ms, polls_gate_ms, .. } = upstream;
         html! {
             @if !self.pods.iter().any(|pod| pod.is_live) {
                 div .banner.bad { b { "No worker is live." } "Jobs wait safely until one is." }
@@ -58,10 +58,10 @@ impl Overview {
                     b { "The upstream asked for a pause." } "Submits go on in " (span(gate_ms - now_ms)) "."
                 }
             }
-            @if looks_gate_ms > now_ms && !is_paused {
+            @if polls_gate_ms > now_ms && !is_paused {
                 div .banner {
                     b { "Polls pause." }
-                    "The upstream refused one, or asked for it; they go on in " (span(looks_gate_ms - now_ms))
+                    "The upstream refused one, or asked for it; they go on in " (span(polls_gate_ms - now_ms))
                     ". `mjq jobs` shows its words."
                 }
             }
@@ -71,8 +71,8 @@ impl Overview {
                     "About " (count(limit)) " tasks are kept open there, more as it takes them; one more is tried now and then."
                 }
             }
-            @if let Some(blind) = self.latest.blind_looks() {
-                div .banner.bad { b { "Looks tell nothing." } (reason(blind.reason)) }
+            @if let Some(blind) = self.latest.blind_polls() {
+                div .banner.bad { b { "Polls tell nothing." } (reason(blind.reason)) }
             }
         }
     }
@@ -101,7 +101,7 @@ impl Overview {
                 (tile("arriving", counts.arrived, "", "Entries of the job stream that are not admitted yet"))
                 (tile("queued", counts.queued, "", "Waiting to be submitted"))
                 (tile("delayed", counts.delayed, "", "Waiting for the time from which they may be submitted"))
-                (tile("open upstream", counts.polling, "t-accent", "Waiting for their next look"))
+                (tile("open upstream", counts.polling, "t-accent", "Waiting for their next poll"))
                 (tile("in a step", counts.in_step, "t-blue", "Claimed by a worker this moment"))
                 @if counts.held > 0 { (tile("held", counts.held, "t-warn", "Their tasks wait for input")) }
                 @if counts.unknown > 0 { (tile("unknown", counts.unknown, "t-warn", "Their submits' answers were lost")) }

@@ -323,29 +323,29 @@ async fn an_open_job_tells_what_comes_next() -> anyhow::Result<()> {
     stage.settle(step, &accepted("1"), LATER).await?;
     assert!(matches!(place("first").await?, Some(Place::Poll { .. })));
     let (_, page) = stage.get("/jobs/first").await?;
-    assert!(page.contains("next look in ") && page.contains(r#"data-live="2000""#), "{page}");
+    assert!(page.contains("next poll in ") && page.contains(r#"data-live="2000""#), "{page}");
     assert!(page.contains(r#"http-equiv="refresh" content="2""#), "{page}");
     assert_eq!(stage.get_json("/api/v1/jobs/first").await?.1["next"]["lane"], "poll");
 
     stage.ledger.pause(Paused::All, true).await?;
 
-    assert!(stage.get("/jobs/first").await?.1.contains("next look after the pause"));
+    assert!(stage.get("/jobs/first").await?.1.contains("next poll after the pause"));
     assert_eq!(stage.ledger.paused().await?, Some(Paused::All));
     Ok(())
 }
 
 #[tokio::test]
-async fn looks_that_tell_nothing_are_told_with_the_upstreams_words() -> anyhow::Result<()> {
+async fn polls_that_tell_nothing_are_told_with_the_upstreams_words() -> anyhow::Result<()> {
     let stage = stage().await?;
     stage.admit(&imagine("open", "{}")).await?;
     stage.play(&accepted("1"), NOW).await?;
-    assert!(!stage.get("/").await?.1.contains("Looks tell nothing"));
+    assert!(!stage.get("/").await?.1.contains("Polls tell nothing"));
 
     let reason = "HTTP 401: \u{202e}no <key>".to_owned();
     stage.play(&Observation::NoVerdict { reason, retry_after: None }, LATER).await?;
 
     let (_, page) = stage.get("/").await?;
-    assert!(page.contains("Looks tell nothing."), "{page}");
+    assert!(page.contains("Polls tell nothing."), "{page}");
     // Once in the banner, and once below the next step.
     assert_eq!(page.matches(r#"<span dir="auto">HTTP 401: \u{202e}no &lt;key&gt;</span>"#).count(), 2, "{page}");
     Ok(())

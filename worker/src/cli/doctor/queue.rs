@@ -3,7 +3,7 @@
 use super::Finding;
 use crate::{
     cli::words::{clipped, first_failure, plain},
-    ledger::{BlindLooks, BreakerCause, Counts, EntryId, EventGroup, Latest, Ledger, Pod, RejectedEntry, ViewError},
+    ledger::{BlindPolls, BreakerCause, Counts, EntryId, EventGroup, Latest, Ledger, Pod, RejectedEntry, ViewError},
     settings::Settings,
     shown::{counted, due, span},
 };
@@ -96,7 +96,7 @@ impl Facts {
         findings.extend(self.leases());
         findings.extend(self.pauses());
         findings.extend(self.upstream());
-        findings.extend(self.looks());
+        findings.extend(self.blind_polls());
         findings.push(self.waiting());
         findings.extend(self.held());
         findings.extend(self.readers());
@@ -186,11 +186,11 @@ impl Facts {
                 "it goes on by itself; a lower MJQ_UPSTREAM_SUBMIT_RATE avoids it",
             ));
         }
-        if upstream.looks_gate_ms > now_ms {
+        if upstream.polls_gate_ms > now_ms {
             findings.push(Finding::doubtful(
                 format!(
                     "polls pause: the upstream refused one, or asked for it; next poll {}",
-                    due(upstream.looks_gate_ms, now_ms)
+                    due(upstream.polls_gate_ms, now_ms)
                 ),
                 "it goes on by itself, and `mjq jobs` shows its words: 401 or 403 is MJQ_UPSTREAM_KEY; 429 is avoided by a lower MJQ_UPSTREAM_POLL_RATE, or by MJQ_UPSTREAM_LIST_PATH",
             ));
@@ -207,11 +207,11 @@ impl Facts {
         findings
     }
 
-    fn looks(&self) -> Option<Finding> {
-        let BlindLooks { tasks, blind, reason } = self.latest.blind_looks()?;
+    fn blind_polls(&self) -> Option<Finding> {
+        let BlindPolls { tasks, blind, reason } = self.latest.blind_polls()?;
         Some(Finding::bad(
             format!(
-                "looks at {blind} of the {} shown tell nothing: {}",
+                "polls of {blind} of the {} shown tell nothing: {}",
                 counted(tasks as u64, "open task"),
                 clipped(&plain(reason), 200)
             ),
@@ -345,7 +345,7 @@ mod tests {
     };
 
     /// `tasks` open tasks, of which `blind` are blind.
-    fn with_looks(tasks: u32, blind: u32) -> Latest {
+    fn with_blind_polls(tasks: u32, blind: u32) -> Latest {
         let json = br#"{"kind":"imagine","request":{"prompt":"cat"}}"#;
         let Ok(Entry::Job(job)) = Entry::read(None, Some(json), 1000) else { panic!("a valid job") };
         let record = Record { reason: "HTTP 401".to_owned(), ..Record::admit(&job, 1, &Policy::default()) };
@@ -360,8 +360,8 @@ mod tests {
     }
 
     #[test]
-    fn few_looks_that_tell_nothing_are_nothing_to_hear() {
-        assert_eq!(Facts { latest: with_looks(5, 2), ..healthy() }.looks(), None);
+    fn few_polls_that_tell_nothing_are_nothing_to_hear() {
+        assert_eq!(Facts { latest: with_blind_polls(5, 2), ..healthy() }.blind_polls(), None);
     }
 
     fn healthy() -> Facts {
@@ -443,14 +443,14 @@ mod tests {
             ),
             (with_upstream(Upstream { gate_ms: 10_002_500, ..Upstream::default() }), Verdict::Doubtful, "left alone"),
             (
-                with_upstream(Upstream { looks_gate_ms: 10_002_500, ..Upstream::default() }),
+                with_upstream(Upstream { polls_gate_ms: 10_002_500, ..Upstream::default() }),
                 Verdict::Doubtful,
                 "polls pause: the upstream refused one, or asked for it; next poll in 2.5 s",
             ),
             (
-                Facts { latest: with_looks(5, 3), ..healthy() },
+                Facts { latest: with_blind_polls(5, 3), ..healthy() },
                 Verdict::Bad,
-                "looks at 3 of the 5 open tasks shown tell nothing: HTTP 401",
+                "polls of 3 of the 5 open tasks shown tell nothing: HTTP 401",
             ),
             (full, Verdict::Doubtful, "3 open tasks"),
             (Facts { counts: old, ..healthy() }, Verdict::Doubtful, "waited for 16 min 40 s"),

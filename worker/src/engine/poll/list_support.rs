@@ -19,9 +19,9 @@ pub(crate) struct ListSupport(Arc<Lists>);
 #[derive(Debug, Default)]
 struct Lists {
     are_made: AtomicBool,
-    /// Lists in a row that failed although a look at one of their tasks did not.
+    /// Lists in a row that failed although a poll of one of their tasks did not.
     failures: AtomicU32,
-    /// Successes without buttons in a row for which no single look has told more than the list. The look told nothing
+    /// Successes without buttons in a row for which no single poll has told more than the list. The poll told nothing
     /// new, is still under way, or was not made.
     no_news: AtomicU32,
 }
@@ -32,7 +32,7 @@ impl ListSupport {
 
     /// How long polls are made one by one after lists turned out not to work.
     const TRY_AGAIN: Duration = Duration::from_secs(300);
-    /// After this many lists in a row that fail although single looks do not, the upstream counts as unable to list.
+    /// After this many lists in a row that fail although single polls do not, the upstream counts as unable to list.
     pub(crate) const MAX_FAILURES: u32 = 3;
 
     pub(crate) fn new(are_made: bool) -> Self {
@@ -49,10 +49,10 @@ impl ListSupport {
         if self.are_made() { Self::BATCH } else { 1 }
     }
 
-    /// Whether a task that a list shows as ended, without buttons or reason, is worth a single look. Some lists show
-    /// less of a task than a single look; and some upstreams have no buttons at all.
+    /// Whether a task that a list shows as ended, without buttons or reason, is worth a single poll. Some lists show
+    /// less of a task than a single poll; and some upstreams have no buttons at all.
     pub(crate) fn may_be_slim(&self, seen: &Observation) -> bool {
-        /// After this many looks in vain, only one of this many is made.
+        /// After this many polls in vain, only one of this many is made.
         const ENOUGH: u32 = 8;
         match seen {
             Observation::TaskFailed(report, _) => report.fail_reason.is_empty(),
@@ -64,23 +64,23 @@ impl ListSupport {
         }
     }
 
-    /// Notes what a list showed. Called after [`Self::may_be_slim`] has decided about a single look.
+    /// Notes what a list showed. Called after [`Self::may_be_slim`] has decided about a single poll.
     pub(crate) fn listed(&self, seen: &Observation) {
         if lacks_buttons(seen) {
             self.0.no_news.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Notes that the single look at a listed task could not be made.
-    pub(crate) fn not_looked_at(&self, seen: &Observation) {
+    /// Notes that the single poll of a listed task could not be made.
+    pub(crate) fn not_polled_alone(&self, seen: &Observation) {
         if lacks_buttons(seen) {
-            // The count may be 0 again, because another look has told more meanwhile.
+            // The count may be 0 again, because another poll has told more meanwhile.
             let less = |in_vain: u32| in_vain.checked_sub(1);
             let _ = self.0.no_news.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         }
     }
 
-    /// Notes that a single look at an ended task told more than the list.
+    /// Notes that a single poll of an ended task told more than the list.
     pub(crate) fn was_slim(&self) {
         self.0.no_news.store(0, Ordering::Relaxed);
     }
@@ -90,7 +90,7 @@ impl ListSupport {
         self.0.failures.store(0, Ordering::Relaxed);
     }
 
-    /// Notes that a list failed although a look at one of its tasks did not.
+    /// Notes that a list failed although a poll of one of its tasks did not.
     pub(crate) fn failed(&self, reason: &str) {
         if self.0.failures.fetch_add(1, Ordering::Relaxed) + 1 >= Self::MAX_FAILURES {
             self.give_up(reason);
@@ -128,28 +128,28 @@ mod tests {
         let lists = ListSupport::new(true);
         let seen = without_buttons();
 
-        let looks = (0..100).filter(|_| {
-            let is_worth_a_look = lists.may_be_slim(&seen);
+        let polls = (0..100).filter(|_| {
+            let is_worth_a_poll = lists.may_be_slim(&seen);
             lists.listed(&seen);
-            is_worth_a_look
+            is_worth_a_poll
         });
 
-        let looks = looks.count();
-        assert!((8..=20).contains(&looks), "{looks}");
+        let polls = polls.count();
+        assert!((8..=20).contains(&polls), "{polls}");
     }
 
     #[test]
-    fn a_look_that_was_not_made_is_not_in_vain() {
+    fn a_poll_that_was_not_made_is_not_in_vain() {
         let (lists, seen) = (ListSupport::new(true), without_buttons());
 
         for _ in 0..100 {
             assert!(lists.may_be_slim(&seen));
             lists.listed(&seen);
-            lists.not_looked_at(&seen);
+            lists.not_polled_alone(&seen);
         }
         lists.listed(&seen);
         lists.was_slim();
-        lists.not_looked_at(&seen);
+        lists.not_polled_alone(&seen);
 
         assert!(lists.may_be_slim(&seen));
     }

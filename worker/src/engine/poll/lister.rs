@@ -1,4 +1,4 @@
-//! The lister: gathers looks at tasks into lists, if the upstream can list tasks.
+//! The lister: gathers polls of tasks into lists, if the upstream can list tasks.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
     upstream::{Batch, Upstream},
 };
 
-/// A task to look at, and the channel for the result. A dropped channel means that the look was not made.
+/// A task to poll, and the channel for the result. A dropped channel means that the poll was not made.
 pub(crate) type Ask = (TaskId, oneshot::Sender<Observation>);
 
 /// Gathers asks and sends them as lists.
@@ -40,8 +40,8 @@ impl Lister {
     }
 }
 
-/// Looks at the last of the tasks alone, answers its ask, and returns what was seen; `None` when the rate has no room.
-async fn look_at_last(upstream: &Upstream, budget: &PollBudget, asks: &mut Vec<Ask>) -> Option<Observation> {
+/// Polls the last of the tasks alone, answers its ask, and returns what was seen; `None` when the rate has no room.
+async fn poll_last(upstream: &Upstream, budget: &PollBudget, asks: &mut Vec<Ask>) -> Option<Observation> {
     if asks.is_empty() || !budget.spend().await {
         return None;
     }
@@ -54,7 +54,7 @@ async fn look_at_last(upstream: &Upstream, budget: &PollBudget, asks: &mut Vec<A
 
 async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, mut asks: Vec<Ask>) {
     if !budget.spend().await {
-        // Dropping the asks tells the waiting steps that no look was made.
+        // Dropping the asks tells the waiting steps that no poll was made.
         return;
     }
     let tasks: Vec<TaskId> = asks.iter().map(|(task, _)| task.clone()).collect();
@@ -63,8 +63,8 @@ async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, mut as
         Batch::Seen(_) => lists.worked(),
         Batch::Unsupported(reason) => lists.give_up(reason),
         Batch::Failed(failure) => {
-            // Either the upstream is down or only its lists fail: a look at one of the tasks tells which.
-            let seen = look_at_last(&upstream, &budget, &mut asks).await;
+            // Either the upstream is down or only its lists fail: a poll of one of the tasks tells which.
+            let seen = poll_last(&upstream, &budget, &mut asks).await;
             if seen.is_some_and(|seen| !matches!(seen.without_stranger(), Observation::NoVerdict { .. })) {
                 lists.failed(failure.reason());
             }
@@ -74,7 +74,7 @@ async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, mut as
         // Two jobs share a task if the upstream took the second submit for a repetition of the first (code 21).
         let is_asked_again = asks.iter().any(|(other, _)| *other == task);
         let seen = match &mut batch {
-            // A task that the list leaves out counts as missing once, so that the next look at it is made alone.
+            // A task that the list leaves out counts as missing once, so that the next poll of it is made alone.
             Batch::Seen(seen) if is_asked_again => seen.get(&task).cloned().unwrap_or(Observation::Missing),
             Batch::Seen(seen) => seen.remove(&task).unwrap_or(Observation::Missing),
             Batch::Unsupported(_) => Observation::NotBegun,
@@ -83,7 +83,7 @@ async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, mut as
         let may_be_slim = lists.may_be_slim(&seen);
         lists.listed(&seen);
         if may_be_slim {
-            tokio::spawn(look_closer(upstream.clone(), lists.clone(), budget.clone(), (task, answer), seen));
+            tokio::spawn(poll_once_more(upstream.clone(), lists.clone(), budget.clone(), (task, answer), seen));
             continue;
         }
         // A step that was timed out no longer waits for the answer.
@@ -91,11 +91,11 @@ async fn list(upstream: Upstream, lists: ListSupport, budget: PollBudget, mut as
     }
 }
 
-/// Looks once more, alone, at a task that a list has shown to have ended: the list may have left something out.
-async fn look_closer(upstream: Upstream, lists: ListSupport, budget: PollBudget, ask: Ask, listed: Observation) {
+/// Polls once more, alone, a task that a list has shown to have ended: the list may have left something out.
+async fn poll_once_more(upstream: Upstream, lists: ListSupport, budget: PollBudget, ask: Ask, listed: Observation) {
     let (task, answer) = ask;
     if !budget.spend().await {
-        lists.not_looked_at(&listed);
+        lists.not_polled_alone(&listed);
         let _ = answer.send(listed);
         return;
     }

@@ -1,4 +1,4 @@
-//! Polls: looks at tasks, alone or in lists, within the budget that all pods share.
+//! Polls of tasks, alone or in lists, within the budget that all pods share.
 
 mod finder;
 mod list_support;

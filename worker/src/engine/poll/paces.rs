@@ -1,4 +1,4 @@
-//! The pacer: keeps this pod's knowledge of how long recent tasks took, and of how late looks are made.
+//! The pacer: keeps this pod's knowledge of how long recent tasks took, and of how late polls are made.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use crate::{
     lifecycle::{Pace, PaceClass, Record},
 };
 
-/// The pace of each class of tasks, and the lateness of looks. Clones share them.
+/// The pace of each class of tasks, and the lateness of polls. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Paces(Arc<RwLock<Known>>);
 
@@ -32,7 +32,7 @@ impl Paces {
         self.0.read().unwrap_or_else(PoisonError::into_inner).paces.get(&PaceClass::of(record)).cloned()
     }
 
-    /// How late looks are made at present, over all pods.
+    /// How late polls are made at present, over all pods.
     pub(crate) fn late(&self) -> Duration {
         self.0.read().unwrap_or_else(PoisonError::into_inner).late
     }

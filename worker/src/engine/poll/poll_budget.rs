@@ -1,6 +1,6 @@
 //! The poll budget, for polls by lists: tells which requests have a place under the rate.
 //!
-//! A claim asks for one place for each list that its looks would fill. The looks seldom fit so well: some come too late
+//! A claim asks for one place for each list that its polls would fill. The polls seldom fit so well: some come too late
 //! for the list, some have to be made alone. Each request beyond the planned ones asks for a place of its own.
 
 use std::{
@@ -35,7 +35,7 @@ impl PollBudget {
     /// Spends a place for one request, or waits for a new place; says whether the request may go out.
     pub(crate) async fn spend(&self) -> bool {
         let has_place = self.rate.count == 0 || self.prepaid().pop_front().is_some();
-        // Boxed: the wait is rare, and unboxed every look would have to keep room for it.
+        // Boxed: the wait is rare, and unboxed every poll would have to keep room for it.
         has_place || Box::pin(Place::default().renew(&self.ledger, RateKind::Poll, self.rate)).await
     }
 

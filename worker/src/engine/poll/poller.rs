@@ -1,4 +1,4 @@
-//! The poller: looks at tasks, one by one, or many at once if the upstream lists them.
+//! The poller: polls tasks, one by one, or many at once if the upstream lists them.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{lifecycle::Observation, upstream::Upstream};
 
-/// Takes requests for looks. Clones share the batches.
+/// Takes requests for polls. Clones share the batches.
 #[derive(Debug, Clone)]
 pub(crate) struct Poller {
     upstream: Upstream,
@@ -40,33 +40,33 @@ impl Poller {
         self.lists.clone()
     }
 
-    /// The budget that looks spend.
+    /// The budget that polls spend.
     pub(crate) fn budget(&self) -> &PollBudget {
         &self.budget
     }
 
-    /// Whether a single look may be made now: it has a place under the rate, or has just got one. `has_place` says that
-    /// its claim brought a place; if polls are made by lists, however, that place is shared by many looks and does not
+    /// Whether a single poll may be made now: it has a place under the rate, or has just got one. `has_place` says that
+    /// its claim brought a place; if polls are made by lists, however, that place is shared by many polls and does not
     /// count.
-    pub(crate) async fn may_look_alone(&self, has_place: bool) -> bool {
+    pub(crate) async fn may_poll_alone(&self, has_place: bool) -> bool {
         (has_place && self.lists.polls_per_request() == 1) || self.budget.spend().await
     }
 
-    /// Looks at one task. `alone` asks for a single look instead of a list.
+    /// Polls one task. `alone` asks for a single poll instead of a list.
     ///
     /// Returns [`Observation::NotBegun`] when the poll rate has no room, or when lists have just turned out not to
-    /// work: made one by one, all these looks at once would exceed the rate.
-    pub(crate) async fn look(&self, task: &TaskId, alone: bool, has_place: bool) -> Observation {
+    /// work: made one by one, all these polls at once would exceed the rate.
+    pub(crate) async fn poll(&self, task: &TaskId, alone: bool, has_place: bool) -> Observation {
         self.strangers.sift(task, self.seen(task, alone, has_place).await)
     }
 
     async fn seen(&self, task: &TaskId, alone: bool, has_place: bool) -> Observation {
         let asks = self.asks.as_ref().filter(|_| !alone && self.lists.are_made());
         let Some(asks) = asks else {
-            if !self.may_look_alone(has_place).await {
+            if !self.may_poll_alone(has_place).await {
                 return Observation::NotBegun;
             }
-            // Boxed, so that steps whose looks go through lists need no room for an exchange.
+            // Boxed, so that steps whose polls go through lists need no room for an exchange.
             return Box::pin(self.upstream.fetch(task)).await;
         };
         let (answer, answered) = oneshot::channel();
@@ -112,14 +112,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lists_that_fail_where_single_looks_do_not_are_given_up() -> anyhow::Result<()> {
+    async fn lists_that_fail_where_single_polls_do_not_are_given_up() -> anyhow::Result<()> {
         for status in [500, 401, 403, 429] {
             let poller = a_poller(StatusCode::from_u16(status)?, r#"{"status":"IN_PROGRESS"}"#).await?;
 
-            for look in 0..ListSupport::MAX_FAILURES {
-                assert!(poller.lists().are_made(), "{status}: given up after {look}");
-                let seen = poller.look(&TaskId::new("7"), false, true).await;
-                assert!(matches!(seen, Observation::Running(_)), "{status}: the look is made all the same: {seen:?}");
+            for poll in 0..ListSupport::MAX_FAILURES {
+                assert!(poller.lists().are_made(), "{status}: given up after {poll}");
+                let seen = poller.poll(&TaskId::new("7"), false, true).await;
+                assert!(matches!(seen, Observation::Running(_)), "{status}: the poll is made all the same: {seen:?}");
             }
 
             assert!(!poller.lists().are_made(), "{status}");
@@ -132,7 +132,7 @@ mod tests {
         let poller = a_poller(StatusCode::BAD_GATEWAY, "<html>").await?;
 
         for _ in 0..2 * ListSupport::MAX_FAILURES {
-            let seen = poller.look(&TaskId::new("7"), false, true).await;
+            let seen = poller.poll(&TaskId::new("7"), false, true).await;
             assert!(matches!(seen, Observation::NoVerdict { .. }), "{seen:?}");
         }
 
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_slim_list_leaves_out_of_an_end_is_looked_up() -> anyhow::Result<()> {
+    async fn what_a_slim_list_leaves_out_of_an_end_is_found_by_a_single_poll() -> anyhow::Result<()> {
         for (listed, task, told) in [
             (
                 r#"[{"id":"7","status":"SUCCESS","imageUrl":"u"}]"#,
@@ -158,7 +158,7 @@ mod tests {
         ] {
             let poller = a_poller(listed, task).await?;
 
-            let seen = poller.look(&TaskId::new("7"), false, true).await;
+            let seen = poller.poll(&TaskId::new("7"), false, true).await;
 
             let (Observation::Succeeded(report) | Observation::TaskFailed(report, _)) = &seen else {
                 panic!("{listed}: {seen:?}")

@@ -1,4 +1,4 @@
-//! The revisiter: looks at the tasks of jobs that have ended without them.
+//! The revisiter: polls the tasks of jobs that have ended without them.
 //!
 //! Revisits are not steps: no job waits for them, and they hold no slot. They share the poll budget.
 
@@ -14,7 +14,7 @@ use tracing::info;
 use super::poller::Poller;
 use crate::{
     engine::{alarm::Alarm, loops::all_ended, step::RequestMaker},
-    ledger::{AfterLook, Ledger, Rate},
+    ledger::{DueRevisit, Ledger, Rate},
     lifecycle::{Policy, Revisited, revisit},
 };
 
@@ -27,7 +27,7 @@ pub(crate) struct Revisiter {
     pub(crate) requests: RequestMaker,
     pub(crate) policy: Arc<Policy>,
     pub(crate) poll_rate: Rate,
-    /// How long a look may take, including what comes before and after it.
+    /// How long a revisit may take, including what comes before and after it.
     pub(crate) patience: Duration,
     /// Brought forward when this pod ends a job whose task goes on, or when a hook about such a task comes.
     pub(crate) alarm: Alarm,
@@ -36,15 +36,15 @@ pub(crate) struct Revisiter {
 impl Revisiter {
     /// The longest time between rounds: another pod may have ended a job without this pod hearing of it, and died.
     pub(crate) const MAX_IDLE: Duration = Duration::from_secs(5);
-    /// The number of looks that one pod makes at once. It is small because no job waits for them.
+    /// The number of revisits that one pod makes at once. It is small because no job waits for them.
     const AT_ONCE: usize = 16;
 
-    /// Looks until `draining`. Looks that are under way then are left to other pods.
+    /// Revisits until `draining`. Revisits that are under way then are left to other pods.
     pub(crate) async fn run(self, draining: CancellationToken) {
-        draining.run_until_cancelled(self.look_after()).await;
+        draining.run_until_cancelled(self.keep_revisiting()).await;
     }
 
-    async fn look_after(&self) {
+    async fn keep_revisiting(&self) {
         loop {
             self.alarm.wind();
             let polls_per_request = self.poller.lists().polls_per_request();
@@ -54,27 +54,27 @@ impl Revisiter {
                 self.alarm.ring_within(more_after);
             }
             if polls_per_request > 1 {
-                let requests = due.looks.len().div_ceil(polls_per_request as usize);
+                let requests = due.revisits.len().div_ceil(polls_per_request as usize);
                 self.poller.budget().prepay(requests, due.place_until.into());
             }
-            let mut looks = JoinSet::new();
-            for look in due.looks {
+            let mut under_way = JoinSet::new();
+            for due_revisit in due.revisits {
                 let this = self.clone();
-                looks.spawn(async move { this.look(look, due.place_until).await });
+                under_way.spawn(async move { this.poll(due_revisit, due.place_until).await });
             }
-            all_ended(looks, "revisit").await;
+            all_ended(under_way, "revisit").await;
             self.alarm.rung().await;
         }
     }
 
-    async fn look(&self, AfterLook { job, fence, record }: AfterLook, place_until: Instant) {
+    async fn poll(&self, DueRevisit { job, fence, record }: DueRevisit, place_until: Instant) {
         let Some(task) = &record.task else { return };
-        let seen = self.poller.look(task, false, Instant::now() < place_until).await;
+        let seen = self.poller.poll(task, false, Instant::now() < place_until).await;
         metrics::counter!("mjq_revisits_total", "observation" => seen.name()).increment(1);
         let now_ms = self.ledger.clock().now_ms();
         let seen = self.requests.recognise(seen, &job, &record, now_ms);
         let Revisited { record, again_after } = revisit(&record, &seen, now_ms, &self.policy);
-        // If the pod has to leave now, another one looks again.
+        // If the pod has to leave now, another one polls again.
         let Ok(true) = self.ledger.annotate(&job, fence, record.as_ref(), again_after).await else { return };
         if record.is_some_and(|record| record.late.is_some()) {
             info!(job.id = %job, "the task of job {job} succeeded after the job had ended without it");

@@ -24,7 +24,7 @@ enum Met {
 }
 
 impl Strangers {
-    /// Notes what a look at `asked` has seen. Returns it, without the stranger if that cannot be the task.
+    /// Notes what a poll of `asked` has seen. Returns it, without the stranger if that cannot be the task.
     pub(crate) fn sift(&self, asked: &TaskId, seen: Observation) -> Observation {
         let mut met = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Observation::Stranger { id, .. } = &seen else {

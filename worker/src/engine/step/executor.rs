@@ -1,8 +1,8 @@
 //! The executor: performs one step with one HTTP exchange, and hands the observation on.
 //!
-//! Three kinds of steps may need a second exchange. A submit that a hook says was made already is preceded by a look
+//! Three kinds of steps may need a second exchange. A submit that a hook says was made already is preceded by a poll
 //! (see `preparer`). A lost task is looked up by its hint, then by its `state`. A task that a list shows as ended is
-//! looked at once more, alone.
+//! polled once more, alone.
 
 use std::{
     sync::Arc,
@@ -149,18 +149,18 @@ impl Executor {
         if !hold.is_fresh(self.lease) {
             return Observation::NotBegun;
         }
-        // A single look may show a task, or parts of it, that a list leaves out.
+        // A single poll may show a task, or parts of it, that a list leaves out.
         let is_last = step.flags.is_overdue;
         let Record { missing, incomplete_ms, alias, .. } = &step.record;
         let alone = is_last || missing.is_some() || incomplete_ms.is_some() || alias.is_some();
-        let look = self.poller.look(task, alone, has_poll_place(step));
-        let left = self.policy.time_for_a_look(&step.record, self.ledger.clock().now_ms());
+        let poll = self.poller.poll(task, alone, has_poll_place(step));
+        let left = self.policy.time_for_a_poll(&step.record, self.ledger.clock().now_ms());
         let seen = if left > self.exchange {
-            look.await
+            poll.await
         } else {
             // Boxed, because it is rare.
-            let look = Box::pin(tokio::time::timeout(left, look));
-            look.await.unwrap_or_else(|_| Observation::NoVerdict {
+            let poll = Box::pin(tokio::time::timeout(left, poll));
+            poll.await.unwrap_or_else(|_| Observation::NoVerdict {
                 reason: "the upstream did not answer before the deadline".to_owned(),
                 retry_after: None,
             })
@@ -177,7 +177,7 @@ impl Executor {
         }
         let mut has_place = has_poll_place(step);
         if let Some(task) = hint {
-            if !self.poller.may_look_alone(std::mem::take(&mut has_place)).await {
+            if !self.poller.may_poll_alone(std::mem::take(&mut has_place)).await {
                 return Observation::NotBegun;
             }
             // The hint is not believed: the task exists only if the upstream shows it.
@@ -195,7 +195,7 @@ impl Executor {
         let may_fetch = async {
             // The search may have waited for a list that other steps asked for.
             let has_place = has_place && has_poll_place(step);
-            hold.is_fresh(self.lease) && self.poller.may_look_alone(has_place).await
+            hold.is_fresh(self.lease) && self.poller.may_poll_alone(has_place).await
         };
         self.finder.find(&token, may_fetch).await
     }

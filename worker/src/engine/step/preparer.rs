@@ -1,7 +1,7 @@
 //! The preparer: makes the request of a submit, and checks that it may be sent.
 //!
 //! The preparer loads the job if the claim did not bring it, finds the button that an action presses, and asks for a
-//! place under the rate. If a hook has named a task for this job although its submit was refused, it looks at that task
+//! place under the rate. If a hook has named a task for this job although its submit was refused, it polls that task
 //! first. It submits nothing.
 
 use std::{
@@ -54,7 +54,7 @@ impl Preparer {
             return self.prepare_answer(step, hold, task).await;
         }
         if let Some(task) = step.flags.new_task(&step.record)
-            && let Some(seen) = self.look_before_submit(step, task).await
+            && let Some(seen) = self.poll_before_submit(step, task).await
         {
             return Err(Box::new(seen));
         }
@@ -102,13 +102,13 @@ impl Preparer {
         Ok(Ready { kind: Kind::Modal, body: RequestMaker::modal_body(task, &input), room })
     }
 
-    /// Looks whether a task exists that a hook has named although the submit was refused; `None` when it does not
-    /// exist, or has failed.
-    async fn look_before_submit(&self, step: &Step, task: &TaskId) -> Option<Observation> {
-        // The claim brought a place for a submit, not for a look.
-        if !self.poller.may_look_alone(false).await {
-            // `NotBegun` would let the job be claimed again at once, while looks may be held back for minutes.
-            let reason = "a hook told of a task, and no look was allowed in time".to_owned();
+    /// Polls the task that a hook has named although the submit was refused; `None` when it does not exist, or has
+    /// failed.
+    async fn poll_before_submit(&self, step: &Step, task: &TaskId) -> Option<Observation> {
+        // The claim brought a place for a submit, not for a poll.
+        if !self.poller.may_poll_alone(false).await {
+            // `NotBegun` would let the job be claimed again at once, while polls may be held back for minutes.
+            let reason = "a hook told of a task, and no poll was allowed in time".to_owned();
             return Some(Observation::NoVerdict { reason, retry_after: None });
         }
         match self.upstream.fetch(task).await.without_stranger() {
@@ -118,7 +118,7 @@ impl Preparer {
                 Some(Observation::Found(task.clone()))
             }
             blind @ Observation::NoVerdict { .. } => Some(blind),
-            // A relay's cache may not have the task yet; one or two such looks prove nothing.
+            // A relay's cache may not have the task yet; one or two such polls prove nothing.
             Observation::Missing if !self.policy.is_lost(&step.record, self.ledger.clock().now_ms()) => {
                 Some(Observation::Missing)
             }

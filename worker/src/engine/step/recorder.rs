@@ -43,7 +43,7 @@ pub(crate) struct Recorder {
     /// The memory for completed large jobs that are read for their follow-ups.
     pub(crate) memory: MemoryBudget,
     pub(crate) policy: Arc<Policy>,
-    /// Whether polls have a rate, so that looks may be late.
+    /// Whether polls have a rate, so that they may be late.
     pub(crate) polls_are_paced: bool,
     /// About how many entries the stream of progress keeps; 0 if progress is not published.
     pub(crate) progress_events: u32,
@@ -100,7 +100,7 @@ impl Recorder {
         tell_of_pause(step, &transition);
         self.upstream_log.note(transition.pressure, &transition.record.reason);
         if matches!(step.record.phase, Phase::Polling | Phase::Held) {
-            self.upstream_log.note_look(seen);
+            self.upstream_log.note_poll(seen);
         }
         self.slow_start.note(transition.pressure);
         if transition.pressure == Pressure::Accepted {
@@ -120,7 +120,7 @@ impl Recorder {
         }
     }
 
-    /// What is published of a look that shows something new.
+    /// What is published of a poll that shows something new.
     fn progress(&self, step: &Step, seen: &Observation, transition: &Transition) -> Option<Box<Progress>> {
         let (before, now) = (&step.record, &transition.record);
         let is_news = (&before.task, &before.status, before.progress) != (&now.task, &now.status, now.progress);
@@ -146,7 +146,7 @@ impl Recorder {
             pace: pace.as_deref(),
             last_accepted_ms: self.accepted_ms.load(Ordering::Relaxed),
             last_shown_ms: self.shown_ms.load(Ordering::Relaxed),
-            // Without a rate, no look has to make room for others.
+            // Without a rate, no poll has to make room for others.
             polls_late: if self.polls_are_paced { self.paces.late() } else { Duration::ZERO },
             policy: &self.policy,
         };
@@ -190,13 +190,13 @@ impl Recorder {
     }
 }
 
-/// Logs a long pause. All submits or looks wait for as long as the upstream asks, and an operator will want to know
+/// Logs a long pause. All submits or polls wait for as long as the upstream asks, and an operator will want to know
 /// why.
 fn tell_of_pause(step: &Step, Transition { record, pressure, .. }: &Transition) {
     const LONG: Duration = Duration::from_secs(30);
     let (what, pause) = match pressure {
         Pressure::Saturated(pause) => ("submits", *pause),
-        Pressure::Throttled(pause) => ("looks", *pause),
+        Pressure::Throttled(pause) => ("polls", *pause),
         _ => return,
     };
     if pause >= LONG {

@@ -49,7 +49,7 @@ pub(crate) struct Settler {
 struct Told {
     /// The claimer's: it may otherwise sleep beyond the due time of a job that was just put back.
     alarm: Alarm,
-    /// The revisiter's: it may otherwise sleep beyond the first look at a task that outlived its job.
+    /// The revisiter's: it may otherwise sleep beyond the first revisit of a task that outlived its job.
     revisits: Alarm,
     /// Tells whether the end of a job is worth a claim.
     room: WishForRoom,
@@ -75,7 +75,7 @@ impl Settler {
     /// The most full batches under way at once: while Redis works at one, the next one is made.
     const CALLS: usize = 2;
     const GATHER: Duration = Duration::from_millis(3);
-    /// How many times [`Self::GATHER`] a batch waits if it holds nothing but looks at tasks that go on.
+    /// How many times [`Self::GATHER`] a batch waits if it holds nothing but polls of tasks that go on.
     const PATIENCE: usize = 4;
 
     /// Makes a settler and the handle to it. The slots bound its queue.
@@ -127,7 +127,7 @@ impl Settler {
     }
 
     /// Adds the settlements that are handed in within a moment: a script call costs more than a step in it. A batch of
-    /// nothing but looks at tasks that go on waits for a few moments, because nobody waits for them.
+    /// nothing but polls of tasks that go on waits for a few moments, because nobody waits for them.
     async fn gather(&mut self, batch: &mut Vec<Handed>) {
         let mut moments = 0..Self::PATIENCE;
         while batch.len() < Self::BATCH && moments.next().is_some() {
@@ -192,7 +192,7 @@ impl Told {
     }
 
     /// Tells the ledger of tasks whose acceptance came too late, because another worker had taken the job over. If the
-    /// job is unknown or is about to be submitted again, its next step looks at that task first. A step that is under
+    /// job is unknown or is about to be submitted again, its next step polls that task first. A step that is under
     /// way now may miss the hint; the step after it does not.
     async fn hint_at_late_tasks(&self, ledger: &Ledger, settlements: &[Box<Settlement>], settled: &[Settled]) {
         let stale = settlements.iter().zip(settled).filter(|(_, settled)| **settled == Settled::Stale);

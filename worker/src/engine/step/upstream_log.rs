@@ -16,7 +16,7 @@ use crate::lifecycle::{Observation, Pressure};
 #[derive(Debug, Default)]
 pub(crate) struct UpstreamLog {
     submits: Mutex<Option<Trouble>>,
-    looks: Mutex<Option<Trouble>>,
+    polls: Mutex<Option<Trouble>>,
 }
 
 /// Trouble since the last good answer. A good answer took a job, refused it for its content, or showed a task.
@@ -37,7 +37,7 @@ impl UpstreamLog {
     const LASTING: Duration = Duration::from_secs(30);
     /// Lost answers are logged from this number on: relays lose an answer now and then.
     const MANY_LOST: u32 = 10;
-    /// Looks that tell nothing are logged after this time: each such look is made again anyway.
+    /// Polls that tell nothing are logged after this time: each such poll is made again anyway.
     const BLIND: Duration = Duration::from_secs(10);
 
     /// Notes what a step showed of the upstream's submits; `reason` explains it.
@@ -61,9 +61,9 @@ impl UpstreamLog {
         }
     }
 
-    /// Notes what a look saw.
-    pub(crate) fn note_look(&self, seen: &Observation) {
-        let mut trouble = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Notes what a poll saw.
+    pub(crate) fn note_poll(&self, seen: &Observation) {
+        let mut trouble = self.polls.lock().unwrap_or_else(PoisonError::into_inner);
         let reason = match seen {
             Observation::NoVerdict { .. } | Observation::Stranger { .. } => seen.reason(),
             seen if seen.shows_the_task() || matches!(seen, Observation::Missing) => return Trouble::end(&mut trouble),
@@ -71,7 +71,7 @@ impl UpstreamLog {
         };
         let what = "tells nothing of its tasks";
         if Trouble::go_on(&mut trouble).is_news(what, Self::BLIND) {
-            warn!("the upstream {what}, which are looked at again and again: {reason}");
+            warn!("the upstream {what}, which are polled again and again: {reason}");
         }
     }
 }
@@ -113,20 +113,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn looks_that_tell_nothing_for_a_while_are_told_until_one_tells_something() {
+    async fn polls_that_tell_nothing_for_a_while_are_told_until_one_tells_something() {
         let upstream_log = UpstreamLog::default();
         let blind = Observation::NoVerdict { reason: "HTTP 401".to_owned(), retry_after: None };
 
-        upstream_log.note_look(&blind);
-        assert_eq!(what(&upstream_log.looks), None, "one may be a relay's hiccup");
+        upstream_log.note_poll(&blind);
+        assert_eq!(what(&upstream_log.polls), None, "one may be a relay's hiccup");
         tokio::time::advance(UpstreamLog::BLIND).await;
-        upstream_log.note_look(&Observation::NotBegun);
-        assert_eq!(what(&upstream_log.looks), None, "that was no look");
-        upstream_log.note_look(&blind);
-        assert_eq!(what(&upstream_log.looks), Some("tells nothing of its tasks"));
+        upstream_log.note_poll(&Observation::NotBegun);
+        assert_eq!(what(&upstream_log.polls), None, "that was no poll");
+        upstream_log.note_poll(&blind);
+        assert_eq!(what(&upstream_log.polls), Some("tells nothing of its tasks"));
 
-        upstream_log.note_look(&Observation::Missing);
-        assert_eq!(what(&upstream_log.looks), None);
+        upstream_log.note_poll(&Observation::Missing);
+        assert_eq!(what(&upstream_log.polls), None);
     }
 
     #[tokio::test(start_paused = true)]

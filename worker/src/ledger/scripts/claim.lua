@@ -7,7 +7,7 @@
 -- On a server that may have lost its last writes, it gives nothing until all pods have said what they hold.
 --
 -- A lease is named <fence>:<job id>. A job's text begins with the fence of the claim under way, or else of the next
--- claim. So a lease names the claim that it belongs to, and a claim of a look has to write the lease only.
+-- claim. So a lease names the claim that it belongs to, and a claim of a poll has to write the lease only.
 --
 -- PRELUDE  queue, rights, gate, rate, server
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
@@ -98,12 +98,12 @@ end
 -- What all pods know of the upstream, as Redis keeps it: text, or false for a missing field. `down` is how often in a
 -- row the breaker has opened; it is missing while the breaker is closed.
 local paused, submits_paused, gate, learnt_limit, down, down_until, known_server, server_gate_noted, spared_until,
-  looks_gate, lowered_at, full, tried_at, claims, gated_at = unpack(call('HMGET', UPSTREAM,
+  polls_gate, lowered_at, full, tried_at, claims, gated_at = unpack(call('HMGET', UPSTREAM,
   'paused', 'submits_paused', 'gate_ms', 'limit', 'down', 'down_until_ms', 'server', 'server_gate_ms', 'spared_ms',
-  'looks_gate_ms', 'lowered_ms', 'full', 'tried_ms', 'claims', 'gated_ms'))
+  'polls_gate_ms', 'lowered_ms', 'full', 'tried_ms', 'claims', 'gated_ms'))
 
 local limit_open = tonumber(learnt_limit or '')
-local spared_ms, looks_gate_ms = until_ms(spared_until, 5 * lease_ms + 5000), closed_until('looks_gate_ms', looks_gate)
+local spared_ms, polls_gate_ms = until_ms(spared_until, 5 * lease_ms + 5000), closed_until('polls_gate_ms', polls_gate)
 full, claims = number(full), number(claims)
 
 local function reply(more_ms, granted_ms, waits_for) return { now, more_ms, granted_ms, waits_for, claims, unpack(steps) } end
@@ -238,7 +238,7 @@ local function wake_in(ms)
 end
 
 -- Whether Redis has memory for the writes of new jobs. Checked only if something may be submitted. If the memory is
--- full, nothing is submitted, but looks go on.
+-- full, nothing is submitted, but polls go on.
 local function has_memory()
   local waiting = call('ZCARD', SUBMIT) + call('ZCOUNT', LATER, '-inf', now)
   local has_room = waiting == 0 or not redis.pcall('SET', P .. 'room', 1).err
@@ -282,7 +282,7 @@ local function take_polls(waiting)
   -- one slot is kept in every fourth claim.
   local free = limit - #steps
   local fits, wait = room(P .. 'rate:poll', math.ceil(free / polls_per_request), poll_n, poll_window)
-  if looks_gate_ms > now then fits, wait = 0, looks_gate_ms - now end
+  if polls_gate_ms > now then fits, wait = 0, polls_gate_ms - now end
   local kept = math.floor(free / 4)
   if kept == 0 and (tonumber(request) or 1) % 4 == 0 then kept = 1 end
   local most = free - math.min(kept, waiting, most_submits)
@@ -383,7 +383,7 @@ if paused ~= '1' then
   local are_polls_left = take_polls(waiting)
   if has_room and submits_paused ~= '1' and waiting > 0 then take_submits(waiting) end
   -- Slots that were kept for submits but not used go to the due polls, in the next claim.
-  if are_polls_left and looks_gate_ms <= now and #steps < limit then wake_in(0) end
+  if are_polls_left and polls_gate_ms <= now and #steps < limit then wake_in(0) end
 end
 lease()
 note_when_there_is_more()

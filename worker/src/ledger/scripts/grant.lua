@@ -17,7 +17,7 @@ if ARGV[4] ~= '0' then
   write_although_full()
   redis.call('LREM', rate, 1, ARGV[4])
 end
-local gate_ms = ARGV[1] == 'poll' and closed_until('looks_gate_ms', redis.call('HGET', P .. 'upstream', 'looks_gate_ms')) or 0
+local gate_ms = ARGV[1] == 'poll' and closed_until('polls_gate_ms', redis.call('HGET', P .. 'upstream', 'polls_gate_ms')) or 0
 if gate_ms > 0 then return { gate_ms - now, now } end
 local fits, wait_ms = room(rate, 1, n, window)
 if fits == 0 then return { wait_ms, now } end

@@ -20,7 +20,7 @@ if not take_entry(ARGV[2]) then return 3 end
 if has_ended(phase) then return 2 end
 note_more(id, 'modal', ARGV[3])
 redis.call('HINCRBY', P .. 'more:' .. id, 'mn', 1)
-if phase == 'held' and look_first(id) then return 1 end
+if phase == 'held' and poll_first(id) then return 1 end
 -- The input came early, or during a step. The settlement that finds the task waiting will find this mark.
 note_more(id, 'mw', 1)
 return 1

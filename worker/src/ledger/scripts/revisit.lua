@@ -1,4 +1,4 @@
--- Hands out revisits: jobs that ended without their task, and whose task is to be looked at once more.
+-- Hands out revisits: jobs that ended without their task, and whose task is to be polled once more.
 --
 -- In one atomic act: takes up to `limit` revisits that are due, within the budget of polls that all pods share, and
 -- moves each to the time at which another pod may take it, in case this pod dies. The job itself is left alone: a later
@@ -9,10 +9,10 @@
 --
 -- PRELUDE  queue, gate, rate
 -- KEYS[1]  the queue's prefix, mjq:{queue}:
--- ARGV[1]  limit, looks                ARGV[2]  ms until another pod may take the same revisits
+-- ARGV[1]  limit, revisits             ARGV[2]  ms until another pod may take the same revisits
 -- ARGV[3]  poll requests per window, 0 = no limit    ARGV[4]  that window, ms
 -- ARGV[5]  polls that one request carries
--- Returns {ms until there may be more (-1: none is waiting), look …}; a look is {id, text of the job}
+-- Returns {ms until there may be more (-1: none is waiting), revisit …}; a revisit is {id, text of the job}
 
 local limit, again_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 local n, window, polls_per_request = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -21,9 +21,9 @@ local LATE, RATE = P .. 'late', P .. 'rate:poll'
 local first = redis.call('ZRANGE', LATE, 0, 0, 'WITHSCORES')
 if not first[2] then return { -1 } end
 if tonumber(first[2]) > now then return { tonumber(first[2]) - now } end
-local paused, gate_ms, revisited_ms = unpack(redis.call('HMGET', P .. 'upstream', 'paused', 'looks_gate_ms', 'revisited_ms'))
+local paused, gate_ms, revisited_ms = unpack(redis.call('HMGET', P .. 'upstream', 'paused', 'polls_gate_ms', 'revisited_ms'))
 if paused == '1' then return { 1000 } end
-gate_ms = closed_until('looks_gate_ms', gate_ms)
+gate_ms = closed_until('polls_gate_ms', gate_ms)
 if gate_ms > 0 then return { gate_ms - now } end
 
 local wanted, half = math.ceil(limit / polls_per_request), math.floor(n / 2)
@@ -41,15 +41,15 @@ limit = math.min(limit, requests * polls_per_request)
 
 write_although_full()
 if is_crowded then redis.call('HSET', P .. 'upstream', 'revisited_ms', now) end
-local looks = { 0 }
+local revisits = { 0 }
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', LATE, '-inf', now, 'LIMIT', 0, limit)) do
   local text = try('GET', P .. 'job:' .. id)
   if text and string.find(text, '^%d+ failed ') then
     redis.call('ZADD', LATE, now + again_ms, id)
-    looks[#looks + 1] = { id, text }
+    revisits[#revisits + 1] = { id, text }
   else
     redis.call('ZREM', LATE, id)
   end
 end
-spend(RATE, math.ceil((#looks - 1) / polls_per_request), n)
-return looks
+spend(RATE, math.ceil((#revisits - 1) / polls_per_request), n)
+return revisits

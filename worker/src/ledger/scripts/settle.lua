@@ -18,7 +18,7 @@
 --     same as 'poll', and published
 --     or: 'after', delay ms, a space and the parent: to be submitted when that has ended, or after the delay at the latest
 --     or: 'end', type, code, kind, task, status, image url, data, pace class, ms that the task ran (0: not
---     known), ms until the task is looked at once more ('': never), number of follow-ups, job JSON …
+--     known), ms until the task is polled once more ('': never), number of follow-ups, job JSON …
 -- Returns a digit for each step: 1 written, 2 was written before, 0 the fence is stale, 4 the record is
 --   gone, 3 Redis had lost the claim or the record, and has both again
 
@@ -74,7 +74,7 @@ if #ends > 0 then
   for i, at in ipairs(ends) do keys[i] = REQUEST .. ARGV[at] end
   for i, request in ipairs(redis.call('MGET', unpack(keys))) do requests[ARGV[ends[i]]] = request end
 end
--- Of a step whose look is published, only a state that is short.
+-- Of a step whose poll is published, only a state that is short.
 for _, i in ipairs(shown) do
   local id = ARGV[steps[i]]
   requests[id] = requests[id] or try('GETRANGE', REQUEST .. id, 0, 4500)
@@ -164,7 +164,7 @@ local function call_children(id)
   end
 end
 
--- Publishes what a look showed. The stream is for those who watch, and nothing depends on it.
+-- Publishes what a poll showed. The stream is for those who watch, and nothing depends on it.
 local function tell_progress(at)
   local id = ARGV[at]
   local kind, task, status, progress, image_url, keep = unpack(ARGV, at + VERB + 1, at + VERB + 6)

@@ -17,7 +17,7 @@ pub struct Counts {
     pub queued: u64,
     /// Waiting for the time from which they may be submitted.
     pub delayed: u64,
-    /// With a task that is open upstream or searched for there, waiting for the next look.
+    /// With a task that is open upstream or searched for there, waiting for the next poll.
     pub polling: u64,
     /// Claimed by a worker at this moment.
     pub in_step: u64,
@@ -33,7 +33,7 @@ pub struct Counts {
     pub failed: u64,
     /// Delayed jobs whose time has come.
     pub delayed_due: u64,
-    /// Polling jobs whose next look is due.
+    /// Polling jobs whose next poll is due.
     pub polling_due: u64,
     /// Entries of the event stream.
     pub events: u64,
@@ -56,14 +56,14 @@ pub struct Counts {
 /// What all pods know about the upstream.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Upstream {
-    /// An operator has paused all requests to it, except last looks.
+    /// An operator has paused all requests to it, except last polls.
     pub is_paused: bool,
     /// An operator has paused submits to it.
     pub are_submits_paused: bool,
     /// The end of the pause of submits, in Unix milliseconds; 0 if there was none.
     pub gate_ms: u64,
-    /// The end of the pause of looks at tasks, likewise.
-    pub looks_gate_ms: u64,
+    /// The end of the pause of polls, likewise.
+    pub polls_gate_ms: u64,
     /// The adaptive limit of open tasks; `None` if the upstream has set none by refusals.
     pub limit: Option<f64>,
     /// How often in a row the breaker has opened; 0 if it is closed.
@@ -194,7 +194,7 @@ impl Upstream {
             is_paused: fields.get("paused").is_some_and(|flag| flag == "1"),
             are_submits_paused: fields.get("submits_paused").is_some_and(|flag| flag == "1"),
             gate_ms: whole("gate_ms"),
-            looks_gate_ms: whole("looks_gate_ms"),
+            polls_gate_ms: whole("polls_gate_ms"),
             limit: number("limit"),
             failures: whole("down"),
             probe_ms: whole("down_until_ms"),

@@ -22,9 +22,9 @@ pub enum Place {
         /// When its lease runs out, unless it is renewed.
         lease_ms: u64,
     },
-    /// Waits for its next look.
+    /// Waits for its next poll.
     Poll {
-        /// When the look is due.
+        /// When the poll is due.
         due_ms: u64,
     },
     /// Waits to be submitted.
@@ -95,26 +95,26 @@ pub struct Latest {
     pub ended: Vec<JobLine>,
 }
 
-/// How many of the shown open tasks were last looked at in vain.
+/// How many of the shown open tasks were last polled in vain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BlindLooks<'a> {
+pub struct BlindPolls<'a> {
     /// The open tasks that are shown.
     pub tasks: usize,
-    /// The tasks whose latest look told nothing.
+    /// The tasks whose latest poll told nothing.
     pub blind: usize,
     /// What the upstream said instead about one of them.
     pub reason: &'a str,
 }
 
 impl Latest {
-    /// The looks that told nothing; `None` while most looks told something, or no reason is known.
+    /// The polls that told nothing; `None` while most polls told something, or no reason is known.
     #[must_use]
-    pub fn blind_looks(&self) -> Option<BlindLooks<'_>> {
+    pub fn blind_polls(&self) -> Option<BlindPolls<'_>> {
         let tasks = self.open.iter().filter(|line| matches!(line.phase, Phase::Polling | Phase::Held));
         let (blind, seen): (Vec<&JobLine>, Vec<_>) = tasks.partition(|line| line.record.blind_polls > 0);
         let reason = &blind.iter().find(|line| !line.record.reason.is_empty())?.record.reason;
         let (tasks, blind) = (blind.len() + seen.len(), blind.len());
-        (2 * blind >= tasks).then_some(BlindLooks { tasks, blind, reason })
+        (2 * blind >= tasks).then_some(BlindPolls { tasks, blind, reason })
     }
 }
 

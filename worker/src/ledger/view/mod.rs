@@ -23,7 +23,7 @@ pub use count::{BreakerCause, Counts, Upstream};
 pub use event_groups::EventGroup;
 pub use images::hide_images;
 pub use job::JobView;
-pub use lines::{BlindLooks, JobLine, Latest, Place, Standing};
+pub use lines::{BlindPolls, JobLine, Latest, Place, Standing};
 pub use pods::Pod;
 pub use rejected::RejectedEntry;
 

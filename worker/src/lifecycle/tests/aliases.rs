@@ -5,7 +5,7 @@ use super::*;
 const OTHER: &str = "1748339029401828";
 
 impl Life {
-    /// Waits until the next look is due, and sees a success under `id`. Returns the observation's name and what comes
+    /// Waits until the next poll is due, and sees a success under `id`. Returns the observation's name and what comes
     /// next.
     fn see_a_success_of(&mut self, id: &str) -> (&'static str, Next) {
         let Next::Poll(delay) = self.next else { panic!("{:?}", self.next) };
@@ -18,10 +18,10 @@ impl Life {
 #[test]
 fn a_task_that_is_always_shown_under_the_same_other_id_is_the_job_s_own_after_half_a_minute() {
     let mut job = an_accepted_job();
-    let (mut looks, began_ms) = (0, job.now_ms);
+    let (mut polls, began_ms) = (0, job.now_ms);
 
     let end = loop {
-        looks += 1;
+        polls += 1;
         match job.see_a_success_of(OTHER) {
             ("stranger", Next::Poll(_)) => {}
             (name, next) => break (name, next),
@@ -30,7 +30,7 @@ fn a_task_that_is_always_shown_under_the_same_other_id_is_the_job_s_own_after_ha
 
     assert_eq!(end, ("succeeded", ended(EventType::Completed, Code::Ok)));
     let took = Duration::from_millis(job.now_ms - began_ms);
-    assert!(looks > 5 && (S(30)..S(60)).contains(&took), "{looks} looks, {took:?}");
+    assert!(polls > 5 && (S(30)..S(60)).contains(&took), "{polls} polls, {took:?}");
 }
 
 #[test]
@@ -49,17 +49,17 @@ fn a_task_that_is_shown_under_ever_other_ids_is_not() {
 }
 
 #[test]
-fn once_it_is_known_by_another_id_looks_are_as_telling_as_any() {
+fn once_it_is_known_by_another_id_polls_are_as_telling_as_any() {
     let mut job = an_accepted_job();
-    let look = |job: &Life| job.record.recognise(stranger(OTHER, running(15)), job.now_ms + 15_000);
+    let poll = |job: &Life| job.record.recognise(stranger(OTHER, running(15)), job.now_ms + 15_000);
 
-    while look(&job).name() == "stranger" {
-        job.step(&look(&job));
+    while poll(&job).name() == "stranger" {
+        job.step(&poll(&job));
     }
-    job.step(&look(&job));
+    job.step(&poll(&job));
 
     assert_eq!((job.record.progress, job.record.blind_polls), (15, 0));
-    assert_eq!(look(&job).name(), "running");
+    assert_eq!(poll(&job).name(), "running");
 }
 
 #[test]

@@ -52,17 +52,17 @@ fn a_large_job_that_gets_no_memory_leaves_its_turn_to_others_for_longer_and_long
 fn a_task_that_a_hook_told_of_is_looked_for_until_it_counts_as_lost() {
     let mut job = an_imagine_job();
     job.step(&refused(Busy::Saturated));
-    let mut looks = 0;
+    let mut polls = 0;
 
     while !job.policy.is_lost(&job.record, job.now_ms) {
         let after = job.step(&Observation::Missing);
         assert_eq!((after.record.phase, after.pressure), (Phase::Queued, job.unsent()));
         assert_eq!(after.record.attempts, 0);
-        looks += 1;
+        polls += 1;
     }
 
     let (enough, over) = job.policy.lost_after;
-    assert!(looks >= enough && job.now_ms >= START_MS + over.as_millis() as u64, "{looks} looks");
+    assert!(polls >= enough && job.now_ms >= START_MS + over.as_millis() as u64, "{polls} polls");
     assert!(job.left() > S(600), "there is time left for the submit");
     job.step(&accepted(0));
     assert_eq!(job.record.missing, None, "the new task is another one");

@@ -6,7 +6,7 @@
 mod aliases;
 mod before_submit;
 mod held;
-mod looks;
+mod polls;
 mod properties;
 mod revisits;
 mod scenarios;

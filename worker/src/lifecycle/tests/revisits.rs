@@ -1,4 +1,4 @@
-//! Looks at a task after the deadline of its job.
+//! Polls of a task after the deadline of its job.
 
 use super::*;
 
@@ -31,7 +31,7 @@ fn a_late_success_is_written_on_the_job_which_stays_ended() {
 }
 
 #[test]
-fn a_task_that_goes_on_is_looked_at_a_bounded_number_of_times_at_widening_distances() {
+fn a_task_that_goes_on_is_polled_a_bounded_number_of_times_at_widening_distances() {
     for seen in [running(46), no_verdict(), Observation::Missing, waits_for_input(), succeeded("")] {
         let (mut job, first) = an_overdue_job();
         let mut distances = vec![first];
@@ -75,7 +75,7 @@ fn a_job_with_a_short_deadline_is_revisited_soon_and_none_after_its_retention() 
 }
 
 #[test]
-fn a_task_that_the_upstream_no_longer_knew_is_looked_at_for_an_hour_more() {
+fn a_task_that_the_upstream_no_longer_knew_is_polled_for_an_hour_more() {
     let mut job = an_accepted_job();
     while let Next::Poll(_) = job.step(&Observation::Missing).next {}
     let Next::End(ending) = job.next.clone() else { panic!("{:?}", job.next) };
@@ -87,8 +87,8 @@ fn a_task_that_the_upstream_no_longer_knew_is_looked_at_for_an_hour_more() {
         job.pass(distance);
     }
 
-    let looked_for = Duration::from_millis(job.now_ms - ended_ms);
-    assert!((S(1800)..=S(3600)).contains(&looked_for), "{looked_for:?}");
+    let polled_for = Duration::from_millis(job.now_ms - ended_ms);
+    assert!((S(1800)..=S(3600)).contains(&polled_for), "{polled_for:?}");
 }
 
 #[test]

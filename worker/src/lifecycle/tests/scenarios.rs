@@ -5,7 +5,7 @@ use mjq_producer::contract::Priority;
 use super::*;
 
 #[test]
-fn a_task_that_the_upstream_queued_is_accepted_and_first_looked_at_later() {
+fn a_task_that_the_upstream_queued_is_accepted_and_first_polled_later() {
     let delays = [0, 4, 20, 10_000].map(|position| {
         let mut job = an_imagine_job();
         let after = job.step(&accepted(position));
@@ -110,11 +110,11 @@ fn a_pause_that_the_upstream_asks_for_is_kept_whoever_it_is_told() {
 }
 
 #[test]
-fn a_task_that_is_not_shown_while_others_are_stops_no_look_but_its_own() {
+fn a_task_that_is_not_shown_while_others_are_stops_no_poll_but_its_own() {
     let throttled = Observation::NoVerdict { reason: "HTTP 403".to_owned(), retry_after: Some(S(5)) };
     for mut job in [an_accepted_job(), a_job_of_unknown_fate()] {
         job.shown_ms = job.now_ms;
-        assert_eq!(job.step(&throttled).pressure, Pressure::Throttled(S(5)), "the first time, it may be all looks");
+        assert_eq!(job.step(&throttled).pressure, Pressure::Throttled(S(5)), "the first time, it may be all polls");
         assert_eq!(job.step(&throttled).pressure, Pressure::Throttled(S(5)), "no task was shown since");
 
         job.shown_ms = job.now_ms + 1;
@@ -130,7 +130,7 @@ fn a_task_that_is_not_shown_while_others_are_stops_no_look_but_its_own() {
     let after = job.step(&throttled);
 
     assert_eq!(after.pressure, Pressure::Throttled(S(5)), "it was shown in between");
-    assert!(matches!(after.next, Next::Poll(delay) if delay >= S(5)), "its own look waits: {:?}", after.next);
+    assert!(matches!(after.next, Next::Poll(delay) if delay >= S(5)), "its own poll waits: {:?}", after.next);
 }
 
 #[test]
@@ -211,13 +211,13 @@ fn a_task_that_is_unknown_for_minutes_is_lost() {
     let (polls, over) = job.policy.lost_after;
     let first_ms = job.now_ms;
 
-    let mut looks = 1;
+    let mut made = 1;
     while let Next::Poll(_) = job.step(&Observation::Missing).next {
-        looks += 1;
+        made += 1;
     }
 
     assert_eq!(job.next, failed(Code::UpstreamLost));
-    assert!(looks >= polls, "{looks}");
+    assert!(made >= polls, "{made}");
     assert!(Duration::from_millis(job.now_ms - first_ms) >= over);
 }
 
@@ -495,7 +495,7 @@ fn a_job_whose_first_submit_may_have_been_taken_never_hides_it() {
 }
 
 #[test]
-fn an_id_in_an_answer_that_says_too_little_is_looked_at_although_nothing_else_could_find_the_task() {
+fn an_id_in_an_answer_that_says_too_little_is_polled_although_nothing_else_could_find_the_task() {
     let lead = TaskId::new("task-170");
     let seen = Observation::Unanswered { reason: "code 0: ok".to_owned(), lead: Some(lead.clone()) };
     let mut job = an_imagine_job();

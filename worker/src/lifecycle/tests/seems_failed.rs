@@ -18,14 +18,14 @@ fn seems_failed(class: FailureClass) -> Observation {
 fn a_task_that_seems_failed_for_twenty_seconds_has_failed() {
     let mut job = an_accepted_job();
     let first_ms = job.now_ms;
-    let mut looks = 0;
+    let mut polls = 0;
 
     while let Next::Poll(delay) = job.step(&seems_failed(FailureClass::Banned)).next {
         assert!((S(1)..=S(10)).contains(&delay), "{delay:?}");
-        looks += 1;
+        polls += 1;
     }
 
-    assert!((S(20)..S(31)).contains(&Duration::from_millis(job.now_ms - first_ms)) && looks >= 2, "{looks} looks");
+    assert!((S(20)..S(31)).contains(&Duration::from_millis(job.now_ms - first_ms)) && polls >= 2, "{polls} polls");
     assert_eq!(job.next, failed(Code::BannedPrompt));
     assert_eq!(job.record.reason, REASON);
 }
@@ -52,7 +52,7 @@ fn a_job_that_ends_at_its_deadline_tells_the_reason_that_the_task_last_showed() 
         for last in [&seen, &Observation::DeadlinePassed, &Observation::NotBegun] {
             let mut job = an_accepted_job();
             job.step(&seen);
-            // The next look counts as the first one that sees the task as failed.
+            // The next poll counts as the first one that sees the task as failed.
             job.record.seems_failed_ms = None;
             job.pass_to_deadline();
             job.pass(S(20));

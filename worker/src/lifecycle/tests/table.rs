@@ -46,7 +46,7 @@ poisoned               | failed, poison       | failed, poison            | fail
 ";
 
 /// The same job at its deadline: any observation ends the job, except that a task that was only just found, or was not
-/// looked at, gets a last look.
+/// polled, gets a last poll.
 const AT_THE_DEADLINE: &str = "
                        | queued               | submitting                | polling                 | unknown                | held                    | completed | failed | cancelled
 accepted               | -                    | polling, poll             | -                       | -                      | -                       | - | - | -
@@ -85,7 +85,7 @@ input given            | -                    | -                         | -   
 poisoned               | failed, poison       | failed, poison            | failed, poison          | failed, submit_unknown | failed, poison          | - | - | -
 ";
 
-/// Ten seconds later the job no longer waits for that look: a limit or the upstream itself does not allow it.
+/// Ten seconds later the job no longer waits for that poll: a limit or the upstream itself does not allow it.
 const LONG_AFTER_THE_DEADLINE: &str = "
                        | queued                    | submitting                | polling                   | unknown                | held
 not begun              | failed, deadline_exceeded | failed, deadline_exceeded | failed, deadline_exceeded | failed, submit_unknown | failed, needs_input
@@ -136,7 +136,7 @@ fn each_observation_has_its_meaning_in_each_phase() {
 }
 
 #[test]
-fn at_the_deadline_whatever_is_seen_ends_the_job_or_gives_its_task_a_last_look() {
+fn at_the_deadline_whatever_is_seen_ends_the_job_or_gives_its_task_a_last_poll() {
     check_whole(AT_THE_DEADLINE, |phase| {
         let mut job = a_job_in(phase);
         job.pass_to_deadline();
@@ -145,7 +145,7 @@ fn at_the_deadline_whatever_is_seen_ends_the_job_or_gives_its_task_a_last_look()
 }
 
 #[test]
-fn a_last_look_that_is_not_made_does_not_keep_a_job_from_its_end() {
+fn a_last_poll_that_is_not_made_does_not_keep_a_job_from_its_end() {
     check(LONG_AFTER_THE_DEADLINE, |phase| {
         let mut job = a_job_in(phase);
         job.pass_to_deadline();

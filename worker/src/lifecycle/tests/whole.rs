@@ -3,17 +3,17 @@
 use super::*;
 
 #[test]
-fn a_success_without_its_image_is_looked_at_again_for_twenty_seconds() {
+fn a_success_without_its_image_is_polled_again_for_twenty_seconds() {
     let mut job = an_accepted_job();
     let first_ms = job.now_ms;
-    let mut looks = 0;
+    let mut polls = 0;
 
     while let Next::Poll(delay) = job.step(&succeeded("")).next {
         assert!((S(1)..=S(10)).contains(&delay), "{delay:?}");
-        looks += 1;
+        polls += 1;
     }
 
-    assert!((S(20)..S(31)).contains(&Duration::from_millis(job.now_ms - first_ms)) && looks < 10, "{looks} looks");
+    assert!((S(20)..S(31)).contains(&Duration::from_millis(job.now_ms - first_ms)) && polls < 10, "{polls} polls");
     assert_eq!(job.record.phase, Phase::Completed);
 }
 
@@ -52,7 +52,7 @@ fn a_kind_that_gives_text_has_succeeded_without_an_image() {
 }
 
 #[test]
-fn a_success_is_looked_at_again_for_the_buttons_that_its_follow_ups_press() {
+fn a_success_is_polled_again_for_the_buttons_that_its_follow_ups_press() {
     let bare = Observation::Succeeded(TaskReport { image_url: IMAGE.to_owned(), ..report("SUCCESS") });
     for has_follow_ups in [false, true] {
         let mut job = an_accepted_job();

@@ -1,8 +1,8 @@
 //! The transition function: the one place that decides what an observation means for a job.
 //!
-//! This file has the table. The decisions for its pairs are in `submit`, `look` and `unknown`, by what was observed.
+//! This file has the table. The decisions for its pairs are in `submit`, `poll` and `unknown`, by what was observed.
 
-mod look;
+mod poll;
 mod submit;
 mod unknown;
 
@@ -35,7 +35,7 @@ pub struct Circumstances<'a> {
     pub last_accepted_ms: u64,
     /// When this pod last saw the upstream show a task, in Unix milliseconds; 0 is never.
     pub last_shown_ms: u64,
-    /// How late looks are at present, over all pods.
+    /// How late polls are at present, over all pods.
     pub polls_late: Duration,
     /// The settings.
     pub policy: &'a Policy,
@@ -59,7 +59,7 @@ pub enum Next {
     Submit(Duration),
     /// The job is submitted when its parent has ended, or after this delay at the latest.
     AfterParent(Duration),
-    /// The task is looked at, or looked for, after this delay.
+    /// The task is polled, or looked for, after this delay.
     Poll(Duration),
     /// The job has ended.
     End(Ending),
@@ -86,7 +86,7 @@ pub enum Pressure {
     Found,
     /// The upstream is full, or asks for a pause of this length.
     Saturated(Duration),
-    /// The upstream got too many looks, and asks for a pause of this length: no pod claims looks meanwhile.
+    /// The upstream got too many polls, and asks for a pause of this length: no pod claims polls meanwhile.
     Throttled(Duration),
     /// The upstream does not let us in: submits stop, and probes go.
     Down {
@@ -169,7 +169,7 @@ pub fn next(record: &Record, seen: &Observation, at: Circumstances<'_>) -> Resul
         (P::Polling | P::Held, O::Missing) => decision.missing(),
         (P::Polling | P::Held, O::NoVerdict { reason, retry_after }) => decision.no_verdict(reason, *retry_after),
         (P::Polling | P::Held, O::Stranger { id, .. }) => decision.stranger(id, seen.reason()),
-        (P::Polling | P::Held, O::NotBegun) => decision.not_looked_at(),
+        (P::Polling | P::Held, O::NotBegun) => decision.not_polled(),
         (P::Polling | P::Held, O::DeadlinePassed) => decision.end_at_deadline(),
         (P::Polling | P::Held, O::CancelRequested) => decision.cancelled(),
         (P::Polling | P::Held, O::Poisoned) => decision.poisoned(),
@@ -230,7 +230,7 @@ impl Decision<'_> {
         let record = &mut self.record;
         record.task = Some(task.clone());
         record.accepted_ms = self.at.now_ms;
-        (record.refusals, record.refused_ms, record.looks_refused_ms) = (0, 0, 0);
+        (record.refusals, record.refused_ms, record.polls_refused_ms) = (0, 0, 0);
         record.missing = None;
         record.lead = None;
         record.reason.clear();
@@ -257,20 +257,20 @@ impl Decision<'_> {
         self.record.missing = Some((count + 1, first_ms));
     }
 
-    fn may_be_looked_at(&self) -> bool {
-        self.at.now_ms < self.record.deadline_ms.saturating_add(Policy::LAST_LOOK.as_millis() as u64)
+    fn may_wait_for_last_poll(&self) -> bool {
+        self.at.now_ms < self.record.deadline_ms.saturating_add(Policy::LAST_POLL.as_millis() as u64)
     }
 
-    /// Obeys a pause that the upstream asks for after a look. The pause concerns all looks. But if the upstream has
-    /// shown another task since it first refused this one, it concerns only looks at this task.
+    /// Obeys a pause that the upstream asks for after a poll. The pause concerns all polls. But if the upstream has
+    /// shown another task since it first refused this one, it concerns only polls of this task.
     fn leave_alone(&mut self, retry_after: Option<Duration>) {
-        /// One answer must not stop all looks for longer: deadlines go on.
+        /// One answer must not stop all polls for longer: deadlines go on.
         const LONGEST: Duration = Duration::from_secs(120);
         let Some(pause) = retry_after.filter(|pause| !pause.is_zero()) else { return };
-        if self.record.looks_refused_ms == 0 {
-            self.record.looks_refused_ms = self.at.now_ms;
+        if self.record.polls_refused_ms == 0 {
+            self.record.polls_refused_ms = self.at.now_ms;
         }
-        if self.at.last_shown_ms <= self.record.looks_refused_ms {
+        if self.at.last_shown_ms <= self.record.polls_refused_ms {
             self.pressure = Pressure::Throttled(pause.min(LONGEST));
         }
     }

@@ -170,7 +170,7 @@ impl Decision<'_> {
     pub(super) fn left_unknown(&mut self, reason: &str) -> Next {
         reason.clone_into(&mut self.record.reason);
         if std::mem::take(&mut self.record.is_answering) {
-            // The task is known, and a look will tell whether it got its input.
+            // The task is known, and a poll will tell whether it got its input.
             self.record.note(self.at.now_ms, &format!("{INPUT_LOST}: {reason}"));
             self.enter(Phase::Polling);
             return Next::Poll(self.at.policy.poll_min);
@@ -192,7 +192,7 @@ impl Decision<'_> {
         self.found(task)
     }
 
-    /// A hook named a task, and a look at it told nothing: a submit now might be paid twice.
+    /// A hook named a task, and a poll of it told nothing: a submit now might be paid twice.
     pub(super) fn not_told_before_submit(&mut self, reason: &str, retry_after: Option<Duration>) -> Next {
         self.pressure = self.unsent();
         reason.clone_into(&mut self.record.reason);

@@ -42,7 +42,7 @@ impl Decision<'_> {
     }
 
     pub(super) fn not_looked_for(&mut self) -> Next {
-        if self.may_be_looked_at() { Next::Poll(Duration::ZERO) } else { self.give_up_unknown() }
+        if self.may_wait_for_last_poll() { Next::Poll(Duration::ZERO) } else { self.give_up_unknown() }
     }
 
     pub(super) fn not_told(&mut self, retry_after: Option<Duration>) -> Next {

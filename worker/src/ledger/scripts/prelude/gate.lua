@@ -4,7 +4,7 @@
 -- ignored.
 
 -- The longest time, ms, that each gate in the hash `upstream` can be closed for.
-local LONGEST = { gate_ms = 600000, looks_gate_ms = 120000, down_until_ms = 30000 }
+local LONGEST = { gate_ms = 600000, polls_gate_ms = 120000, down_until_ms = 30000 }
 
 -- The time until which something waits; 0 if it has passed, or is more than `longest_ms` ahead.
 local function until_ms(text, longest_ms)

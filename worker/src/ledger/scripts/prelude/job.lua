@@ -34,9 +34,9 @@ local function mark_again(id)
   if redis.call('EXISTS', P .. 'more:' .. id, P .. 'large:' .. id) > 0 then redis.call('SADD', P .. 'marked', id) end
 end
 
--- Moves the next look at a job before all looks that are due. Returns whether the job was waiting for a look. The score
--- is close to now, because pods take the first score to learn how late looks are (pace.rs).
-local function look_first(id)
+-- Moves the next poll of a job before all polls that are due. Returns whether the job was waiting for a poll. The score
+-- is close to now, because pods take the first score to learn how late polls are (pace.rs).
+local function poll_first(id)
   local first = redis.call('ZRANGE', P .. 'due:poll', 0, 0, 'WITHSCORES')[2]
   local front = math.min(now, (tonumber(first) or now) - 1)
   return redis.call('ZADD', P .. 'due:poll', 'XX', 'LT', 'CH', string.format('%d', front), id) == 1

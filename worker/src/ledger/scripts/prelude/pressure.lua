@@ -6,7 +6,7 @@
 --   up               the upstream answered
 --   found            the task of a lost submit was found
 --   saturated <ms>   the upstream has too much, and asks for this pause of submits (0: for none)
---   throttled <ms>   the upstream asks for this pause of looks
+--   throttled <ms>   the upstream asks for this pause of polls
 --   down <ms>        the upstream takes nothing from us: it refuses our key, or our money is spent
 --   away <ms>        the upstream is not there
 --   misaddressed <ms>  a server is there, and has no such address
@@ -153,7 +153,7 @@ local function press(pressure, count_open)
   if pressure == 'none' then return end
   local word, number, place_ms = string.match(pressure, '^(%a+) ?(%d*) ?(%d*)$')
   if word == 'unsent' then return give_back(number, place_ms) end
-  if word == 'throttled' then return close('looks_gate_ms', tonumber(number)) end
+  if word == 'throttled' then return close('polls_gate_ms', tonumber(number)) end
   if word == 'down' or word == 'away' or word == 'misaddressed' then return open_breaker(word, number) end
   if word == 'lost' then return note_lost(number) end
   if word == 'found' then return note_found() end

@@ -32,7 +32,7 @@ use crate::{
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
-/// No pause of looks is longer than this.
+/// No pause of polls is longer than this.
 const PAUSE: Duration = Duration::from_secs(120);
 /// The time between two acts, so that their scores differ in Redis as they do in the model.
 const MOMENT: Duration = Duration::from_millis(2);
@@ -465,9 +465,9 @@ impl Both {
         if self.dice.permille(300) {
             writeln!(self.story, "the upstream's pause is over")?;
             (self.model.upstream.gate_ms, self.model.upstream.down_until_ms) = (0, 0);
-            self.model.upstream.looks_gate_ms = 0;
+            self.model.upstream.polls_gate_ms = 0;
             self.set_upstream("gate_ms", 0).await?;
-            self.set_upstream("looks_gate_ms", 0).await?;
+            self.set_upstream("polls_gate_ms", 0).await?;
             return self.set_upstream("down_until_ms", 0).await;
         }
         let name = *self.dice.pick(&LANES[1..5]);

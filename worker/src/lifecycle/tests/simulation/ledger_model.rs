@@ -70,7 +70,7 @@ pub(super) struct Shared {
     pub(super) is_paused: bool,
     pub(super) are_submits_paused: bool,
     pub(super) gate_ms: u64,
-    pub(super) looks_gate_ms: u64,
+    pub(super) polls_gate_ms: u64,
     pub(super) limit: f64,
     pub(super) lowered_ms: u64,
     /// When a submit was last allowed to exceed the number of open tasks.
@@ -446,8 +446,8 @@ impl LedgerModel {
 
     /// Takes due polls. Returns whether more could be taken if no slots were kept for submits.
     fn take_polls(&mut self, taking: &mut Taking) -> bool {
-        if self.upstream.looks_gate_ms > taking.now_ms {
-            taking.wake_in(self.upstream.looks_gate_ms - taking.now_ms);
+        if self.upstream.polls_gate_ms > taking.now_ms {
+            taking.wake_in(self.upstream.polls_gate_ms - taking.now_ms);
             return false;
         }
         let (free, per_request) = (taking.free(), taking.claim.polls_per_request);
@@ -578,7 +578,7 @@ impl LedgerModel {
                 return;
             }
             Pressure::Throttled(pause) => {
-                shared.looks_gate_ms = shared.looks_gate_ms.max(now_ms + pause.as_millis() as u64);
+                shared.polls_gate_ms = shared.polls_gate_ms.max(now_ms + pause.as_millis() as u64);
                 return;
             }
             Pressure::Down { claimed_ms } => return shared.open_breaker(Cause::Down, claimed_ms, now_ms),

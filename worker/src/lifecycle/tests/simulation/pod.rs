@@ -243,7 +243,7 @@ impl Pod {
     async fn act(&self, step: &ClaimedStep, act: Act) -> Observation {
         match act {
             Act::Submit => self.submit(step).await,
-            Act::Poll(task) => self.look(step, &task).await,
+            Act::Poll(task) => self.poll(step, &task).await,
             Act::Adopt(hint) => self.adopt(step, hint).await,
             Act::Conclude(conclusion) => conclusion.into(),
         }
@@ -308,7 +308,7 @@ impl Pod {
         reply
     }
 
-    async fn look(&self, step: &ClaimedStep, task: &TaskId) -> Observation {
+    async fn poll(&self, step: &ClaimedStep, task: &TaskId) -> Observation {
         if !self.may_begin(step) {
             return Observation::NotBegun;
         }
@@ -339,7 +339,7 @@ impl Pod {
     async fn fetch(&self, task: &TaskId) -> Observation {
         self.exchange_begins().await;
         let world = &self.world;
-        let seen = world.upstream.borrow_mut().look(task, &world.weather, &world.dice, world.now_ms());
+        let seen = world.upstream.borrow_mut().poll(task, &world.weather, &world.dice, world.now_ms());
         self.exchange_ends().await;
         seen
     }

@@ -115,7 +115,7 @@ impl Upstream {
     }
 
     /// The answer to a poll of a task.
-    pub(super) fn look(&mut self, id: &TaskId, weather: &Weather, dice: &Dice, now_ms: u64) -> Observation {
+    pub(super) fn poll(&mut self, id: &TaskId, weather: &Weather, dice: &Dice, now_ms: u64) -> Observation {
         if dice.permille(weather.polls_lose) {
             let retry_after = dice.permille(200).then(|| Duration::from_secs(2));
             return Observation::NoVerdict { reason: "502".to_owned(), retry_after };

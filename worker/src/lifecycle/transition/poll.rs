@@ -1,4 +1,4 @@
-//! What a look at a task means for the job.
+//! What a poll of a task means for the job.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ impl Decision<'_> {
         self.poll_again(|job| job.at.policy.next_poll(&job.record, task.progress, job.at.now_ms, job.outlook()))
     }
 
-    /// Treats a task as failed if each look for a while has shown it as failed in all but its status. A single look
+    /// Treats a task as failed if each poll for a while has shown it as failed in all but its status. A single poll
     /// might meet an upstream between two tries.
     fn seems_failed(&mut self, task: &TaskReport, class: FailureClass) -> Option<Next> {
         let since_ms = *self.record.seems_failed_ms.get_or_insert(self.at.now_ms);
@@ -41,7 +41,7 @@ impl Decision<'_> {
         Some(self.until_the_rest_comes(waited_ms))
     }
 
-    /// Looks again soon, and less often the longer it takes.
+    /// Polls again soon, and less often the longer it takes.
     fn until_the_rest_comes(&self, waited_ms: u64) -> Next {
         Next::Poll(Duration::from_millis(waited_ms / 2).clamp(self.at.policy.poll_min, self.at.policy.poll_max))
     }
@@ -106,7 +106,7 @@ impl Decision<'_> {
     pub(super) fn waits_for_input(&mut self, task: &TaskReport) -> Next {
         self.saw(task);
         self.enter(Phase::Held);
-        // Nothing moves until somebody answers; a modal command brings the next look forward.
+        // Nothing moves until somebody answers; a modal command brings the next poll forward.
         self.poll_again(|job| job.at.policy.poll_max)
     }
 
@@ -120,9 +120,9 @@ impl Decision<'_> {
         self.poll_again(|job| job.at.policy.after_missing(job.at.jitter))
     }
 
-    /// No limit may keep a job from ending: an overdue job waits for its last look, but not for long.
-    pub(super) fn not_looked_at(&mut self) -> Next {
-        if self.may_be_looked_at() { Next::Poll(Duration::ZERO) } else { self.end_at_deadline() }
+    /// No limit may keep a job from ending: an overdue job waits for its last poll, but not for long.
+    pub(super) fn not_polled(&mut self) -> Next {
+        if self.may_wait_for_last_poll() { Next::Poll(Duration::ZERO) } else { self.end_at_deadline() }
     }
 
     pub(super) fn no_verdict(&mut self, reason: &str, retry_after: Option<Duration>) -> Next {
@@ -134,7 +134,7 @@ impl Decision<'_> {
         self.poll_again(|job| job.at.policy.after_blind_poll(blind_polls, retry_after, job.at.jitter))
     }
 
-    /// The next looks will show whether the other id names this job's task.
+    /// The next polls will show whether the other id names this job's task.
     pub(super) fn stranger(&mut self, id: &TaskId, reason: &str) -> Next {
         self.record.alias = Some(Alias::shown(self.record.alias.take(), id, self.at.now_ms));
         self.no_verdict(reason, None)
@@ -144,7 +144,7 @@ impl Decision<'_> {
         let record = &mut self.record;
         record.polls += 1;
         record.blind_polls = 0;
-        record.looks_refused_ms = 0;
+        record.polls_refused_ms = 0;
         record.missing = None;
         if task.seems_failed.is_none() {
             record.seems_failed_ms = None;

@@ -1,4 +1,4 @@
-//! Looks: tasks played through the real planner, to know how often each is looked at and when its end is seen.
+//! Polls: tasks played through the real planner, to know how often each is polled and when its end is seen.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::contestant::job;
 /// A task, as its pod saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Play {
-    pub(super) looks: u32,
-    /// From the acceptance to the look that saw the end.
+    pub(super) polls: u32,
+    /// From the acceptance to the poll that saw the end.
     pub(super) seen_ms: u64,
 }
 
@@ -38,12 +38,12 @@ pub(super) fn plays(
     lengths.into_iter().map(|ms| play(ms, pace.as_ref(), policy, dice.share())).collect()
 }
 
-/// Looks per job on average, and seconds from acceptance to the look that saw the end.
+/// Polls per job on average, and seconds from acceptance to the poll that saw the end.
 pub(super) fn averages(plays: &[Play]) -> (f64, f64) {
     let count = plays.len().max(1) as f64;
-    let looks: f64 = plays.iter().map(|play| f64::from(play.looks)).sum();
+    let polls: f64 = plays.iter().map(|play| f64::from(play.polls)).sum();
     let seen: f64 = plays.iter().map(|play| play.seen_ms as f64).sum();
-    (looks / count, seen / count / 1_000.0)
+    (polls / count, seen / count / 1_000.0)
 }
 
 fn play(length_ms: u64, pace: Option<&Pace>, policy: &Policy, jitter: f64) -> anyhow::Result<Play> {
@@ -54,7 +54,7 @@ fn play(length_ms: u64, pace: Option<&Pace>, policy: &Policy, jitter: f64) -> an
     let task = TaskId::new("1730621826053455");
     let mut seen = Observation::Accepted { task, queue_position: 0 };
     let mut elapsed_ms = 0;
-    for looks in 0.. {
+    for polls in 0.. {
         let now_ms = ACCEPTED_MS + elapsed_ms;
         let at = Circumstances {
             now_ms,
@@ -70,18 +70,18 @@ fn play(length_ms: u64, pace: Option<&Pace>, policy: &Policy, jitter: f64) -> an
             policy: &policy,
         };
         let transition = next(&record, &seen, at)?;
-        let Next::Poll(delay) = transition.next else { anyhow::bail!("a running task has no next look") };
+        let Next::Poll(delay) = transition.next else { anyhow::bail!("a running task has no next poll") };
         record = transition.record;
         elapsed_ms += delay.as_millis() as u64;
         if elapsed_ms >= length_ms {
-            return Ok(Play { looks: looks + 1, seen_ms: elapsed_ms });
+            return Ok(Play { polls: polls + 1, seen_ms: elapsed_ms });
         }
         let progress = PROGRESS[(elapsed_ms * PROGRESS.len() as u64 / length_ms) as usize];
         let status = if progress == 0 { "SUBMITTED" } else { "IN_PROGRESS" }.to_owned();
         let report = TaskReport { status, progress: Some(progress), started_ms: ACCEPTED_MS, ..TaskReport::default() };
         seen = Observation::Running(report);
     }
-    unreachable!("each look is later than the one before")
+    unreachable!("each poll is later than the one before")
 }
 
 #[cfg(test)]
@@ -89,11 +89,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tasks_of_a_minute_take_a_handful_of_looks_and_their_end_is_seen_soon() -> anyhow::Result<()> {
+    fn tasks_of_a_minute_take_a_handful_of_polls_and_their_end_is_seen_soon() -> anyhow::Result<()> {
         let plays = plays((55_000, 65_000), true, 200, &Policy::default(), &mut Dice::new(1))?;
-        let (looks, seen_s) = averages(&plays);
+        let (polls, seen_s) = averages(&plays);
 
-        assert!((1.0..6.0).contains(&looks), "{looks}");
+        assert!((1.0..6.0).contains(&polls), "{polls}");
         assert!((60.0..64.0).contains(&seen_s), "{seen_s}");
         Ok(())
     }

@@ -1,6 +1,6 @@
-//! Looks in numbers: how many looks a task costs, and how long after a task's end a look sees it.
+//! Polls in numbers: how many polls a task costs, and how long after a task's end a poll sees it.
 //!
-//! The decisions are the real ones. Tasks, the rate of looks and the poll lane are simulated, without Redis, chance or
+//! The decisions are the real ones. Tasks, the rate of polls and the poll lane are simulated, without Redis, chance or
 //! real time.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
@@ -45,17 +45,17 @@ struct Play {
     before_ms: Vec<u64>,
     /// For each task, its begin and its length.
     tasks_ms: Vec<(u64, u64)>,
-    /// Looks per second over all pods; 0 means no limit.
+    /// Polls per second over all pods; 0 means no limit.
     rate: u64,
-    /// Whether pods take into account how late looks are, and leave out unlikely ones.
+    /// Whether pods take into account how late polls are, and leave out unlikely ones.
     spares: bool,
 }
 
 /// The result of a simulation.
 #[derive(Debug)]
 struct Seen {
-    looks_per_task: f64,
-    /// The time from the end of each task until a look saw it, shortest first.
+    polls_per_task: f64,
+    /// The time from the end of each task until a poll saw it, shortest first.
     late_ms: Vec<u64>,
 }
 
@@ -107,34 +107,34 @@ impl Play {
         let mut records: Vec<Record> = self.tasks_ms.iter().map(|_| an_imagine_job().record).collect();
         let mut lane: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
         let mut begins = self.tasks_ms.iter().map(|task| task.0).enumerate().peekable();
-        let (mut free_ms, mut looks, mut late_ms) = (0, 0_u32, Vec::new());
+        let (mut free_ms, mut polls, mut late_ms) = (0, 0_u32, Vec::new());
         loop {
             let due_ms = lane.peek().map(|Reverse((due_ms, _))| *due_ms);
-            let look_ms = due_ms.map_or(u64::MAX, |due_ms| due_ms.max(free_ms));
-            let (now_ms, task, seen) = match begins.next_if(|(_, begins_ms)| *begins_ms <= look_ms) {
+            let poll_ms = due_ms.map_or(u64::MAX, |due_ms| due_ms.max(free_ms));
+            let (now_ms, task, seen) = match begins.next_if(|(_, begins_ms)| *begins_ms <= poll_ms) {
                 Some((task, begins_ms)) => {
                     records[task].phase = Phase::Submitting;
                     (begins_ms, task, accepted(0))
                 }
                 None => {
                     let Some(Reverse((due_ms, task))) = lane.pop() else { break };
-                    looks += 1;
-                    free_ms = look_ms + 1000_u64.checked_div(self.rate).unwrap_or(0);
-                    if look_ms >= asked_ms + ASK_EVERY_MS {
-                        asked_ms = look_ms;
+                    polls += 1;
+                    free_ms = poll_ms + 1000_u64.checked_div(self.rate).unwrap_or(0);
+                    if poll_ms >= asked_ms + ASK_EVERY_MS {
+                        asked_ms = poll_ms;
                         let latest: Vec<Ran> = ended.iter().rev().take(Pace::MAX_SAMPLES).copied().collect();
                         pace = Pace::learn(&latest);
-                        polls_late = Duration::from_millis(if self.spares { look_ms - due_ms } else { 0 });
+                        polls_late = Duration::from_millis(if self.spares { poll_ms - due_ms } else { 0 });
                     }
                     let (begins_ms, length_ms) = self.tasks_ms[task];
-                    let elapsed_ms = look_ms - begins_ms;
+                    let elapsed_ms = poll_ms - begins_ms;
                     if elapsed_ms >= length_ms {
                         late_ms.push(elapsed_ms - length_ms);
                         ended.push(Ran { ms: length_ms, told: None });
                         continue;
                     }
                     let progress = self.tells.progress(elapsed_ms, length_ms);
-                    (look_ms, task, Observation::Running(TaskReport { progress, ..report("IN_PROGRESS") }))
+                    (poll_ms, task, Observation::Running(TaskReport { progress, ..report("IN_PROGRESS") }))
                 }
             };
             let at = Circumstances {
@@ -142,7 +142,7 @@ impl Play {
                 claimed_ms: START_MS + now_ms,
                 place_ms: 0,
                 // Any irregular order will do.
-                jitter: ((task * 37 + looks as usize * 31) % 100) as f64 / 100.0,
+                jitter: ((task * 37 + polls as usize * 31) % 100) as f64 / 100.0,
                 fence: 1,
                 reclaims: 0,
                 pace: pace.as_ref(),
@@ -158,22 +158,22 @@ impl Play {
             lane.push(Reverse((now_ms + delay.as_millis() as u64, task)));
         }
         late_ms.sort_unstable();
-        Seen { looks_per_task: f64::from(looks) / self.tasks_ms.len() as f64, late_ms }
+        Seen { polls_per_task: f64::from(polls) / self.tasks_ms.len() as f64, late_ms }
     }
 
-    /// Checks that there are at most `looks` per task, and the time from end to look: its median and its 99th
+    /// Checks that there are at most `polls` per task, and the time from end to poll: its median and its 99th
     /// percentile.
-    fn costs(&self, looks: f64, half_ms: u64, most_ms: u64) {
+    fn costs(&self, polls: f64, half_ms: u64, most_ms: u64) {
         let seen = self.run();
         let (half, most) = (seen.quantile_ms(0.5), seen.quantile_ms(0.99));
-        let told = format!("{:?}: looks {:.2}, p50 {half} ms, p99 {most} ms", self.tells, seen.looks_per_task);
+        let told = format!("{:?}: polls {:.2}, p50 {half} ms, p99 {most} ms", self.tells, seen.polls_per_task);
         println!("{told}");
-        assert!(seen.looks_per_task <= looks && half <= half_ms && most <= most_ms, "{told}");
+        assert!(seen.polls_per_task <= polls && half <= half_ms && most <= most_ms, "{told}");
     }
 }
 
 #[test]
-fn a_burst_of_long_tasks_without_history_takes_five_looks_each() {
+fn a_burst_of_long_tasks_without_history_takes_five_polls_each() {
     let burst = || Play::of(500, 25_000, 60_000, 1);
 
     burst().telling(Tells::LateSteps).costs(5.4, 1_400, 5_000);
@@ -182,21 +182,21 @@ fn a_burst_of_long_tasks_without_history_takes_five_looks_each() {
 }
 
 #[test]
-fn a_burst_of_tasks_of_a_minute_takes_seven_looks_each_at_most() {
+fn a_burst_of_tasks_of_a_minute_takes_seven_polls_each_at_most() {
     for tells in [Tells::LateSteps, Tells::Steps, Tells::Percent] {
         Play::of(2_000, 60_000, 60_001, 2).telling(tells).costs(7.0, 3_000, 3_500);
     }
 }
 
 #[test]
-fn long_tasks_of_a_known_class_take_four_looks_each() {
+fn long_tasks_of_a_known_class_take_four_polls_each() {
     for tells in [Tells::LateSteps, Tells::Steps, Tells::Percent] {
         Play::of(500, 25_000, 60_000, 500).telling(tells).with_history().costs(4.0, 1_400, 5_000);
     }
 }
 
 #[test]
-fn short_tasks_are_seen_in_time_with_three_looks_even_when_none_has_ended_before() {
+fn short_tasks_are_seen_in_time_with_three_polls_even_when_none_has_ended_before() {
     let short = || Play::of(600, 1_500, 3_500, 1).with_poll_min(Duration::from_millis(100));
     for tells in [Tells::LateSteps, Tells::Steps] {
         short().telling(tells).costs(3.0, 250, 600);
@@ -205,7 +205,7 @@ fn short_tasks_are_seen_in_time_with_three_looks_even_when_none_has_ended_before
 }
 
 #[test]
-fn short_tasks_are_seen_as_soon_as_the_usual_distance_between_looks_allows() {
+fn short_tasks_are_seen_as_soon_as_the_usual_distance_between_polls_allows() {
     for (tells, half_ms) in [(Tells::LateSteps, 440), (Tells::Steps, 550)] {
         Play::of(1_000, 1_500, 3_500, 1).telling(tells).costs(2.0, 500, 1_050);
         Play::of(1_000, 1_500, 3_500, 1).telling(tells).with_history().costs(3.0, half_ms, 1_050);
@@ -213,28 +213,28 @@ fn short_tasks_are_seen_as_soon_as_the_usual_distance_between_looks_allows() {
 }
 
 #[test]
-fn an_upstream_that_tells_no_progress_is_looked_at_more_often_until_its_tasks_are_known() {
-    for (tells, looks) in [(Tells::Nought, 9.0), (Tells::Nothing, 20.0)] {
-        Play::of(500, 25_000, 60_000, 1).telling(tells).costs(looks, 3_000, 9_000);
+fn an_upstream_that_tells_no_progress_is_polled_more_often_until_its_tasks_are_known() {
+    for (tells, polls) in [(Tells::Nought, 9.0), (Tells::Nothing, 20.0)] {
+        Play::of(500, 25_000, 60_000, 1).telling(tells).costs(polls, 3_000, 9_000);
     }
 }
 
-/// Median and 99th percentile of the time from end to look, if unlikely looks are left out, and if they are not.
+/// Median and 99th percentile of the time from end to poll, if unlikely polls are left out, and if they are not.
 fn with_and_without_room(play: Play) -> [(u64, u64); 2] {
     let plays = [Play { spares: true, ..play.clone() }, Play { spares: false, ..play }];
     plays.map(|play| {
         let seen = play.run();
         let (half, most) = (seen.quantile_ms(0.5), seen.quantile_ms(0.99));
         let (count, rate) = (play.tasks_ms.len(), play.rate);
-        let looks = seen.looks_per_task;
-        println!("{count} tasks, {rate}/s, spares: {}: {looks:.2} looks, p50 {half} ms, p99 {most} ms", play.spares);
+        let polls = seen.polls_per_task;
+        println!("{count} tasks, {rate}/s, spares: {}: {polls:.2} polls, p50 {half} ms, p99 {most} ms", play.spares);
         (half, most)
     })
 }
 
 #[test]
-fn a_budget_that_is_a_little_short_goes_to_the_looks_that_find_ends() {
-    /// With 10 looks per second, this allows 2.5, 2 and 1.7 looks per task.
+fn a_budget_that_is_a_little_short_goes_to_the_polls_that_find_ends() {
+    /// With 10 polls per second, this allows 2.5, 2 and 1.7 polls per task.
     const APART_MS: [u64; 3] = [250, 200, 166];
     for apart_ms in APART_MS {
         let play = Play::of(1_500, 25_000, 60_000, apart_ms).with_history().at_rate(10);
@@ -261,7 +261,7 @@ fn a_burst_that_is_far_beyond_the_budget_is_seen_no_later_for_it() {
 
         let [(half, most), (half_before, most_before)] = with_and_without_room(play);
 
-        assert!(half * 100 <= half_before * percent, "{count} tasks under {rate} looks per second");
-        assert!(most * 100 <= most_before * 105, "{count} tasks under {rate} looks per second");
+        assert!(half * 100 <= half_before * percent, "{count} tasks under {rate} polls per second");
+        assert!(most * 100 <= most_before * 105, "{count} tasks under {rate} polls per second");
     }
 }
