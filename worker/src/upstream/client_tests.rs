@@ -278,7 +278,7 @@ async fn polls_at_once_hold_no_more_of_large_answers_than_a_pod_has_memory_for()
     // Each answer is a task object of 15 MiB that does not end.
     let large = format!("HTTP/1.1 200 OK\r\n\r\n{{\"id\":\"7\",\"x\":\"{}", " ".repeat(15 << 20));
     let settings = Server::start(large, Then::Hang).await.settings();
-    let upstream = Upstream::new(&UpstreamSettings { timeout: Duration::from_secs(3), ..settings }).unwrap();
+    let upstream = Upstream::new(&UpstreamSettings { timeout: Duration::from_secs(6), ..settings }).unwrap();
 
     let polls = (0..8).map(|_| {
         let upstream = upstream.clone();

@@ -153,11 +153,10 @@ async fn each_act_leaves_a_line_that_says_what_was_done_and_from_where() -> anyh
 #[tokio::test]
 async fn what_has_ended_is_swept_in_its_time_and_what_was_tried_once_more_is_not() -> anyhow::Result<()> {
     let stage = stage().await?;
-    for id in ["done", "broken", "again"] {
-        stage.admit(&imagine(id, "{}")).await?;
-    }
     let failure = Observation::TaskFailed(report("FAILURE", 0, "", None), FailureClass::Upstream);
-    for seen in [succeeded("https://cdn.example.org/1.png"), failure.clone(), failure] {
+    let done = succeeded("https://cdn.example.org/1.png");
+    for (id, seen) in [("done", done), ("broken", failure.clone()), ("again", failure)] {
+        stage.admit(&imagine(id, "{}")).await?;
         stage.play(&accepted("t"), NOW).await?;
         stage.play(&seen, NOW).await?;
     }

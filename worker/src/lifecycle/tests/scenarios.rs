@@ -310,6 +310,13 @@ fn a_lost_answer_speaks_against_the_upstream_and_the_death_of_a_worker_does_not(
 }
 
 #[test]
+fn a_lost_submit_whose_task_is_found_no_longer_speaks_against_the_upstream() {
+    let mut job = a_job_of_unknown_fate();
+
+    assert_eq!(job.step(&Observation::Found(TaskId::new("7"))).pressure, Pressure::Found);
+}
+
+#[test]
 fn a_callers_own_hook_leaves_no_way_to_hear_of_a_lost_task() {
     let mut job = an_imagine_job();
     job.policy.adoption.hook = true;
