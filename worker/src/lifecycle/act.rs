@@ -192,7 +192,8 @@ mod tests {
         assert_eq!(at(37_000, pace.as_ref()), Act::Conclude(Conclusion::TooLate));
         assert_eq!(at(99_000, None), Act::Submit, "nothing is known");
         let short = Record { deadline_ms: 50_001, ..record.clone() };
-        assert_eq!(Act::Submit.in_time(&short, pace.as_ref(), &policy, 5_000), Act::Submit, "it has not waited");
+        assert_eq!(Act::Submit.in_time(&short, pace.as_ref(), &policy, 12_000), Act::Submit, "it has hardly waited");
+        assert_ne!(Act::Submit.in_time(&short, pace.as_ref(), &policy, 13_000), Act::Submit);
         let answering = Record { is_answering: true, ..record.clone() };
         assert_eq!(Act::Submit.in_time(&answering, pace.as_ref(), &policy, 90_000), Act::Submit, "it is paid for");
     }

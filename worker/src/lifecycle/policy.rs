@@ -125,12 +125,12 @@ impl Policy {
     /// Whether a submit comes too late: the job has waited, and in the time that is left its task would hardly end. It
     /// would be paid for, and nobody would get its picture.
     ///
-    /// A job that has hardly waited is submitted in any case. What is known of its class may be wrong by now, and only
-    /// submits can show it.
+    /// A job that has waited for less than a quarter of its time is submitted in any case. What is known of its class may
+    /// be wrong by now, and only submits can show it.
     #[must_use]
     pub fn is_too_late(&self, record: &Record, pace: &Pace, now_ms: u64) -> bool {
         let (whole_ms, left_ms) = (record.whole_ms(), record.deadline_ms.saturating_sub(now_ms));
-        let has_waited = whole_ms.saturating_sub(left_ms) > whole_ms / 10;
+        let has_waited = left_ms < whole_ms - whole_ms / 4;
         // An end is seen a moment after it came.
         let needed_ms = pace.usual_ms() * 21 / 20 + self.poll_min.as_millis() as u64;
         has_waited && left_ms < needed_ms && !record.is_answering

@@ -2,7 +2,7 @@
 
 use std::{fmt, num::ParseIntError, str::FromStr};
 
-use super::{Record, TaskReport};
+use super::{Record, Span, TaskReport};
 
 /// Other tasks of the class are judged by this. The ledger keeps the latest runs as text: `41230`, with `+` or `-`
 /// after it if a hook of ours could have told the task's end.
@@ -16,12 +16,19 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// How long the task of a job that has just completed ran; `None` if this is not known.
+    /// How long the task of a job that has just completed ran; `None` if this is not known. `span` is what the polls of
+    /// the running task had shown.
     ///
     /// If the upstream tells both start and end, its clock alone counts; else the times at which mjq saw them, which
-    /// are later.
+    /// are later. Times that do not agree with what the polls showed are not believed.
     #[must_use]
-    pub fn of(record: &Record, report: &TaskReport, told: Option<bool>, now_ms: u64) -> Option<Self> {
+    pub fn of(
+        record: &Record,
+        span: Option<Span>,
+        report: &TaskReport,
+        told: Option<bool>,
+        now_ms: u64,
+    ) -> Option<Self> {
         /// Clocks differ a little, and a task may begin a moment before mjq hears of its acceptance.
         const SLACK_MS: u64 = 10_000;
         /// How long a hook may take.
@@ -29,7 +36,9 @@ impl Ran {
         let told_ms = report.finished_ms.saturating_sub(report.started_ms);
         let longest_ms = now_ms.saturating_sub(record.accepted_ms.min(record.started_ms)).saturating_add(SLACK_MS);
         let elapsed_ms = (record.started_ms > 0).then(|| now_ms.saturating_sub(record.started_ms));
-        if report.started_ms == 0 || !(1..=longest_ms).contains(&told_ms) {
+        // The task was seen running for that long, or for a part of it if its progress jumped.
+        let shortest_ms = span.map_or(1, |span| (span.0 / 2).max(1));
+        if report.started_ms == 0 || !(shortest_ms..=longest_ms).contains(&told_ms) {
             return elapsed_ms.map(|ms| Self { ms, told });
         }
         let since_end_ms = elapsed_ms.and_then(|elapsed_ms| elapsed_ms.checked_sub(told_ms));
@@ -64,22 +73,22 @@ impl FromStr for Ran {
 
 #[cfg(test)]
 mod tests {
+    use mjq_producer::contract::Entry;
+
     use super::*;
+    use crate::lifecycle::Policy;
+
+    fn a_record() -> Record {
+        let json = br#"{"kind":"imagine","request":{"prompt":"cat"}}"#;
+        let Ok(Entry::Job(job)) = Entry::read(None, Some(json), 1000) else { panic!("a valid job") };
+        Record::admit(&job, 1, &Policy::default())
+    }
 
     /// The run of a task that mjq saw begin after 1 s, and saw ended after 41 s.
     fn seen_after_40_s(started_ms: u64, finished_ms: u64, told: Option<bool>) -> Option<Ran> {
-        let Ok(mjq_producer::contract::Entry::Job(job)) =
-            mjq_producer::contract::Entry::read(None, Some(br#"{"kind":"imagine","request":{"prompt":"cat"}}"#), 1000)
-        else {
-            panic!("a valid job")
-        };
-        let record = Record {
-            accepted_ms: 1_000,
-            started_ms: 1_000,
-            ..Record::admit(&job, 1, &crate::lifecycle::Policy::default())
-        };
+        let record = Record { accepted_ms: 1_000, started_ms: 1_000, ..a_record() };
         let report = TaskReport { started_ms, finished_ms, ..TaskReport::default() };
-        Ran::of(&record, &report, told, 41_000)
+        Ran::of(&record, None, &report, told, 41_000)
     }
 
     #[test]
@@ -91,6 +100,17 @@ mod tests {
         for (started_ms, finished_ms) in [(0, 0), (0, 30_000), (30_000, 5), (5, u64::MAX), (5, hours_off)] {
             assert_eq!(seen_in(started_ms, finished_ms), Some(40_000), "{started_ms} to {finished_ms}");
         }
+    }
+
+    #[test]
+    fn a_run_that_was_shorter_than_the_polls_showed_is_not_believed() {
+        let record = Record { accepted_ms: 1_000, started_ms: 1_000, ..a_record() };
+        let ran = |finished_ms| {
+            let report = TaskReport { started_ms: 1_000, finished_ms, ..TaskReport::default() };
+            Ran::of(&record, Some(Span(30_000, 45_000)), &report, None, 41_000).map(|ran| ran.ms)
+        };
+
+        assert_eq!((ran(2_000), ran(38_000)), (Some(40_000), Some(37_000)));
     }
 
     #[test]

@@ -174,7 +174,7 @@ impl Recorder {
         let ran = match seen {
             Observation::Succeeded(task) => {
                 let told = self.proves_hooks(&step.record).then_some(step.flags.is_end_told);
-                Ran::of(record, task, told, now_ms)
+                Ran::of(record, step.record.span, task, told, now_ms)
             }
             _ => None,
         };

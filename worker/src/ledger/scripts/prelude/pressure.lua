@@ -87,10 +87,10 @@ local function note_lost(claimed_ms)
   if upstream_field(DOWN) > 0 or lost >= RUN then open_breaker('lost', claimed_ms) end
 end
 
--- The submit was taken after all, so it is no sign of an upstream in trouble. Of a breaker that has opened for another
--- cause it tells nothing.
+-- The submit was taken after all, so it is no sign of an upstream in trouble. But it may have been taken before the
+-- upstream began to refuse our key.
 local function note_found()
-  if upstream_field(DOWN) == 0 or upstream[CAUSE] == 'lost' then close_breaker() end
+  if upstream_field(DOWN) == 0 or upstream[CAUSE] ~= 'down' then close_breaker() end
 end
 
 -- Gives back what a claim took for a submit that was not sent: its place under the rate, and its turn as the probe.

@@ -593,7 +593,7 @@ impl LedgerModel {
                 }
                 return;
             }
-            Pressure::Found if shared.down > 0 && shared.cause != Some(Cause::Lost) => return,
+            Pressure::Found if shared.down > 0 && shared.cause == Some(Cause::Down) => return,
             Pressure::Accepted | Pressure::Up | Pressure::Found | Pressure::Saturated(_) => {}
         }
         if shared.down > 0 {
