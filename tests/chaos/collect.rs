@@ -111,7 +111,12 @@ pub(crate) async fn census(world: &World, history: &mut History) -> anyhow::Resu
         let (next, keys): (u64, Vec<String>) =
             redis::cmd("SCAN").arg(cursor).arg("COUNT").arg(500).query_async(&mut redis).await?;
         for key in keys {
+            /// The answer of PTTL about a key that has expired since it was listed.
+            const GONE: i64 = -2;
             let lives_ms: i64 = redis.pttl(&key).await?;
+            if lives_ms == GONE {
+                continue;
+            }
             let length = if key.contains("}:rate:") { redis.llen(&key).await? } else { 0 };
             history.keys.insert(key, KeySeen { expires: lives_ms >= 0, length });
         }
