@@ -69,7 +69,7 @@ async fn what_could_not_end_in_time_any_more_is_not_paid_for() -> anyhow::Result
 }
 
 #[tokio::test]
-async fn a_look_that_is_never_answered_keeps_no_job_from_ending() -> anyhow::Result<()> {
+async fn a_poll_that_is_never_answered_keeps_no_job_from_ending() -> anyhow::Result<()> {
     let stack = a_stack().set("MJQ_UPSTREAM_TIMEOUT_MS", 120_000).await?;
 
     stack.xadd_job(&with(imagine("hangs", "fox [sim: fetch=hang fetch_times=0]"), "/options/deadline_s", 1)).await?;

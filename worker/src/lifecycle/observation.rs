@@ -112,7 +112,7 @@ impl Observation {
         self.report().is_some()
     }
 
-    /// What a look showed of the task, if it showed the task.
+    /// What a poll showed of the task, if it showed the task.
     #[must_use]
     pub fn report(&self) -> Option<&TaskReport> {
         match self {

@@ -87,7 +87,7 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// How long after its deadline a job waits for its last look.
+    /// How long after its deadline a job waits for its last poll.
     pub(super) const LAST_POLL: Duration = Duration::from_secs(10);
     /// How many polls must say "unknown task": a relay's cache or a replica may not have the task yet once or twice.
     pub const LOST_POLLS: u32 = 5;
@@ -132,15 +132,15 @@ impl Policy {
         let (whole_ms, left_ms) = (record.whole_ms(), record.deadline_ms.saturating_sub(now_ms));
         let has_waited = left_ms < whole_ms - whole_ms / 4;
         // An end is seen a moment after it came.
-        let needed_ms = pace.usual_ms() * 21 / 20 + self.poll_min.as_millis() as u64;
+        let needed_ms = pace.usual_ms() / 20 * 21 + self.poll_min.as_millis() as u64;
         has_waited && left_ms < needed_ms && !record.is_answering
     }
 
-    /// How long a look at a job's task may take: it must not keep the job from ending in time.
+    /// How long a poll of a job's task may take: it must not keep the job from ending in time.
     #[must_use]
     pub fn time_for_a_poll(&self, record: &Record, now_ms: u64) -> Duration {
         let left = Duration::from_millis(record.deadline_ms.saturating_sub(now_ms));
-        // The last look comes after the deadline.
+        // The last poll comes after the deadline.
         left + Self::LAST_POLL
     }
 

@@ -313,7 +313,7 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_look_follows_a_redirect_to_the_same_server_and_to_no_other() {
+async fn a_poll_follows_a_redirect_to_the_same_server_and_to_no_other() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
     tokio::spawn(async move {

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::root_cause::root_cause;
 
-/// Redirects of looks: only to the same server, because the key is sent along.
+/// Redirects of polls and lookups: only to the same server, because the key is sent along.
 pub(super) fn redirects_at_home() -> Policy {
     const MOST: usize = 5;
     Policy::custom(|attempt| match attempt.previous() {

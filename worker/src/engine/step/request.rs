@@ -75,7 +75,7 @@ impl RequestMaker {
         self.token(job, record, record.attempts)
     }
 
-    /// What a look at the job's task tells of the job, once it is known whose task was shown.
+    /// What a poll of the job's task tells of the job, once it is known whose task was shown.
     pub(crate) fn recognise(&self, seen: Observation, job: &JobId, record: &Record, now_ms: u64) -> Observation {
         match seen {
             Observation::Stranger { state, seen, .. } if self.proves(&state, job, record) => *seen,
