@@ -65,6 +65,9 @@ impl Rejection {
 }
 
 impl Ledger {
+    /// The largest job, in bytes, that comes with its claim. A larger one is kept where no claim reads it.
+    pub const SMALL_JOB: usize = 8 * 1024;
+
     /// Admits entries in one round trip, and answers in their order. `are_neighbours` says that the stream has nothing
     /// between them.
     ///
@@ -131,13 +134,11 @@ impl Admitted {
 
 /// Where a job is kept, and the text without pictures that stays once it has completed, if pictures make it large.
 fn place_of(json: &str) -> (KeptAt, Option<String>) {
-    /// A larger job, in bytes, is kept where no claim reads it.
-    const LARGE: usize = 8 * 1024;
-    if json.len() <= LARGE {
+    if json.len() <= Ledger::SMALL_JOB {
         return (KeptAt::Inline, None);
     }
     match hide_images(json) {
-        shown if shown.len() <= LARGE => (KeptAt::LargeAndShown, Some(shown)),
+        shown if shown.len() <= Ledger::SMALL_JOB => (KeptAt::LargeAndShown, Some(shown)),
         _ => (KeptAt::Large, None),
     }
 }

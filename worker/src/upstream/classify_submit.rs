@@ -23,10 +23,10 @@
 use std::time::Duration;
 
 use mjq_producer::contract::{Code, Kind, TaskId};
-use serde::Deserialize;
 
 use super::{
     Answer, Exchange, Failure,
+    json::Json,
     refusal_text::{
         Tenor, says_answer_was_lost, says_field_is_missing, says_model_is_barred, says_queue_is_full,
         says_relay_lost_it, says_something_failed, says_task_is_unknown, says_time_ran_out, says_try_again,
@@ -39,13 +39,11 @@ use super::{
 use crate::lifecycle::{Busy, Observation};
 
 /// What an answer may repeat of the request.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default)]
 pub struct Sent {
     /// The prompt.
-    #[serde(default)]
     pub prompt: Option<String>,
     /// The task that an action acts upon.
-    #[serde(default, rename = "taskId")]
     pub parent: Option<String>,
 }
 
@@ -53,7 +51,11 @@ impl Sent {
     /// Reads it from the request's body.
     #[must_use]
     pub fn in_body(body: &str) -> Self {
-        serde_json::from_str(body).unwrap_or_default()
+        let fields = Json::unread(body).fields();
+        let text = |name: &str| fields.as_ref()?.get(name)?.string();
+        // Callers may write the id as a number.
+        let parent = || Some(fields.as_ref()?.get("taskId")?.scalar_id()?.as_str().to_owned());
+        Self { prompt: text("prompt"), parent: parent() }
     }
 }
 

@@ -435,6 +435,7 @@ fn an_error_without_a_code_is_a_refusal_if_its_words_are_one() {
         (r#"{"detail":"Rate limit exceeded"}"#, "Saturated"),
         (r#"{"error":"可能包含敏感词"}"#, "denied banned_prompt"),
         (r#"{"success":false,"message":"failed"}"#, "unanswered"),
+        (r#"{"error":false,"message":"no rate limit"}"#, "unanswered"),
         (r#"{"error":"rate limited","taskId":"task-170"}"#, "unanswered"),
         (r#"{"message":"Too many requests before yours: it is in the queue"}"#, "unanswered"),
     ] {

@@ -99,7 +99,7 @@ fn a_body_that_broke_off_is_an_answer_if_it_is_all_there() {
 
 #[test]
 fn the_task_that_an_action_acts_upon_is_not_the_new_one() {
-    let sent = Sent { prompt: None, parent: Some(TASK.to_owned()) };
+    let sent = Sent::in_body(r#"{"taskId":1748339029401828,"customId":"x"}"#);
     for (kind, wanted) in [(Kind::Action, None), (Kind::Modal, Some(TASK))] {
         for (status, body) in [
             (500, r#"{"message":"internal error","taskId":"1748339029401828"}"#),

@@ -182,7 +182,7 @@ fn is_no_success(fields: &Fields<'_>) -> bool {
 fn is_error(fields: &Fields<'_>) -> bool {
     let has_failed = |status: String| ["FAILED", "FAILURE", "FAIL", "ERROR"].contains(&status.to_uppercase().as_str());
     is_no_success(fields)
-        || fields.get("error").is_some_and(|error| !error.is_blank())
+        || fields.get("error").is_some_and(|error| !error.is_blank() && error.as_str() != "false")
         || fields.string(&["status"]).is_some_and(has_failed)
         || fields.get("detail").is_some() && fields.each().count() == 1
 }

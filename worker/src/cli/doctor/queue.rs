@@ -29,7 +29,7 @@ struct Group {
     name: String,
     /// How many events were given to a consumer and are not acknowledged.
     pending: u64,
-    /// How many events were not given to any consumer yet; `None` where Redis cannot tell.
+    /// How many events were not given to any consumer yet. If Redis does not know it, see [`Ledger::events_after`].
     unread: u64,
     /// The time of the oldest event that is not acknowledged, Unix milliseconds.
     oldest_ms: Option<u64>,

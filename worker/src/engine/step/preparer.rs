@@ -128,11 +128,9 @@ impl Preparer {
 
     /// Reserves memory for a large job or input; a small one needs none.
     async fn room_for(&self, bytes: u64) -> Result<Option<SemaphorePermit<'_>>, Observation> {
-        /// Claims bring jobs of this size without asking.
-        const SMALL: u64 = 8 * 1024;
         /// After this time, the slot goes to other steps.
         const PATIENCE: Duration = Duration::from_secs(2);
-        if bytes <= SMALL {
+        if bytes <= Ledger::SMALL_JOB as u64 {
             return Ok(None);
         }
         self.memory.room_within(bytes, PATIENCE).await.map(Some).ok_or(Observation::NoMemory)

@@ -112,9 +112,9 @@ impl RequestMaker {
         #[derive(Deserialize)]
         struct Shown {
             #[serde(default)]
-            state: Option<String>,
+            state: Value,
             #[serde(default)]
-            prompt: Option<String>,
+            prompt: Value,
         }
         let shown = || serde_json::from_str::<Shown>(seen.report()?.raw.as_deref()?).ok();
         let Some(Shown { state, prompt }) = shown() else { return false };
@@ -122,6 +122,8 @@ impl RequestMaker {
             UpstreamState::Token => Some(self.last_token(job, record)),
             UpstreamState::Forward => request.state().filter(|state| state.chars().count() <= Self::MAX_STATE),
         };
+        // Some upstreams show a `state` of digits as a number.
+        let (state, prompt) = (in_text(state), in_text(prompt));
         let filled = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         if let (Some(shown), Some(sent)) = (filled(state), filled(sent_state)) {
             return shown != sent;
@@ -138,6 +140,15 @@ impl RequestMaker {
     /// of a job with the same id in another queue, and of an earlier job with this id.
     fn token(&self, job: &JobId, record: &Record, attempt: u32) -> String {
         format!("mjq:{}:{job}:{attempt}:{:x}", self.queue, record.enqueued_ms)
+    }
+}
+
+/// A string or a number as text.
+fn in_text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
     }
 }
 
@@ -251,6 +262,7 @@ mod tests {
         for (request, task, is_contradicted) in [
             (r#"{"prompt":"cat","state":"7"}"#, r#"{"state":"8","prompt":"cat"}"#, true),
             (r#"{"prompt":"cat","state":"7"}"#, r#"{"state":"7","prompt":"dog"}"#, false),
+            (r#"{"prompt":"cat","state":"7"}"#, r#"{"state":7,"prompt":"dog"}"#, false),
             (r#"{"prompt":"cat","state":"7"}"#, r#"{"state":null,"prompt":"dog"}"#, true),
             (r#"{"prompt":"a  cat "}"#, r#"{"state":"","prompt":"a cat --v 6.1"}"#, false),
             (r#"{"prompt":"a cat --fast"}"#, r#"{"prompt":"a cat"}"#, false),
